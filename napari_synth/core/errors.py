@@ -1,0 +1,54 @@
+"""The errors that a user can cause: one type a cause, one sentence a message.
+
+None of them is a ``RuntimeError``: Qt workers swallow that type, and torch raises it for everything.
+"""
+
+from __future__ import annotations
+
+
+class SynthError(Exception):
+    """Base of all errors that napari-synth raises on purpose; the message says what is wrong and what to do."""
+
+
+class InvalidImageError(SynthError):
+    """The image cannot be processed: it is empty, of an unsupported dtype, or has no finite pixel."""
+
+
+class AxesError(SynthError):
+    """The axes do not describe the image, or lack what the generator needs."""
+
+
+class UnknownGeneratorError(SynthError):
+    """No generator, or no model, has this id."""
+
+
+class InvalidParameterError(SynthError):
+    """A parameter does not exist, has the wrong type or is out of bounds."""
+
+
+class ModelFileError(SynthError):
+    """A model file is missing, corrupt, foreign or too new."""
+
+
+class ImageFileError(SynthError):
+    """An image file cannot be read or written."""
+
+
+class RecipeError(SynthError):
+    """A recipe cannot be read, or does not fit this version."""
+
+
+class DeviceError(SynthError):
+    """The requested device does not exist or does not work with this torch build."""
+
+
+class OutOfMemoryError(SynthError):
+    """The smallest block does not fit into the memory of the device."""
+
+
+class GeneratorError(SynthError):
+    """A generator failed in a way it did not foresee; the cause is attached."""
+
+
+class Cancelled(SynthError):  # noqa: N818 - it reports a wish, not a fault
+    """The user cancelled the run; nothing was written."""
