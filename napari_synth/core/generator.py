@@ -1,0 +1,268 @@
+"""The contract between a generator and everything that runs it.
+
+A generator says what it is (`GeneratorInfo`), what can be set (`Params`), and looks at an image once (`Generator.prepare`). What it
+returns, a `Prepared`, restores one block at a time and is pure: the same block gives the same result, in any order, on any machine.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
+
+import pydantic
+
+from napari_synth.core.device import Device
+from napari_synth.core.errors import InvalidParameterError
+from napari_synth.core.image import Image
+from napari_synth.core.intensity import IntensityTransform, Statistics
+from napari_synth.core.noise import NoiseReport
+from napari_synth.core.progress import Reporter
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Task(StrEnum):
+    """What the user wants."""
+
+    DENOISE = "denoise"
+    SUPER_RESOLUTION = "super-resolution"
+    INPAINT = "inpaint"
+    TRANSLATE = "translate"
+    SYNTHESIZE = "synthesize"
+    PREDICT_FRAMES = "predict-frames"
+    AUGMENT = "augment"
+
+
+class Params(pydantic.BaseModel):
+    """The settings of a generator: every field has a title, a description, bounds and a default.
+
+    A field with ``json_schema_extra={"advanced": True}`` is folded away in the panel.
+    """
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any]) -> Params:
+        """Check ``values`` and return them as settings.
+
+        Raises
+        ------
+        InvalidParameterError
+            A name is unknown, or a value has the wrong type or is out of bounds.
+        """
+        try:
+            return cls(**values)
+        except pydantic.ValidationError as error:
+            problem = error.errors()[0]
+            name = ".".join(str(part) for part in problem["loc"]) or "the settings"
+            if problem["type"] == "extra_forbidden":
+                known = ", ".join(cls.model_fields) or "none"
+                raise InvalidParameterError(
+                    f"There is no parameter {name!r}: this generator has {known}."
+                ) from error
+            hint = problem["msg"][0].lower() + problem["msg"][1:]
+            raise InvalidParameterError(
+                f"Parameter {name!r} cannot be {problem['input']!r}: {hint}."
+            ) from error
+
+
+class NoParams(Params):
+    """Nothing to set."""
+
+
+@dataclass(frozen=True)
+class GeneratorInfo:
+    """What a generator says of itself.
+
+    Attributes
+    ----------
+    id : str
+        ``task/name``, e.g. ``"denoise/blind"``.
+    title : str
+        What the panel's list shows.
+    summary : str
+        One sentence that tells the user when to take it.
+    task : Task
+    reference : str
+        The paper, or "" where there is none.
+    weights_licence : str
+        Licence of bundled weights, or "" where there are none.
+    spatial_dims : tuple of int
+        Dimensionalities of the blocks it can take: ``(2,)``, ``(3,)`` or ``(2, 3)``.
+    colour : {"joint", "separate"}
+        Whether it sees the samples of an RGB pixel together, or is mapped over them.
+    trains : bool
+        Whether it learns from the image when it is run, which takes more than a moment.
+    invents : bool
+        Whether its output is invented content rather than measured data restored.
+    """
+
+    id: str
+    title: str
+    summary: str
+    task: Task
+    reference: str = ""
+    weights_licence: str = ""
+    spatial_dims: tuple[int, ...] = (2,)
+    colour: Literal["joint", "separate"] = "separate"
+    trains: bool = False
+    invents: bool = False
+
+    @property
+    def name(self) -> str:
+        """The id without its task."""
+        return self.id.split("/", 1)[1]
+
+
+@dataclass(frozen=True)
+class BlockSpec:
+    """What the blocks of a prepared generator must be like, along each of the block's spatial axes.
+
+    Attributes
+    ----------
+    axes : str
+        The spatial axes of a block in the order of its tensor, e.g. ``"YX"``, ``"ZYX"``, or ``"TYX"`` where neighbouring
+        frames are evidence. The image is mapped over all other axes.
+    halo : tuple of int
+        Pixels of context on each side of a block that its result depends on.
+    multiple : tuple of int
+        Sizes and positions of blocks are multiples of this.
+    scale : tuple of int
+        How many times finer the result is.
+    whole : bool
+        Whether a block must be the whole field (a global method), so that it cannot be tiled.
+    bytes_per_pixel : int
+        Working memory for a pixel of a block, from which the runner chooses the block's size.
+    """
+
+    axes: str
+    halo: tuple[int, ...]
+    multiple: tuple[int, ...]
+    scale: tuple[int, ...]
+    whole: bool = False
+    bytes_per_pixel: int = 64
+
+    @classmethod
+    def plane(
+        cls, halo: int, *, multiple: int = 1, whole: bool = False, bytes_per_pixel: int = 64
+    ) -> BlockSpec:
+        """Return the specification of a method that works plane by plane at the image's own size."""
+        return cls("YX", (halo,) * 2, (multiple,) * 2, (1,) * 2, whole, bytes_per_pixel)
+
+    @classmethod
+    def volume(
+        cls,
+        axes: str,
+        halo: tuple[int, int, int],
+        *,
+        multiple: tuple[int, int, int] = (1, 1, 1),
+        bytes_per_pixel: int = 64,
+    ) -> BlockSpec:
+        """Return the specification of a method that works on three axes at the image's own size."""
+        return cls(axes, halo, multiple, (1, 1, 1), False, bytes_per_pixel)
+
+
+class Prepared(ABC):
+    """A generator that has seen the image and can restore any block of it.
+
+    Attributes
+    ----------
+    spec : BlockSpec
+        What its blocks must be like.
+    noise : NoiseReport or None
+        The noise that was measured, in counts.
+    notes : tuple of str
+        What the user should know of this run, a plain sentence each.
+    weights : mapping of str to str
+        SHA-256 of every weight file that was used, by model name, for the recipe.
+    """
+
+    spec: BlockSpec
+    noise: NoiseReport | None = None
+    notes: tuple[str, ...] = ()
+    weights: Mapping[str, str] = {}  # noqa: RUF012 - a default that nobody writes to
+
+    @abstractmethod
+    def apply(self, block: torch.Tensor) -> torch.Tensor:
+        """Restore one batch of blocks.
+
+        Parameters
+        ----------
+        block : torch.Tensor, (N, C, *spatial), float32
+            Normalised intensities (see `Context.intensity`) without NaN, on the device of the context; C is the number of
+            RGB samples where the generator sees them jointly, else 1. Spatial axes are those of ``spec.axes``, halo included.
+
+        Returns
+        -------
+        torch.Tensor, (N, C, *(spatial * scale)), float32
+            Normalised intensities; the runner crops the halo away.
+        """
+
+    def transposed(self) -> Prepared:
+        """Return the same generator, prepared for the image with Y and X swapped (itself where it knows no direction)."""
+        return self
+
+
+P = TypeVar("P", bound=Params)
+
+
+class Generator(ABC, Generic[P]):
+    """One way to do a task. Subclasses set `info` and `params_type`, import nothing heavy at module level, and keep no state."""
+
+    info: ClassVar[GeneratorInfo]
+    params_type: ClassVar[type[Params]] = NoParams
+
+    @abstractmethod
+    def prepare(self, image: Image, params: P, context: Context) -> Prepared:
+        """Look at the whole image once: load weights, measure the noise, or train on it.
+
+        Parameters
+        ----------
+        image : Image
+            In counts, possibly lazy; without a C axis, and with an S axis only where ``info.colour`` is "joint".
+        params : Params
+            An instance of `params_type`.
+        context : Context
+            Device, random seed, intensity transform, progress and cancel token of the run.
+        """
+
+
+@dataclass
+class Context:
+    """What a run gives its generator.
+
+    Attributes
+    ----------
+    device : Device
+        Where tensors belong, and the precision that is wanted there.
+    intensity : IntensityTransform
+        Between counts and the normalised intensities of blocks.
+    statistics : Statistics
+        Of the whole image, in counts.
+    seed : int
+        Every random draw comes from it (see `torch_generator` and `numpy_generator`).
+    report : Reporter
+        To be told of every step of work that takes longer than a moment; it raises `Cancelled`.
+    """
+
+    device: Device
+    intensity: IntensityTransform
+    statistics: Statistics
+    seed: int = 0
+    report: Reporter = field(default_factory=Reporter)
+
+    def torch_generator(self, stream: int = 0) -> torch.Generator:
+        """Return a fresh random generator on the device; ``stream`` tells independent uses apart."""
+        import torch
+
+        return torch.Generator(self.device.torch_name).manual_seed(self.seed * 1000 + stream)
+
+    def numpy_generator(self, stream: int = 0) -> Any:
+        """Return a fresh numpy random generator; ``stream`` tells independent uses apart."""
+        import numpy as np
+
+        return np.random.default_rng([self.seed, stream])

@@ -1,0 +1,75 @@
+"""Looks at a huge image through an evenly spread, reproducible set of windows."""
+
+from __future__ import annotations
+
+from math import ceil, prod
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_synth.core.image import Image
+
+MOST_PIXELS = 2**22
+WINDOW = 512
+
+
+def sample_planes(
+    image: Image, most_pixels: int = MOST_PIXELS, window: int = WINDOW
+) -> list[npt.NDArray[Any]]:
+    """Return windows of the image's planes that together hold at most about ``most_pixels`` pixels.
+
+    The windows are spread evenly over all planes and over the field, the same ones at every call, so that statistics of them
+    stand for the whole image.
+
+    Parameters
+    ----------
+    image : Image
+    most_pixels : int
+        A smaller image is taken whole.
+    window : int
+        Edge of a window in pixels, where planes are too large to be taken whole.
+
+    Returns
+    -------
+    list of numpy.ndarray, each (Y, X)
+        In counts, of the image's dtype; one entry a plane and RGB sample.
+    """
+    lead = "".join(axis for axis in image.axes if axis not in "YX")
+    plane_pixels = image.sizes["Y"] * image.sizes["X"]
+    positions = list(np.ndindex(*(image.sizes[axis] for axis in lead)))
+    if image.n_pixels <= most_pixels:
+        windows = [(slice(None), slice(None))]
+    else:
+        edge = {axis: min(window, image.sizes[axis]) for axis in "YX"}
+        affordable = max(1, most_pixels // prod(edge.values()))
+        planes = min(len(positions), max(1, ceil(affordable / max(1, plane_pixels // prod(edge.values())))))
+        positions = [
+            positions[i]
+            for i in _spread(len(positions), min(affordable, max(planes, min(16, len(positions)))))
+        ]
+        per_plane = max(1, affordable // len(positions))
+        rows = max(1, round(per_plane**0.5))
+        windows = [
+            (slice(y, y + edge["Y"]), slice(x, x + edge["X"]))
+            for y in _starts(image.sizes["Y"], edge["Y"], rows)
+            for x in _starts(image.sizes["X"], edge["X"], max(1, per_plane // rows))
+        ]
+    order = [axis for axis in image.axes if axis in "YX"]
+    sampled = []
+    for position in positions:
+        at: dict[str, slice | int] = {axis: int(i) for axis, i in zip(lead, position, strict=True)}
+        for y, x in windows:
+            plane = image.read(**at, Y=y, X=x)
+            sampled.append(plane if order == ["Y", "X"] else plane.T)
+    return sampled
+
+
+def _spread(size: int, count: int) -> list[int]:
+    """Return ``count`` indices evenly spread over ``range(size)``."""
+    return sorted({int(i) for i in np.linspace(0, size - 1, min(size, count)).round()})
+
+
+def _starts(size: int, edge: int, count: int) -> list[int]:
+    """Return the evenly spread starts of at most ``count`` windows of ``edge`` in ``size``."""
+    return sorted({int(i) for i in np.linspace(0, size - edge, count).round()})
