@@ -36,13 +36,26 @@ _MAX_BLOCKS = 16_000
 _MIN_BLOCKS = 48
 _FLATTEST = 0.2
 _MIN_CHOSEN = 10
+_MIN_DIFFERENCES = 8
 _CLIPPED = 1e-3
+# Pixels this many spreads away from the rest are no signal, and their square would not fit single precision.
+_ABSURD = 1e12
 # Ratio of the power near the Nyquist frequency to that at half of it below which noise counts as correlated: white
 # noise gives 1, the finest textures known to us 0.8, a blur of half a pixel 0.6.
 _WHITE_RATIO = 0.72
 _CORRELATED = 0.2
+# By calculation from the cosine coefficients of noise blurred by 0.5 to 2 pixels.
+_EXTRAPOLATE = 0.7
+_LEAKAGE = 1.09
+_CLASSES = 24
+# Spread of the lower half of the energies over that of noise: noise gives at most 1.5 (upsampled), texture 1.7.
+_SCATTER = 1.55
 
 _FREQ_Y, _FREQ_X = np.meshgrid(np.arange(_BLOCK), np.arange(_BLOCK), indexing="ij")
+# Mean of the smallest nine tenths of the squares of normal numbers.
+_KEPT = 0.9
+_KEPT_POWER = float(chi2.cdf(chi2.ppf(_KEPT, 1), 3) / _KEPT)
+_GATE_SELECT = ((np.minimum(_FREQ_Y, _FREQ_X) < 3) & (_FREQ_Y + _FREQ_X > 0) & (_FREQ_Y + _FREQ_X < 7)).ravel()
 _BASIS = dct(np.eye(_BLOCK), axis=0, norm="ortho")
 _TRANSFORM = np.ascontiguousarray(np.kron(_BASIS, _BASIS).T, dtype=np.float32)
 # What each frequency contributes to the product of direct neighbours.
@@ -137,9 +150,7 @@ class NoiseReport:
             ]
         else:
             said = [f"Noise of {model.read_noise:.3g} counts, the same in dark and bright places."]
-        along = [
-            f"{rho:.2f} along {axis}" for axis, rho in zip("yx", self.correlation, strict=True) if rho != 0.0
-        ]
+        along = [f"{rho:.2f} along {axis}" for axis, rho in zip("yx", self.correlation, strict=True) if rho != 0.0]
         if along:
             treated = ", so it is treated as such" if self.correlated else ", too weakly to matter"
             said.append(f"Noise of neighbouring pixels is correlated ({', '.join(along)}){treated}.")
@@ -162,17 +173,28 @@ def estimate_noise(planes: Sequence[npt.NDArray[np.generic]], *, mask_saturated:
     NoiseReport
         A model without noise, and a note that says so, where the planes are too small or hold no finite pixel.
     """
-    blocks = _collect_blocks(planes)
-    if blocks is None or len(blocks.values) < _MIN_BLOCKS:
+    tiles = _tiles(planes)
+    unit = _unit(tiles)
+    if unit is None:
+        return _estimate_tiny(planes)
+    blocks = _collect_blocks(tiles, unit)
+    if len(blocks.mean) < _MIN_BLOCKS:
         return _estimate_tiny(planes)
     clipped = _clipped_share(blocks.values) if mask_saturated else np.zeros(len(blocks.values), np.float32)
     fit = _fit_line(blocks, clipped, _WHITE_BAND)
     band = _correlated_band(blocks, fit)
-    correlation = (0.0, 0.0)
     if band is not None:
         fit = _fit_line(blocks, clipped, band)
-        correlation = band.correlation
-    return _report(blocks, fit, correlation)
+    correlation = (0.0, 0.0) if band is None else band.correlation
+    return _report(blocks, fit, correlation, unit, sum(tile.size for tile in tiles))
+
+
+@dataclass(frozen=True)
+class _Unit:
+    """What the image is centred at and divided by before anything is measured, in counts."""
+
+    centre: float
+    scale: float
 
 
 @dataclass(frozen=True)
@@ -194,6 +216,11 @@ class _Band:
     spectrum: Doubles
     correlation: tuple[float, float]
 
+    @property
+    def flat_power(self) -> float:
+        """Mean power of unit noise in the coefficients that tell flat blocks."""
+        return float(self.spectrum.ravel()[self.select].mean())
+
 
 @dataclass(frozen=True)
 class _Fit:
@@ -201,9 +228,9 @@ class _Fit:
 
     slope: float
     intercept: float
-    darkest: float
-    brightest: float
     floor: float
+    darkest: float
+    levels: tuple[float, float]
     notes: tuple[str, ...]
 
     def variance(self, signal: npt.ArrayLike) -> Doubles:
@@ -211,16 +238,20 @@ class _Fit:
         return np.asarray(np.maximum(line, self.floor))
 
 
-def _band(lowest_y: int, highest_y: int, lowest_x: int, highest_x: int) -> tuple[npt.NDArray[np.bool_], ...]:
-    inside_y = (_FREQ_Y >= lowest_y) & (_FREQ_Y <= highest_y)
-    inside_x = (_FREQ_X >= lowest_x) & (_FREQ_X <= highest_x)
-    diagonal = _FREQ_Y + _FREQ_X
-    return (inside_y & inside_x).ravel(), (
-        (diagonal > 0) & (diagonal < max(lowest_y + lowest_x - 1, 2))
-    ).ravel()
+def _window(first_y: int, last_y: int, first_x: int, last_x: int) -> npt.NDArray[np.bool_]:
+    """Return a mask (64,) of a range of frequencies, both ends included."""
+    mask = np.zeros((_BLOCK, _BLOCK), dtype=bool)
+    mask[first_y : last_y + 1, first_x : last_x + 1] = True
+    return mask.ravel()
 
 
-_WHITE_BAND = _Band(*_band(4, 7, 4, 7), np.ones((_BLOCK, _BLOCK)), (0.0, 0.0))
+def _below(diagonal: int) -> npt.NDArray[np.bool_]:
+    """Return a mask (64,) of the frequencies under a diagonal, without the mean."""
+    total = (_FREQ_Y + _FREQ_X).ravel()
+    return np.asarray((total > 0) & (total < diagonal))
+
+
+_WHITE_BAND = _Band(_window(4, 7, 4, 7), _below(7), np.ones((_BLOCK, _BLOCK)), (0.0, 0.0))
 
 
 def _tiles(planes: Sequence[npt.NDArray[np.generic]]) -> list[npt.NDArray[np.generic]]:
@@ -248,12 +279,23 @@ def _tiles(planes: Sequence[npt.NDArray[np.generic]]) -> list[npt.NDArray[np.gen
     return tiles
 
 
-def _collect_blocks(tiles: Sequence[npt.NDArray[np.generic]], centre: float, scale: float) -> _Blocks:
+def _unit(tiles: Sequence[npt.NDArray[np.generic]]) -> _Unit | None:
+    """Return the middle and the spread of the finite pixels; None where there is none or all are equal."""
+    sample = np.concatenate([np.ravel(tile)[::7] for tile in tiles]) if tiles else np.zeros(0)
+    sample = sample[np.isfinite(sample)].astype(np.float64)
+    if sample.size == 0:
+        return None
+    low, first, middle, third, high = np.quantile(sample, (0.0, 0.25, 0.5, 0.75, 1.0))
+    spread = third - first if third > first else high - low
+    return _Unit(float(middle), float(spread)) if spread > 0.0 and np.isfinite(spread) else None
+
+
+def _collect_blocks(tiles: Sequence[npt.NDArray[np.generic]], unit: _Unit) -> _Blocks:
     values, means, uneven = [], [], []
     for tile in tiles:
         # Centred and scaled before single precision, which large offsets and ranges would exceed.
-        unit = ((tile - np.float64(centre)) / scale).astype(np.float32)
-        windows = np.lib.stride_tricks.sliding_window_view(unit, (_BLOCK, _BLOCK))[::_STRIDE, ::_STRIDE]
+        centred = ((np.asarray(tile, dtype=np.float64) - unit.centre) / unit.scale).astype(np.float32)
+        windows = np.lib.stride_tricks.sliding_window_view(centred, (_BLOCK, _BLOCK))[::_STRIDE, ::_STRIDE]
         rows = windows.reshape(-1, _BLOCK * _BLOCK)
         mean = rows.mean(axis=1)
         grid = mean.reshape(windows.shape[:2])
@@ -261,7 +303,7 @@ def _collect_blocks(tiles: Sequence[npt.NDArray[np.generic]], centre: float, sca
         means.append(mean)
         uneven.append((maximum_filter(grid, 5) - minimum_filter(grid, 5)).ravel())
     pixels, mean, unevenness = np.concatenate(values), np.concatenate(means), np.concatenate(uneven)
-    finite = np.isfinite(mean) & np.isfinite(unevenness)
+    finite = (np.abs(mean) < _ABSURD) & np.isfinite(unevenness)
     if not finite.all():
         pixels, mean, unevenness = pixels[finite], mean[finite], unevenness[finite]
     coefficients = (pixels - mean[:, None]) @ _TRANSFORM
@@ -308,12 +350,9 @@ def _fit_line(blocks: _Blocks, clipped: Floats, band: _Band) -> _Fit:
         variance = [*variance, *(point[1] for point in dropped)]
         weight = [*weight, *[10.0] * len(dropped)]
         if dropped:
-            notes = (
-                "Most intensities are cut off at the smallest or largest value: the noise may be larger.",
-            )
-    darkest, brightest = float(blocks.mean.min()), float(blocks.mean.max())
+            notes = ("Most intensities are cut off at the smallest or largest value: the noise may be larger.",)
     slope, intercept, floor = _robust_line(np.array(level), np.array(variance), np.array(weight))
-    return _Fit(slope, intercept, darkest, brightest, floor, notes)
+    return _Fit(slope, intercept, floor, float(blocks.mean.min()), (min(level), max(level)), notes)
 
 
 def _intensity_classes(mean: Floats) -> list[npt.NDArray[np.intp]]:
@@ -362,13 +401,9 @@ class _Line:
 
 def _robust_fit(level: Doubles, variance: Doubles, weight: Doubles, floor: float, *, slope: bool) -> _Line:
     """Reweighted least squares with relative errors; what lies above the line, as texture does, counts least."""
-    design = np.stack([level, np.ones_like(level)], axis=1)[:, None if slope else slice(1, None)]
-    if slope:
-        design = np.stack([level, np.ones_like(level)], axis=1)
-    else:
-        design = np.ones((len(level), 1))
-    predicted = np.full_like(level, np.median(variance))
-    predicted = np.maximum(predicted, floor)
+    ones = np.ones_like(level)
+    design = np.stack([level, ones], axis=1) if slope else ones[:, None]
+    predicted = np.full_like(level, max(float(np.median(variance)), floor))
     for _ in range(15):
         residual = (variance / predicted - 1.0) * weight
         robust = weight / predicted / np.sqrt(1.0 + (residual / 2.0) ** 2)
@@ -381,3 +416,159 @@ def _robust_fit(level: Doubles, variance: Doubles, weight: Doubles, floor: float
     if slope:
         return _Line(float(solution[0]), float(solution[1]), error)
     return _Line(0.0, float(solution[0]), error)
+
+
+def _correlated_band(blocks: _Blocks, fit: _Fit) -> _Band | None:
+    """Return the band that measures correlated noise, or None where the noise is white as far as can be told."""
+    variance = fit.variance(blocks.mean).astype(np.float32)
+    if not (variance > 0.0).all():
+        return None
+    relative = blocks.power / variance[:, None]
+    ground = blocks.unevenness / np.sqrt(variance)
+    calm = relative[ground <= np.quantile(ground, _FLATTEST)]
+    texture = relative[:, _GATE_SELECT].mean(axis=1)
+    smooth = relative[texture <= np.quantile(texture, _FLATTEST)]
+    spectrum = _calm_power(calm)
+    if not (spectrum.ravel()[1:] > 0.0).all():
+        return None
+    ratios = np.maximum(_nyquist_ratios(spectrum), _nyquist_ratios(_calm_power(smooth)))
+    if (ratios > _WHITE_RATIO).all():
+        return None
+    along_y = _axis_spectrum(spectrum) if ratios[0] <= _WHITE_RATIO else np.ones(_BLOCK)
+    along_x = _axis_spectrum(spectrum.T) if ratios[1] <= _WHITE_RATIO else np.ones(_BLOCK)
+    low_y, high_y = _strong_frequencies(along_y)
+    low_x, high_x = _strong_frequencies(along_x)
+    correlation = (_lag_one(along_y), _lag_one(along_x))
+    band = _Band(
+        _window(low_y, high_y, low_x, high_x),
+        _below(max(low_y + low_x - 1, 2)),
+        np.outer(along_y, along_x),
+        correlation,
+    )
+    return band if _is_homogeneous(calm, band) else None
+
+
+def _calm_power(power: Floats) -> Doubles:
+    """Return the power (8, 8) of each frequency over blocks (N, 64), less the largest tenth, as of noise."""
+    kept = np.sort(power, axis=0)[: max(int(_KEPT * len(power)), 1)]
+    return np.asarray(kept.mean(axis=0, dtype=np.float64) / _KEPT_POWER).reshape(_BLOCK, _BLOCK)
+
+
+def _nyquist_ratios(spectrum: Doubles) -> Doubles:
+    """Return the power near the Nyquist frequency over that at half of it, along y and along x."""
+    return np.array([part[6:, 4:].mean() / max(part[3:6, 4:].mean(), 1e-12) for part in (spectrum, spectrum.T)])
+
+
+def _axis_spectrum(spectrum: Doubles) -> Doubles:
+    """Return the spectrum (8,) of the noise along the first axis, with mean 1, from one of blocks (8, 8)."""
+    across = np.sqrt(np.diag(spectrum))
+    low, high = _strong_frequencies(across)
+    along = (spectrum[:, low : high + 1] / across[low : high + 1]).mean(axis=1)
+    # Noise upsampled by two has no power at some frequencies of half the blocks.
+    along = np.maximum.accumulate(along[::-1])[::-1]
+    # The lowest frequency holds the image; what noise it has follows from how the next ones fall.
+    along[0] = along[1] * min(along[1] / along[2], 4.0) ** _EXTRAPOLATE
+    return np.asarray(along / along.mean())
+
+
+def _strong_frequencies(along: Doubles) -> tuple[int, int]:
+    """Return the first and the last frequency to measure at: the upper half of those where there is noise."""
+    highest = int(np.flatnonzero(along >= 0.15 * along[1:].max())[-1])
+    return max((highest + 1) // 2, 1), highest
+
+
+def _lag_one(along: Doubles) -> float:
+    return float(np.clip(_LEAKAGE * (along * _LAG_ONE).mean(), -1.0, 1.0))
+
+
+def _is_homogeneous(power: Floats, band: _Band) -> bool:
+    """Return whether the energy of blocks scatters as that of noise does; texture scatters more."""
+    # A wide band evens out the phases of noise that was upsampled.
+    wide = band.measure.reshape(_BLOCK, _BLOCK)
+    rows, columns = np.flatnonzero(wide.any(axis=1)), np.flatnonzero(wide.any(axis=0))
+    wide = _window(max(int(rows[0]) - 2, 1), int(rows[-1]), max(int(columns[0]) - 2, 1), int(columns[-1]))
+    shape = band.spectrum.ravel()[wide].astype(np.float32)
+    energy = (power[:, wide] / shape).mean(axis=1)
+    low, middle = np.quantile(energy, (0.1, 0.5))
+    return bool(middle <= _SCATTER * low * chi2.ppf(0.5, len(shape)) / chi2.ppf(0.1, len(shape)))
+
+
+def _report(blocks: _Blocks, fit: _Fit, correlation: tuple[float, float], unit: _Unit, n_pixels: int) -> NoiseReport:
+    variance = float(fit.variance(blocks.mean).mean())
+    signal = max(float(blocks.mean.var(dtype=np.float64)) - variance / _BLOCK**2, 0.0)
+    reach = float(blocks.mean.max() - blocks.mean.min())
+    model = _model(fit, unit)
+    notes = fit.notes
+    if model.gain == 0.0 and variance > 0.0:
+        notes = (*notes, "The noise does not grow with the signal, or the signal varies too little to tell.")
+    return NoiseReport(
+        model=model,
+        correlation=correlation,
+        correlated=max(correlation) >= _CORRELATED,
+        signal_range=(
+            fit.levels[0] * unit.scale + unit.centre,
+            fit.levels[1] * unit.scale + unit.centre,
+        ),
+        sigma_typical=float(model.sigma(np.median(blocks.mean) * unit.scale + unit.centre)),
+        snr_db=_decibel(signal, variance),
+        psnr_db=_decibel(reach**2, variance),
+        n_pixels=n_pixels,
+        notes=notes,
+    )
+
+
+def _model(fit: _Fit, unit: _Unit) -> NoiseModel:
+    """Return the line as a model in counts.
+
+    Only the line itself can be measured; which part of it is an offset is a convention: zero counts where the line
+    is positive there, as of an image without offset, else the darkest level of the image.
+    """
+    if fit.slope <= 0.0:
+        return NoiseModel(0.0, 0.0, float(np.sqrt(max(fit.intercept, fit.floor))) * unit.scale)
+    zero = -unit.centre / unit.scale
+    offset = min(zero, fit.darkest) if fit.slope * zero + fit.intercept >= 0.0 else fit.darkest
+    offset = max(offset, (fit.floor - fit.intercept) / fit.slope)
+    return NoiseModel(
+        fit.slope * unit.scale,
+        offset * unit.scale + unit.centre,
+        float(np.sqrt(max(fit.slope * offset + fit.intercept, 0.0))) * unit.scale,
+    )
+
+
+def _decibel(signal: float, noise: float) -> float:
+    if noise <= 0.0:
+        return float("inf")
+    return float(10.0 * np.log10(max(signal, 1e-12 * noise) / noise))
+
+
+def _estimate_tiny(planes: Sequence[npt.NDArray[np.generic]]) -> NoiseReport:
+    """Measure one standard deviation from second differences, as far as the planes have any."""
+    finite = [np.zeros(0)]
+    differences = [np.zeros(0)]
+    for plane in planes:
+        values = np.asarray(plane).astype(np.float64)
+        finite.append(values[np.isfinite(values)])
+        values = np.where(np.isfinite(values), values, np.nan)
+        for axis in range(values.ndim):
+            second = np.diff(values, 2, axis=axis) if values.shape[axis] > 2 else np.zeros(0)
+            differences.append(second[np.isfinite(second)])
+    signal, second = np.concatenate(finite), np.concatenate(differences)
+    if signal.size == 0 or second.size < _MIN_DIFFERENCES or signal.min() == signal.max():
+        sigma = 0.0
+        note = "The image is constant, or too small to measure its noise: it is taken as free of noise."
+    else:
+        sigma = float(1.4826 * np.median(np.abs(second)) / np.sqrt(6.0))
+        note = "The image is too small to tell how its noise depends on the signal: one value serves all of it."
+    low, high = (float(signal.min()), float(signal.max())) if signal.size else (0.0, 0.0)
+    spread = max(float(signal.var()) - sigma**2, 0.0) if signal.size else 0.0
+    return NoiseReport(
+        model=NoiseModel(0.0, 0.0, sigma),
+        correlation=(0.0, 0.0),
+        correlated=False,
+        signal_range=(low, high),
+        sigma_typical=sigma,
+        snr_db=_decibel(spread, sigma**2),
+        psnr_db=_decibel((high - low) ** 2, sigma**2),
+        n_pixels=int(signal.size),
+        notes=(note,),
+    )
