@@ -223,7 +223,8 @@ class Generator(ABC, Generic[P]):
         Parameters
         ----------
         image : Image
-            In counts, possibly lazy; without a C axis, and with an S axis only where ``info.colour`` is "joint".
+            In counts, possibly lazy, without a C axis. An S axis is one to be mapped over, unless ``info.colour`` is
+            "joint": then its samples are the channels of a block.
         params : Params
             An instance of `params_type`.
         context : Context

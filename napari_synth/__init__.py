@@ -1,0 +1,9 @@
+"""Restore, complete, translate, synthesise and augment microscopy and medical images; the panels for napari stand on this.
+
+Importing this package loads neither torch, nor napari, nor Qt.
+"""
+
+from napari_synth.verbs import denoise, run
+
+__version__ = "0.1.0"
+__all__ = ["denoise", "run"]

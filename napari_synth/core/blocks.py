@@ -1,0 +1,106 @@
+"""Carries blocks of pixels from the image to the device and back: dtypes, normalisation, NaN and rounding."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_synth.core.device import Device
+from napari_synth.core.intensity import IntensityTransform
+
+if TYPE_CHECKING:
+    import torch
+
+_FITS_FLOAT32 = {np.dtype(name) for name in ("uint8", "int8", "uint16", "int16", "float16", "float32")}
+
+
+@dataclass(frozen=True)
+class Codec:
+    """Turns counts of one dtype into normalised tensors on a device, and back.
+
+    Attributes
+    ----------
+    intensity : IntensityTransform
+    device : Device
+    dtype : numpy.dtype
+        Of the counts that are read.
+    result_dtype : numpy.dtype
+        Of the counts that are returned: integers are rounded and clipped to what the dtype holds.
+    difference : bool
+        Whether results are differences of intensities (a spread), which have no offset.
+    """
+
+    intensity: IntensityTransform
+    device: Device
+    dtype: np.dtype[Any]
+    result_dtype: np.dtype[Any]
+    difference: bool = False
+
+    def encode(self, counts: npt.NDArray[Any]) -> torch.Tensor:
+        """Return normalised float32 intensities on the device, with NaN and inf filled from around them."""
+        import torch
+
+        if self.dtype in _FITS_FLOAT32:
+            raw = torch.from_numpy(np.require(counts, requirements=["C", "W"])).to(self.device.torch_name)
+            normalised = (raw.to(torch.float32) - self.intensity.offset) / self.intensity.scale
+        else:
+            normalised = torch.from_numpy(self.intensity.forward(counts)).to(self.device.torch_name)
+        if self.dtype.kind == "f":
+            finite = torch.isfinite(normalised)
+            if not bool(finite.all()):
+                normalised = _fill(normalised, finite)
+        return normalised
+
+    def decode(self, normalised: torch.Tensor) -> npt.NDArray[Any]:
+        """Return counts in the dtype of the result."""
+        import torch
+
+        offset = 0.0 if self.difference else self.intensity.offset
+        if self.result_dtype not in _FITS_FLOAT32:
+            counts = normalised.cpu().numpy().astype(np.float64) * self.intensity.scale + offset
+            return _round_and_clip(counts, self.result_dtype)
+        counts_on_device = normalised.to(torch.float32) * self.intensity.scale + offset
+        if self.result_dtype.kind in "iu":
+            limits = np.iinfo(self.result_dtype)
+            rounded = counts_on_device.round().clamp(limits.min, limits.max).to(torch.int32)
+            return rounded.cpu().numpy().astype(self.result_dtype)
+        if self.result_dtype == np.float16:
+            counts_on_device = counts_on_device.clamp(-65504, 65504)
+        return counts_on_device.cpu().numpy().astype(self.result_dtype)
+
+
+def keep_nonfinite(result: npt.NDArray[Any], source: npt.NDArray[Any]) -> None:
+    """Put NaN and inf of ``source`` back where they were in ``result``, in place."""
+    if source.dtype.kind == "f" and result.dtype.kind == "f":
+        lost = ~np.isfinite(source)
+        if lost.any():
+            result[lost] = source[lost]
+
+
+def _round_and_clip(counts: npt.NDArray[np.float64], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    if dtype.kind == "f":
+        return counts.astype(dtype)
+    limits = np.iinfo(dtype)
+    rounded = np.rint(counts)
+    # The largest 64-bit integers are no float64: clip below the next float, then mend what was at the top.
+    result = np.clip(rounded, limits.min, np.nextafter(float(limits.max), 0)).astype(dtype)
+    result[rounded >= float(limits.max)] = limits.max
+    return result
+
+
+def _fill(values: torch.Tensor, finite: torch.Tensor) -> torch.Tensor:
+    """Replace what is not finite by the mean of the finite pixels around it, and by the middle where there are none."""
+    import torch
+    import torch.nn.functional as F
+
+    planes = torch.where(finite, values, 0.0).reshape(-1, 1, *values.shape[-2:])
+    weight = finite.reshape(planes.shape).to(planes.dtype)
+    filled = torch.full_like(planes, 0.5)
+    for window in (31, 7):
+        total = F.avg_pool2d(planes, window, stride=1, padding=window // 2)
+        share = F.avg_pool2d(weight, window, stride=1, padding=window // 2)
+        filled = torch.where(share > 1e-6, total / share.clamp_min(1e-6), filled)
+    return torch.where(finite, values, filled.reshape(values.shape))

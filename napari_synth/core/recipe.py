@@ -1,0 +1,127 @@
+"""The serialised record of a run: what was done to which image, so that it can be shown, replayed and cited."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pydantic
+import yaml
+
+from napari_synth.core.errors import RecipeError
+from napari_synth.core.image import Image
+from napari_synth.core.sampling import sample_planes
+
+FORMAT = 1
+
+
+class Source(pydantic.BaseModel):
+    """What identifies the image that a recipe was made on."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    fingerprint: str
+
+    @classmethod
+    def of(cls, image: Image) -> Source:
+        """Describe an image; the fingerprint is a SHA-256 over evenly spread samples of its pixels."""
+        digest = hashlib.sha256()
+        for plane in sample_planes(image, most_pixels=2**18, window=64):
+            digest.update(np.ascontiguousarray(plane).tobytes())
+        return cls(name=image.name, shape=image.shape, dtype=str(image.dtype), fingerprint=digest.hexdigest()[:16])
+
+
+class Recipe(pydantic.BaseModel):
+    """A run that can be repeated: same input, same kind of device, same result."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = FORMAT
+    generator: str
+    params: dict[str, Any] = {}
+    axes: str | None = None
+    seed: int = 0
+    device: str = "auto"
+    precision: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    tile: int | None = None
+    versions: dict[str, str] = {}
+    weights: dict[str, str] = {}
+    source: Source | None = None
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def from_yaml(cls, text: str) -> Recipe:
+        """Read what `to_yaml` wrote.
+
+        Raises
+        ------
+        RecipeError
+            The text is no recipe, or one of a newer version.
+        """
+        try:
+            content = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise RecipeError("This is no recipe: it is not YAML; copy it again from the panel.") from error
+        if not isinstance(content, dict) or "generator" not in content:
+            raise RecipeError("This is no recipe: it names no generator; copy it again from the panel.")
+        if content.get("format", FORMAT) != FORMAT:
+            raise RecipeError(f"The recipe has format {content['format']}, this version reads {FORMAT}: update napari-synth.")
+        try:
+            return cls(**content)
+        except pydantic.ValidationError as error:
+            problem = error.errors()[0]
+            field = ".".join(str(part) for part in problem["loc"])
+            raise RecipeError(f"The recipe's field {field!r} is wrong: {problem['msg'].lower()}.") from error
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> Recipe:
+        """Read a recipe file; raises `RecipeError` where it is missing or no recipe."""
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RecipeError(f"The recipe {str(path)!r} cannot be read: check the path.") from error
+        return cls.from_yaml(text)
+
+    def to_yaml(self) -> str:
+        """Return the recipe as YAML."""
+        return str(yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+
+    def to_python(self) -> str:
+        """Return the run as Python that can be pasted."""
+        arguments = "".join(f", {name}={value!r}" for name, value in self._options().items())
+        call = f"napari_synth.run({self.generator!r}, image{arguments})"
+        return f"import napari_synth\n\nresult = {call}\n"
+
+    def to_command(self, source: str = "IN.tif", target: str = "OUT.tif") -> str:
+        """Return the run as a command line."""
+        task, name = self.generator.split("/", 1)
+        words = ["napari-synth", task, source, target, "--generator", name]
+        for option, value in self._options().items():
+            flag = option.replace("_", "-")
+            if isinstance(value, bool):
+                words.append(f"--{flag}" if value else f"--no-{flag}")
+            elif isinstance(value, (list, tuple)):
+                words += [word for item in value for word in (f"--{flag}", str(item))]
+            elif value is not None:
+                words += [f"--{flag}", str(value)]
+        return " ".join(words)
+
+    def _options(self) -> dict[str, Any]:
+        """Return what differs from a plain call."""
+        options = {"axes": self.axes, "device": self.device, "precision": self.precision, "seed": self.seed, "tile": self.tile}
+        usual = {"axes": None, "device": "auto", "precision": "auto", "seed": 0, "tile": None}
+        return {k: v for k, v in options.items() if v != usual[k]} | self.params
+
+
+def current_versions() -> dict[str, str]:
+    """Return the versions that decide a result."""
+    return {"python": platform.python_version()} | {
+        package: metadata.version(package) for package in ("napari-synth", "torch", "numpy", "scikit-image")
+    }

@@ -1,0 +1,534 @@
+"""The one road from an image to its result: prepare once, then restore any blocks that are asked for.
+
+Eager numpy, lazy dask, the preview of the visible field and a file on the command line differ only in who asks for which blocks.
+"""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections import deque
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from functools import cached_property
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import psutil
+
+from napari_synth.core import registry
+from napari_synth.core.blocks import Codec, keep_nonfinite
+from napari_synth.core.device import Device, PrecisionChoice, resolve_device
+from napari_synth.core.errors import AxesError, GeneratorError, InvalidParameterError, OutOfMemoryError, SynthError
+from napari_synth.core.generator import BlockSpec, Context, Generator, Params, Prepared
+from napari_synth.core.image import Image
+from napari_synth.core.intensity import IntensityTransform, Statistics, measure_statistics
+from napari_synth.core.noise import NoiseReport
+from napari_synth.core.progress import CancelToken, ProgressCallback, Reporter
+from napari_synth.core.recipe import Recipe, Source, current_versions
+from napari_synth.core.rotations import RotationEnsemble
+from napari_synth.core.tiling import Block, full_region, make_block, plan_cores, split_core
+
+if TYPE_CHECKING:
+    import dask.array
+    import torch
+
+_SMALLEST_CORE = 64
+_MOST_PIXELS = {"cpu": 5 * 2**18, "cuda": 2**24, "mps": 2**22}
+_ONE_AT_A_TIME = threading.RLock()
+
+
+@dataclass(frozen=True)
+class _Channel:
+    """One channel of the image (the whole of it where there is no C axis) with its prepared generator."""
+
+    image: Image
+    index: int | None
+    statistics: Statistics
+    intensity: IntensityTransform
+    prepared: Prepared
+
+
+@dataclass(frozen=True)
+class _Item:
+    """A block of a channel at one position along the axes that are mapped over."""
+
+    channel: _Channel
+    position: tuple[tuple[str, int], ...]
+    core: tuple[slice, ...]
+
+
+def prepare(
+    generator: str,
+    image: Image,
+    params: Mapping[str, Any] | None = None,
+    *,
+    device: str = "auto",
+    precision: PrecisionChoice = "auto",
+    seed: int = 0,
+    tile: int | None = None,
+    memory_budget: int | None = None,
+    progress: ProgressCallback | None = None,
+    cancel: CancelToken | None = None,
+) -> PreparedRun:
+    """Let a generator look at an image: load weights, measure the noise, or train.
+
+    Parameters
+    ----------
+    generator : str
+        Id of the generator, e.g. ``"denoise/blind"``.
+    image : Image
+    params : mapping, optional
+        Settings of the generator; what is left out has its default.
+    device, precision : str
+        See `napari_synth.core.device.resolve_device`.
+    seed : int
+        Same input, seed and kind of device: same result.
+    tile : int, optional
+        Edge of a block in pixels. Chosen from the memory where it is left out; never changed where it is given.
+    memory_budget : int, optional
+        Bytes that the run may take; half of what is free where it is left out.
+    progress : callable, optional
+        Called with `Progress` in this thread.
+    cancel : CancelToken, optional
+
+    Returns
+    -------
+    PreparedRun
+
+    Raises
+    ------
+    SynthError
+        One of its subclasses for every cause that lies with the input.
+    """
+    if tile is not None and tile < 1:
+        raise InvalidParameterError(f"A tile of {tile} pixels cannot be: give at least 1, or leave it out.")
+    chosen = registry.generator(generator)
+    settings = chosen.params_type.parse(params or {})
+    place = resolve_device(device, precision)
+    reporter = Reporter(progress, cancel)
+    channels = []
+    count = image.sizes.get("C", 0)
+    for index in range(count) if count else [None]:
+        part = image if index is None else image.select(C=index)
+        suffix = "" if index is None else f" (channel {index + 1} of {count})"
+        reporter.start(f"Preparing{suffix}")
+        statistics = measure_statistics(part)
+        intensity = IntensityTransform.from_statistics(statistics)
+        context = Context(place, intensity, statistics, seed, reporter)
+        with _translated_errors(chosen, place):
+            prepared = chosen.prepare(part, settings, context)
+        _check_axes(chosen, prepared.spec, image)
+        channels.append(_Channel(part, index, statistics, intensity, prepared))
+    recipe = Recipe(
+        generator=generator,
+        params=settings.model_dump(mode="json", exclude_defaults=True),
+        axes=image.axes,
+        seed=seed,
+        device=place.kind,
+        precision=place.precision,
+        tile=tile,
+        versions=current_versions(),
+        weights={name: value for channel in channels for name, value in channel.prepared.weights.items()},
+        source=Source.of(image),
+        notes=_notes(channels),
+    )
+    return PreparedRun(image, chosen, settings, place, recipe, tuple(channels), tile, memory_budget)
+
+
+@dataclass(frozen=True)
+class PreparedRun:
+    """A generator that has seen an image, ready to restore any part of it.
+
+    Attributes
+    ----------
+    source : Image
+    generator : Generator
+    params : Params
+    device : Device
+    recipe : Recipe
+    channels : tuple
+        The prepared generator of each channel.
+    tile : int or None
+        Edge of a block, where the user set one.
+    memory_budget : int or None
+        In bytes, where the user set one.
+    is_spread : bool
+        Whether results are the spread over rotations rather than the restored image.
+    """
+
+    source: Image
+    generator: Generator[Params]
+    params: Params
+    device: Device
+    recipe: Recipe
+    channels: tuple[_Channel, ...]
+    tile: int | None = None
+    memory_budget: int | None = None
+    is_spread: bool = False
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know of this run, a plain sentence each."""
+        return self.recipe.notes
+
+    @property
+    def noise(self) -> tuple[NoiseReport | None, ...]:
+        """The measured noise of each channel, in counts."""
+        return tuple(channel.prepared.noise for channel in self.channels)
+
+    @property
+    def statistics(self) -> tuple[Statistics, ...]:
+        """The intensities of each channel, in counts."""
+        return tuple(channel.statistics for channel in self.channels)
+
+    @cached_property
+    def result(self) -> Image:
+        """The result as a lazy image, with the spacing of its own grid."""
+        spacing = dict(self.source.spacing)
+        for axis, scale in zip(self._spec.axes, self._spec.scale, strict=True):
+            spacing[axis] = spacing.get(axis, 1.0) / scale
+        return replace(self.source, data=self.lazy(), spacing=spacing)
+
+    @property
+    def result_shape(self) -> tuple[int, ...]:
+        """Size of the result along the axes of the source."""
+        scale = dict(zip(self._spec.axes, self._spec.scale, strict=True))
+        return tuple(size * scale.get(axis, 1) for axis, size in self.source.sizes.items())
+
+    @property
+    def result_dtype(self) -> np.dtype[Any]:
+        """The dtype of the source; float32 for a spread."""
+        return np.dtype(np.float32) if self.is_spread else self.source.dtype
+
+    @property
+    def needs_store(self) -> bool:
+        """Whether the result is larger than the memory budget, so that it belongs into a file."""
+        budget = self.memory_budget or psutil.virtual_memory().available // 2
+        return prod(self.result_shape) * self.result_dtype.itemsize > budget
+
+    @property
+    def chunks(self) -> tuple[int, ...]:
+        """The shape of a block of the result, along the axes of the source."""
+        core = self._plan(full_region(self._spec.axes, self.source.sizes))[0]
+        edge = {
+            axis: (part.stop - part.start) * scale
+            for axis, part, scale in zip(self._spec.axes, core, self._spec.scale, strict=True)
+        }
+        return tuple(edge.get(axis, self.source.sizes["S"] if axis == "S" else 1) for axis in self.source.axes)
+
+    def spread(self) -> PreparedRun:
+        """Return the run whose result is the relative confidence: the spread over flips and rotations, in counts."""
+        channels = tuple(replace(c, prepared=RotationEnsemble(c.prepared, "std")) for c in self.channels)
+        return replace(self, channels=channels, is_spread=True)
+
+    def compute(
+        self,
+        *,
+        region: Mapping[str, slice | int] | None = None,
+        out: Any = None,
+        progress: ProgressCallback | None = None,
+        cancel: CancelToken | None = None,
+    ) -> Any:
+        """Restore the image, or a region of it.
+
+        Parameters
+        ----------
+        region : mapping of str to slice or int, optional
+            What to restore along each axis role, in pixels of the source; an int drops its axis. Whole axes where left out.
+        out : array-like, optional
+            Written block by block and returned: anything with numpy's slice assignment and the shape of the result.
+        progress : callable, optional
+            Called with `Progress` in this thread after every block.
+        cancel : CancelToken, optional
+            Takes effect within one block.
+
+        Returns
+        -------
+        array
+            numpy, or ``out``.
+
+        Raises
+        ------
+        Cancelled
+            The token was set.
+        OutOfMemoryError
+            The smallest block does not fit.
+        GeneratorError
+            The generator failed.
+        """
+        asked = self._resolve(region or {})
+        scale = dict(zip(self._spec.axes, self._spec.scale, strict=True))
+        if out is None:
+            shape = [(part.stop - part.start) * scale.get(axis, 1) for axis, part in asked.items()]
+            try:
+                out = np.empty(shape, self.result_dtype)
+            except MemoryError as error:
+                raise OutOfMemoryError(
+                    f"A result of {prod(shape) * self.result_dtype.itemsize / 2**30:.1f} GiB does not fit into memory:"
+                    " write it to an OME-Zarr, or restore a part."
+                ) from error
+        reporter = Reporter(progress, cancel)
+        items = self._items(asked)
+        reporter.start("Restoring", len(items))
+        for item, counts in self._restored(items, reporter):
+            part = self._where(item)
+            target = tuple(
+                slice(
+                    (part.get(axis, span).start - span.start) * scale.get(axis, 1),
+                    (part.get(axis, span).stop - span.start) * scale.get(axis, 1),
+                )
+                for axis, span in asked.items()
+            )
+            out[target] = counts
+        self._copy_alpha(asked, out)
+        dropped = tuple(0 if isinstance((region or {}).get(axis), int) else slice(None) for axis in self.source.axes)
+        return out[dropped] if any(index == 0 for index in dropped) else out
+
+    def lazy(self) -> dask.array.Array:
+        """Return the result as a dask array whose chunks are restored when they are asked for."""
+        import dask.array as da
+
+        scale = dict(zip(self._spec.axes, self._spec.scale, strict=True))
+
+        def restore(block_info: Any = None) -> Any:
+            region = {
+                axis: slice(start // scale.get(axis, 1), stop // scale.get(axis, 1))
+                for axis, (start, stop) in zip(self.source.axes, block_info[None]["array-location"], strict=True)
+            }
+            return self.compute(region=region)
+
+        chunks = da.core.normalize_chunks(self.chunks, self.result_shape)
+        meta = np.empty((0,) * len(self.result_shape), self.result_dtype)
+        return da.map_blocks(restore, chunks=chunks, dtype=self.result_dtype, meta=meta, name=f"synth-{uuid.uuid4().hex}")
+
+    @property
+    def _spec(self) -> BlockSpec:
+        return self.channels[0].prepared.spec
+
+    @property
+    def _joint(self) -> bool:
+        """Whether RGB samples are the channels of a block."""
+        return "S" in self.source.axes and self.generator.info.colour == "joint"
+
+    @property
+    def _samples(self) -> int:
+        """RGB samples that are restored: alpha is not."""
+        count = self.source.sizes.get("S", 1)
+        return 3 if count == 4 else count
+
+    def _resolve(self, region: Mapping[str, slice | int]) -> dict[str, slice]:
+        """Return the region as a slice with bounds for every axis."""
+        unknown = set(region) - set(self.source.axes)
+        if unknown:
+            raise AxesError(f"The image has no axis {sorted(unknown)[0]!r}: its axes are {self.source.axes}.")
+        resolved = {}
+        for axis, size in self.source.sizes.items():
+            part = region.get(axis, slice(None))
+            start, stop, _ = (slice(part, part + 1) if isinstance(part, int) else part).indices(size)
+            if stop <= start:
+                raise AxesError(f"The region is empty along {axis}: it must lie inside the image's {size} pixels.")
+            resolved[axis] = slice(start, stop)
+        return resolved
+
+    def _plan(self, region: tuple[slice, ...]) -> list[tuple[slice, ...]]:
+        budget = min(self.device.free_memory() // 2, self.memory_budget or 2**62)
+        most = min(_MOST_PIXELS[self.device.kind], budget // self._spec.bytes_per_pixel)
+        return plan_cores(region, self._spec, most, self.tile)
+
+    def _items(self, asked: Mapping[str, slice]) -> list[_Item]:
+        cores = self._plan(tuple(asked[axis] for axis in self._spec.axes))
+        mapped = [a for a in self.source.axes if a not in self._spec.axes + "C" + ("S" if self._joint else "")]
+        ranges = [
+            range(asked[axis].start, min(asked[axis].stop, self._samples) if axis == "S" else asked[axis].stop)
+            for axis in mapped
+        ]
+        wanted = asked.get("C", slice(0, 1))
+        return [
+            _Item(channel, tuple(zip(mapped, (r[i] for r, i in zip(ranges, index, strict=True)), strict=True)), core)
+            for channel in self.channels[wanted]
+            for core in cores
+            for index in np.ndindex(*(len(r) for r in ranges))
+        ]
+
+    def _where(self, item: _Item) -> dict[str, slice]:
+        """Return the pixels of the source that an item restores; axes that are not named are whole."""
+        part = {axis: slice(at, at + 1) for axis, at in item.position}
+        part |= dict(zip(self._spec.axes, item.core, strict=True))
+        if item.channel.index is not None:
+            part["C"] = slice(item.channel.index, item.channel.index + 1)
+        if self._joint:
+            part["S"] = slice(0, self._samples)
+        return part
+
+    def _restored(self, items: list[_Item], reporter: Reporter) -> Iterator[tuple[_Item, npt.NDArray[Any]]]:
+        """Restore items in batches, reading ahead; where memory is short, halve the blocks and go on."""
+        queue = deque(items)
+        batch_pixels = _MOST_PIXELS[self.device.kind]
+        with ThreadPoolExecutor(1, thread_name_prefix="synth-read") as reader:
+            batch = self._next_batch(queue, batch_pixels)
+            reading = reader.submit(self._read, batch)
+            while batch:
+                blocks = reading.result()
+                upcoming = self._next_batch(queue, batch_pixels)
+                if upcoming:
+                    reading = reader.submit(self._read, upcoming)
+                try:
+                    results = self._apply(batch, blocks)
+                except _MemoryShortError:
+                    self.device.release_memory()
+                    batch_pixels = prod(blocks[0].shape) * len(batch) // 2
+                    pieces = self._smaller(batch)
+                    reporter.extend(len(pieces) - len(batch))
+                    reporter.message("The device's memory is short: going on with smaller blocks.")
+                    queue.extendleft(reversed(upcoming))
+                    queue.extendleft(reversed(pieces))
+                    upcoming = self._next_batch(queue, batch_pixels)
+                    reading = reader.submit(self._read, upcoming)
+                else:
+                    for item, result in zip(batch, results, strict=True):
+                        yield item, result
+                    reporter.advance(len(batch))
+                batch = upcoming
+
+    def _next_batch(self, queue: deque[_Item], most_pixels: int) -> list[_Item]:
+        """Take items of one channel and one shape that together fit."""
+        if not queue:
+            return []
+        batch = [queue.popleft()]
+        shape = self._block(batch[0]).shape
+        while (
+            queue
+            and queue[0].channel is batch[0].channel
+            and self._block(queue[0]).shape == shape
+            and self._block(queue[0]).core_shape == self._block(batch[0]).core_shape
+            and prod(shape) * (len(batch) + 1) <= most_pixels
+        ):
+            batch.append(queue.popleft())
+        return batch
+
+    def _smaller(self, batch: list[_Item]) -> list[_Item]:
+        """Return the same work in pieces of half the size."""
+        if len(batch) > 1:
+            return batch
+        item = batch[0]
+        pieces = [item.core] if self.tile else split_core(item.core, self._spec, _SMALLEST_CORE)
+        if len(pieces) == 1:
+            what = f"A tile of {self.tile} pixels" if self.tile else "The smallest block"
+            advice = "set a smaller tile" if self.tile else "free memory"
+            raise OutOfMemoryError(f"{what} does not fit into the memory of {self.device.title}: {advice}, or run on the cpu.")
+        return [replace(item, core=core) for core in pieces]
+
+    def _block(self, item: _Item) -> Block:
+        sizes = self.source.sizes
+        return make_block(item.core, tuple(sizes[axis] for axis in self._spec.axes), self._spec)
+
+    def _read(self, batch: list[_Item]) -> list[npt.NDArray[Any]]:
+        """Read blocks with halo, each as (C, *spatial), padded by reflection at the far end."""
+        return [self._read_one(item, self._block(item)) for item in batch]
+
+    def _read_one(self, item: _Item, block: Block) -> npt.NDArray[Any]:
+        selection: dict[str, slice | int] = dict(item.position)
+        selection |= {axis: span.read for axis, span in zip(self._spec.axes, block.spans, strict=True)}
+        if self._joint:
+            selection["S"] = slice(0, self._samples)
+        pixels = item.channel.image.read(**selection)
+        axes = [axis for axis in item.channel.image.axes if not isinstance(selection.get(axis), int)]
+        wanted = (["S"] if self._joint else []) + list(self._spec.axes)
+        pixels = pixels.transpose([axes.index(axis) for axis in wanted])
+        pixels = pixels if self._joint else pixels[None]
+        pads = [(0, 0), *((0, span.pad) for span in block.spans)]
+        return np.pad(pixels, pads, mode="reflect") if any(pad for _, pad in pads) else pixels
+
+    def _apply(self, batch: list[_Item], blocks: list[npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
+        """Restore a batch on the device; return the cores in counts, with the axes of the source."""
+        import torch
+
+        channel = batch[0].channel
+        codec = Codec(channel.intensity, self.device, self.source.dtype, self.result_dtype, self.is_spread)
+        block = self._block(batch[0])
+        with _ONE_AT_A_TIME, _translated_errors(self.generator, self.device), torch.inference_mode():
+            tensor = codec.encode(np.stack(blocks))
+            with _precision(self.device):
+                restored = channel.prepared.apply(tensor)
+            crop = (..., *(span.crop for span in block.spans))
+            counts = codec.decode(restored[crop])
+        for result, source in zip(counts, blocks, strict=True):
+            if result.shape == source[crop].shape:
+                keep_nonfinite(result, source[crop])
+        return [self._as_source_axes(result) for result in counts]
+
+    def _as_source_axes(self, result: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Bring (C, *spatial) into the order of the source, with length 1 along the axes that were mapped over."""
+        present = (["S"] if self._joint else []) + list(self._spec.axes)
+        pixels = result if self._joint else result[0]
+        kept = [axis for axis in self.source.axes if axis in present]
+        pixels = pixels.transpose([present.index(axis) for axis in kept])
+        return np.expand_dims(pixels, [i for i, axis in enumerate(self.source.axes) if axis not in present])
+
+    def _copy_alpha(self, asked: Mapping[str, slice], out: Any) -> None:
+        """Hand the alpha sample of RGBA pixels on as it is (all zero for a spread)."""
+        if "S" not in asked or asked["S"].stop <= self._samples:
+            return
+        scales = dict(zip(self._spec.axes, self._spec.scale, strict=True))
+        alpha = self.source.read(**{**asked, "S": slice(max(self._samples, asked["S"].start), asked["S"].stop)})
+        for i, axis in enumerate(self.source.axes):
+            alpha = np.repeat(alpha, scales.get(axis, 1), axis=i)
+        first = max(self._samples, asked["S"].start) - asked["S"].start
+        index = tuple(slice(first, None) if axis == "S" else slice(None) for axis in self.source.axes)
+        out[index] = 0 if self.is_spread else alpha
+
+
+class _MemoryShortError(Exception):
+    """The device's memory is short; the runner makes the blocks smaller."""
+
+
+@contextmanager
+def _translated_errors(generator: Generator[Params], device: Device) -> Iterator[None]:
+    """Let no error of torch reach the user raw."""
+    import torch
+
+    try:
+        yield
+    except (SynthError, _MemoryShortError):
+        raise
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise _MemoryShortError from error
+    except Exception as error:
+        raise GeneratorError(
+            f"{generator.info.title} failed on {device.title} ({type(error).__name__}: {error}):"
+            " please report it with the recipe, or choose another generator."
+        ) from error
+
+
+@contextmanager
+def _precision(device: Device) -> Iterator[None]:
+    import torch
+
+    if device.precision == "float32":
+        with nullcontext():
+            yield
+    else:
+        with torch.autocast(device.kind, getattr(torch, device.precision)):
+            yield
+
+
+def _check_axes(generator: Generator[Params], spec: BlockSpec, image: Image) -> None:
+    missing = [axis for axis in spec.axes if axis not in image.axes]
+    if missing:
+        raise AxesError(f"{generator.info.title} needs the axis {missing[0]}, the image has {image.axes}: set the axes.")
+
+
+def _notes(channels: list[_Channel]) -> tuple[str, ...]:
+    """Collect what the channels' generators and statistics say, naming the channel where there are several."""
+    notes = []
+    for channel in channels:
+        label = f"Channel {channel.index + 1}: " if channel.index is not None and len(channels) > 1 else ""
+        noise = channel.prepared.noise
+        said = [*(noise.sentences() if noise else ()), *channel.prepared.notes, *channel.statistics.warnings()]
+        notes += [label + sentence for sentence in said]
+    return tuple(notes)

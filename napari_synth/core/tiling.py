@@ -1,0 +1,154 @@
+"""Cuts an image into blocks with a halo, and says where each result belongs.
+
+Along one axis, for a core of 8 pixels, a halo of 4 and a scale of 1::
+
+    image    0-------8-------16------24--27
+    read     [-----------)                    block 0: no halo beyond the image, its border is the image's border
+                 [---------------)            block 1: core 8-16, halo on both sides
+                         [-----------~)       last: padded (~) by reflection up to the multiple
+
+Blocks begin at multiples of what the network needs, so that its strided layers see the same grid in a tile as in the whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import product
+from math import ceil, prod
+
+from napari_synth.core.generator import BlockSpec
+
+
+@dataclass(frozen=True)
+class Span:
+    """One block along one axis, in pixels.
+
+    Attributes
+    ----------
+    core : slice
+        The pixels of the source that this block restores.
+    read : slice
+        The pixels of the source that it needs.
+    pad : int
+        Pixels to add by reflection behind the far end.
+    crop : slice
+        Where the core lies in the block's result, which is ``scale`` times finer.
+    """
+
+    core: slice
+    read: slice
+    pad: int
+    crop: slice
+
+    @property
+    def size(self) -> int:
+        """Size of the block with halo and padding."""
+        return int(self.read.stop - self.read.start + self.pad)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block along all spatial axes of a `BlockSpec`, in the order of its axes."""
+
+    spans: tuple[Span, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Size of the block's tensor with halo and padding."""
+        return tuple(span.size for span in self.spans)
+
+    @property
+    def core_shape(self) -> tuple[int, ...]:
+        """Size of the part that is kept, in source pixels."""
+        return tuple(span.core.stop - span.core.start for span in self.spans)
+
+
+def make_span(start: int, stop: int, size: int, halo: int, multiple: int, scale: int = 1) -> Span:
+    """Return the span that restores ``[start, stop)`` of an axis of ``size`` pixels."""
+    halo = ceil(halo / multiple) * multiple
+    first = max(0, start // multiple * multiple - halo)
+    last = min(size, ceil(stop / multiple) * multiple + halo)
+    pad = -(last - first) % multiple
+    return Span(slice(start, stop), slice(first, last), pad, slice((start - first) * scale, (stop - first) * scale))
+
+
+def make_block(cores: tuple[slice, ...], sizes: tuple[int, ...], spec: BlockSpec) -> Block:
+    """Return the block that restores the given cores of an image of the given spatial sizes."""
+    return Block(
+        tuple(
+            make_span(core.start, core.stop, size, halo, multiple, scale)
+            for core, size, halo, multiple, scale in zip(
+                cores, sizes, spec.halo, spec.multiple, spec.scale, strict=True
+            )
+        )
+    )
+
+
+def plan_cores(
+    region: tuple[slice, ...], spec: BlockSpec, most_pixels: int, edge: int | None = None
+) -> list[tuple[slice, ...]]:
+    """Cut a region into cores of nearly equal size.
+
+    Parameters
+    ----------
+    region : tuple of slice
+        What is to be restored, along each axis of the specification.
+    spec : BlockSpec
+    most_pixels : int
+        A block with its halo has at most about this many pixels.
+    edge : int, optional
+        Edge of a core, where the user set one; ``most_pixels`` is then not looked at.
+
+    Returns
+    -------
+    list of tuple of slice
+        Cores that cover the region once, in C order.
+    """
+    lengths = tuple(part.stop - part.start for part in region)
+    if spec.whole:
+        return [region]
+    edges = [edge] * len(lengths) if edge else _edges(lengths, spec, most_pixels)
+    return list(
+        product(*(_cut(part, size, multiple) for part, size, multiple in zip(region, edges, spec.multiple, strict=True)))
+    )
+
+
+def split_core(core: tuple[slice, ...], spec: BlockSpec, smallest: int) -> list[tuple[slice, ...]]:
+    """Halve a core along its longest axis; return it alone where it is at the floor of ``smallest`` pixels."""
+    lengths = [part.stop - part.start for part in core]
+    axis = max(range(len(core)), key=lambda i: lengths[i])
+    if spec.whole or lengths[axis] < 2 * max(smallest, spec.multiple[axis]):
+        return [core]
+    half = _cut(core[axis], ceil(lengths[axis] / 2), spec.multiple[axis])
+    return [(*core[:axis], part, *core[axis + 1 :]) for part in half]
+
+
+def full_region(axes: str, sizes: Mapping[str, int]) -> tuple[slice, ...]:
+    """Return the whole extent along each of ``axes``."""
+    return tuple(slice(0, sizes[axis]) for axis in axes)
+
+
+def _edges(lengths: tuple[int, ...], spec: BlockSpec, most_pixels: int) -> list[int]:
+    """Shrink the longest edge until the block with its halo has at most ``most_pixels``."""
+    edges = list(lengths)
+
+    def with_halo(axis: int) -> int:
+        return edges[axis] + (2 * spec.halo[axis] if edges[axis] < lengths[axis] else 0)
+
+    while prod(with_halo(axis) for axis in range(len(edges))) > most_pixels:
+        axis = max(range(len(edges)), key=lambda i: edges[i])
+        if edges[axis] <= max(32, spec.multiple[axis]):
+            break
+        edges[axis] = ceil(edges[axis] / 2)
+    return edges
+
+
+def _cut(part: slice, edge: int, multiple: int) -> list[slice]:
+    """Cut an interval into pieces of one size, a multiple of ``multiple`` near ``edge``, and a smaller last one."""
+    length = part.stop - part.start
+    count = max(1, ceil(length / max(edge, multiple)))
+    step = ceil(ceil(length / count) / multiple) * multiple
+    inner = range(part.start // multiple * multiple + step, part.stop, step)
+    bounds = [part.start, *inner, part.stop]
+    return [slice(a, b) for a, b in zip(bounds, bounds[1:], strict=False)]
