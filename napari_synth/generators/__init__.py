@@ -1,0 +1,1 @@
+"""The built-in generators: one folder a task, one module a generator."""

@@ -1,0 +1,75 @@
+"""``denoise/blind``: the bundled network behind the noise that is measured in the image itself."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from napari_synth.core.generator import Context, Generator, GeneratorInfo, Params, Prepared, Task
+from napari_synth.core.image import Image
+
+
+class BlindParams(Params):
+    """Settings of `Blind`."""
+
+    strength: float = Field(
+        1.0,
+        ge=0.0,
+        le=3.0,
+        title="Strength",
+        description="Scales the measured noise level: below 1 keeps more grain, above 1 smooths more.",
+    )
+    neighbours: Literal["auto", "off"] = Field(
+        "auto",
+        title="Neighbouring planes",
+        description="Use neighbouring frames or z planes as extra evidence where they show the same (auto), or never (off).",
+    )
+    noise: Literal["auto", "independent", "correlated"] = Field(
+        "auto",
+        title="Noise of neighbours",
+        description="Whether the noise of neighbouring pixels is correlated: measured (auto), or as you know it.",
+        json_schema_extra={"advanced": True},
+    )
+    sigma: float | None = Field(
+        None,
+        gt=0.0,
+        title="Noise level",
+        description="Standard deviation of the noise in counts, where you know it; measured where it is left out.",
+        json_schema_extra={"advanced": True},
+    )
+    ensemble: bool = Field(
+        False,
+        title="Average over rotations",
+        description="Run on all eight flips and rotations and average: a little better, eight times slower.",
+        json_schema_extra={"advanced": True},
+    )
+
+
+class Blind(Generator[BlindParams]):
+    """A small bundled U-Net, told the noise level of every pixel."""
+
+    info: ClassVar[GeneratorInfo] = GeneratorInfo(
+        id="denoise/blind",
+        title="Blind network",
+        summary="Measures the noise in your image and removes it with a network that comes with the plugin: start here.",
+        task=Task.DENOISE,
+        reference="Zhang et al., FFDNet, IEEE TIP 2018; Mohan et al., ICLR 2020",
+        weights_licence="BSD-3-Clause",
+        spatial_dims=(2, 3),
+        colour="joint",
+    )
+    params_type = BlindParams
+
+    def prepare(self, image: Image, params: BlindParams, context: Context) -> Prepared:
+        """Measure the noise and load the network; see `Generator.prepare`."""
+        from napari_synth.core.rotations import RotationEnsemble
+        from napari_synth.generators.denoise._conditioned import Conditioned, bundled_network, measure_condition
+        from napari_synth.generators.denoise._neighbours import choose_neighbours
+
+        network, weights = bundled_network(context.device)
+        condition = measure_condition(image, context, sigma=params.sigma, correlated=params.noise)
+        condition = condition.stronger(params.strength)
+        neighbours = choose_neighbours(image, condition, context) if params.neighbours == "auto" else None
+        prepared = Conditioned(network, condition, neighbours, weights)
+        return RotationEnsemble(prepared, "mean") if params.ensemble else prepared
