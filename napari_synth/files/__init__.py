@@ -1,0 +1,16 @@
+"""Images in files: what the command line and the panel read and write."""
+
+from __future__ import annotations
+
+from napari_synth.files.access import READABLE_SUFFIXES, WRITABLE_SUFFIXES, image_suffix, read_image, write_image
+from napari_synth.files.ome_zarr import OmeZarrTarget, create_ome_zarr
+
+__all__ = [
+    "READABLE_SUFFIXES",
+    "WRITABLE_SUFFIXES",
+    "OmeZarrTarget",
+    "create_ome_zarr",
+    "image_suffix",
+    "read_image",
+    "write_image",
+]
