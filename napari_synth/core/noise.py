@@ -251,7 +251,12 @@ def _below(diagonal: int) -> npt.NDArray[np.bool_]:
     return np.asarray((total > 0) & (total < diagonal))
 
 
-_WHITE_BAND = _Band(_window(4, 7, 4, 7), _below(7), np.ones((_BLOCK, _BLOCK)), (0.0, 0.0))
+def _from(diagonal: int) -> npt.NDArray[np.bool_]:
+    """Return a mask (64,) of the frequencies on and above a diagonal."""
+    return np.asarray((_FREQ_Y + _FREQ_X).ravel() >= diagonal)
+
+
+_WHITE_BAND = _Band(_from(9), _below(8), np.ones((_BLOCK, _BLOCK)), (0.0, 0.0))
 
 
 def _tiles(planes: Sequence[npt.NDArray[np.generic]]) -> list[npt.NDArray[np.generic]]:
