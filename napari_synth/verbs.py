@@ -131,7 +131,7 @@ def run(
         device=device or recipe.device,
         precision=precision or recipe.precision,
         seed=recipe.seed if seed is None else seed,
-        tile=tile or recipe.tile,
+        tile=recipe.tile if tile is None else tile,
         progress=progress,
         cancel=cancel,
     )

@@ -45,9 +45,7 @@ class Device:
             import torch
 
             free, _ = torch.cuda.mem_get_info(self.torch_name)
-            reserved = torch.cuda.memory_reserved(self.torch_name) - torch.cuda.memory_allocated(
-                self.torch_name
-            )
+            reserved = torch.cuda.memory_reserved(self.torch_name) - torch.cuda.memory_allocated(self.torch_name)
             return int(free + reserved)
         return int(psutil.virtual_memory().available)
 
@@ -85,21 +83,15 @@ def resolve_device(name: str = "auto", precision: PrecisionChoice = "auto") -> D
     if kind == "cuda" and problem:
         raise DeviceError(f"CUDA cannot be used: {problem}; choose cpu, or auto to take what there is.")
     if kind == "mps" and not torch.backends.mps.is_available():
-        raise DeviceError(
-            "MPS cannot be used: this is no Apple GPU or torch was built without it; choose cpu or auto."
-        )
+        raise DeviceError("MPS cannot be used: this is no Apple GPU or torch was built without it; choose cpu or auto.")
 
     chosen_reason = "you chose it" if kind != "auto" else ""
     if kind == "cuda" or (kind == "auto" and not problem):
         torch_name = f"cuda:{index or 0}"
         title = torch.cuda.get_device_name(torch_name)
-        return Device(
-            torch_name, title, chosen_reason or "a CUDA GPU is there", _precision(precision, "float16")
-        )
+        return Device(torch_name, title, chosen_reason or "a CUDA GPU is there", _precision(precision, "float16"))
     if kind == "mps" or (kind == "auto" and torch.backends.mps.is_available()):
-        return Device(
-            "mps", "Apple GPU", chosen_reason or "an Apple GPU is there", _precision(precision, "float32")
-        )
+        return Device("mps", "Apple GPU", chosen_reason or "an Apple GPU is there", _precision(precision, "float32"))
     title = f"CPU ({torch.get_num_threads()} threads)"
     return Device("cpu", title, chosen_reason or f"no GPU: {problem}", _precision(precision, "float32"))
 

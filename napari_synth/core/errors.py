@@ -46,9 +46,13 @@ class OutOfMemoryError(SynthError):
     """The smallest block does not fit into the memory of the device."""
 
 
+class TrainingDivergedError(SynthError):
+    """A network cannot be fitted to this image: its loss does not stay finite."""
+
+
 class GeneratorError(SynthError):
     """A generator failed in a way it did not foresee; the cause is attached."""
 
 
-class Cancelled(SynthError):  # noqa: N818 - it reports a wish, not a fault
+class Cancelled(SynthError):
     """The user cancelled the run; nothing was written."""

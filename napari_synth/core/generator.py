@@ -61,13 +61,9 @@ class Params(pydantic.BaseModel):
             name = ".".join(str(part) for part in problem["loc"]) or "the settings"
             if problem["type"] == "extra_forbidden":
                 known = ", ".join(cls.model_fields) or "none"
-                raise InvalidParameterError(
-                    f"There is no parameter {name!r}: this generator has {known}."
-                ) from error
+                raise InvalidParameterError(f"There is no parameter {name!r}: this generator has {known}.") from error
             hint = problem["msg"][0].lower() + problem["msg"][1:]
-            raise InvalidParameterError(
-                f"Parameter {name!r} cannot be {problem['input']!r}: {hint}."
-            ) from error
+            raise InvalidParameterError(f"Parameter {name!r} cannot be {problem['input']!r}: {hint}.") from error
 
 
 class NoParams(Params):
@@ -147,9 +143,7 @@ class BlockSpec:
     bytes_per_pixel: int = 64
 
     @classmethod
-    def plane(
-        cls, halo: int, *, multiple: int = 1, whole: bool = False, bytes_per_pixel: int = 64
-    ) -> BlockSpec:
+    def plane(cls, halo: int, *, multiple: int = 1, whole: bool = False, bytes_per_pixel: int = 64) -> BlockSpec:
         """Return the specification of a method that works plane by plane at the image's own size."""
         return cls("YX", (halo,) * 2, (multiple,) * 2, (1,) * 2, whole, bytes_per_pixel)
 
@@ -184,7 +178,7 @@ class Prepared(ABC):
     spec: BlockSpec
     noise: NoiseReport | None = None
     notes: tuple[str, ...] = ()
-    weights: Mapping[str, str] = {}  # noqa: RUF012 - a default that nobody writes to
+    weights: Mapping[str, str] = {}
 
     @abstractmethod
     def apply(self, block: torch.Tensor) -> torch.Tensor:

@@ -79,9 +79,7 @@ class Image:
     def __post_init__(self) -> None:
         check_axes(self.axes, tuple(self.data.shape))
         if 0 in self.data.shape:
-            raise InvalidImageError(
-                f"The image is empty (shape {tuple(self.data.shape)}): give it at least one pixel."
-            )
+            raise InvalidImageError(f"The image is empty (shape {tuple(self.data.shape)}): give it at least one pixel.")
         if self.dtype.kind not in "iuf":
             raise InvalidImageError(
                 f"Images of dtype {self.dtype} have no intensities to work on: convert to an integer or float dtype first."
@@ -104,8 +102,9 @@ class Image:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """dtype of the pixels, in the machine's byte order."""
-        return np.dtype(self.data.dtype).newbyteorder("=")
+        """Type of the pixels, in the machine's byte order."""
+        dtype: np.dtype[Any] = np.dtype(self.data.dtype)
+        return dtype.newbyteorder("=")
 
     @property
     def sizes(self) -> dict[str, int]:

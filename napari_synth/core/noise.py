@@ -38,6 +38,7 @@ _FLATTEST = 0.2
 _MIN_CHOSEN = 10
 _MIN_DIFFERENCES = 8
 _CLIPPED = 1e-3
+_FEWEST_CLIPPED = 12
 # Pixels this many spreads away from the rest are no signal, and their square would not fit single precision.
 _ABSURD = 1e12
 # Ratio of the power near the Nyquist frequency to that at half of it below which noise counts as correlated: white
@@ -296,6 +297,11 @@ def _unit(tiles: Sequence[npt.NDArray[np.generic]]) -> _Unit | None:
 
 
 def _collect_blocks(tiles: Sequence[npt.NDArray[np.generic]], unit: _Unit) -> _Blocks:
+    with np.errstate(over="ignore", invalid="ignore"):
+        return _cut_blocks(tiles, unit)
+
+
+def _cut_blocks(tiles: Sequence[npt.NDArray[np.generic]], unit: _Unit) -> _Blocks:
     values, means, uneven = [], [], []
     for tile in tiles:
         # Centred and scaled before single precision, which large offsets and ranges would exceed.
@@ -320,7 +326,7 @@ def _clipped_share(values: Floats) -> Floats:
     share = np.zeros(len(values), np.float32)
     lowest, highest = values.min(), values.max()
     for touches in (values <= lowest, values >= highest):
-        if touches.mean() > _CLIPPED:
+        if touches.sum() > max(_CLIPPED * touches.size, _FEWEST_CLIPPED):
             share += touches.mean(axis=1, dtype=np.float32)
     return share
 

@@ -16,7 +16,7 @@ from napari_synth.core.errors import RecipeError
 from napari_synth.core.image import Image
 from napari_synth.core.sampling import sample_planes
 
-FORMAT = 1
+FORMAT: Literal[1] = 1
 
 
 class Source(pydantic.BaseModel):
@@ -72,7 +72,9 @@ class Recipe(pydantic.BaseModel):
         if not isinstance(content, dict) or "generator" not in content:
             raise RecipeError("This is no recipe: it names no generator; copy it again from the panel.")
         if content.get("format", FORMAT) != FORMAT:
-            raise RecipeError(f"The recipe has format {content['format']}, this version reads {FORMAT}: update napari-synth.")
+            raise RecipeError(
+                f"The recipe has format {content['format']}, this version reads {FORMAT}: update napari-synth."
+            )
         try:
             return cls(**content)
         except pydantic.ValidationError as error:
@@ -115,7 +117,13 @@ class Recipe(pydantic.BaseModel):
 
     def _options(self) -> dict[str, Any]:
         """Return what differs from a plain call."""
-        options = {"axes": self.axes, "device": self.device, "precision": self.precision, "seed": self.seed, "tile": self.tile}
+        options = {
+            "axes": self.axes,
+            "device": self.device,
+            "precision": self.precision,
+            "seed": self.seed,
+            "tile": self.tile,
+        }
         usual = {"axes": None, "device": "auto", "precision": "auto", "seed": 0, "tile": None}
         return {k: v for k, v in options.items() if v != usual[k]} | self.params
 

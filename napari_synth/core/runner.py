@@ -35,10 +35,10 @@ from napari_synth.core.tiling import Block, full_region, make_block, plan_cores,
 
 if TYPE_CHECKING:
     import dask.array
-    import torch
 
 _SMALLEST_CORE = 64
 _MOST_PIXELS = {"cpu": 5 * 2**18, "cuda": 2**24, "mps": 2**22}
+_MOST_BATCH_PIXELS = {"cpu": 2**18, "cuda": 2**24, "mps": 2**22}
 _ONE_AT_A_TIME = threading.RLock()
 
 
@@ -304,7 +304,10 @@ class PreparedRun:
 
         chunks = da.core.normalize_chunks(self.chunks, self.result_shape)
         meta = np.empty((0,) * len(self.result_shape), self.result_dtype)
-        return da.map_blocks(restore, chunks=chunks, dtype=self.result_dtype, meta=meta, name=f"synth-{uuid.uuid4().hex}")
+        result: dask.array.Array = da.map_blocks(
+            restore, chunks=chunks, dtype=self.result_dtype, meta=meta, name=f"synth-{uuid.uuid4().hex}"
+        )
+        return result
 
     @property
     def _spec(self) -> BlockSpec:
@@ -368,7 +371,7 @@ class PreparedRun:
     def _restored(self, items: list[_Item], reporter: Reporter) -> Iterator[tuple[_Item, npt.NDArray[Any]]]:
         """Restore items in batches, reading ahead; where memory is short, halve the blocks and go on."""
         queue = deque(items)
-        batch_pixels = _MOST_PIXELS[self.device.kind]
+        batch_pixels = _MOST_BATCH_PIXELS[self.device.kind]
         with ThreadPoolExecutor(1, thread_name_prefix="synth-read") as reader:
             batch = self._next_batch(queue, batch_pixels)
             reading = reader.submit(self._read, batch)
@@ -390,8 +393,7 @@ class PreparedRun:
                     upcoming = self._next_batch(queue, batch_pixels)
                     reading = reader.submit(self._read, upcoming)
                 else:
-                    for item, result in zip(batch, results, strict=True):
-                        yield item, result
+                    yield from zip(batch, results, strict=True)
                     reporter.advance(len(batch))
                 batch = upcoming
 
@@ -420,7 +422,9 @@ class PreparedRun:
         if len(pieces) == 1:
             what = f"A tile of {self.tile} pixels" if self.tile else "The smallest block"
             advice = "set a smaller tile" if self.tile else "free memory"
-            raise OutOfMemoryError(f"{what} does not fit into the memory of {self.device.title}: {advice}, or run on the cpu.")
+            raise OutOfMemoryError(
+                f"{what} does not fit into the memory of {self.device.title}: {advice}, or run on the cpu."
+            )
         return [replace(item, core=core) for core in pieces]
 
     def _block(self, item: _Item) -> Block:
@@ -455,7 +459,7 @@ class PreparedRun:
             tensor = codec.encode(np.stack(blocks))
             with _precision(self.device):
                 restored = channel.prepared.apply(tensor)
-            crop = (..., *(span.crop for span in block.spans))
+            crop: Any = (..., *(span.crop for span in block.spans))
             counts = codec.decode(restored[crop])
         for result, source in zip(counts, blocks, strict=True):
             if result.shape == source[crop].shape:
@@ -520,7 +524,9 @@ def _precision(device: Device) -> Iterator[None]:
 def _check_axes(generator: Generator[Params], spec: BlockSpec, image: Image) -> None:
     missing = [axis for axis in spec.axes if axis not in image.axes]
     if missing:
-        raise AxesError(f"{generator.info.title} needs the axis {missing[0]}, the image has {image.axes}: set the axes.")
+        raise AxesError(
+            f"{generator.info.title} needs the axis {missing[0]}, the image has {image.axes}: set the axes."
+        )
 
 
 def _notes(channels: list[_Channel]) -> tuple[str, ...]:

@@ -14,9 +14,7 @@ MOST_PIXELS = 2**22
 WINDOW = 512
 
 
-def sample_planes(
-    image: Image, most_pixels: int = MOST_PIXELS, window: int = WINDOW
-) -> list[npt.NDArray[Any]]:
+def sample_planes(image: Image, most_pixels: int = MOST_PIXELS, window: int = WINDOW) -> list[npt.NDArray[Any]]:
     """Return windows of the image's planes that together hold at most about ``most_pixels`` pixels.
 
     The windows are spread evenly over all planes and over the field, the same ones at every call, so that statistics of them
@@ -45,8 +43,7 @@ def sample_planes(
         affordable = max(1, most_pixels // prod(edge.values()))
         planes = min(len(positions), max(1, ceil(affordable / max(1, plane_pixels // prod(edge.values())))))
         positions = [
-            positions[i]
-            for i in _spread(len(positions), min(affordable, max(planes, min(16, len(positions)))))
+            positions[i] for i in _spread(len(positions), min(affordable, max(planes, min(16, len(positions)))))
         ]
         per_plane = max(1, affordable // len(positions))
         rows = max(1, round(per_plane**0.5))

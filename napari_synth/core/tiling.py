@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import product
+from itertools import pairwise, product
 from math import ceil, prod
 
 from napari_synth.core.generator import BlockSpec
@@ -110,7 +110,9 @@ def plan_cores(
         return [region]
     edges = [edge] * len(lengths) if edge else _edges(lengths, spec, most_pixels)
     return list(
-        product(*(_cut(part, size, multiple) for part, size, multiple in zip(region, edges, spec.multiple, strict=True)))
+        product(
+            *(_cut(part, size, multiple) for part, size, multiple in zip(region, edges, spec.multiple, strict=True))
+        )
     )
 
 
@@ -151,4 +153,4 @@ def _cut(part: slice, edge: int, multiple: int) -> list[slice]:
     step = ceil(ceil(length / count) / multiple) * multiple
     inner = range(part.start // multiple * multiple + step, part.stop, step)
     bounds = [part.start, *inner, part.stop]
-    return [slice(a, b) for a, b in zip(bounds, bounds[1:], strict=False)]
+    return [slice(a, b) for a, b in pairwise(bounds)]

@@ -29,12 +29,13 @@ _LEFT_BY_CORRELATION = 0.5
 _TOO_MUCH = 1.15
 _STRUCTURED = 0.05
 _FLAGGED = 0.001
-_INVENTED_SHARE = 0.55
+_INVENTED_SHARE = 0.4
 _CALM_SCALE = 3.0
-_STRUCTURE = (1.5, 8.0)
+_STRUCTURE = (1.5, 4.0)
 _TILE = 512
-_MOST_TILES = 16
+_MOST_TILES = 6
 _PILED_UP = 1e-3
+_FEWEST_PILED_UP = 5
 
 
 class Verdict(StrEnum):
@@ -185,9 +186,10 @@ def _clipping(source: Array) -> tuple[float, float]:
     if sample.size == 0:
         return -np.inf, np.inf
     low, high = float(sample.min()), float(sample.max())
+    enough = max(_PILED_UP * sample.size, _FEWEST_PILED_UP)
     return (
-        low if np.mean(sample == low) > _PILED_UP else -np.inf,
-        high if np.mean(sample == high) > _PILED_UP else np.inf,
+        low if np.count_nonzero(sample == low) >= enough else -np.inf,
+        high if np.count_nonzero(sample == high) >= enough else np.inf,
     )
 
 
@@ -213,12 +215,14 @@ def _average(normalised: npt.NDArray[np.float64], correlation: tuple[float, floa
 
 
 def _structure(plane: npt.NDArray[np.float64], weight: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return what a plane holds between two scales, ignoring pixels without weight."""
-    fine, coarse = (
-        gaussian_filter(plane * weight, scale) / np.maximum(gaussian_filter(weight, scale), 1e-6)
-        for scale in _STRUCTURE
-    )
-    return np.asarray(fine - coarse)
+    """Return the local variance of a plane less its noise, ignoring pixels without weight."""
+    fine, wide = _STRUCTURE
+
+    def blur(values: npt.NDArray[np.float64], scale: float) -> npt.NDArray[np.float64]:
+        return np.asarray(gaussian_filter(values * weight, scale) / np.maximum(gaussian_filter(weight, scale), 1e-6))
+
+    smooth = blur(plane, fine)
+    return np.asarray(blur(smooth**2, wide) - blur(smooth, wide) ** 2)
 
 
 def _calm(
@@ -283,7 +287,7 @@ class _Tally:
             weight = valid.astype(np.float64)
             in_source = _structure(np.where(valid, noisy, 0.0), weight)
             in_result = _structure(np.where(valid, clean, 0.0), weight)
-            made_up = in_result * (in_source - in_result) < 0.0
+            made_up = in_result > in_source
             self.invented += int((flagged & made_up).sum())
 
     def judge(self, report: NoiseReport) -> TrustReport:

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint
+
+import pytest
+
+from napari_synth.core import registry
+from napari_synth.core.errors import UnknownGeneratorError
+from napari_synth.core.generator import Generator, GeneratorInfo, Task
+
+
+class Foreign(Generator):
+    info = GeneratorInfo("denoise/foreign", "Foreign", "Of another package.", Task.DENOISE)
+
+    def prepare(self, image, params, context):
+        raise AssertionError("never run")
+
+
+class Taken(Foreign):
+    info = GeneratorInfo("denoise/blind", "Taken", "An id that is taken.", Task.DENOISE)
+
+
+@pytest.fixture
+def entry(monkeypatch: pytest.MonkeyPatch):
+    def install(name: str) -> None:
+        found = [EntryPoint(name, f"{__name__}:{name}", registry.ENTRY_POINT_GROUP)]
+        monkeypatch.setattr(registry, "entry_points", lambda group: found)
+        registry._registered.cache_clear()
+
+    yield install
+    registry._registered.cache_clear()
+
+
+def test_generators_of_other_packages_are_found(entry) -> None:
+    entry("Foreign")
+    assert registry.generator("denoise/foreign").info.title == "Foreign"
+    assert "denoise/foreign" in [g.info.id for g in registry.generators(Task.DENOISE)]
+
+
+@pytest.mark.parametrize(("name", "words"), [("Missing", "cannot be loaded"), ("Taken", "is taken")])
+def test_a_broken_one_is_left_out_and_takes_nothing_away(entry, name: str, words: str) -> None:
+    entry(name)
+    with pytest.warns(UserWarning, match=words):
+        found = registry.generators(Task.DENOISE)
+    assert found[0].info.id == "denoise/blind"
+    assert found[0].info.title != "Taken"
+
+
+def test_the_default_of_denoising_is_blind() -> None:
+    assert registry.generators("denoise")[0].info.id == "denoise/blind"
+
+
+def test_an_unknown_id_names_near_ones() -> None:
+    with pytest.raises(UnknownGeneratorError, match="denoise/median"):
+        registry.generator("denoise/medan")
