@@ -1,4 +1,4 @@
-"""Judge a restored image without ground truth: does what was removed look like the noise that was measured?
+"""Judge a restored image without ground truth, by whether what was removed looks like the measured noise.
 
 The residual of an honest result is noise and nothing else: its variance is that of the noise model, and averaged over
 a few neighbours it is small everywhere. Less variance means that noise was left in; residuals that do not average out
@@ -29,7 +29,7 @@ _LEFT_BY_CORRELATION = 0.5
 _TOO_MUCH = 1.15
 _STRUCTURED = 0.05
 _FLAGGED = 0.001
-_INVENTED_SHARE = 0.4
+_INVENTED_SHARE = 0.5
 _CALM_SCALE = 3.0
 _STRUCTURE = (1.5, 4.0)
 _TILE = 512
@@ -231,9 +231,9 @@ def _calm(
     """Return the judged pixels on the flatter half of the ground."""
     if not judged.any():
         return judged
-    weight = valid.astype(np.float64)
-    smooth = gaussian_filter(clean * weight, _CALM_SCALE)
-    smooth /= np.maximum(gaussian_filter(weight, _CALM_SCALE), 1e-6)
+    smooth = gaussian_filter(clean.astype(np.float32), _CALM_SCALE)
+    if not valid.all():
+        smooth /= np.maximum(gaussian_filter(valid.astype(np.float32), _CALM_SCALE), 1e-6)
     slope = sum(np.square(sobel(smooth, axis)) for axis in (0, 1))
     return np.asarray(slope <= np.median(slope[judged]))
 
@@ -255,9 +255,7 @@ class _Tally:
         self.sum_source_squared = 0.0
         self.sum_change = 0.0
 
-    def add(
-        self, source: Array, restored: Array, report: NoiseReport, floor: float, low: float, high: float
-    ) -> None:
+    def add(self, source: Array, restored: Array, report: NoiseReport, floor: float, low: float, high: float) -> None:
         """Add one tile ``(Y, X)``."""
         normalised = _normalised(source, restored, report.model, floor)
         valid = np.isfinite(normalised)
