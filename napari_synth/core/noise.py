@@ -56,6 +56,7 @@ _FREQ_Y, _FREQ_X = np.meshgrid(np.arange(_BLOCK), np.arange(_BLOCK), indexing="i
 # Mean of the smallest nine tenths of the squares of normal numbers.
 _KEPT = 0.9
 _KEPT_POWER = float(chi2.cdf(chi2.ppf(_KEPT, 1), 3) / _KEPT)
+_AVERAGE = np.full(_BLOCK**2, 1.0 / _BLOCK**2, dtype=np.float32)
 _GATE_SELECT = ((np.minimum(_FREQ_Y, _FREQ_X) < 3) & (_FREQ_Y + _FREQ_X > 0) & (_FREQ_Y + _FREQ_X < 7)).ravel()
 _BASIS = dct(np.eye(_BLOCK), axis=0, norm="ortho")
 _TRANSFORM = np.ascontiguousarray(np.kron(_BASIS, _BASIS).T, dtype=np.float32)
@@ -308,7 +309,7 @@ def _cut_blocks(tiles: Sequence[npt.NDArray[np.generic]], unit: _Unit) -> _Block
         centred = ((np.asarray(tile, dtype=np.float64) - unit.centre) / unit.scale).astype(np.float32)
         windows = np.lib.stride_tricks.sliding_window_view(centred, (_BLOCK, _BLOCK))[::_STRIDE, ::_STRIDE]
         rows = windows.reshape(-1, _BLOCK * _BLOCK)
-        mean = rows.mean(axis=1)
+        mean = rows @ _AVERAGE
         grid = mean.reshape(windows.shape[:2])
         values.append(rows)
         means.append(mean)
@@ -333,10 +334,11 @@ def _clipped_share(values: Floats) -> Floats:
 
 def _fit_line(blocks: _Blocks, clipped: Floats, band: _Band) -> _Fit:
     """Fit variance over signal to the flattest blocks of each class of intensity."""
-    shape = band.spectrum.ravel()[band.measure]
-    energy = (blocks.power[:, band.measure] @ (1.0 / shape).astype(np.float32)) / len(shape)
-    flatness = blocks.power[:, band.select].mean(axis=1)
-    freedom = len(shape)
+    freedom = int(band.measure.sum())
+    weights = np.zeros((_BLOCK**2, 2), dtype=np.float32)
+    weights[band.measure, 0] = 1.0 / band.spectrum.ravel()[band.measure] / freedom
+    weights[band.select, 1] = 1.0 / band.select.sum()
+    energy, flatness = (blocks.power @ weights).T
     to_mean = freedom / chi2.ppf(0.5, freedom)
     level, variance, weight = [], [], []
     dropped = []

@@ -31,6 +31,7 @@ _STRUCTURED = 0.05
 _FLAGGED = 0.001
 _INVENTED_SHARE = 0.5
 _CALM_SCALE = 3.0
+_DRIFTED = 0.02
 _STRUCTURE = (1.5, 4.0)
 _TILE = 512
 _MOST_TILES = 6
@@ -214,15 +215,19 @@ def _average(normalised: npt.NDArray[np.float64], correlation: tuple[float, floa
     return np.where(valid, z, np.nan).astype(np.float32)
 
 
-def _structure(plane: npt.NDArray[np.float64], weight: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return the local variance of a plane less its noise, ignoring pixels without weight."""
+def _blur(plane: npt.NDArray[np.floating], valid: npt.NDArray[np.bool_], scale: float) -> Floats:
+    """Blur a plane that is 0 where it is not valid, by its valid pixels alone."""
+    blurred = gaussian_filter(plane.astype(np.float32), scale)
+    if not valid.all():
+        blurred /= np.maximum(gaussian_filter(valid.astype(np.float32), scale), 1e-6)
+    return np.asarray(blurred)
+
+
+def _structure(plane: npt.NDArray[np.floating], valid: npt.NDArray[np.bool_]) -> Floats:
+    """Return the local variance of a plane, less most of its noise."""
     fine, wide = _STRUCTURE
-
-    def blur(values: npt.NDArray[np.float64], scale: float) -> npt.NDArray[np.float64]:
-        return np.asarray(gaussian_filter(values * weight, scale) / np.maximum(gaussian_filter(weight, scale), 1e-6))
-
-    smooth = blur(plane, fine)
-    return np.asarray(blur(smooth**2, wide) - blur(smooth, wide) ** 2)
+    smooth = np.where(valid, _blur(plane - plane[valid].mean() * valid, valid, fine), 0.0)
+    return np.asarray(_blur(smooth**2, valid, wide) - _blur(smooth, valid, wide) ** 2)
 
 
 def _calm(
@@ -231,9 +236,7 @@ def _calm(
     """Return the judged pixels on the flatter half of the ground."""
     if not judged.any():
         return judged
-    smooth = gaussian_filter(clean.astype(np.float32), _CALM_SCALE)
-    if not valid.all():
-        smooth /= np.maximum(gaussian_filter(valid.astype(np.float32), _CALM_SCALE), 1e-6)
+    smooth = _blur(clean, valid, _CALM_SCALE)
     slope = sum(np.square(sobel(smooth, axis)) for axis in (0, 1))
     return np.asarray(slope <= np.median(slope[judged]))
 
@@ -281,10 +284,10 @@ class _Tally:
 
         flagged = np.abs(_average(normalised, report.correlation)) > _FLAG
         self.flagged += int(flagged.sum())
-        if flagged.any():
-            weight = valid.astype(np.float64)
-            in_source = _structure(np.where(valid, noisy, 0.0), weight)
-            in_result = _structure(np.where(valid, clean, 0.0), weight)
+        # Stray pixels cannot sway the judgement.
+        if flagged.mean() > _FLAGGED / 4.0:
+            in_source = _structure(np.where(valid, noisy, 0.0), valid)
+            in_result = _structure(np.where(valid, clean, 0.0), valid)
             made_up = in_result > in_source
             self.invented += int((flagged & made_up).sum())
 
@@ -318,11 +321,13 @@ class _Tally:
             drift=float(drift),
             relative_drift=float(relative),
             residual_correlation=excess,
-            sentence=_sentence(verdict, chi2, flagged),
+            sentence=_sentence(verdict, chi2, flagged) + _drift_sentence(drift, relative),
         )
 
 
 def _sentence(verdict: Verdict, chi2: float, flagged: float) -> str:
+    if np.isnan(chi2):
+        return "Nothing could be judged: every pixel lies where the source is cut off."
     if verdict is Verdict.HONEST:
         return f"What was removed looks like the measured noise (chi² {chi2:.2f})."
     if verdict is Verdict.UNDER_DENOISED:
@@ -336,3 +341,7 @@ def _sentence(verdict: Verdict, chi2: float, flagged: float) -> str:
         f"The result has structure that the source does not show, on {flagged:.1%} of the pixels:"
         " look at the residual before you rely on it."
     )
+
+
+def _drift_sentence(drift: float, relative: float) -> str:
+    return f" The mean moved by {drift:+.3g} counts." if abs(relative) > _DRIFTED else ""

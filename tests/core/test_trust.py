@@ -141,6 +141,13 @@ class TestAnyImage:
         report = assess(noisy, clean + 5, _report())
         assert report.drift == pytest.approx(5 + (clean - noisy).mean())
         assert report.relative_drift == pytest.approx(report.drift / noisy.std())
+        assert "moved by +" in report.sentence
+        assert "moved by" not in assess(noisy, clean, _report()).sentence
+
+    def test_nothing_but_clipped_pixels(self) -> None:
+        source = np.zeros((20, 20), np.uint8)
+        source[:10] = 255
+        assert "Nothing could be judged" in assess(source, source, _report(sigma=30.0)).sentence
 
     def test_large_stacks_are_sampled_alike_every_time(self) -> None:
         rng = np.random.default_rng(0)
