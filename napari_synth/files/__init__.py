@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from napari_synth.files.access import READABLE_SUFFIXES, WRITABLE_SUFFIXES, image_suffix, read_image, write_image
+from napari_synth.files.atomic import replacing
 from napari_synth.files.ome_zarr import OmeZarrTarget, create_ome_zarr
 
 __all__ = [
@@ -12,5 +13,6 @@ __all__ = [
     "create_ome_zarr",
     "image_suffix",
     "read_image",
+    "replacing",
     "write_image",
 ]

@@ -1,0 +1,269 @@
+"""Reads the command line, and turns every error that a user can cause into one sentence."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import App, CycloptsError, Group, Parameter
+from rich.console import Console
+
+from napari_synth.cli.jobs import Job, plan_jobs, run_job
+from napari_synth.cli.options import with_settings
+from napari_synth.cli.progress import INTERRUPTED, cancel_on_interrupt, progress_bar, say
+from napari_synth.core.errors import Cancelled, SynthError
+from napari_synth.core.generator import Task
+from napari_synth.core.recipe import Recipe
+from napari_synth.core.registry import generator as registered
+from napari_synth.core.registry import generators
+
+SKIPPED, WRONG = 1, 2
+COMMON = Group("Options", sort_key=0)
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A task as a command."""
+
+    name: str
+    task: Task
+    sentence: str
+
+
+VERBS = (Verb("denoise", Task.DENOISE, "Remove the noise of an image, or of every image of a folder."),)
+
+
+Source = Annotated[str, Parameter(name="IN", help="An image, a folder, or a quoted pattern such as 'day*/*.tif'.")]
+Target = Annotated[Path, Parameter(name="OUT", help="The result (.ome.tif, .tif, .zarr, .png, .npy), or a folder.")]
+RecipeFile = Annotated[Path, Parameter(name="RECIPE", help="What a run wrote beside its result, or the panel copied.")]
+
+
+@Parameter(name="*", group=COMMON)
+@dataclass(frozen=True)
+class Run:
+    """How a task is done."""
+
+    generator: str | None = None
+    "The name of one that the command list shows; each has settings of its own: add --help."
+    axes: str | None = None
+    "Roles of the dimensions, e.g. ZYX or TCYX, where the file does not say."
+    device: str = "auto"
+    "auto, cpu, cuda, cuda:1 or mps."
+    precision: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    "Of the network's arithmetic."
+    seed: int = 0
+    "The same seed gives the same result."
+    tile: int | None = None
+    "Edge of a block in pixels; chosen from the free memory where left out."
+
+
+@Parameter(name="*", group=COMMON)
+@dataclass(frozen=True)
+class Instead:
+    """What takes the place of a recipe's own values."""
+
+    axes: str | None = None
+    "Roles of the dimensions instead of the recipe's."
+    device: str | None = None
+    "A device instead of the recipe's."
+    tile: int | None = None
+    "Edge of a block in pixels instead of the recipe's."
+
+
+@Parameter(name="*", group=COMMON)
+@dataclass(frozen=True)
+class Output:
+    """Where results go and what is told of them."""
+
+    overwrite: Annotated[bool, Parameter(negative=())] = False
+    "Replace a result that is there already; a source is never replaced."
+    recipe: bool = True
+    "Write the record of the run beside each result, as OUT.recipe.yaml."
+    memory_budget: float | None = None
+    "GiB that a run may take, half of what is free where left out; a larger result goes to an OME-Zarr block by block."
+    progress: bool | None = None
+    "Show the progress on stderr; on a terminal where left out."
+    quiet: Annotated[bool, Parameter(negative=())] = False
+    "Say nothing but errors."
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code: 0, 1 where images were skipped, 2 for an error, 130 for Ctrl-C."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    errors = Console(stderr=True)
+    try:
+        app = _build_app(words)
+        code = app(words or ["--help"], exit_on_error=False, print_error=False, result_action="return_value")
+        return int(code or 0)
+    except CycloptsError as error:
+        say(errors, f"napari-synth: {_sentence(error)}")
+    except (Cancelled, KeyboardInterrupt):
+        say(errors, "napari-synth: Cancelled: nothing is left of the result that was being made.")
+        return INTERRUPTED
+    except SynthError as error:
+        say(errors, f"napari-synth: {error}")
+    return WRONG
+
+
+def _build_app(words: Sequence[str]) -> App:
+    from napari_synth import __version__
+
+    app = App(
+        name="napari-synth",
+        help="Restore microscopy and medical images. Every command has --help.",
+        version=__version__,
+        help_format="plaintext",
+    )
+    app.command(_list, name="list")
+    for verb in VERBS:
+        app.command(_task_command(verb, words), name=verb.name, help=verb.sentence)
+    app.command(_run, name="run")
+    app.command(App(name="bench", help_flags=[], version_flags=[]))
+    app["bench"].default(_bench)
+    app.command(_doctor, name="doctor")
+    return app
+
+
+def _list(task: Annotated[str | None, Parameter(help="Only those of one task, e.g. denoise.")] = None) -> int:
+    """List the generators, the default of each task first."""
+    console = Console()
+    tasks = [item for item in Task if task in (None, item.value) and generators(item)]
+    if not tasks:
+        raise SynthError(
+            f"There is no task {task!r}: use one of {', '.join(item for item in Task if generators(item))}."
+        )
+    for item in tasks:
+        say(console, item.value)
+        for index, found in enumerate(generators(item)):
+            default = " (default)" if index == 0 else ""
+            trains = " Trains on the image." if found.info.trains else ""
+            say(console, f"  {found.info.name}{default}: {found.info.summary}{trains}")
+    return 0
+
+
+def _task_command(verb: Verb, words: Sequence[str]) -> Callable[..., int]:
+    """Return the command of a task with the options of the generator that the words name."""
+    name = (_named_generator(words) if words[:1] == [verb.name] else None) or generators(verb.task)[0].info.name
+    chosen = registered(f"{verb.task}/{name.removeprefix(f'{verb.task}/')}")
+
+    def command(
+        source: Source,
+        target: Target,
+        /,
+        *,
+        how: Run = Run(),
+        output: Output = Output(),
+        params: Mapping[str, Any],
+    ) -> int:
+        options = {name: value for name, value in asdict(how).items() if name != "generator"}
+        recipe = Recipe(generator=chosen.info.id, params=dict(params), **options)
+        return _process(source, target, recipe, output)
+
+    return with_settings(command, chosen)
+
+
+def _run(
+    recipe: RecipeFile,
+    source: Source,
+    target: Target,
+    /,
+    *,
+    instead: Instead = Instead(),
+    output: Output = Output(),
+) -> int:
+    """Repeat a run from its recipe, on the same or on other images."""
+    values = {name: value for name, value in asdict(instead).items() if value is not None}
+    return _process(source, target, Recipe.from_file(recipe).model_copy(update=values), output)
+
+
+def _bench(*arguments: Annotated[str, Parameter(allow_leading_hyphen=True, show=False)]) -> int:
+    """Measure quality and speed beside the peers."""
+    from napari_synth.benchmark import main as bench
+
+    return int(bench(list(arguments)) or 0)
+
+
+def _doctor() -> int:
+    """Say what is installed, which devices there are, and whether anything is wrong."""
+    from napari_synth.doctor import examine
+
+    console = Console()
+    findings = examine()
+    for finding in findings:
+        say(console, str(finding))
+    return 0 if all(finding.good for finding in findings) else SKIPPED
+
+
+def _process(source: str, target: Path, recipe: Recipe, output: Output) -> int:
+    """Run a recipe on one image, or on many: there a bad one is told of and skipped."""
+    from napari_synth.core.device import resolve_device
+
+    with cancel_on_interrupt() as token:
+        jobs, is_batch = plan_jobs(source, target)
+        # What is wrong with every image is better told once, and at once.
+        registered(recipe.generator).params_type.parse(recipe.params)
+        resolve_device(recipe.device, recipe.precision)
+        errors = Console(stderr=True, quiet=output.quiet, force_terminal=True if output.progress else None)
+        shown = not output.quiet and (errors.is_terminal if output.progress is None else output.progress)
+        skipped = 0
+        for index, job in enumerate(jobs):
+            try:
+                _one(job, recipe, output, errors, shown, token, is_batch)
+            except Cancelled:
+                if is_batch:
+                    say(errors, f"{index} of {len(jobs)} images were done before.")
+                raise
+            except SynthError as error:
+                if not is_batch:
+                    raise
+                skipped += 1
+                say(Console(stderr=True), f"Skipped {job.source}: {error}")
+        if is_batch:
+            say(errors, f"{len(jobs) - skipped} of {len(jobs)} images are done, {skipped} skipped.")
+    return SKIPPED if skipped else 0
+
+
+def _one(job: Job, recipe: Recipe, output: Output, errors: Console, shown: bool, token: Any, is_batch: bool) -> None:
+    if is_batch:
+        _make_folder(job.target.parent)
+    with progress_bar(errors, shown) as progress:
+        outcome = run_job(
+            job,
+            recipe,
+            overwrite=output.overwrite,
+            write_recipe=output.recipe,
+            memory_budget=None if output.memory_budget is None else int(output.memory_budget * 2**30),
+            progress=progress,
+            cancel=token,
+        )
+    for note in outcome.notes:
+        say(errors, note)
+    say(errors, f"Wrote {outcome.target}.")
+
+
+def _make_folder(folder: Path) -> None:
+    from napari_synth.core.errors import ImageFileError
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ImageFileError(f"The folder {str(folder)!r} cannot be made: {error.strerror}.") from error
+
+
+def _named_generator(words: Sequence[str]) -> str | None:
+    """Return what follows ``--generator``: the options of the command depend on it, so it is needed before they are read."""
+    for index, word in enumerate(words):
+        if word == "--generator" and index + 1 < len(words):
+            return words[index + 1]
+        if word.startswith("--generator="):
+            return word.split("=", 1)[1]
+    return None
+
+
+def _sentence(error: CycloptsError) -> str:
+    """Return what cyclopts says as one line, with the way to help."""
+    text = " ".join(str(error).split())
+    return f"{text.rstrip('.')}; see --help."

@@ -1,0 +1,181 @@
+"""Which files a command works on, and the work on one of them."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from napari_synth.core.errors import ImageFileError
+from napari_synth.core.progress import CancelToken, ProgressCallback
+from napari_synth.core.recipe import Recipe
+from napari_synth.files import (
+    READABLE_SUFFIXES,
+    WRITABLE_SUFFIXES,
+    create_ome_zarr,
+    image_suffix,
+    read_image,
+    replacing,
+    write_image,
+)
+
+RECIPE_SUFFIX = ".recipe.yaml"
+_LARGEST_CHUNK = 1024
+
+
+@dataclass(frozen=True)
+class Job:
+    """An image and where its result goes."""
+
+    source: Path
+    target: Path
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a job: where the result is, and what the user should know."""
+
+    target: Path
+    notes: tuple[str, ...]
+
+
+def plan_jobs(source: str, target: Path) -> tuple[list[Job], bool]:
+    """Return the jobs, and whether they are a batch.
+
+    Parameters
+    ----------
+    source : str
+        An image, a folder (every image in it whose suffix is one of ours), or a pattern such as ``"day*/**/*.tif"``.
+    target : pathlib.Path
+        The result of one image; for a folder or a pattern the folder in which results keep the names of their sources.
+
+    Raises
+    ------
+    ImageFileError
+        There is no image, or the target does not fit.
+    """
+    path = Path(source)
+    if path.exists() and not _is_folder(path):
+        inside = target.is_dir() and not _is_zarr(target)
+        return [Job(path, target / _result_name(path, by_suffix=False) if inside else target)], False
+    if path.is_dir():
+        found = sorted(item for item in path.iterdir() if _is_image(item))
+        root = path
+    elif glob.has_magic(source):
+        # Results may lie among the sources from an earlier run, each with its recipe: those are no images.
+        matches = map(Path, glob.glob(source, recursive=True))  # noqa: PTH207 - it takes absolute patterns
+        found = sorted(m for m in matches if not _is_folder(m) and not m.name.endswith(RECIPE_SUFFIX))
+        root = Path(os.path.commonpath([item.parent for item in found])) if found else Path()
+    else:
+        raise ImageFileError(f"There is no file {source!r}: check the name.")
+    if not found:
+        raise ImageFileError(
+            f"There is no image in {source!r}: check the name, or give a pattern such as '{source}/*.czi'."
+        )
+    if target.exists() and not _is_folder(target):
+        raise ImageFileError(f"{str(target)!r} is a file: results of several images need a folder.")
+    plain = [item.relative_to(root).parent / _result_name(item, by_suffix=False) for item in found]
+    names = Counter(plain)
+    jobs = [
+        Job(item, target / (name if names[name] == 1 else name.with_name(_result_name(item, by_suffix=True))))
+        for item, name in zip(found, plain, strict=True)
+    ]
+    return jobs, True
+
+
+def run_job(
+    job: Job,
+    recipe: Recipe,
+    *,
+    overwrite: bool,
+    write_recipe: bool,
+    memory_budget: int | None = None,
+    progress: ProgressCallback | None = None,
+    cancel: CancelToken | None = None,
+) -> Outcome:
+    """Read an image, run the recipe on it and write the result, with the record of the run beside it.
+
+    A result that ends in ``.zarr``, or is larger than the memory budget, is written block by block as it is made.
+
+    Raises
+    ------
+    SynthError
+        One of its subclasses; nothing is left of the result then.
+    """
+    from napari_synth.core.runner import prepare
+
+    target = job.target
+    _check_target(job.source, target, overwrite)
+    prepared = prepare(
+        recipe.generator,
+        read_image(job.source, recipe.axes),
+        recipe.params,
+        device=recipe.device,
+        precision=recipe.precision,
+        seed=recipe.seed,
+        tile=recipe.tile,
+        memory_budget=memory_budget,
+        progress=progress,
+        cancel=cancel,
+    )
+    notes = list(prepared.notes)
+    if prepared.needs_store and image_suffix(target) not in {".zarr", ".ome.zarr"}:
+        target = target.with_name(target.name[: -len(image_suffix(target))] + ".ome.zarr")
+        _check_target(job.source, target, overwrite)
+        notes.append(f"The result is larger than the memory that a run may take: it is written to {target.name}.")
+    result = prepared.result
+    if image_suffix(target) in {".zarr", ".ome.zarr"}:
+        chunks = {axis: _chunk(edge) for axis, edge in zip(result.axes, prepared.chunks, strict=True)}
+        with create_ome_zarr(target, result, chunks=chunks, overwrite=overwrite, cancel=cancel) as out:
+            prepared.compute(out=out, progress=progress, cancel=cancel)
+    else:
+        pixels = prepared.compute(progress=progress, cancel=cancel)
+        write_image(target, replace(result, data=pixels), overwrite=overwrite)
+    if write_recipe:
+        with replacing(target.with_name(target.name + RECIPE_SUFFIX), overwrite=True) as part:
+            part.write_text(prepared.recipe.to_yaml(), encoding="utf-8")
+    return Outcome(target, tuple(notes))
+
+
+def _check_target(source: Path, target: Path, overwrite: bool) -> None:
+    """Say before the work begins what would spoil its end."""
+    if target.exists() and target.resolve() == source.resolve():
+        raise ImageFileError(f"The result would replace its source {str(source)!r}: give it another name or folder.")
+    if target.exists() and not overwrite:
+        raise ImageFileError(f"{str(target)!r} exists already: choose another name, or add --overwrite.")
+    if image_suffix(target) not in WRITABLE_SUFFIXES:
+        raise ImageFileError(
+            f"Images cannot be written as {image_suffix(target) or 'a file without a suffix'}:"
+            f" use one of {', '.join(WRITABLE_SUFFIXES)}."
+        )
+
+
+def _chunk(edge: int) -> int:
+    """Return the largest chunk that divides a block's edge, so that no chunk is written twice."""
+    parts = next(n for n in range(-(-edge // _LARGEST_CHUNK), edge + 1) if edge % n == 0)
+    return edge // parts
+
+
+def _result_name(source: Path, *, by_suffix: bool) -> str:
+    """Return the name of a result in a folder: the source's, in a format that can be written."""
+    suffix = image_suffix(source)
+    if suffix in WRITABLE_SUFFIXES:
+        return source.name
+    stem = source.name if by_suffix else source.name[: len(source.name) - len(suffix)]
+    return stem + (".png" if suffix in READABLE_SUFFIXES else ".ome.tif")
+
+
+def _is_image(path: Path) -> bool:
+    return not path.name.startswith(".") and image_suffix(path) in READABLE_SUFFIXES and not _is_folder(path)
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not _is_zarr(path)
+
+
+def _is_zarr(path: Path) -> bool:
+    return image_suffix(path) in {".zarr", ".ome.zarr"} or any(
+        (path / name).is_file() for name in ("zarr.json", ".zattrs", ".zgroup", ".zarray")
+    )

@@ -1,0 +1,63 @@
+"""Makes the command of a verb from its generator: the options are the fields of the generator's `Params`."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from cyclopts import Group, Parameter
+from pydantic.fields import FieldInfo
+
+from napari_synth.core.generator import Generator, Params
+
+GENERATOR = Group("Settings of the generator", sort_key=1)
+ADVANCED = Group("Rarely used settings of the generator", sort_key=2)
+_BOUNDS = (("ge", "at least"), ("gt", "above"), ("le", "at most"), ("lt", "below"))
+
+
+def with_settings(command: Callable[..., int], generator: Generator[Params]) -> Callable[..., int]:
+    """Return a command that has an option for every setting of a generator besides its own ones.
+
+    Parameters
+    ----------
+    command : callable
+        Its own parameters are kept; it is called with the settings as the mapping ``params``, which it must take.
+    generator : Generator
+        Where the settings, their help, bounds and defaults come from.
+    """
+    own = [
+        parameter
+        for name, parameter in inspect.signature(command, eval_str=True).parameters.items()
+        if name != "params"
+    ]
+    settings = [_parameter(name, field) for name, field in generator.params_type.model_fields.items()]
+
+    def with_options(*arguments: Any, **options: Any) -> int:
+        params = {parameter.name: options.pop(parameter.name) for parameter in settings if parameter.name in options}
+        return command(*arguments, params=params, **options)
+
+    combined = [*own, *settings]
+    with_options.__doc__ = command.__doc__
+    with_options.__signature__ = inspect.Signature(combined, return_annotation=int)  # type: ignore[attr-defined]
+    with_options.__annotations__ = {parameter.name: parameter.annotation for parameter in combined} | {"return": int}
+    return with_options
+
+
+def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
+    extra = field.json_schema_extra
+    advanced = isinstance(extra, dict) and bool(extra.get("advanced"))
+    words = [field.description or field.title or "", _bounds(field)]
+    described = Parameter(help=" ".join(word for word in words if word), group=ADVANCED if advanced else GENERATOR)
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=field.get_default(call_default_factory=True),
+        annotation=Annotated[field.annotation, described],
+    )
+
+
+def _bounds(field: FieldInfo) -> str:
+    """Say in words what a number must be."""
+    found = [f"{word} {getattr(rule, key):g}" for rule in field.metadata for key, word in _BOUNDS if hasattr(rule, key)]
+    return f"({', '.join(found)})" if found else ""
