@@ -1,0 +1,205 @@
+"""Between napari's layers and the core's images: pure functions, no widget, no pixel is read here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from napari.utils.transforms import Affine
+
+from napari_synth.core.image import Image, guess_axes
+
+if TYPE_CHECKING:
+    import napari.layers
+
+METADATA_KEY = "napari_synth"
+RESULT, PREVIEW, REMOVED, TRUST, CONFIDENCE = "result", "preview", "removed", "trust", "confidence"
+DERIVED = frozenset({REMOVED, TRUST, CONFIDENCE})
+"""What is added to judge a result."""
+
+Matrix = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a layer lies in the world; everything as napari's layers take it, without the axis of RGB samples.
+
+    Attributes
+    ----------
+    scale, translate : numpy.ndarray, (ndim,)
+        World units a pixel, and the position of the first pixel's centre.
+    rotate : numpy.ndarray, (ndim, ndim)
+    shear : numpy.ndarray
+        Upper triangle of the shear.
+    affine : numpy.ndarray, (ndim + 1, ndim + 1)
+    units : tuple
+    axis_labels : tuple of str
+    """
+
+    scale: Matrix
+    translate: Matrix
+    rotate: Matrix
+    shear: Matrix
+    affine: Matrix
+    units: tuple[Any, ...]
+    axis_labels: tuple[str, ...]
+
+    @classmethod
+    def of(cls, layer: napari.layers.Layer) -> Placement:
+        """Return where a layer lies now."""
+        return cls(
+            scale=np.array(layer.scale, dtype=float),
+            translate=np.array(layer.translate, dtype=float),
+            rotate=np.array(layer.rotate, dtype=float),
+            shear=np.array(layer.shear, dtype=float),
+            affine=np.array(layer.affine.affine_matrix, dtype=float),
+            units=tuple(layer.units),
+            axis_labels=tuple(layer.axis_labels),
+        )
+
+    def refined(self, factors: Iterable[float], start: Iterable[float] | None = None) -> Placement:
+        """Return the place of a grid that is finer, or of one that begins at another pixel.
+
+        Outer edges of pixels stay where they are: the first pixel of a grid finer by ``s`` lies ``(1 - 1 / s) / 2`` source
+        pixels nearer to the corner than the first pixel of the source.
+
+        Parameters
+        ----------
+        factors : iterable of float, (ndim,)
+            How many times finer the grid is along each axis.
+        start : iterable of float, (ndim,), optional
+            The source pixel at which the grid begins.
+        """
+        finer = np.array(list(factors), dtype=float)
+        first = np.zeros_like(finer) if start is None else np.array(list(start), dtype=float)
+        shift = first + (1 / finer - 1) / 2
+        to_physical = Affine(scale=self.scale, rotate=self.rotate, shear=self.shear, ndim=len(self.scale))
+        translate = self.translate + to_physical.linear_matrix @ shift
+        return Placement(
+            self.scale / finer, translate, self.rotate, self.shear, self.affine, self.units, self.axis_labels
+        )
+
+    def as_kwargs(self) -> dict[str, Any]:
+        """Return the keyword arguments of a new layer in this place."""
+        return {
+            "scale": self.scale,
+            "translate": self.translate,
+            "rotate": self.rotate,
+            "shear": self.shear,
+            "affine": self.affine,
+            "units": self.units,
+            "axis_labels": self.axis_labels,
+        }
+
+
+def is_source(layer: Any) -> bool:
+    """Tell whether a layer can be worked on: an image that is no preview of ours."""
+    from napari.layers import Image as ImageLayer
+
+    return isinstance(layer, ImageLayer) and kind_of(layer) != PREVIEW
+
+
+def kind_of(layer: napari.layers.Layer) -> str:
+    """Return what we made this layer for (``"preview"``, ``"result"``, ...), or "" where it is not ours."""
+    mark = layer.metadata.get(METADATA_KEY, {})
+    return str(mark.get("kind", "")) if isinstance(mark, Mapping) else ""
+
+
+def full_resolution(layer: napari.layers.Image) -> Any:
+    """Return the layer's pixels as they are stored (numpy, dask, zarr), level 0 of a pyramid; nothing is read."""
+    return layer.data[0] if layer.multiscale else layer.data
+
+
+def level_factors(layer: napari.layers.Image) -> Matrix:
+    """Return how many full-resolution pixels a pixel of the shown level covers, (ndim,)."""
+    if not layer.multiscale:
+        return np.ones(layer.ndim)
+    return np.array(layer.downsample_factors[layer.data_level][: layer.ndim], dtype=float)
+
+
+def guess_layer_axes(layer: napari.layers.Image) -> str:
+    """Guess the role of every dimension from axis labels, shape and the RGB flag.
+
+    Raises
+    ------
+    AxesError
+        There are too few or too many dimensions.
+    """
+    return guess_axes(tuple(full_resolution(layer).shape), layer.axis_labels, bool(layer.rgb))
+
+
+def to_image(layer: napari.layers.Image, axes: str) -> Image:
+    """Return the layer as an image; pixels stay where they are.
+
+    Parameters
+    ----------
+    layer : napari.layers.Image
+    axes : str
+        Role of every dimension, RGB samples included.
+
+    Raises
+    ------
+    AxesError
+        The axes do not fit.
+    InvalidImageError
+        The layer is empty or its dtype holds no intensities.
+    """
+    spacing = {axis: abs(float(step)) for axis, step in zip(axes, layer.scale, strict=False) if step}
+    units = {axis: str(unit) for axis, unit in zip(axes, layer.units, strict=False) if str(unit) != "pixel"}
+    return Image(full_resolution(layer), axes, spacing, units, layer.name)
+
+
+def refinement(source: Image, result: Image, ndim: int) -> list[float]:
+    """Return how many times finer a result's grid is along each of the layer's ``ndim`` axes."""
+    return [
+        source.spacing.get(axis, 1.0) / result.spacing.get(axis, 1.0) if axis in result.axes else 1.0
+        for axis in source.axes[:ndim]
+    ]
+
+
+def appearance(layer: napari.layers.Image) -> dict[str, Any]:
+    """Return how a layer is shown, as keyword arguments of a new one with the same intensities."""
+    shown: dict[str, Any] = {
+        "rgb": bool(layer.rgb),
+        "multiscale": False,
+        "blending": layer.blending,
+        "interpolation2d": layer.interpolation2d,
+        "rendering": layer.rendering,
+    }
+    if not layer.rgb:
+        shown |= {
+            "colormap": layer.colormap,
+            # Given, so that napari does not read the pixels to find them.
+            "contrast_limits": tuple(layer.contrast_limits),
+            "gamma": layer.gamma,
+        }
+    return shown
+
+
+def fresh_name(wanted: str, taken: Iterable[str]) -> str:
+    """Return ``wanted``, with a number behind it where a layer has this name."""
+    names = set(taken)
+    if wanted not in names:
+        return wanted
+    number = 2
+    while f"{wanted} {number}" in names:
+        number += 1
+    return f"{wanted} {number}"
+
+
+def mark(kind: str, recipe: Mapping[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+    """Return the metadata of a layer of ours.
+
+    Parameters
+    ----------
+    kind : str
+        ``"result"``, ``"preview"``, ``"removed"``, ``"trust"`` or ``"confidence"``.
+    recipe : mapping, optional
+        The recipe as plain values.
+    **more
+        Anything else that a reader of the layer should know.
+    """
+    return {METADATA_KEY: {"kind": kind, **({"recipe": dict(recipe)} if recipe else {}), **more}}

@@ -1,0 +1,430 @@
+"""The panel: one class for every task. It shows, asks and places; what computes runs in a `Job`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from napari.utils.theme import get_theme
+from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtWidgets import QComboBox, QFrame, QHBoxLayout, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
+
+from napari_synth.core import registry
+from napari_synth.core.device import Device
+from napari_synth.core.errors import SynthError
+from napari_synth.core.generator import Generator, Params, Task
+from napari_synth.core.progress import CancelToken, ProgressCallback
+from napari_synth.gui.form import ParamsForm
+from napari_synth.gui.layers import CONFIDENCE, REMOVED, RESULT, Placement, appearance, fresh_name, mark, refinement
+from napari_synth.gui.placing import insert_layer, unwrapped
+from napari_synth.gui.preview import Preview
+from napari_synth.gui.results import Finished, ResultBox
+from napari_synth.gui.rows import label, line
+from napari_synth.gui.runs import Outcome, Request, confidence, find_device, removed_signal, restore
+from napari_synth.gui.settings import read_settings
+from napari_synth.gui.source import SourcePicker
+from napari_synth.gui.status import Messages, ProgressRow
+from napari_synth.gui.worker import Job
+
+if TYPE_CHECKING:
+    import napari
+    import napari.layers
+    from napari.components import ViewerModel
+
+_DONE = {
+    Task.DENOISE: "denoised",
+    Task.SUPER_RESOLUTION: "upscaled",
+    Task.INPAINT: "inpainted",
+    Task.TRANSLATE: "translated",
+    Task.SYNTHESIZE: "synthesized",
+    Task.PREDICT_FRAMES: "predicted",
+    Task.AUGMENT: "augmented",
+}
+_DOING = {
+    Task.DENOISE: "Denoising",
+    Task.SUPER_RESOLUTION: "Upscaling",
+    Task.INPAINT: "Inpainting",
+    Task.TRANSLATE: "Translating",
+    Task.SYNTHESIZE: "Synthesizing",
+    Task.PREDICT_FRAMES: "Predicting",
+    Task.AUGMENT: "Augmenting",
+}
+_LAYERS_SHOW_SIGMAS = 4.0
+
+
+class TaskPanel(QWidget):
+    """The panel of one task.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+    task : Task
+    """
+
+    def __init__(self, napari_viewer: napari.Viewer, task: Task) -> None:
+        super().__init__()
+        self.task = task
+        self.viewer: ViewerModel = unwrapped(napari_viewer)
+        self._job: Job | None = None
+        self._device_job: Job | None = None
+        self._running: tuple[napari.layers.Image, Placement, Request] | None = None
+        self._generators = registry.generators(task)
+
+        self.source = SourcePicker(self.viewer, self)
+        self.generators = QComboBox(self)
+        self.generators.setToolTip("How it is done")
+        self.generators.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.generators.setMinimumContentsLength(8)
+        for generator in self._generators:
+            self.generators.addItem(generator.info.title)
+            self.generators.setItemData(
+                self.generators.count() - 1, generator.info.summary, Qt.ItemDataRole.ToolTipRole
+            )
+        self.summary = QLabel(self)
+        self.summary.setWordWrap(True)
+        self.form = ParamsForm(self._generators[0].params_type, self)
+        self.preview_button = QPushButton("Preview", self)
+        self.preview_button.setCheckable(True)
+        self.preview_button.setToolTip(
+            "Show the result on the visible field and the current slice, again whenever a setting or the view changes"
+        )
+        self.run_button = QPushButton(_verb(task), self)
+        self.run_button.setToolTip(
+            "Restore the whole image in the background; the result is a new layer beside the source"
+        )
+        self.device = QLabel("Device: looking…", self)
+        self.device.setToolTip("Where runs compute; set it in File > Preferences > Plugins > napari-synth")
+        self.progress = ProgressRow(self)
+        self.messages = Messages(self)
+        self.result = ResultBox(self.viewer, self)
+        self.preview = Preview(self.viewer, self._wanted, self)
+        self._lay_out()
+        self._connect()
+        self._choose_generator(0)
+        self._on_source()
+        self._on_theme()
+        # Once the panel is on the screen: loading torch takes seconds.
+        QTimer.singleShot(0, self._find_device)
+
+    # What the user does
+
+    def run(self) -> None:
+        """Run the generator over the chosen layer."""
+        if self._job is not None:
+            return
+        self.preview_button.setChecked(False)
+        self.messages.show_error("")
+        try:
+            layer, request = self._wanted()
+        except SynthError as error:
+            self._on_failed(error)
+            return
+        self._running = (layer, Placement.of(layer), request)
+        self._start(partial(restore, request), _DOING[self.task], self._on_restored)
+
+    def show_and_run(self, layer: napari.layers.Image) -> None:
+        """Choose a layer and run with what is set."""
+        self.source.choose(layer)
+        self.run()
+
+    def cancel(self) -> None:
+        """Stop whatever is computed."""
+        if self._job is not None:
+            self._job.cancel()
+        self.preview.cancel()
+
+    def stop(self) -> None:
+        """Cancel everything and take the preview away; the panel was closed."""
+        self.cancel()
+        if self._device_job is not None:
+            self._device_job.cancel()
+        self.preview_button.setChecked(False)
+        self.result.reset_comparison()
+
+    # Qt
+
+    def changeEvent(self, event: QEvent | None) -> None:
+        """Stop when the dock was closed: napari takes the panel out of it and forgets it."""
+        super().changeEvent(event)
+        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.stop()
+
+    # Layout
+
+    def _lay_out(self) -> None:
+        inner = QWidget(self)
+        self.source.rows.addRow(label("Method", self.generators), self.generators)
+        layout = QVBoxLayout(inner)
+        layout.setContentsMargins(8, 8, 8, 8)
+        layout.setSpacing(8)
+        layout.addWidget(self.source)
+        layout.addWidget(self.summary)
+        self._form_place = QVBoxLayout()
+        self._form_place.addWidget(self.form)
+        layout.addLayout(self._form_place)
+        layout.addWidget(line(self))
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.preview_button, 1)
+        buttons.addWidget(self.run_button, 2)
+        layout.addLayout(buttons)
+        layout.addWidget(self.progress)
+        layout.addWidget(self.device)
+        layout.addWidget(self.result)
+        layout.addWidget(self.messages)
+        layout.addStretch(1)
+        scroll = QScrollArea(self)
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setWidget(inner)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(scroll)
+        self.setMinimumWidth(280)
+
+    def _connect(self) -> None:
+        self.source.changed.connect(self._on_source)
+        self.generators.currentIndexChanged.connect(self._choose_generator)
+        self.preview_button.toggled.connect(self._on_preview)
+        self.run_button.clicked.connect(self.run)
+        self.progress.cancelled.connect(self.cancel)
+        self.result.removed_wanted.connect(self._add_removed)
+        self.result.confidence_wanted.connect(self._add_confidence)
+        self.preview.began.connect(self._on_preview_began)
+        self.preview.progressed.connect(self.progress.show_progress)
+        self.preview.updated.connect(self._on_preview_updated)
+        self.preview.failed.connect(self._on_failed)
+        self.preview.ended.connect(self._on_preview_ended)
+        self.preview.switched_off.connect(self._on_preview_off)
+        self.viewer.events.theme.connect(self._on_theme)
+        self.viewer.layers.events.removed.connect(self._on_layer_removed)
+
+    # What changes
+
+    @property
+    def generator(self) -> Generator[Params]:
+        """The chosen generator."""
+        return self._generators[self.generators.currentIndex()]
+
+    def _wanted(self) -> tuple[napari.layers.Image, Request]:
+        image = self.source.image()
+        layer = self.source.layer
+        if layer is None:
+            raise AssertionError
+        params = self.form.params().model_dump()
+        return layer, Request(self.generator.info.id, image, params, read_settings())
+
+    def _choose_generator(self, index: int) -> None:
+        info = self._generators[index].info
+        self.summary.setText(info.summary)
+        tooltip = info.summary if not info.reference else f"{info.summary}\n{info.reference}"
+        self.summary.setToolTip(tooltip)
+        form = ParamsForm(self._generators[index].params_type, self)
+        self._form_place.replaceWidget(self.form, form)
+        self.form.hide()
+        self.form.deleteLater()
+        self.form = form
+        form.changed.connect(self.preview.request)
+        self.preview.request()
+
+    def _on_source(self) -> None:
+        there = self.source.layer is not None
+        self.preview_button.setEnabled(there)
+        self.run_button.setEnabled(there and self._job is None)
+        if not there:
+            self.preview_button.setChecked(False)
+        self.preview.request()
+
+    def _on_preview(self, on: bool) -> None:
+        self.messages.show_error("")
+        self.preview.switch(on)
+        if not on:
+            self._on_preview_ended()
+
+    def _on_preview_began(self) -> None:
+        self.messages.show_error("")
+        self.progress.begin("Preview")
+
+    def _on_preview_updated(self, sentence: str) -> None:
+        self.messages.show_notes([sentence])
+
+    def _on_preview_ended(self) -> None:
+        if self._job is None:
+            self.progress.end()
+
+    def _on_preview_off(self) -> None:
+        self.preview_button.setChecked(False)
+
+    def _on_layer_removed(self, _event: object = None) -> None:
+        """Release what a run holds in memory once its result is gone."""
+        finished = self.result.finished
+        if finished is not None and finished.result not in self.viewer.layers:
+            self.result.show_run(None)
+
+    def _on_theme(self, _event: object = None) -> None:
+        theme = get_theme(self.viewer.theme)
+        self.messages.set_colours(theme.error.as_hex(), theme.text.as_hex(), theme.foreground.as_hex())
+        self.run_button.setStyleSheet(
+            f"QPushButton:enabled {{ background: {theme.current.as_hex()}; font-weight: bold; }}"
+        )
+        self.setStyleSheet(f"#synth_line {{ background: {theme.primary.as_hex()}; }}")
+
+    # The worker
+
+    def _start(
+        self,
+        work: Callable[[ProgressCallback, CancelToken], Any],
+        what: str,
+        then: Callable[[Any], None],
+    ) -> None:
+        """Run work in a thread; ``then`` gets its result in this one."""
+        self._job = job = Job(work, what)
+        job.progressed.connect(self.progress.show_progress)
+        job.returned.connect(then)
+        job.failed.connect(self._on_failed)
+        job.cancelled.connect(self._on_cancelled)
+        job.finished.connect(self._on_finished)
+        # The window may be closed while this runs: nobody is left to press Cancel then.
+        self.destroyed.connect(job.cancel)
+        self.run_button.setEnabled(False)
+        self.result.set_busy(True)
+        self.progress.begin(what)
+        job.start()
+
+    def _on_finished(self) -> None:
+        self._job = None
+        self._running = None
+        self.run_button.setEnabled(self.source.layer is not None)
+        self.result.set_busy(False)
+        self.progress.end()
+
+    def _on_failed(self, error: SynthError) -> None:
+        self.messages.show_error(str(error))
+
+    def _on_cancelled(self) -> None:
+        self.messages.show_notes(["Cancelled: nothing was changed."])
+
+    def _on_restored(self, outcome: Outcome) -> None:
+        if self._running is None:
+            return
+        source, placement, request = self._running
+        if source.ndim == len(placement.scale):
+            placement = Placement.of(source)
+        prepared = outcome.prepared
+        factors = refinement(prepared.source, prepared.result, source.ndim)
+        info = prepared.generator.info
+        synthetic = " (synthetic)" if info.invents else ""
+        result = self._add(
+            outcome.pixels,
+            f"{source.name} {_DONE[self.task]}{synthetic}",
+            mark(RESULT, prepared.recipe.model_dump(mode="json"), synthetic=info.invents),
+            placement.refined(factors),
+            source,
+            **appearance(source),
+        )
+        if source.blending == "additive":
+            source.visible = False
+        self.result.show_run(Finished(prepared, source, result, request.image, outcome.pixels, placement))
+        self._show_device(prepared.device)
+        notes = list(prepared.notes)
+        if outcome.path is not None:
+            notes.insert(0, f"The result is larger than the memory budget: it is in {outcome.path}.")
+        self.messages.show_notes(notes)
+
+    def _add(
+        self,
+        pixels: Any,
+        name: str,
+        metadata: dict[str, Any],
+        placement: Placement,
+        above: napari.layers.Layer,
+        **kwargs: Any,
+    ) -> napari.layers.Image:
+        from napari.layers import Image as ImageLayer
+
+        layer = ImageLayer(
+            pixels,
+            name=fresh_name(name, (other.name for other in self.viewer.layers)),
+            metadata=metadata,
+            **placement.as_kwargs(),
+            **kwargs,
+        )
+        insert_layer(self.viewer, layer, above)
+        return layer
+
+    def _find_device(self) -> None:
+        settings = read_settings()
+        self._device_job = job = Job(partial(find_device, settings), "Looking for devices")
+        job.returned.connect(self._show_device)
+        job.failed.connect(self._on_no_device)
+        job.start()
+
+    def _show_device(self, device: Device) -> None:
+        self.device.setText(f"{device.title} · {device.precision}")
+        self.device.setToolTip(
+            f"{device.title}: {device.reason}. Set it in File > Preferences > Plugins > napari-synth."
+        )
+
+    def _on_no_device(self, error: SynthError) -> None:
+        self.device.setText("No device")
+        self.device.setToolTip(str(error))
+
+    # After a run
+
+    def _add_removed(self) -> None:
+        finished = self.result.finished
+        if finished is None or self._job is not None:
+            return
+        work = partial(removed_signal, finished.image, finished.pixels, read_settings())
+        self._start(work, "Subtracting", self._on_removed)
+
+    def _on_removed(self, result: tuple[Any, float]) -> None:
+        finished = self.result.finished
+        if finished is None:
+            return
+        pixels, sigma = result
+        kwargs: dict[str, Any] = {"multiscale": False, "rgb": False}
+        limit = _LAYERS_SHOW_SIGMAS * sigma
+        self._add(
+            pixels,
+            f"{finished.source.name} removed signal",
+            mark(REMOVED),
+            finished.placement,
+            finished.result,
+            colormap="gray",
+            contrast_limits=(-limit, limit),
+            **kwargs,
+        )
+
+    def _add_confidence(self) -> None:
+        finished = self.result.finished
+        if finished is None or self._job is not None:
+            return
+        self._start(
+            partial(confidence, finished.prepared, read_settings()), "Computing the confidence", self._on_confidence
+        )
+
+    def _on_confidence(self, outcome: Outcome) -> None:
+        finished = self.result.finished
+        if finished is None:
+            return
+        self._add(
+            outcome.pixels,
+            f"{finished.source.name} confidence",
+            mark(CONFIDENCE),
+            finished.placement,
+            finished.result,
+            colormap="inferno",
+        )
+
+
+class DenoisePanel(TaskPanel):
+    """The panel for denoising, as napari's menu opens it."""
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__(napari_viewer, Task.DENOISE)
+
+
+def _verb(task: Task) -> str:
+    return {Task.SUPER_RESOLUTION: "Upscale", Task.PREDICT_FRAMES: "Predict frames"}.get(task, task.value.capitalize())

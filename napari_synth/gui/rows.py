@@ -1,0 +1,41 @@
+"""Small pieces that give every row of the panel the same look."""
+
+from __future__ import annotations
+
+from qtpy.QtWidgets import QFormLayout, QFrame, QLabel, QPushButton, QSizePolicy, QWidget
+
+
+def rows() -> QFormLayout:
+    """Return a layout of labels with their controls."""
+    layout = QFormLayout()
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setVerticalSpacing(4)
+    layout.setHorizontalSpacing(8)
+    layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    return layout
+
+
+def label(text: str, buddy: QWidget) -> QLabel:
+    """Return the label of a control, with the same tooltip."""
+    made = QLabel(text, buddy.parentWidget())
+    made.setBuddy(buddy)
+    made.setToolTip(buddy.toolTip())
+    return made
+
+
+def button(parent: QWidget, text: str, tooltip: str, *, checkable: bool = False) -> QPushButton:
+    """Return a button that takes the width it is given."""
+    made = QPushButton(text, parent)
+    made.setToolTip(tooltip)
+    made.setCheckable(checkable)
+    made.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+    return made
+
+
+def line(parent: QWidget) -> QFrame:
+    """Return a line between two parts of the panel."""
+    made = QFrame(parent)
+    # Drawn by the panel's style: napari's own hides the lines that Qt draws.
+    made.setObjectName("synth_line")
+    made.setFixedHeight(1)
+    return made
