@@ -398,17 +398,16 @@ class PreparedRun:
                 batch = upcoming
 
     def _next_batch(self, queue: deque[_Item], most_pixels: int) -> list[_Item]:
-        """Take items of one channel and one shape that together fit."""
+        """Take items of one channel and one layout that together fit."""
         if not queue:
             return []
         batch = [queue.popleft()]
-        shape = self._block(batch[0]).shape
+        block = self._block(batch[0])
         while (
             queue
             and queue[0].channel is batch[0].channel
-            and self._block(queue[0]).shape == shape
-            and self._block(queue[0]).core_shape == self._block(batch[0]).core_shape
-            and prod(shape) * (len(batch) + 1) <= most_pixels
+            and self._block(queue[0]).layout == block.layout
+            and prod(block.shape) * (len(batch) + 1) <= most_pixels
         ):
             batch.append(queue.popleft())
         return batch

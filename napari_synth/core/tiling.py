@@ -59,9 +59,9 @@ class Block:
         return tuple(span.size for span in self.spans)
 
     @property
-    def core_shape(self) -> tuple[int, ...]:
-        """Size of the part that is kept, in source pixels."""
-        return tuple(span.core.stop - span.core.start for span in self.spans)
+    def layout(self) -> tuple[tuple[int, int, int], ...]:
+        """What blocks must share to be restored in one batch: sizes, and where the cores lie in them."""
+        return tuple((span.size, span.crop.start, span.crop.stop) for span in self.spans)
 
 
 def make_span(start: int, stop: int, size: int, halo: int, multiple: int, scale: int = 1) -> Span:

@@ -36,6 +36,13 @@ def test_tile_equals_whole_for_every_dtype_and_size(dtype: str, shape: tuple[int
         assert not np.array_equal(whole, image)
 
 
+def test_blocks_at_opposite_borders_are_cropped_each_at_its_own_place() -> None:
+    image = scene((64, 32))
+    whole = napari_synth.run("denoise/fake-plane", image)
+    tiled = napari_synth.run("denoise/fake-plane", image, tile=32)
+    np.testing.assert_array_equal(whole[4:-4, 4:-4], tiled[4:-4, 4:-4])
+
+
 def test_volume_tile_equals_whole() -> None:
     image = scene((20, 40, 44))
     whole = napari_synth.run("denoise/fake-volume", image)
