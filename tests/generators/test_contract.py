@@ -1,0 +1,179 @@
+"""The contract: what every registered generator keeps, whoever wrote it."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+import pytest
+from skimage import data
+from skimage.metrics import peak_signal_noise_ratio
+
+import napari_synth
+from napari_synth.core import errors, registry, runner
+from napari_synth.core.generator import Generator, Params, Task
+from napari_synth.core.image import Image
+from napari_synth.core.progress import CancelToken
+
+# Enough training to show that it runs; how well it restores is the benchmark's business.
+BRIEF: dict[str, dict[str, Any]] = {
+    "denoise/noise2void": {"steps": 3, "patch": 32, "batch": 4},
+    "denoise/zero-shot-noise2noise": {"steps": 3, "patch": 32, "batch": 4},
+    "denoise/adapt": {"steps": 3, "patch": 32, "batch": 2},
+}
+LASTING = {"denoise/noise2void": 60, "denoise/zero-shot-noise2noise": 200}
+
+every_generator = pytest.mark.parametrize("generator", registry.generators(), ids=lambda g: g.info.id)
+every_denoiser = pytest.mark.parametrize("generator", registry.generators(Task.DENOISE), ids=lambda g: g.info.id)
+
+
+def brief(generator: Generator[Params]) -> dict[str, Any]:
+    return BRIEF.get(generator.info.id, {})
+
+
+@functools.cache
+def clean(size: int = 96) -> np.ndarray:
+    start = 150
+    return data.camera()[start : start + size, start : start + size].astype("f4")
+
+
+def noisy(shape: tuple[int, ...] = (96, 96), dtype: str = "u2", sigma: float = 20.0, seed: int = 0) -> np.ndarray:
+    plane = np.pad(clean(), [(0, max(0, n - 96)) for n in shape[-2:]], mode="reflect")[: shape[-2], : shape[-1]]
+    image = np.broadcast_to(plane, shape) + np.random.default_rng(seed).normal(0, sigma, shape) + 100
+    return np.clip(image, 0, None).astype(dtype)
+
+
+def run(generator: Generator[Params], image: np.ndarray, **options: Any) -> np.ndarray:
+    return napari_synth.run(generator.info.id, image, **(brief(generator) | options))
+
+
+@every_generator
+def test_it_says_what_it_is(generator: Generator[Params]) -> None:
+    info = generator.info
+    assert info.id == f"{info.task}/{info.name}"
+    assert info.title
+    assert info.summary.endswith(".")
+    assert set(info.spatial_dims) <= {2, 3}
+    for name, field in generator.params_type.model_fields.items():
+        assert field.title, name
+        assert field.description, name
+        assert not field.is_required(), name
+    assert generator.params_type.parse({}) == generator.params_type()
+
+
+@every_generator
+@pytest.mark.parametrize("dtype", ["u1", "u2", "i4", "f2", "f4", "f8", ">u2"])
+def test_shape_and_dtype_are_kept(generator: Generator[Params], dtype: str) -> None:
+    result = run(generator, noisy((40, 48), dtype))
+    assert result.shape == (40, 48)
+    assert result.dtype == np.dtype(dtype).newbyteorder("=")
+
+
+@every_generator
+@pytest.mark.parametrize("shape", [(1, 1), (1, 33), (33, 1), (7, 9), (31, 45)])
+def test_tiny_and_odd_sizes(generator: Generator[Params], shape: tuple[int, int]) -> None:
+    result = run(generator, noisy(shape, "f4"))
+    assert result.shape == shape
+    assert np.isfinite(result).all()
+
+
+@every_generator
+@pytest.mark.parametrize(
+    ("shape", "axes"),
+    [((5, 40, 44), "ZYX"), ((4, 40, 44), "TYX"), ((2, 40, 44), "CYX"), ((40, 44, 3), "YXS"), ((2, 2, 3, 32, 33), "TCZYX")],
+)
+def test_stacks_channels_colours_and_movies(generator: Generator[Params], shape: tuple[int, ...], axes: str) -> None:
+    image = np.random.default_rng(0).poisson(50, shape).astype("u2") if "S" in axes else noisy(shape)
+    assert run(generator, image, axes=axes).shape == shape
+
+
+@every_generator
+def test_constant_images_stay_as_they_are(generator: Generator[Params]) -> None:
+    np.testing.assert_allclose(run(generator, np.full((40, 40), 7.5, "f4")), 7.5, atol=1e-3)
+
+
+@every_generator
+def test_nan_and_inf_never_spread(generator: Generator[Params]) -> None:
+    image = noisy((48, 48), "f4")
+    image[10:14, 20:24], image[30, 31] = np.nan, np.inf
+    result = run(generator, image)
+    np.testing.assert_array_equal(np.isfinite(result), np.isfinite(image))
+    rest = run(generator, noisy((48, 48), "f4"))
+    far = np.s_[40:, :10]
+    assert abs(result[far].mean() - rest[far].mean()) < 10
+
+
+@every_generator
+@pytest.mark.parametrize("scale", [1e-6, 1e6])
+def test_results_scale_with_the_image(generator: Generator[Params], scale: float) -> None:
+    image = noisy((48, 48), "f8")
+    np.testing.assert_allclose(run(generator, image * scale) / scale, run(generator, image), atol=1.0)
+
+
+@every_generator
+def test_same_seed_same_result(generator: Generator[Params]) -> None:
+    image = noisy((48, 48))
+    np.testing.assert_array_equal(run(generator, image, seed=3), run(generator, image, seed=3))
+
+
+@every_generator
+def test_tile_equals_whole(generator: Generator[Params]) -> None:
+    image = noisy((200, 176), "f4")
+    whole = runner.prepare(generator.info.id, Image.from_array(image), brief(generator))
+    pieces = runner.PreparedRun(**{**vars_of(whole), "tile": 64})
+    spread = np.ptp(image)
+    assert np.abs(whole.compute() - pieces.compute()).max() <= 1e-3 * spread
+
+
+def vars_of(prepared: runner.PreparedRun) -> dict[str, Any]:
+    return {name: getattr(prepared, name) for name in prepared.__dataclass_fields__}
+
+
+@every_generator
+def test_cancel_within_one_block_or_step(generator: Generator[Params]) -> None:
+    token, reports = CancelToken(), []
+
+    def watch(progress) -> None:
+        reports.append(progress)
+        token.cancel()
+
+    with pytest.raises(errors.Cancelled):
+        napari_synth.run(generator.info.id, noisy((64, 64)), progress=watch, cancel=token)
+    assert len(reports) <= 2
+
+
+@every_generator
+def test_recipe_repeats_the_run(generator: Generator[Params]) -> None:
+    image = noisy((48, 48))
+    prepared = runner.prepare(generator.info.id, Image.from_array(image), brief(generator), seed=5)
+    np.testing.assert_array_equal(napari_synth.run(prepared.recipe.to_yaml(), image), prepared.compute())
+
+
+@every_generator
+def test_unknown_and_impossible_parameters_are_refused(generator: Generator[Params]) -> None:
+    with pytest.raises(errors.InvalidParameterError):
+        run(generator, noisy((16, 16)), no_such_parameter=1)
+    for name, field in generator.params_type.model_fields.items():
+        if field.metadata:
+            with pytest.raises(errors.InvalidParameterError, match=name):
+                run(generator, noisy((16, 16)), **{name: -1e9})
+
+
+@every_generator
+def test_read_only_and_strided_images(generator: Generator[Params]) -> None:
+    image = noisy((80, 96))
+    image.setflags(write=False)
+    view = image[::2, ::-2]
+    np.testing.assert_array_equal(run(generator, view), run(generator, np.ascontiguousarray(view)))
+
+
+@every_denoiser
+def test_noise_is_removed_and_the_mean_is_kept(generator: Generator[Params]) -> None:
+    truth = clean() + 100
+    image = noisy(dtype="f4")
+    steps = {"steps": LASTING[generator.info.id], "batch": 8} if generator.info.id in LASTING else {}
+    result = run(generator, image, **steps)
+    gained = peak_signal_noise_ratio(truth, result, data_range=255) - peak_signal_noise_ratio(truth, image, data_range=255)
+    assert gained > 2.0
+    assert abs(result.mean() - image.mean()) < 2.0
