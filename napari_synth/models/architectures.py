@@ -1,0 +1,36 @@
+"""The architectures that a model file can name."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import nn
+
+ARCHITECTURES: dict[str, str] = {
+    "noise-conditioned-unet": "napari_synth.networks.noise_conditioned_unet:NoiseConditionedUNet",
+}
+"""Name in the card, and ``module:class``; the module is imported only when a network is built."""
+
+
+def build_network(architecture: str, config: dict[str, Any]) -> nn.Module:
+    """Return a fresh network.
+
+    Parameters
+    ----------
+    architecture : str
+        A key of `ARCHITECTURES`.
+    config : dict
+        Keyword arguments of the class.
+
+    Raises
+    ------
+    KeyError
+        No architecture has this name.
+    TypeError, ValueError
+        The class does not take this configuration.
+    """
+    module, _, name = ARCHITECTURES[architecture].partition(":")
+    network: nn.Module = getattr(import_module(module), name)(**config)
+    return network

@@ -1,0 +1,42 @@
+"""What a model says of itself: where it comes from, what it was trained on, how good it is, where it fails."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+FORMAT_VERSION = 1
+"""Version of the layout of model files; a file with a larger one was written by a newer napari-synth."""
+
+
+class TrainingData(BaseModel):
+    """One source of training data."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(description="What the data are.")
+    licence: str = Field(description="Licence, as an SPDX identifier where there is one.")
+    authors: tuple[str, ...] = Field(default=(), description="Who made the data.")
+    source: str = Field(default="", description="Where the data can be had.")
+
+
+class ModelCard(BaseModel):
+    """The card of a model; it travels as JSON in the metadata of the weights' file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    name: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", description="Identifier, in lower case with hyphens.")
+    title: str = Field(description="Name for people.")
+    task: str = Field(description="What the model does, e.g. denoise.")
+    architecture: str = Field(description="Name of the network's class in the registry of architectures.")
+    config: dict[str, Any] = Field(default_factory=dict, description="Keyword arguments that rebuild the network.")
+    training_data: tuple[TrainingData, ...] = Field(default=(), description="Everything the weights were fitted to.")
+    training_command: str = Field(default="", description="The command that made the weights.")
+    metrics: dict[str, dict[str, float]] = Field(
+        default_factory=dict, description="Measured quality, by test and image."
+    )
+    limits: tuple[str, ...] = Field(default=(), description="Where the model fails or was not tested.")
+    weights_licence: str = Field(default="", description="Licence of the weights, as an SPDX identifier.")
+    version: str = Field(default="1", description="Version of the weights.")
+    format_version: int = Field(default=FORMAT_VERSION, ge=1, description="Version of the file's layout.")

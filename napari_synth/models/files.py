@@ -1,0 +1,200 @@
+"""Reading and writing model files: half-precision weights in safetensors, the card as JSON in the metadata."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+
+from napari_synth.core.errors import ModelFileError
+from napari_synth.models.architectures import ARCHITECTURES, build_network
+from napari_synth.models.card import FORMAT_VERSION, ModelCard
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_KEY = "napari_synth"
+
+
+def bundled(name: str) -> Path:
+    """Return the path of a model that comes with napari-synth.
+
+    Raises
+    ------
+    ModelFileError
+        No bundled model has this name.
+    """
+    folder = Path(__file__).parent
+    names = sorted(path.stem for path in folder.glob("*.safetensors"))
+    if name not in names:
+        raise ModelFileError(f"No bundled model is named '{name}': choose one of {', '.join(names) or 'none'}.")
+    return folder / f"{name}.safetensors"
+
+
+def weights_hash(path: Path | str) -> str:
+    """Return the SHA-256 of a model file in hexadecimal.
+
+    Raises
+    ------
+    ModelFileError
+        The file cannot be read.
+    """
+    path = Path(path)
+    try:
+        status = path.stat()
+        return _hash(path, status.st_mtime_ns, status.st_size)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+@cache
+def _hash(path: Path, modified: int, size: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_card(path: Path | str) -> ModelCard:
+    """Return the card of a model file without reading its weights.
+
+    Raises
+    ------
+    ModelFileError
+        The file is missing, damaged, was not written by napari-synth, or by a newer one.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ModelFileError(f"There is no model file {path}: check the path.")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise _damaged(path) from error
+    return _card(path, metadata)
+
+
+def save_model(path: Path | str, network: nn.Module, card: ModelCard) -> Path:
+    """Write a model file: weights in float16, everything or nothing.
+
+    Parameters
+    ----------
+    path : Path or str
+        Where to write; the file's folder must exist.
+    network : nn.Module
+        An instance of the class that ``card.architecture`` names, built with ``card.config``.
+    card : ModelCard
+        What the model says of itself.
+
+    Returns
+    -------
+    Path
+        `path`.
+
+    Raises
+    ------
+    ModelFileError
+        The file cannot be written, or the card names an unknown architecture.
+    """
+    import torch
+    from safetensors.torch import save
+
+    path = Path(path)
+    if card.architecture not in ARCHITECTURES:
+        raise ModelFileError(_unknown_architecture(path, card))
+    weights = {
+        name: tensor.detach().to("cpu", torch.float16 if tensor.is_floating_point() else tensor.dtype).contiguous()
+        for name, tensor in network.state_dict().items()
+    }
+    content = save(weights, metadata={_KEY: card.model_dump_json()})
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise ModelFileError(f"The model file {path} cannot be written: {error.strerror}.") from error
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except OSError as error:
+        Path(temporary).unlink(missing_ok=True)
+        raise ModelFileError(f"The model file {path} cannot be written: {error.strerror}.") from error
+    return path
+
+
+def load_model(path: Path | str) -> tuple[nn.Module, ModelCard]:
+    """Read a model file.
+
+    Returns
+    -------
+    network : nn.Module
+        On the CPU, float32, in evaluation mode, its weights laid out channels-last; a fresh one at every call.
+    card : ModelCard
+        What the model says of itself.
+
+    Raises
+    ------
+    ModelFileError
+        The file is missing, damaged, was not written by napari-synth or by a newer one, or its weights do not fit
+        the network that its card describes.
+    """
+    import torch
+    from safetensors.torch import load_file
+
+    path = Path(path)
+    card = read_card(path)
+    try:
+        network = build_network(card.architecture, card.config)
+    except KeyError as error:
+        raise ModelFileError(_unknown_architecture(path, card)) from error
+    except (TypeError, ValueError) as error:
+        raise ModelFileError(
+            f"The model file {path} describes a network that cannot be built: download or train it again."
+        ) from error
+    try:
+        weights = {name: tensor.float() for name, tensor in load_file(path).items()}
+    except (SafetensorError, OSError) as error:
+        raise _damaged(path) from error
+    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    if expected != {name: tuple(tensor.shape) for name, tensor in weights.items()}:
+        raise ModelFileError(
+            f"The weights in {path} do not fit the network that its card describes: download or train it again."
+        )
+    network.load_state_dict(weights)
+    network.requires_grad_(False)
+    return network.eval().to(memory_format=torch.channels_last), card  # type: ignore[call-overload]
+
+
+def _card(path: Path, metadata: dict[str, str]) -> ModelCard:
+    """Return the card in the metadata of a safetensors file."""
+    if _KEY not in metadata:
+        raise ModelFileError(f"{path} was not written by napari-synth: choose a model file that has a card.")
+    try:
+        content = json.loads(metadata[_KEY])
+        version = content["format_version"] if isinstance(content, dict) else None
+        if isinstance(version, int) and version > FORMAT_VERSION:
+            raise ModelFileError(
+                f"{path} has format version {version} and this napari-synth reads up to {FORMAT_VERSION}: update it."
+            )
+        return ModelCard.model_validate(content)
+    except (json.JSONDecodeError, KeyError, ValidationError) as error:
+        raise ModelFileError(f"The card of {path} is damaged: download or train the model again.") from error
+
+
+def _unknown_architecture(path: Path, card: ModelCard) -> str:
+    return f"The card of {path} names the unknown architecture '{card.architecture}': update napari-synth."
+
+
+def _damaged(path: Path) -> ModelFileError:
+    return ModelFileError(f"The model file {path} is damaged or no safetensors file: download or train it again.")
+
+
+def _unreadable(path: Path, error: OSError) -> ModelFileError:
+    return ModelFileError(f"The model file {path} cannot be read: {error.strerror}.")

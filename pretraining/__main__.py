@@ -1,0 +1,115 @@
+"""``python -m pretraining data`` makes the training crops, ``python -m pretraining denoise`` trains on them."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import cyclopts
+import torch
+
+from pretraining.crops import CropStore, write_shard
+from pretraining.evaluation import evaluate
+from pretraining.export import export
+from pretraining.photographs import photograph_crops
+from pretraining.scenes import scene
+from pretraining.training import Settings, Trainer
+
+app = cyclopts.App(name="pretraining", help="Make the bundled weights of napari-synth.")
+log = logging.getLogger("pretraining")
+
+_SHARD = 300
+
+
+@app.command
+def data(*, out: Path, photos: Path | None = None, scenes: int = 1200) -> None:
+    """Make the training crops; shards that exist are kept.
+
+    Parameters
+    ----------
+    out
+        Folder of the crops.
+    photos
+        Folder into which the Debian packages of PHOTOGRAPHS.md were unpacked.
+    scenes
+        Number of generated images.
+    """
+    if not (out / "photographs.npy").exists():
+        log.info("%d crops of photographs", write_shard(out, "photographs", photograph_crops(photos)))
+    for start in range(0, scenes, _SHARD):
+        name = f"generated-{start // _SHARD}"
+        if not (out / f"{name}.npy").exists():
+            log.info("%s: %d images", name, write_shard(out, name, map(scene, range(start, start + _SHARD))))
+
+
+@app.command
+def denoise(
+    *,
+    minutes: float,
+    out: Path,
+    photos: Path | None = None,
+    crops: Path | None = None,
+    scenes: int = 1200,
+    batch: int = 16,
+    resume: bool = False,
+    device: Annotated[str, cyclopts.Parameter(help="auto, cpu or cuda.")] = "auto",
+    report_minutes: float = 10.0,
+) -> None:
+    """Train the blind denoiser; Ctrl-C or SIGTERM stops it with a checkpoint, and --resume goes on from there.
+
+    Parameters
+    ----------
+    minutes
+        Length of the whole run, pauses not counted.
+    out
+        Folder of the checkpoint, the learning curve and the exported model.
+    photos
+        Folder into which the Debian packages of PHOTOGRAPHS.md were unpacked.
+    crops
+        Folder of the training crops, made where they are missing; by default ``crops`` in `out`.
+    scenes
+        Number of generated images.
+    batch
+        Patches a step.
+    resume
+        Go on from the checkpoint in `out`.
+    report_minutes
+        Time between validations.
+    """
+    folder = crops or out / "crops"
+    data(out=folder, photos=photos, scenes=scenes)
+    chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    settings = Settings(minutes=minutes, batch=batch, report_seconds=60.0 * report_minutes)
+    trainer = Trainer(out, CropStore.open(folder), settings, torch.device(chosen))
+    if resume:
+        trainer.resume()
+    command = f"python -m pretraining denoise --minutes {minutes:g} --batch {batch}"
+    signals = itertools.count()
+    received = {"stop": False}
+
+    def stop(number: int, frame: object) -> None:
+        received["stop"] = True
+        if next(signals) > 0:
+            sys.exit(128 + number)
+
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, stop)
+
+    def report(state: Trainer) -> None:
+        figures = evaluate(state.average, state.device)
+        means = {kind: row["mean"] for kind, row in figures.items()}
+        state.note({"psnr": figures})
+        export(state.average, out, figures, command, version=f"1.{state.step}")
+        log.info("step %d, %.1f min, loss %.5f, %s", state.step, state.elapsed / 60.0, state.loss, means)
+
+    log.info("%d crops, on %s", len(trainer.store), chosen)
+    trainer.run(report, lambda: received["stop"])
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    app()

@@ -1,0 +1,102 @@
+"""Who made the training data and under which licence: what the card says and what PHOTOGRAPHS.md lists."""
+
+from __future__ import annotations
+
+from napari_synth.models import TrainingData
+
+_DEBIAN = "Debian 12, package "
+
+TRAINING_DATA: tuple[TrainingData, ...] = (
+    TrainingData(
+        name="Generated images: textured dead leaves, textures, spots, filaments, membranes, nuclei",
+        licence="BSD-3-Clause",
+        authors=("napari-synth",),
+        source="pretraining/scenes.py",
+    ),
+    TrainingData(
+        name="Photographs of lomiri-wallpapers, 2018 edition, free under CC-BY-4.0",
+        licence="CC-BY-4.0",
+        authors=("Aitzol Berasategi", "Trevor 'Freespace'", "Abhishek Mudgal", "Jakub Mede"),
+        source=_DEBIAN + "lomiri-wallpapers-16.04",
+    ),
+    TrainingData(
+        name="Photographs of lomiri-wallpapers, 2018 edition, free under CC-BY-SA-4.0",
+        licence="CC-BY-SA-4.0",
+        authors=("Peter Nerlich", "Sander Klootwijk", "Bolly"),
+        source=_DEBIAN + "lomiri-wallpapers-16.04",
+    ),
+    TrainingData(
+        name="Photograph 'seeding' of lomiri-wallpapers",
+        licence="CC0-1.0",
+        authors=("Clemens Engelhardt",),
+        source=_DEBIAN + "lomiri-wallpapers-16.04",
+    ),
+    TrainingData(
+        name="Photographs of lomiri-wallpapers, 2023 edition",
+        licence="CC-BY-SA-3.0",
+        authors=("Jasper Roks", "Aury88", "Lukas Baubkus", "HEROBRINE7GAMER"),
+        source=_DEBIAN + "lomiri-wallpapers-20.04",
+    ),
+    TrainingData(
+        name="Photographs of mate-backgrounds",
+        licence="GPL-2.0-or-later",
+        authors=(
+            "Wyng Stancikaite",
+            "Charles Barbin",
+            "Lennart Poettering",
+            "Andrea Cimitan",
+            "Marco Cogoni",
+            "Hylke Bons",
+            "Jens Ansorg",
+            "Timothy Schellhase",
+            "Lapo Calamandrei",
+            "blackcombwhistler07",
+            "Sergey Nazarov",
+            "Jean-François Fortin Tam",
+        ),
+        source=_DEBIAN + "mate-backgrounds",
+    ),
+    TrainingData(
+        name="Wallpapers of plasma-workspace-wallpapers, free under LGPL-3.0",
+        licence="LGPL-3.0",
+        authors=(
+            "RJ Quiralta",
+            "Maciej Wiklo",
+            "Ken Vermette",
+            "Risto Saukonpää",
+            "Dmitri Popov",
+            "Ian Hex",
+            "Martin Klapetek",
+            "Sigi Sagi",
+            "Lionel",
+        ),
+        source=_DEBIAN + "plasma-workspace-wallpapers",
+    ),
+    TrainingData(
+        name="Wallpapers of plasma-workspace-wallpapers, free under CC-BY-SA-4.0",
+        licence="CC-BY-SA-4.0",
+        authors=(
+            "Alesya Khoteeva",
+            "Ken Vermette",
+            "Santiago Cézar",
+            "ruvkr",
+            "Áron Kovács",
+            "Lucas Andrade",
+            "Nikita Babin",
+        ),
+        source=_DEBIAN + "plasma-workspace-wallpapers",
+    ),
+    TrainingData(
+        name="brick, grass, gravel, coffee and rocket of scikit-image",
+        licence="CC0-1.0",
+        authors=("Rob Tuytel", "Dimitrii Smirnov", "Rachel Michetti", "SpaceX"),
+        source="skimage.data",
+    ),
+    TrainingData(
+        name="hubble_deep_field of scikit-image",
+        licence="Public domain",
+        authors=("NASA",),
+        source="skimage.data",
+    ),
+)
+"""Every source of the bundled denoiser's training data."""

@@ -1,0 +1,243 @@
+"""The training loop: exact resume, averaged weights, learning rate over wall time, return from divergence."""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from napari_synth.networks import NoiseConditionedUNet
+from pretraining.crops import CROP, CropStore
+from pretraining.noise import NoiseSettings, NoisyBatch, add_noise
+
+log = logging.getLogger("pretraining")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a training run is made of; its length is given in minutes or, for an exact repetition, in steps."""
+
+    minutes: float | None = None
+    steps: int | None = None
+    batch: int = 16
+    patch: int = 72
+    learning_rate: float = 1e-3
+    last_learning_rate: float = 1e-6
+    warm_up_steps: int = 300
+    largest_gradient: float = 0.5
+    decay: float = 0.999
+    square_loss_share: float = 0.15
+    generated_share: float = 0.4
+    checkpoint_seconds: float = 120.0
+    report_seconds: float = 600.0
+    seed: int = 0
+    noise: NoiseSettings = field(default_factory=NoiseSettings)
+
+
+def draw_clean(store: CropStore, settings: Settings, generator: torch.Generator) -> Tensor:
+    """Return a batch of clean patches (N, 1, P, P): random place, one of eight orientations, random contrast."""
+    patches = []
+    limit = CROP - settings.patch
+    for _ in range(settings.batch):
+        group, position, top, left, turn, change, scale, level = torch.rand(8, generator=generator).tolist()
+        crop = store.pick(group < settings.generated_share, position)
+        y, x = round(top * limit), round(left * limit)
+        patch = torch.from_numpy(crop[y : y + settings.patch, x : x + settings.patch].astype("float32"))
+        orientation = min(int(turn * 8), 7)
+        patch = torch.rot90(patch, orientation % 4)
+        patch = patch.flip(0) if orientation >= 4 else patch
+        if change < 0.3:
+            contrast = 0.15 + 0.85 * scale
+            patch = contrast * patch
+            if float(patch.min()) >= 0.0:
+                patch = patch + (1.0 - contrast) * level
+        patches.append(patch)
+    return torch.stack(patches)[:, None]
+
+
+class Trainer:
+    """One training run in one folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Where ``checkpoint.pt`` and ``curve.jsonl`` are kept.
+    store : CropStore
+        The clean crops.
+    settings : Settings
+        Everything else.
+    device : torch.device
+        On CUDA the network runs in bfloat16 autocast.
+    network_config : dict, optional
+        Keyword arguments of the network.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        store: CropStore,
+        settings: Settings,
+        device: torch.device,
+        network_config: dict[str, Any] | None = None,
+    ) -> None:
+        self.folder = folder
+        self.store = store
+        self.settings = settings
+        self.device = device
+        torch.manual_seed(settings.seed)
+        network = NoiseConditionedUNet(**(network_config or {}))
+        self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = copy.deepcopy(self.network).requires_grad_(False)
+        self.optimiser = torch.optim.AdamW(
+            self.network.parameters(), lr=settings.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4
+        )
+        self.generator = torch.Generator().manual_seed(settings.seed)
+        self.step = 0
+        self.elapsed = 0.0
+        self.loss = 0.0
+        self.rate_factor = 1.0
+        self._good = self._state()
+
+    @property
+    def done(self) -> float:
+        """Share of the run that is over, 0 to 1."""
+        if self.settings.steps is not None:
+            return min(self.step / self.settings.steps, 1.0)
+        if self.settings.minutes is None:
+            raise ValueError("Give the length of the run in minutes or in steps.")
+        return min(self.elapsed / (60.0 * self.settings.minutes), 1.0)
+
+    def rate(self) -> float:
+        """Return the learning rate of the next step: a short warm-up, then a cosine."""
+        s = self.settings
+        cosine = 0.5 * (1.0 + math.cos(math.pi * self.done))
+        warm_up = min(1.0, (self.step + 1) / s.warm_up_steps)
+        return self.rate_factor * warm_up * (s.last_learning_rate + (s.learning_rate - s.last_learning_rate) * cosine)
+
+    def draw(self) -> NoisyBatch:
+        """Return the next batch."""
+        clean = draw_clean(self.store, self.settings, self.generator)
+        return add_noise(clean, self.settings.noise, self.generator)
+
+    def train_step(self, batch: NoisyBatch) -> float:
+        """Take one step and return its loss before the step; a loss that is not finite changes no weight."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.rate()
+        noisy, clean, sigma, correlation = (
+            t.to(self.device) for t in (batch.noisy, batch.clean, batch.sigma, batch.correlation)
+        )
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            result = self.network(noisy, sigma, correlation)
+        if self.done < 1.0 - self.settings.square_loss_share:
+            loss = functional.l1_loss(result.float(), clean)
+        else:
+            # The root of a patch's mean square follows PSNR and has gradients of the size that L1 has.
+            loss = ((result.float() - clean).square().mean(dim=(1, 2, 3)) + 1e-8).sqrt().mean()
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            return value
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.largest_gradient)
+        self.optimiser.step()
+        decay = min(self.settings.decay, (1.0 + self.step) / (10.0 + self.step))
+        with torch.no_grad():
+            for mean, weight in zip(self.average.parameters(), self.network.parameters(), strict=True):
+                mean.lerp_(weight, 1.0 - decay)
+        self.step += 1
+        return value
+
+    def run(self, report: Callable[[Trainer], None], stopped: Callable[[], bool] = lambda: False) -> None:
+        """Train until the time or the steps are over or `stopped` says so; a checkpoint is written at the end.
+
+        `report` is called every `report_seconds` and at the end.
+        """
+        last = saved = reported = time.monotonic()
+        while self.done < 1.0 and not stopped():
+            self._follow(self.train_step(self.draw()))
+            now = time.monotonic()
+            self.elapsed += now - last
+            last = now
+            if now - saved > self.settings.checkpoint_seconds:
+                self.save()
+                saved = now
+            if now - reported > self.settings.report_seconds:
+                report(self)
+                # The time of a report counts, so that the run ends when it was told to.
+                reported = time.monotonic()
+        self.save()
+        report(self)
+
+    def _follow(self, loss: float) -> None:
+        """Watch the loss: remember good states, return to the last one where it is not finite or far too large."""
+        if not math.isfinite(loss) or (self.step > 1000 and loss > 8.0 * self.loss):
+            step, elapsed = self.step, self.elapsed
+            noise = self.generator.get_state()
+            self._restore(copy.deepcopy(self._good))
+            # The batches that led here are not met again, and the time is spent.
+            self.generator.set_state(noise)
+            self.elapsed = elapsed
+            self.rate_factor *= 0.7
+            log.warning("loss %.4g at step %d: back to step %d", loss, step, self.step)
+            return
+        self.loss = loss if self.step <= 1 else self.loss + 0.01 * (loss - self.loss)
+        if self.step % 500 == 0:
+            self._good = copy.deepcopy(self._state())
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "generator": self.generator.get_state(),
+            "step": self.step,
+            "elapsed": self.elapsed,
+            "loss": self.loss,
+            "rate_factor": self.rate_factor,
+        }
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.generator.set_state(state["generator"])
+        self.step = state["step"]
+        self.elapsed = state["elapsed"]
+        self.loss = state["loss"]
+        self.rate_factor = state["rate_factor"]
+
+    def save(self) -> Path:
+        """Write ``checkpoint.pt`` so that a crash at any moment leaves the old one or the new one, and return it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / "checkpoint.pt"
+        partial = path.with_suffix(".partial")
+        with partial.open("wb") as file:
+            torch.save(self._state(), file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+        return path
+
+    def resume(self) -> None:
+        """Go on from ``checkpoint.pt`` exactly where it stood."""
+        path = self.folder / "checkpoint.pt"
+        self._restore(torch.load(path, map_location=self.device, weights_only=True))
+        self._good = copy.deepcopy(self._state())
+
+    def note(self, figures: dict[str, Any]) -> None:
+        """Append one line to ``curve.jsonl``: step, minutes, loss and `figures`."""
+        line = {"step": self.step, "minutes": round(self.elapsed / 60.0, 2), "loss": self.loss} | figures
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "curve.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
