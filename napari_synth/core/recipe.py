@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import platform
+from collections.abc import Mapping
+from functools import cache
 from importlib import metadata
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
@@ -128,8 +131,9 @@ class Recipe(pydantic.BaseModel):
         return {k: v for k, v in options.items() if v != usual[k]} | self.params
 
 
-def current_versions() -> dict[str, str]:
+@cache
+def current_versions() -> Mapping[str, str]:
     """Return the versions that decide a result."""
-    return {"python": platform.python_version()} | {
-        package: metadata.version(package) for package in ("napari-synth", "torch", "numpy", "scikit-image")
-    }
+    packages = ("napari-synth", "torch", "numpy", "scikit-image")
+    found = {"python": platform.python_version()} | {package: metadata.version(package) for package in packages}
+    return MappingProxyType(found)

@@ -132,7 +132,7 @@ def prepare(
         device=place.kind,
         precision=place.precision,
         tile=tile,
-        versions=current_versions(),
+        versions=dict(current_versions()),
         weights={name: value for channel in channels for name, value in channel.prepared.weights.items()},
         source=Source.of(image),
         notes=_notes(channels),

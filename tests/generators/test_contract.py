@@ -81,7 +81,13 @@ def test_tiny_and_odd_sizes(generator: Generator[Params], shape: tuple[int, int]
 @every_generator
 @pytest.mark.parametrize(
     ("shape", "axes"),
-    [((5, 40, 44), "ZYX"), ((4, 40, 44), "TYX"), ((2, 40, 44), "CYX"), ((40, 44, 3), "YXS"), ((2, 2, 3, 32, 33), "TCZYX")],
+    [
+        ((5, 40, 44), "ZYX"),
+        ((4, 40, 44), "TYX"),
+        ((2, 40, 44), "CYX"),
+        ((40, 44, 3), "YXS"),
+        ((2, 2, 3, 32, 33), "TCZYX"),
+    ],
 )
 def test_stacks_channels_colours_and_movies(generator: Generator[Params], shape: tuple[int, ...], axes: str) -> None:
     image = np.random.default_rng(0).poisson(50, shape).astype("u2") if "S" in axes else noisy(shape)
@@ -174,6 +180,8 @@ def test_noise_is_removed_and_the_mean_is_kept(generator: Generator[Params]) -> 
     image = noisy(dtype="f4")
     steps = {"steps": LASTING[generator.info.id], "batch": 8} if generator.info.id in LASTING else {}
     result = run(generator, image, **steps)
-    gained = peak_signal_noise_ratio(truth, result, data_range=255) - peak_signal_noise_ratio(truth, image, data_range=255)
+    gained = peak_signal_noise_ratio(truth, result, data_range=255) - peak_signal_noise_ratio(
+        truth, image, data_range=255
+    )
     assert gained > 2.0
     assert abs(result.mean() - image.mean()) < 2.0

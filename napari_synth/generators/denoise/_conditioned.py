@@ -71,6 +71,8 @@ class Condition:
 
     def variance(self, signal: Tensor) -> Tensor:
         """Return the variance of the noise at every pixel of a noisy image (N, C, H, W)."""
+        if self.model.gain == 0:
+            return torch.full_like(signal, self.model.read_noise**2)
         return sigma_map(signal - self.model.offset, self.model.gain, self.model.read_noise**2).square()
 
 
