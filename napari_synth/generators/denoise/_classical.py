@@ -1,0 +1,204 @@
+"""What all classical filters share: the noise is measured and made one unit strong before, and undone after."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from napari_synth.core.generator import BlockSpec, Context, Prepared
+from napari_synth.core.image import Image
+from napari_synth.core.noise import NoiseReport, estimate_noise
+from napari_synth.core.sampling import sample_planes
+from napari_synth.generators.denoise._calibration import Calibration, calibrate
+from napari_synth.generators.denoise._held_out import correlation_reach
+from napari_synth.generators.denoise._options import Neighbours
+from napari_synth.generators.denoise._variance_stabilised import VarianceStabilisation
+from napari_synth.generators.denoise._windows import sample_windows
+
+_PLANE_WINDOW, _PLANE_COUNT = (1, 128, 128), 8
+_VOLUME_WINDOW, _VOLUME_COUNT = (8, 96, 96), 4
+_FEWEST_PLANES = 3
+# Correlated noise averages out more slowly.
+_STRONGER = (1.6, 2.5)
+
+
+@dataclass(frozen=True)
+class Filter:
+    """One classical method.
+
+    Attributes
+    ----------
+    smooth : callable
+        Filters a tensor ``(N, 1, Z, Y, X)`` with noise of standard deviation 1, given the setting; planes along Z are
+        evidence for each other.
+    halo : int
+        Pixels of context in the plane.
+    planes : int
+        Planes of context above and below; 0 for a method that knows planes only.
+    values : tuple of float
+        Settings to choose from, increasing.
+    default : float
+        The setting where there is nothing to choose by.
+    between : bool
+        Whether the setting may lie between these.
+    shown : float
+        Factor on the setting that predicts hidden pixels best. A filter that is shown a pixel keeps some of its noise,
+        so that it has to smooth more; how much was measured on photographs.
+    setting : str
+        How the setting is called in a sentence.
+    bytes_per_pixel : int
+        Working memory.
+    """
+
+    smooth: Callable[[Tensor, float], Tensor]
+    halo: int
+    values: tuple[float, ...]
+    default: float
+    setting: str
+    planes: int = 0
+    between: bool = True
+    shown: float = 1.0
+    bytes_per_pixel: int = 96
+
+    def apply(self, image: Tensor, setting: float, volume: bool) -> Tensor:
+        """Filter ``(N, 1, Z, Y, X)`` as volumes, or plane by plane."""
+        if volume:
+            return self.smooth(image, setting)
+        return self.smooth(image.reshape(-1, 1, 1, *image.shape[-2:]), setting).reshape(image.shape)
+
+
+class ClassicalPrepared(Prepared):
+    """A classical filter that is set up for an image.
+
+    Parameters
+    ----------
+    method : Filter
+    setting : float
+    volume : bool
+        Whether blocks are volumes whose planes are evidence for each other.
+    noise : NoiseReport
+        In counts.
+    stabilisation : VarianceStabilisation
+        In normalised intensities.
+    notes : tuple of str
+    """
+
+    def __init__(
+        self,
+        method: Filter,
+        setting: float,
+        volume: bool,
+        noise: NoiseReport,
+        stabilisation: VarianceStabilisation,
+        notes: tuple[str, ...],
+    ) -> None:
+        self._method, self._setting, self._volume = method, setting, volume
+        self._stabilisation = stabilisation
+        self.noise, self.notes = noise, notes
+        halo, memory = method.halo, method.bytes_per_pixel
+        self.spec = (
+            BlockSpec.volume("ZYX", (method.planes, halo, halo), bytes_per_pixel=memory)
+            if volume
+            else BlockSpec.plane(halo, bytes_per_pixel=memory)
+        )
+
+    def apply(self, block: Tensor) -> Tensor:
+        """Filter one batch of blocks; see `Prepared.apply`."""
+        n, c = block.shape[:2]
+        stabilised = self._stabilisation.forward(block).reshape(n * c, 1, -1, *block.shape[-2:])
+        smooth = self._method.apply(stabilised, self._setting, self._volume)
+        return self._stabilisation.inverse(smooth).reshape(block.shape)
+
+
+def prepare_classical(
+    image: Image, context: Context, method: Filter, setting: float | None, neighbours: Neighbours
+) -> ClassicalPrepared:
+    """Measure the noise of the image, and choose on held-out pixels what the user left open.
+
+    Parameters
+    ----------
+    image : Image
+    context : Context
+    method : Filter
+    setting : float or None
+        None to choose it.
+    neighbours : {"auto", "ignore", "use"}
+        Whether the planes of a volume are evidence for each other.
+    """
+    if image.sizes.get("S") == 4:
+        image = image.select(S=slice(0, 3))
+    context.report.start("Measuring the noise")
+    noise = estimate_noise(sample_planes(image))
+    model = noise.model.scaled(context.intensity.scale, context.intensity.offset)
+    stabilisation = VarianceStabilisation.of(model)
+    layered = method.planes > 0 and image.sizes.get("Z", 1) >= _FEWEST_PLANES
+    ways = {"auto": (False, True), "ignore": (False,), "use": (True,)}[neighbours] if layered else (False,)
+    chosen = _Chosen(method.default if setting is None else setting, ways[-1])
+    if setting is None or len(ways) > 1:
+        values = method.values if setting is None else (setting,)
+        if setting is None and noise.correlated and method.between:
+            values += tuple(factor * values[-1] for factor in _STRONGER)
+        windows = stabilisation.forward(_windows(image, context, layered and True in ways))
+        context.report.start("Choosing on held-out pixels", len(values) * len(ways))
+        chosen = _choose(windows, method, values, ways, noise, context) or chosen
+    notes = chosen.sentences(method, setting is None, len(ways) > 1)
+    if noise.correlated:
+        notes = (*notes, "This method takes the noise of neighbours as independent: denoise/blind does not.")
+    return ClassicalPrepared(method, chosen.setting, chosen.volume, noise, stabilisation, notes)
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """What was settled, and the error of each way that was tried."""
+
+    setting: float
+    volume: bool
+    losses: tuple[float, ...] = ()
+
+    def sentences(self, method: Filter, was_open: bool, planes_were_open: bool) -> tuple[str, ...]:
+        """Say what was chosen."""
+        if not self.losses:
+            if not was_open:
+                return ()
+            return (f"The image is too small to choose by: {method.setting} is {self.setting:.3g}.",)
+        said = [f"{method.setting[0].upper()}{method.setting[1:]} {self.setting:.3g}"] if was_open else []
+        if planes_were_open:
+            how = "neighbouring planes used" if self.volume else "each plane on its own"
+            said.append(how if said else how[0].upper() + how[1:])
+        return (f"{', '.join(said)}: predicts held-out pixels best.",)
+
+
+def _choose(
+    windows: Tensor,
+    method: Filter,
+    values: tuple[float, ...],
+    ways: tuple[bool, ...],
+    noise: NoiseReport,
+    context: Context,
+) -> _Chosen | None:
+    found: list[tuple[bool, Calibration]] = []
+    for volume in ways:
+        calibration = calibrate(
+            windows,
+            partial(method.apply, volume=volume),
+            values,
+            correlation_reach(noise),
+            context.report,
+            between=method.between,
+        )
+        if calibration is None:
+            return None
+        found.append((volume, calibration))
+    volume, best = min(found, key=lambda way: way[1].loss)
+    return _Chosen(best.value * method.shown, volume, tuple(calibration.loss for _, calibration in found))
+
+
+def _windows(image: Image, context: Context, volume: bool) -> Tensor:
+    """Return windows (N, 1, Z, Y, X), normalised."""
+    size, count = (_VOLUME_WINDOW, _VOLUME_COUNT) if volume else (_PLANE_WINDOW, _PLANE_COUNT)
+    axes = "ZYX" if "Z" in image.axes else "TYX"
+    return torch.cat(sample_windows(image, axes, size, count, context)).unsqueeze(1)
