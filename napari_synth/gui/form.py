@@ -6,7 +6,7 @@ Titles, descriptions, bounds and defaults come from the JSON schema of the pydan
 from __future__ import annotations
 
 from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any, Union, cast, get_args, get_origin
 
 from magicgui.widgets import create_widget
 from pydantic.fields import FieldInfo
@@ -106,7 +106,7 @@ class _Field(QWidget):
         tooltip = info.description or ""
         options = _options(annotation, bounds)
         start = {} if default is None else {"value": default}
-        self._widget: Any = create_widget(annotation=annotation, name=name, options=options, **start)
+        self._widget = cast(Any, create_widget(annotation=annotation, name=name, options=options, **start))
         native: QWidget = self._widget.native
         native.setToolTip(tooltip)
         native.setSizePolicy(QSizePolicy.Policy.Ignored, native.sizePolicy().verticalPolicy())

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from napari.layers import Image as ImageLayer
+from napari.utils.colormaps import Colormap
 from napari.utils.transforms import Affine
 
 from napari_synth.core.image import Image, guess_axes
@@ -19,6 +21,9 @@ METADATA_KEY = "napari_synth"
 RESULT, PREVIEW, REMOVED, TRUST, CONFIDENCE = "result", "preview", "removed", "trust", "confidence"
 DERIVED = frozenset({REMOVED, TRUST, CONFIDENCE})
 """What is added to judge a result."""
+
+TRUST_EXPLAINED, TRUST_LIMIT = 3.0, 8.0
+"""Standard deviations of noise that are not shown yet, and those at which colours are full."""
 
 Matrix = npt.NDArray[np.float64]
 
@@ -97,8 +102,6 @@ class Placement:
 
 def is_source(layer: Any) -> bool:
     """Tell whether a layer can be worked on: an image that is no preview of ours."""
-    from napari.layers import Image as ImageLayer
-
     return isinstance(layer, ImageLayer) and kind_of(layer) != PREVIEW
 
 
@@ -177,6 +180,14 @@ def appearance(layer: napari.layers.Image) -> dict[str, Any]:
             "gamma": layer.gamma,
         }
     return shown
+
+
+def trust_colormap() -> Colormap:
+    """Return colours that leave what noise explains transparent: blue where the result is brighter, red where it is darker."""
+    red, blue = (0.93, 0.25, 0.2), (0.25, 0.5, 1.0)
+    colours = [(*blue, 1.0), (*blue, 0.0), (*red, 0.0), (*red, 1.0)]
+    edge = 0.5 * TRUST_EXPLAINED / TRUST_LIMIT
+    return Colormap(colours, name="trust", controls=[0.0, 0.5 - edge, 0.5 + edge, 1.0])
 
 
 def fresh_name(wanted: str, taken: Iterable[str]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from napari.layers import Image as ImageLayer
 from napari.utils.theme import get_theme
 from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import QComboBox, QFrame, QHBoxLayout, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
@@ -16,12 +17,27 @@ from napari_synth.core.errors import SynthError
 from napari_synth.core.generator import Generator, Params, Task
 from napari_synth.core.progress import CancelToken, ProgressCallback
 from napari_synth.gui.form import ParamsForm
-from napari_synth.gui.layers import CONFIDENCE, REMOVED, RESULT, Placement, appearance, fresh_name, mark, refinement
+from napari_synth.gui.judging import removed_signal, trust_map
+from napari_synth.gui.layers import (
+    CONFIDENCE,
+    DERIVED,
+    METADATA_KEY,
+    REMOVED,
+    RESULT,
+    TRUST,
+    TRUST_LIMIT,
+    Placement,
+    appearance,
+    fresh_name,
+    mark,
+    refinement,
+    trust_colormap,
+)
 from napari_synth.gui.placing import insert_layer, unwrapped
 from napari_synth.gui.preview import Preview
 from napari_synth.gui.results import Finished, ResultBox
 from napari_synth.gui.rows import label, line
-from napari_synth.gui.runs import Outcome, Request, confidence, find_device, removed_signal, restore
+from napari_synth.gui.runs import Outcome, Request, confidence, find_device, restore
 from napari_synth.gui.settings import read_settings
 from napari_synth.gui.source import SourcePicker
 from napari_synth.gui.status import Messages, ProgressRow
@@ -50,7 +66,6 @@ _DOING = {
     Task.PREDICT_FRAMES: "Predicting",
     Task.AUGMENT: "Augmenting",
 }
-_LAYERS_SHOW_SIGMAS = 4.0
 
 
 class TaskPanel(QWidget):
@@ -190,6 +205,7 @@ class TaskPanel(QWidget):
         self.run_button.clicked.connect(self.run)
         self.progress.cancelled.connect(self.cancel)
         self.result.removed_wanted.connect(self._add_removed)
+        self.result.trust_wanted.connect(self._add_trust)
         self.result.confidence_wanted.connect(self._add_confidence)
         self.preview.began.connect(self._on_preview_began)
         self.preview.progressed.connect(self.progress.show_progress)
@@ -315,22 +331,21 @@ class TaskPanel(QWidget):
         factors = refinement(prepared.source, prepared.result, source.ndim)
         info = prepared.generator.info
         synthetic = " (synthetic)" if info.invents else ""
+        shown = appearance(source) | {"multiscale": len(outcome.levels) > 1}
         result = self._add(
-            outcome.pixels,
+            outcome.levels if shown["multiscale"] else outcome.pixels,
             f"{source.name} {_DONE[self.task]}{synthetic}",
             mark(RESULT, prepared.recipe.model_dump(mode="json"), synthetic=info.invents),
             placement.refined(factors),
             source,
-            **appearance(source),
+            **shown,
         )
         if source.blending == "additive":
             source.visible = False
         self.result.show_run(Finished(prepared, source, result, request.image, outcome.pixels, placement))
         self._show_device(prepared.device)
-        notes = list(prepared.notes)
-        if outcome.path is not None:
-            notes.insert(0, f"The result is larger than the memory budget: it is in {outcome.path}.")
-        self.messages.show_notes(notes)
+        stored = f"The result is larger than the memory budget: it is in {outcome.path}." if outcome.path else ""
+        self.messages.show_notes([stored, *outcome.verdict, *prepared.notes])
 
     def _add(
         self,
@@ -341,8 +356,8 @@ class TaskPanel(QWidget):
         above: napari.layers.Layer,
         **kwargs: Any,
     ) -> napari.layers.Image:
-        from napari.layers import Image as ImageLayer
-
+        if metadata[METADATA_KEY]["kind"] in DERIVED:
+            self.result.uncover()
         layer = ImageLayer(
             pixels,
             name=fresh_name(name, (other.name for other in self.viewer.layers)),
@@ -383,18 +398,40 @@ class TaskPanel(QWidget):
         finished = self.result.finished
         if finished is None:
             return
-        pixels, sigma = result
-        kwargs: dict[str, Any] = {"multiscale": False, "rgb": False}
-        limit = _LAYERS_SHOW_SIGMAS * sigma
+        pixels, limit = result
         self._add(
             pixels,
             f"{finished.source.name} removed signal",
             mark(REMOVED),
             finished.placement,
             finished.result,
+            rgb=False,
+            multiscale=False,
             colormap="gray",
             contrast_limits=(-limit, limit),
-            **kwargs,
+        )
+
+    def _add_trust(self) -> None:
+        finished = self.result.finished
+        if finished is None or self._job is not None:
+            return
+        work = partial(trust_map, finished.prepared, finished.pixels, read_settings())
+        self._start(work, "Comparing with the noise", self._on_trust)
+
+    def _on_trust(self, pixels: Any) -> None:
+        finished = self.result.finished
+        if finished is None:
+            return
+        self._add(
+            pixels,
+            f"{finished.source.name} trust",
+            mark(TRUST),
+            finished.placement,
+            finished.result,
+            rgb=False,
+            multiscale=False,
+            colormap=trust_colormap(),
+            contrast_limits=(-TRUST_LIMIT, TRUST_LIMIT),
         )
 
     def _add_confidence(self) -> None:
@@ -415,7 +452,9 @@ class TaskPanel(QWidget):
             mark(CONFIDENCE),
             finished.placement,
             finished.result,
-            colormap="inferno",
+            rgb=bool(finished.source.rgb),
+            multiscale=False,
+            **({} if finished.source.rgb else {"colormap": "inferno", "contrast_limits": (0.0, outcome.limit)}),
         )
 
 

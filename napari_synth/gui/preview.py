@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from napari.layers import Image as ImageLayer
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_synth.core.errors import AxesError, SynthError
@@ -228,8 +229,6 @@ class Preview(QObject):
             self._layer.scale = place.scale
             self._layer.translate = place.translate
             return
-        from napari.layers import Image as ImageLayer
-
         self._layer = ImageLayer(
             pixels, name=f"{source.name} preview", metadata=mark(PREVIEW), **appearance(source), **place.as_kwargs()
         )

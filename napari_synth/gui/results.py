@@ -78,7 +78,12 @@ class ResultBox(QWidget):
         self.fade.valueChanged.connect(self._on_fade)
         self.blink = button(self, "Blink", "Show source and result in turn: the eye sees what moves", checkable=True)
         self.blink.toggled.connect(self._on_blink)
-        self.beside = button(self, "Side by side", "Show all layers beside each other in a grid", checkable=True)
+        self.beside = button(
+            self,
+            "Side by side",
+            "Show the layers beside each other in a grid",
+            checkable=True,
+        )
         self.beside.toggled.connect(self._on_beside)
         self.removed = button(
             self, "Removed signal", "Add a layer with source minus result: nothing of the specimen should be seen in it"
@@ -87,8 +92,8 @@ class ResultBox(QWidget):
         self.trust = button(
             self,
             "Trust",
-            "Compare what was removed with the measured noise: a verdict, and a layer that shows where more (red) or less (blue)"
-            " was removed than noise explains",
+            "Add a layer that shows where noise cannot explain the change: red where the result is darker than the source,"
+            " blue where it is brighter",
         )
         self.trust.clicked.connect(self.trust_wanted)
         self.confidence = button(
@@ -157,14 +162,28 @@ class ResultBox(QWidget):
         if self.fade.value() != 100:
             self.fade.setValue(100)
 
+    def uncover(self) -> None:
+        """Hide the layers that were added to judge the result, and show the source beneath it."""
+        for layer in self._viewer.layers:
+            if kind_of(layer) in DERIVED:
+                layer.visible = False
+        if self._finished is not None:
+            self._finished.source.visible = True
+
+    def copy(self, spell: Callable[[PreparedRun], str]) -> None:
+        """Put the recipe on the clipboard."""
+        clipboard = QGuiApplication.clipboard()
+        if self._finished is not None and clipboard is not None:
+            clipboard.setText(spell(self._finished.prepared))
+
     def _on_fade(self, value: int) -> None:
         if self._finished is not None:
-            self._uncover()
+            self.uncover()
             self._finished.result.opacity = self._opacity * value / 100
 
     def _on_blink(self, blink: bool) -> None:
         if blink:
-            self._uncover()
+            self.uncover()
             self._timer.start()
             return
         self._timer.stop()
@@ -175,22 +194,12 @@ class ResultBox(QWidget):
         if self._finished is not None:
             self._finished.result.visible = not self._finished.result.visible
 
-    def _uncover(self) -> None:
-        """Hide the layers that were added to judge the result, and show the source beneath it."""
-        for layer in self._viewer.layers:
-            if kind_of(layer) in DERIVED:
-                layer.visible = False
-        if self._finished is not None:
-            self._finished.source.visible = True
-
     def _on_beside(self, beside: bool) -> None:
-        self._viewer.grid.enabled = beside
-
-    def copy(self, spell: Callable[[PreparedRun], str]) -> None:
-        """Put the recipe on the clipboard."""
-        clipboard = QGuiApplication.clipboard()
-        if self._finished is not None and clipboard is not None:
-            clipboard.setText(spell(self._finished.prepared))
+        if beside:
+            self.uncover()
+        # napari keeps the grid on the canvas since 0.9.
+        getattr(self._viewer, "canvas", self._viewer).grid.enabled = beside
+        self._viewer.reset_view()
 
 
 class _Copy:

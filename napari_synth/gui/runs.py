@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from napari_synth.core.device import Device, resolve_device
 from napari_synth.core.image import Image
 from napari_synth.core.progress import CancelToken, ProgressCallback
 from napari_synth.core.runner import PreparedRun
+from napari_synth.gui.judging import verdict
 from napari_synth.gui.settings import RunSettings
 
 Region = Mapping[str, slice | int]
@@ -61,22 +62,37 @@ class Outcome:
     Attributes
     ----------
     prepared : PreparedRun
-    pixels : array-like
-        The result, along the axes of the source: numpy, or zarr on disk where it is larger than the memory budget.
+    levels : tuple of array-like
+        The result, along the axes of the source: one numpy array, or dask arrays of the levels on disk, the finest first, where
+        it is larger than the memory budget.
+    verdict : tuple of str
+        How far the result can be trusted, a sentence each.
+    limit : float
+        Counts at which a display of the spread should be full.
     path : pathlib.Path or None
         Where it is on disk.
     """
 
     prepared: PreparedRun
-    pixels: Any
+    levels: tuple[Any, ...]
+    verdict: tuple[str, ...] = ()
+    limit: float = 1.0
     path: Path | None = None
+
+    @property
+    def pixels(self) -> Any:
+        """The result at full resolution."""
+        return self.levels[0]
 
 
 def restore(request: Request, progress: ProgressCallback, cancel: CancelToken) -> Outcome:
     """Run a generator over a whole image."""
     prepared = request.prepare(request.image, progress, cancel)
     try:
-        return _compute(prepared, request.settings.folder, progress, cancel)
+        outcome = _compute(prepared, request.settings.folder, progress, cancel)
+        if prepared.generator.info.invents or prepared.result_shape != prepared.source.shape:
+            return outcome
+        return replace(outcome, verdict=verdict(prepared, outcome.pixels))
     finally:
         prepared.device.release_memory()
 
@@ -86,7 +102,11 @@ def confidence(
 ) -> Outcome:
     """Compute how much the result varies over flips and rotations."""
     try:
-        return _compute(prepared.spread(), settings.folder, progress, cancel)
+        outcome = _compute(prepared.spread(), settings.folder, progress, cancel)
+        coarsest = outcome.levels[-1]
+        middle = tuple(slice(size // 2, size // 2 + 1) for size in coarsest.shape[:-3])
+        shown = np.asarray(coarsest[middle])
+        return replace(outcome, limit=float(np.nanpercentile(shown, 99.5)) or 1.0)
     finally:
         prepared.device.release_memory()
 
@@ -128,33 +148,6 @@ def restore_region(
     return prepared, prepared.compute(region=region, progress=progress, cancel=cancel)
 
 
-def removed_signal(
-    source: Image, restored: Any, settings: RunSettings, _progress: ProgressCallback, cancel: CancelToken
-) -> tuple[Any, float]:
-    """Compute source minus result.
-
-    Returns
-    -------
-    array
-        float32 in counts; dask where it would not fit into the memory budget.
-    float
-        The standard deviation of the typical pixel's difference, robust against a few large ones.
-    """
-    cancel.check()
-    if _fits(source.n_pixels * 4, settings):
-        difference = _difference(np.asarray(source.data), np.asarray(restored))
-        sample = difference.ravel()[:: max(1, difference.size // 2**20)]
-        cancel.check()
-        return difference, _robust_sigma(sample)
-    import dask.array as da
-
-    lazy = _as_dask(source.data).map_blocks(
-        _difference, _as_dask(restored, _as_dask(source.data).chunks), dtype=np.float32
-    )
-    middle = tuple(size // 2 for size in source.shape[:-2])
-    return lazy, _robust_sigma(np.asarray(da.asarray(lazy[middle])[:2048, :2048]))
-
-
 def find_device(settings: RunSettings, _progress: ProgressCallback, _cancel: CancelToken) -> Device:
     """Choose the device; loads torch, which takes seconds the first time."""
     return resolve_device(settings.device, settings.precision)
@@ -162,11 +155,29 @@ def find_device(settings: RunSettings, _progress: ProgressCallback, _cancel: Can
 
 def _compute(prepared: PreparedRun, folder: Path, progress: ProgressCallback, cancel: CancelToken) -> Outcome:
     if not prepared.needs_store:
-        return Outcome(prepared, prepared.compute(progress=progress, cancel=cancel))
+        return Outcome(prepared, (prepared.compute(progress=progress, cancel=cancel),))
     from napari_synth.files import create_ome_zarr
 
     path = _free_path(folder, prepared.source.name)
-    raise NotImplementedError(create_ome_zarr, path)
+    with create_ome_zarr(path, prepared.result, cancel=cancel) as target:
+        prepared.compute(out=target, progress=progress, cancel=cancel)
+    return Outcome(prepared, _open_levels(path, prepared.source.axes), path=path)
+
+
+def _open_levels(path: Path, axes: str) -> tuple[Any, ...]:
+    """Open the levels of an OME-Zarr of ours as dask arrays in the order of ``axes``, the finest first."""
+    import dask.array as da
+    import zarr
+
+    group = zarr.open_group(str(path), mode="r")
+    datasets: Any = group.attrs["ome"]
+    levels = []
+    for dataset in datasets["multiscales"][0]["datasets"]:
+        array: Any = group[dataset["path"]]
+        stored = [str(label).upper() for label in array.metadata.dimension_names]
+        # RGB samples are stored as channels: the format has no samples.
+        levels.append(da.from_array(array).transpose([stored.index("C" if axis == "S" else axis) for axis in axes]))
+    return tuple(levels)
 
 
 def _free_path(folder: Path, name: str) -> Path:
@@ -191,28 +202,3 @@ def _neighbourhood(image: Image, region: Region) -> tuple[dict[str, slice], dict
         near[axis] = slice(first, min(size, stop + margin))
         inside[axis] = slice(start - first, stop - first)
     return near, inside
-
-
-def _fits(size: int, settings: RunSettings) -> bool:
-    import psutil
-
-    return size <= (settings.memory_budget or psutil.virtual_memory().available // 2)
-
-
-def _difference(source: Any, restored: Any) -> Any:
-    """Return source minus result without the wrap-around of unsigned integers."""
-    return np.subtract(source, restored, dtype=np.float32, casting="unsafe")
-
-
-def _robust_sigma(values: Any) -> float:
-    finite = values[np.isfinite(values)]
-    if finite.size == 0:
-        return 1.0
-    spread = float(np.median(np.abs(finite - np.median(finite)))) * 1.4826
-    return spread or float(finite.std()) or 1.0
-
-
-def _as_dask(data: Any, chunks: Any = "auto") -> Any:
-    import dask.array as da
-
-    return data.rechunk(chunks) if hasattr(data, "dask") else da.from_array(data, chunks=chunks)

@@ -1,0 +1,151 @@
+"""What is computed to judge a result: the removed signal, a verdict, and where noise cannot explain the change."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import psutil
+
+from napari_synth.core.errors import InvalidImageError
+from napari_synth.core.image import Image
+from napari_synth.core.noise import NoiseReport, estimate_noise
+from napari_synth.core.progress import CancelToken, ProgressCallback, Reporter
+from napari_synth.core.runner import PreparedRun
+from napari_synth.core.sampling import sample_planes
+from napari_synth.core.trust import assess, residual_z_map
+from napari_synth.gui.settings import RunSettings
+
+_SHOWN_SIGMAS = 4.0
+
+
+def removed_signal(
+    source: Image, restored: Any, settings: RunSettings, progress: ProgressCallback, cancel: CancelToken
+) -> tuple[Any, float]:
+    """Compute source minus result, the mean of the samples for RGB.
+
+    Returns
+    -------
+    array
+        float32 in counts, without the axis of samples; dask where it would not fit into the memory budget.
+    float
+        What a display should show on either side of 0: four standard deviations of the typical pixel, in counts.
+    """
+    Reporter(progress, cancel).start("Subtracting")
+    before, after = _arrays(source, restored, settings)
+    samples = source.axes.find("S")
+    if samples >= 0:
+        before, after = _colours(before, samples), _colours(after, samples)
+    removed = np.subtract(before, after, dtype=np.float32, casting="unsafe")
+    if samples >= 0:
+        removed = removed.mean(axis=samples)
+    cancel.check()
+    middle = tuple(slice(size // 2, size // 2 + 1) for size in removed.shape[:-2])
+    plane = np.asarray(removed[(*middle, slice(0, 2048), slice(0, 2048))])
+    return removed, _SHOWN_SIGMAS * _robust_sigma(plane)
+
+
+def verdict(prepared: PreparedRun, restored: Any) -> tuple[str, ...]:
+    """Judge a result by whether what was removed looks like the measured noise; a sentence a channel.
+
+    Where the image is huge, evenly spread windows are looked at.
+    """
+    source = prepared.source
+    after = source.with_data(restored)
+    channels = range(source.sizes["C"]) if "C" in source.axes else [None]
+    sentences = []
+    for channel, noise in zip(channels, prepared.noise, strict=True):
+        parts = [image if channel is None else image.select(C=channel) for image in (source, after)]
+        planes, results = (sample_planes(part) for part in parts)
+        label = f"Channel {channel + 1}: " if channel is not None else ""
+        try:
+            report = assess(np.stack(planes), np.stack(results), noise or estimate_noise(planes))
+        except InvalidImageError:
+            continue
+        sentences.append(label + report.sentence)
+    return tuple(sentences)
+
+
+def trust_map(
+    prepared: PreparedRun, restored: Any, settings: RunSettings, progress: ProgressCallback, cancel: CancelToken
+) -> Any:
+    """Return the averaged residual in standard deviations of the noise; of an RGB pixel, the sample that is farthest off.
+
+    Returns
+    -------
+    array
+        float32, without the axis of samples; positive where the result is darker; dask where it would not fit into the memory
+        budget.
+    """
+    source = prepared.source
+    reporter = Reporter(progress, cancel)
+    before, after = _arrays(source, restored, settings)
+    reports = []
+    for index, noise in enumerate(prepared.noise):
+        reporter.start("Comparing with the noise", len(prepared.noise))
+        part = source.select(C=index) if "C" in source.axes else source
+        reports.append(noise or estimate_noise(sample_planes(part)))
+    if "C" not in source.axes:
+        return _z(before, after, source.axes, reports[0])
+    axis = source.axes.index("C")
+    axes = source.axes.replace("C", "")
+    maps = []
+    for index, report in enumerate(reports):
+        here = (slice(None),) * axis + (index,)
+        maps.append(_z(before[here], after[here], axes, report))
+        reporter.advance()
+    return np.stack(maps, axis=axis - (0 <= source.axes.find("S") < axis))
+
+
+def _z(before: Any, after: Any, axes: str, report: NoiseReport) -> Any:
+    samples = axes.find("S")
+    if samples >= 0:
+        before, after = _colours(before, samples), _colours(after, samples)
+    order = [i for i, axis in enumerate(axes) if axis not in "YX"] + [axes.index("Y"), axes.index("X")]
+    planes = before.transpose(order), after.transpose(order)
+    if isinstance(before, np.ndarray):
+        z: Any = residual_z_map(*planes, report.model, report.correlation)
+    else:
+        import dask.array as da
+
+        depth = {len(order) - 2: 1, len(order) - 1: 1}
+        z = da.map_overlap(
+            lambda a, b: residual_z_map(a, b, report.model, report.correlation),
+            *planes,
+            depth=depth,
+            boundary="none",
+            dtype=np.float32,
+            meta=np.empty((0,) * len(order), np.float32),
+        )
+    z = z.transpose(np.argsort(order))
+    if samples < 0:
+        return z
+    high, low = z.max(axis=samples), z.min(axis=samples)
+    return np.where(high > -low, high, low)
+
+
+def _arrays(source: Image, restored: Any, settings: RunSettings) -> tuple[Any, Any]:
+    """Return both images as numpy where their float32 difference fits into the memory budget, else as dask."""
+    budget = settings.memory_budget or psutil.virtual_memory().available // 4
+    if source.n_pixels * 4 <= budget:
+        return source.read(), np.asarray(restored)
+    import dask.array as da
+
+    before = source.data if hasattr(source.data, "dask") else da.from_array(source.data)
+    after = restored.rechunk(before.chunks) if hasattr(restored, "dask") else da.from_array(restored, before.chunks)
+    return before, after
+
+
+def _colours(data: Any, axis: int) -> Any:
+    """Leave out alpha."""
+    return data[(slice(None),) * axis + (slice(0, 3),)]
+
+
+def _robust_sigma(values: npt.NDArray[np.float32]) -> float:
+    """Return the standard deviation of the typical value, whatever a few others do; 1 where all are equal."""
+    finite = values[np.isfinite(values)]
+    if finite.size == 0:
+        return 1.0
+    spread = float(np.median(np.abs(finite - np.median(finite)))) * 1.4826
+    return spread or float(finite.std()) or 1.0

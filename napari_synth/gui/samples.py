@@ -1,0 +1,51 @@
+"""File > Open Sample: the sample images as layers. Nothing is loaded before one is opened."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def actin() -> list[tuple[Any, dict[str, Any], str]]:
+    """Open the sample ``actin``."""
+    return _open("actin")
+
+
+def neuron() -> list[tuple[Any, dict[str, Any], str]]:
+    """Open the sample ``neuron``."""
+    return _open("neuron")
+
+
+def scratch() -> list[tuple[Any, dict[str, Any], str]]:
+    """Open the sample ``scratch``."""
+    return _open("scratch")
+
+
+def brain() -> list[tuple[Any, dict[str, Any], str]]:
+    """Open the sample ``brain``."""
+    return _open("brain")
+
+
+def tissue() -> list[tuple[Any, dict[str, Any], str]]:
+    """Open the sample ``tissue``."""
+    return _open("tissue")
+
+
+def retina() -> list[tuple[Any, dict[str, Any], str]]:
+    """Open the sample ``retina``."""
+    return _open("retina")
+
+
+def _open(name: str) -> list[tuple[Any, dict[str, Any], str]]:
+    from napari_synth.samples import SAMPLES, load
+
+    image = load(name)
+    axes = image.axes.replace("S", "")
+    shown = {
+        "name": name,
+        "rgb": "S" in image.axes,
+        "axis_labels": tuple(axis.lower() for axis in axes),
+        "scale": [image.spacing.get(axis, 1.0) for axis in axes],
+        "units": [image.units.get(axis, "pixel") for axis in axes],
+        "metadata": {"description": SAMPLES[name].description, "licence": SAMPLES[name].licence},
+    }
+    return [(image.data, shown, "image")]
