@@ -160,7 +160,7 @@ def _task_command(verb: Verb, words: Sequence[str]) -> Callable[..., int]:
     ) -> int:
         options = {name: value for name, value in asdict(how).items() if name != "generator"}
         recipe = Recipe(generator=chosen.info.id, params=dict(params), **options)
-        return _process(source, target, recipe, output)
+        return _process(source, target, recipe, output, how.axes)
 
     return with_settings(command, chosen)
 
@@ -175,8 +175,9 @@ def _run(
     output: Output = Output(),
 ) -> int:
     """Repeat a run from its recipe, on the same or on other images."""
-    values = {name: value for name, value in asdict(instead).items() if value is not None}
-    return _process(source, target, Recipe.from_file(recipe).model_copy(update=values), output)
+    values = {name: value for name, value in asdict(instead).items() if value is not None and name != "axes"}
+    repeated = Recipe.from_file(recipe).model_copy(update=values)
+    return _process(source, target, repeated, output, instead.axes)
 
 
 def _bench(*arguments: Annotated[str, Parameter(allow_leading_hyphen=True, show=False)]) -> int:
@@ -197,7 +198,7 @@ def _doctor() -> int:
     return 0 if all(finding.good for finding in findings) else SKIPPED
 
 
-def _process(source: str, target: Path, recipe: Recipe, output: Output) -> int:
+def _process(source: str, target: Path, recipe: Recipe, output: Output, axes: str | None) -> int:
     """Run a recipe on one image, or on many: there a bad one is told of and skipped."""
     from napari_synth.core.device import resolve_device
 
@@ -208,40 +209,45 @@ def _process(source: str, target: Path, recipe: Recipe, output: Output) -> int:
         resolve_device(recipe.device, recipe.precision)
         errors = Console(stderr=True, quiet=output.quiet, force_terminal=True if output.progress else None)
         shown = not output.quiet and (errors.is_terminal if output.progress is None else output.progress)
-        skipped = 0
-        for index, job in enumerate(jobs):
-            try:
-                _one(job, recipe, output, errors, shown, token, is_batch)
-            except Cancelled:
-                if is_batch:
-                    say(errors, f"{index} of {len(jobs)} images were done before.")
-                raise
-            except SynthError as error:
-                if not is_batch:
-                    raise
-                skipped += 1
-                say(Console(stderr=True), f"Skipped {job.source}: {error}")
+
+        def work(job: Job) -> None:
+            with progress_bar(errors, shown) as progress:
+                outcome = run_job(
+                    job,
+                    recipe,
+                    axes=axes,
+                    overwrite=output.overwrite,
+                    write_recipe=output.recipe,
+                    memory_budget=None if output.memory_budget is None else int(output.memory_budget * 2**30),
+                    progress=progress,
+                    cancel=token,
+                )
+            for note in outcome.notes:
+                say(errors, note)
+            say(errors, f"Wrote {outcome.target}.")
+
         if is_batch:
-            say(errors, f"{len(jobs) - skipped} of {len(jobs)} images are done, {skipped} skipped.")
+            return _batch(jobs, work, errors)
+        work(jobs[0])
+    return 0
+
+
+def _batch(jobs: list[Job], work: Callable[[Job], None], errors: Console) -> int:
+    """Do all jobs; tell of those that fail and go on."""
+    done = skipped = 0
+    for job in jobs:
+        try:
+            _make_folder(job.target.parent)
+            work(job)
+            done += 1
+        except Cancelled:
+            say(errors, f"{done} of {len(jobs)} images were done before.")
+            raise
+        except SynthError as error:
+            skipped += 1
+            say(Console(stderr=True), f"Skipped {job.source}: {error}")
+    say(errors, f"{done} of {len(jobs)} images are done, {skipped} skipped.")
     return SKIPPED if skipped else 0
-
-
-def _one(job: Job, recipe: Recipe, output: Output, errors: Console, shown: bool, token: Any, is_batch: bool) -> None:
-    if is_batch:
-        _make_folder(job.target.parent)
-    with progress_bar(errors, shown) as progress:
-        outcome = run_job(
-            job,
-            recipe,
-            overwrite=output.overwrite,
-            write_recipe=output.recipe,
-            memory_budget=None if output.memory_budget is None else int(output.memory_budget * 2**30),
-            progress=progress,
-            cancel=token,
-        )
-    for note in outcome.notes:
-        say(errors, note)
-    say(errors, f"Wrote {outcome.target}.")
 
 
 def _make_folder(folder: Path) -> None:

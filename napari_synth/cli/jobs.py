@@ -14,6 +14,7 @@ from napari_synth.core.recipe import Recipe
 from napari_synth.files import (
     READABLE_SUFFIXES,
     WRITABLE_SUFFIXES,
+    check_format,
     create_ome_zarr,
     image_suffix,
     read_image,
@@ -89,6 +90,7 @@ def run_job(
     job: Job,
     recipe: Recipe,
     *,
+    axes: str | None = None,
     overwrite: bool,
     write_recipe: bool,
     memory_budget: int | None = None,
@@ -96,6 +98,9 @@ def run_job(
     cancel: CancelToken | None = None,
 ) -> Outcome:
     """Read an image, run the recipe on it and write the result, with the record of the run beside it.
+
+    ``axes`` are what the user says of this image; those of the recipe hold where they have as many letters as the image has
+    dimensions, so that a recipe made on a plane also runs on a stack.
 
     A result that ends in ``.zarr``, or is larger than the memory budget, is written block by block as it is made.
 
@@ -108,9 +113,13 @@ def run_job(
 
     target = job.target
     _check_target(job.source, target, overwrite)
+    image = read_image(job.source, axes)
+    if axes is None and recipe.axes is not None and len(recipe.axes) == len(image.axes):
+        image = read_image(job.source, recipe.axes)
+    check_format(target, image)
     prepared = prepare(
         recipe.generator,
-        read_image(job.source, recipe.axes),
+        image,
         recipe.params,
         device=recipe.device,
         precision=recipe.precision,
@@ -145,11 +154,8 @@ def _check_target(source: Path, target: Path, overwrite: bool) -> None:
         raise ImageFileError(f"The result would replace its source {str(source)!r}: give it another name or folder.")
     if target.exists() and not overwrite:
         raise ImageFileError(f"{str(target)!r} exists already: choose another name, or add --overwrite.")
-    if image_suffix(target) not in WRITABLE_SUFFIXES:
-        raise ImageFileError(
-            f"Images cannot be written as {image_suffix(target) or 'a file without a suffix'}:"
-            f" use one of {', '.join(WRITABLE_SUFFIXES)}."
-        )
+    if not target.parent.is_dir():
+        raise ImageFileError(f"The folder {str(target.parent)!r} does not exist: make it first.")
 
 
 def _chunk(edge: int) -> int:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from napari_synth.files.access import READABLE_SUFFIXES, WRITABLE_SUFFIXES, image_suffix, read_image, write_image
+from napari_synth.files.access import (
+    READABLE_SUFFIXES,
+    WRITABLE_SUFFIXES,
+    check_format,
+    image_suffix,
+    read_image,
+    write_image,
+)
 from napari_synth.files.atomic import replacing
 from napari_synth.files.ome_zarr import OmeZarrTarget, create_ome_zarr
 
@@ -10,6 +17,7 @@ __all__ = [
     "READABLE_SUFFIXES",
     "WRITABLE_SUFFIXES",
     "OmeZarrTarget",
+    "check_format",
     "create_ome_zarr",
     "image_suffix",
     "read_image",

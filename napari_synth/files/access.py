@@ -95,12 +95,8 @@ def write_image(path: str | Path, image: Image, *, overwrite: bool = False, comp
         The format is unknown, cannot hold the image, the file exists, or it cannot be written.
     """
     path = Path(path)
+    check_format(path, image)
     suffix = image_suffix(path)
-    if suffix not in WRITABLE_SUFFIXES:
-        raise ImageFileError(
-            f"Images cannot be written as {suffix or 'a file without a suffix'}:"
-            f" use one of {', '.join(WRITABLE_SUFFIXES)}."
-        )
     if suffix in _ZARR:
         from napari_synth.files.ome_zarr import write_ome_zarr
 
@@ -119,6 +115,24 @@ def write_image(path: str | Path, image: Image, *, overwrite: bool = False, comp
             from napari_synth.files.plain import write_npy
 
             write_npy(part, image)
+
+
+def check_format(path: str | Path, image: Image) -> None:
+    """Raise `ImageFileError` where the format that the name asks for is unknown, or cannot hold such an image."""
+    suffix = image_suffix(path)
+    if suffix not in WRITABLE_SUFFIXES:
+        raise ImageFileError(
+            f"Images cannot be written as {suffix or 'a file without a suffix'}:"
+            f" use one of {', '.join(WRITABLE_SUFFIXES)}."
+        )
+    if suffix == ".png":
+        from napari_synth.files.plain import check_png
+
+        check_png(image)
+    if suffix in _ZARR:
+        from napari_synth.files.ome_zarr import check_ome_zarr
+
+        check_ome_zarr(image)
 
 
 def _with_axes(image: Image, axes: str | None) -> Image:

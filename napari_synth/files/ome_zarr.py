@@ -120,6 +120,12 @@ def create_ome_zarr(
         group.attrs["napari_synth"] = {"axes": like.axes}
 
 
+def check_ome_zarr(image: Image) -> None:
+    """Raise `ImageFileError` where an OME-Zarr has no place for one of the image's axes."""
+    if {"C", "S"} <= set(image.axes):
+        raise ImageFileError("OME-Zarr holds channels or RGB samples, not both: write each channel into its own file.")
+
+
 class OmeZarrTarget:
     """The array of an OME-Zarr that is being written, indexed in the order of the image's own axes.
 

@@ -31,24 +31,21 @@ def read_picture(path: Path) -> Image:
     return Image(data, "YX" if data.ndim == 2 else "YXS")
 
 
-def write_png(path: Path, image: Image) -> None:
-    """Write an 8-bit or 16-bit gray plane, or an 8-bit RGB(A) plane.
-
-    Raises
-    ------
-    ImageFileError
-        A PNG cannot hold this image without loss.
-    """
-    import imageio.v3 as iio
-
+def check_png(image: Image) -> None:
+    """Raise `ImageFileError` where a PNG cannot hold this image without loss."""
     gray = set(image.axes) == set("YX") and image.dtype.name in {"uint8", "uint16"}
     colour = set(image.axes) == set("YXS") and image.dtype.name == "uint8" and image.sizes["S"] in (3, 4)
     if not (gray or colour):
         raise ImageFileError(
             f"PNG holds one plane of 8 or 16 bits (8 in colour), not {image.axes} of {image.dtype}: write .ome.tif."
         )
-    order = "YXS" if colour else "YX"
-    data = image.read().transpose([image.axes.index(axis) for axis in order])
+
+
+def write_png(path: Path, image: Image) -> None:
+    """Write an 8-bit or 16-bit gray plane, or an 8-bit RGB(A) plane; see `check_png`."""
+    import imageio.v3 as iio
+
+    data = image.read().transpose([image.axes.index(axis) for axis in ("YXS" if "S" in image.axes else "YX")])
     iio.imwrite(path, np.ascontiguousarray(data), plugin="pillow", extension=".png")
 
 
