@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import product
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +52,11 @@ class _Channel:
     statistics: Statistics
     intensity: IntensityTransform
     prepared: Prepared
+
+    @property
+    def spec(self) -> BlockSpec:
+        """What its blocks must be like; channels may differ, e.g. in whether neighbouring planes are evidence."""
+        return self.prepared.spec
 
 
 @dataclass(frozen=True)
@@ -190,15 +196,14 @@ class PreparedRun:
     def result(self) -> Image:
         """The result as a lazy image, with the spacing of its own grid."""
         spacing = dict(self.source.spacing)
-        for axis, scale in zip(self._spec.axes, self._spec.scale, strict=True):
+        for axis, scale in self._scale.items():
             spacing[axis] = spacing.get(axis, 1.0) / scale
         return replace(self.source, data=self.lazy(), spacing=spacing)
 
     @property
     def result_shape(self) -> tuple[int, ...]:
         """Size of the result along the axes of the source."""
-        scale = dict(zip(self._spec.axes, self._spec.scale, strict=True))
-        return tuple(size * scale.get(axis, 1) for axis, size in self.source.sizes.items())
+        return tuple(size * self._scale.get(axis, 1) for axis, size in self.source.sizes.items())
 
     @property
     def result_dtype(self) -> np.dtype[Any]:
@@ -214,11 +219,9 @@ class PreparedRun:
     @property
     def chunks(self) -> tuple[int, ...]:
         """The shape of a block of the result, along the axes of the source."""
-        core = self._plan(full_region(self._spec.axes, self.source.sizes))[0]
-        edge = {
-            axis: (part.stop - part.start) * scale
-            for axis, part, scale in zip(self._spec.axes, core, self._spec.scale, strict=True)
-        }
+        spec = self.channels[0].spec
+        core = self._plan(spec, full_region(spec.axes, self.source.sizes))[0]
+        edge = {axis: (part.stop - part.start) * self._scale[axis] for axis, part in zip(spec.axes, core, strict=True)}
         return tuple(edge.get(axis, self.source.sizes["S"] if axis == "S" else 1) for axis in self.source.axes)
 
     def spread(self) -> PreparedRun:
@@ -262,7 +265,7 @@ class PreparedRun:
             The generator failed.
         """
         asked = self._resolve(region or {})
-        scale = dict(zip(self._spec.axes, self._spec.scale, strict=True))
+        scale = self._scale
         if out is None:
             shape = [(part.stop - part.start) * scale.get(axis, 1) for axis, part in asked.items()]
             try:
@@ -293,7 +296,7 @@ class PreparedRun:
         """Return the result as a dask array whose chunks are restored when they are asked for."""
         import dask.array as da
 
-        scale = dict(zip(self._spec.axes, self._spec.scale, strict=True))
+        scale = self._scale
 
         def restore(block_info: Any = None) -> Any:
             region = {
@@ -310,8 +313,10 @@ class PreparedRun:
         return result
 
     @property
-    def _spec(self) -> BlockSpec:
-        return self.channels[0].prepared.spec
+    def _scale(self) -> dict[str, int]:
+        """How many times finer the result is along an axis; axes that are left out keep their size."""
+        spec = self.channels[0].spec
+        return dict(zip(spec.axes, spec.scale, strict=True))
 
     @property
     def _joint(self) -> bool:
@@ -338,30 +343,28 @@ class PreparedRun:
             resolved[axis] = slice(start, stop)
         return resolved
 
-    def _plan(self, region: tuple[slice, ...]) -> list[tuple[slice, ...]]:
+    def _plan(self, spec: BlockSpec, region: tuple[slice, ...]) -> list[tuple[slice, ...]]:
         budget = min(self.device.free_memory() // 2, self.memory_budget or 2**62)
-        most = min(_MOST_PIXELS[self.device.kind], budget // self._spec.bytes_per_pixel)
-        return plan_cores(region, self._spec, most, self.tile)
+        most = min(_MOST_PIXELS[self.device.kind], budget // spec.bytes_per_pixel)
+        return plan_cores(region, spec, most, self.tile)
 
     def _items(self, asked: Mapping[str, slice]) -> list[_Item]:
-        cores = self._plan(tuple(asked[axis] for axis in self._spec.axes))
-        mapped = [a for a in self.source.axes if a not in self._spec.axes + "C" + ("S" if self._joint else "")]
-        ranges = [
-            range(asked[axis].start, min(asked[axis].stop, self._samples) if axis == "S" else asked[axis].stop)
-            for axis in mapped
-        ]
-        wanted = asked.get("C", slice(0, 1))
-        return [
-            _Item(channel, tuple(zip(mapped, (r[i] for r, i in zip(ranges, index, strict=True)), strict=True)), core)
-            for channel in self.channels[wanted]
-            for core in cores
-            for index in np.ndindex(*(len(r) for r in ranges))
-        ]
+        """Return the work for a region, block after block and, within each, position after position."""
+        items = []
+        for channel in self.channels[asked.get("C", slice(0, 1))]:
+            spec = channel.spec
+            mapped = [a for a in self.source.axes if a not in spec.axes + "C" + ("S" if self._joint else "")]
+            ranges = [
+                range(asked[a].start, asked[a].stop if a != "S" else min(asked[a].stop, self._samples)) for a in mapped
+            ]
+            for core in self._plan(spec, tuple(asked[axis] for axis in spec.axes)):
+                items += [_Item(channel, tuple(zip(mapped, at, strict=True)), core) for at in product(*ranges)]
+        return items
 
     def _where(self, item: _Item) -> dict[str, slice]:
         """Return the pixels of the source that an item restores; axes that are not named are whole."""
         part = {axis: slice(at, at + 1) for axis, at in item.position}
-        part |= dict(zip(self._spec.axes, item.core, strict=True))
+        part |= dict(zip(item.channel.spec.axes, item.core, strict=True))
         if item.channel.index is not None:
             part["C"] = slice(item.channel.index, item.channel.index + 1)
         if self._joint:
@@ -417,7 +420,7 @@ class PreparedRun:
         if len(batch) > 1:
             return batch
         item = batch[0]
-        pieces = [item.core] if self.tile else split_core(item.core, self._spec, _SMALLEST_CORE)
+        pieces = [item.core] if self.tile else split_core(item.core, item.channel.spec, _SMALLEST_CORE)
         if len(pieces) == 1:
             what = f"A tile of {self.tile} pixels" if self.tile else "The smallest block"
             advice = "set a smaller tile" if self.tile else "free memory"
@@ -428,20 +431,22 @@ class PreparedRun:
 
     def _block(self, item: _Item) -> Block:
         sizes = self.source.sizes
-        return make_block(item.core, tuple(sizes[axis] for axis in self._spec.axes), self._spec)
+        spec = item.channel.spec
+        return make_block(item.core, tuple(sizes[axis] for axis in spec.axes), spec)
 
     def _read(self, batch: list[_Item]) -> list[npt.NDArray[Any]]:
         """Read blocks with halo, each as (C, *spatial), padded by reflection at the far end."""
         return [self._read_one(item, self._block(item)) for item in batch]
 
     def _read_one(self, item: _Item, block: Block) -> npt.NDArray[Any]:
+        spec = item.channel.spec
         selection: dict[str, slice | int] = dict(item.position)
-        selection |= {axis: span.read for axis, span in zip(self._spec.axes, block.spans, strict=True)}
+        selection |= {axis: span.read for axis, span in zip(spec.axes, block.spans, strict=True)}
         if self._joint:
             selection["S"] = slice(0, self._samples)
         pixels = item.channel.image.read(**selection)
         axes = [axis for axis in item.channel.image.axes if not isinstance(selection.get(axis), int)]
-        wanted = (["S"] if self._joint else []) + list(self._spec.axes)
+        wanted = (["S"] if self._joint else []) + list(spec.axes)
         pixels = pixels.transpose([axes.index(axis) for axis in wanted])
         pixels = pixels if self._joint else pixels[None]
         pads = [(0, 0), *((0, span.pad) for span in block.spans)]
@@ -463,11 +468,11 @@ class PreparedRun:
         for result, source in zip(counts, blocks, strict=True):
             if result.shape == source[crop].shape:
                 keep_nonfinite(result, source[crop])
-        return [self._as_source_axes(result) for result in counts]
+        return [self._as_source_axes(result, channel.spec) for result in counts]
 
-    def _as_source_axes(self, result: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    def _as_source_axes(self, result: npt.NDArray[Any], spec: BlockSpec) -> npt.NDArray[Any]:
         """Bring (C, *spatial) into the order of the source, with length 1 along the axes that were mapped over."""
-        present = (["S"] if self._joint else []) + list(self._spec.axes)
+        present = (["S"] if self._joint else []) + list(spec.axes)
         pixels = result if self._joint else result[0]
         kept = [axis for axis in self.source.axes if axis in present]
         pixels = pixels.transpose([present.index(axis) for axis in kept])
@@ -477,10 +482,9 @@ class PreparedRun:
         """Hand the alpha sample of RGBA pixels on as it is (all zero for a spread)."""
         if "S" not in asked or asked["S"].stop <= self._samples:
             return
-        scales = dict(zip(self._spec.axes, self._spec.scale, strict=True))
         alpha = self.source.read(**{**asked, "S": slice(max(self._samples, asked["S"].start), asked["S"].stop)})
         for i, axis in enumerate(self.source.axes):
-            alpha = np.repeat(alpha, scales.get(axis, 1), axis=i)
+            alpha = np.repeat(alpha, self._scale.get(axis, 1), axis=i)
         first = max(self._samples, asked["S"].start) - asked["S"].start
         index = tuple(slice(first, None) if axis == "S" else slice(None) for axis in self.source.axes)
         out[index] = 0 if self.is_spread else alpha

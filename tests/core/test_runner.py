@@ -82,6 +82,20 @@ def test_axes_that_a_generator_does_not_take_are_mapped_over() -> None:
     np.testing.assert_array_equal(result[1, :, 2], single)
 
 
+def test_channels_may_be_restored_from_blocks_of_different_axes(fakes) -> None:
+    class Mixed(Generator):
+        info = GeneratorInfo("denoise/mixed", "Mixed", "Volumes where the image is bright.", Task.DENOISE)
+
+        def prepare(self, image, params, context) -> Prepared:
+            bright = context.statistics.mean > 100
+            return Hungry(10**9, spec=BlockSpec.volume("ZYX", (1, 4, 4)) if bright else BlockSpec.plane(4))
+
+    fakes(Mixed())
+    image = scene((2, 5, 40, 44)) + np.array([0, 1000]).reshape(2, 1, 1, 1)
+    result = napari_synth.run("denoise/mixed", image, axes="CZYX", tile=16)
+    assert (result > image).all()
+
+
 def test_unusual_axis_order_gives_the_same_pixels() -> None:
     image = scene((3, 24, 28))
     straight = napari_synth.run("denoise/fake-volume", image, axes="ZYX")
@@ -190,8 +204,8 @@ def test_progress_counts_up_to_its_total_and_tells_the_time_left() -> None:
 class Hungry(Prepared):
     """Fits blocks up to a limit of pixels, and then only from the n-th call on."""
 
-    def __init__(self, limit: int, fails_at: int = 0) -> None:
-        self.spec = BlockSpec.plane(0, multiple=1)
+    def __init__(self, limit: int, fails_at: int = 0, spec: BlockSpec | None = None) -> None:
+        self.spec = spec or BlockSpec.plane(0)
         self.limit, self.fails_at, self.calls = limit, fails_at, 0
 
     def apply(self, block: torch.Tensor) -> torch.Tensor:

@@ -76,7 +76,7 @@ def test_planes_that_show_different_things_are_not_merged() -> None:
 def test_strength_goes_from_nothing_to_smooth(truth: np.ndarray) -> None:
     image = truth + np.random.default_rng(0).normal(0, 25, truth.shape).astype("f4")
     removed = [np.abs(napari_synth.denoise(image, strength=s) - image).mean() for s in (0.0, 0.5, 1.0, 2.0)]
-    assert removed[0] == 0
+    assert removed[0] < 1e-4
     assert removed == sorted(removed)
 
 

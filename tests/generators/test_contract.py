@@ -20,7 +20,7 @@ from napari_synth.core.progress import CancelToken
 BRIEF: dict[str, dict[str, Any]] = {
     "denoise/noise2void": {"steps": 3, "patch": 32, "batch": 4},
     "denoise/zero-shot-noise2noise": {"steps": 3, "patch": 32, "batch": 4},
-    "denoise/adapt": {"steps": 3, "patch": 32, "batch": 2},
+    "denoise/adapt": {"steps": 3},
 }
 LASTING = {"denoise/noise2void": 60, "denoise/zero-shot-noise2noise": 200}
 
