@@ -1,0 +1,96 @@
+"""A small, fast U-Net for learning from one image, in two or three dimensions.
+
+It works on pixels that are unshuffled two by two in the plane, where a convolution costs a quarter: steps a second decide what a
+network can learn from one image in a minute. There is no path from a pixel to itself around the convolutions (no residual), as
+Hoeck et al., "N2V2", ECCV workshops 2022, advise against checkerboards.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class _ResidualBlock(nn.Module):
+    """``x + conv(relu(conv(x)))``."""
+
+    def __init__(self, convolution: Any, width: int) -> None:
+        super().__init__()
+        self.first = convolution(width, width, 3, padding=1)
+        self.second = convolution(width, width, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        change: Tensor = self.second(functional.relu(self.first(x), inplace=True))
+        return x + change
+
+
+class BlindSpotUNet(nn.Module):
+    """U-Net with two levels below the pixels: unshuffled by 2, then strided by 2, in Y and X.
+
+    Parameters
+    ----------
+    dims : {2, 3}
+        Spatial axes; the first of three is convolved along but never subsampled.
+    width : int
+        Channels at half resolution; twice as many at a quarter.
+    out_channels : int
+    generator : torch.Generator, optional
+        On the CPU: the initial weights come from it.
+    """
+
+    multiple = 4
+    """Sizes along Y and X must be multiples of this."""
+    receptive_field = (10, 33, 33)
+    """How far, along Z, Y and X, an input pixel can change an output pixel."""
+
+    def __init__(
+        self, dims: int = 2, width: int = 24, out_channels: int = 1, generator: torch.Generator | None = None
+    ) -> None:
+        super().__init__()
+        self.dims, self.out_channels = dims, out_channels
+        convolution: Any = nn.Conv2d if dims == 2 else nn.Conv3d
+        transposed: Any = nn.ConvTranspose2d if dims == 2 else nn.ConvTranspose3d
+        halving = (1,) * (dims - 2) + (2, 2)
+        self.head = convolution(4, width, 3, padding=1)
+        self.encoder = _ResidualBlock(convolution, width)
+        self.down = convolution(width, 2 * width, halving, stride=halving)
+        self.bottom = nn.Sequential(_ResidualBlock(convolution, 2 * width), _ResidualBlock(convolution, 2 * width))
+        self.up = transposed(2 * width, width, halving, stride=halving)
+        self.decoder = _ResidualBlock(convolution, width)
+        self.tail = convolution(width, 4 * out_channels, 3, padding=1)
+        self._initialise(generator)
+
+    def _initialise(self, generator: torch.Generator | None) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.Conv3d | nn.ConvTranspose2d | nn.ConvTranspose3d):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
+                nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+        with torch.no_grad():
+            for module in self.modules():
+                if isinstance(module, _ResidualBlock):
+                    module.second.weight.mul_(0.1)
+            self.tail.weight.mul_(0.1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, 1, [Z,] Y, X), Y and X multiples of 4, to (N, out_channels, [Z,] Y, X)."""
+        layout = torch.channels_last if self.dims == 2 else torch.channels_last_3d
+        fine = self.encoder(self.head(_unshuffle(x).contiguous(memory_format=layout)))
+        coarse = self.bottom(self.down(fine))
+        return _shuffle(self.tail(self.decoder(self.up(coarse) + fine)))
+
+
+def _unshuffle(x: Tensor) -> Tensor:
+    """``pixel_unshuffle`` by 2 in the plane, for volumes too."""
+    if x.dim() == 4:
+        return functional.pixel_unshuffle(x, 2)
+    return functional.pixel_unshuffle(x.transpose(1, 2), 2).transpose(1, 2)
+
+
+def _shuffle(x: Tensor) -> Tensor:
+    """``pixel_shuffle`` by 2 in the plane, for volumes too."""
+    if x.dim() == 4:
+        return functional.pixel_shuffle(x, 2)
+    return functional.pixel_shuffle(x.transpose(1, 2), 2).transpose(1, 2)
