@@ -1,0 +1,137 @@
+"""Shows the main job on a sample image: in napari where there is a screen, else as pictures."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import numpy.typing as npt
+from cyclopts import App, Parameter
+from rich.console import Console
+
+from napari_synth import samples
+from napari_synth.core.errors import SynthError
+
+_PATIENCE_MS = 300_000
+_WINDOW = (1400, 850)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the demo and return its exit code."""
+    app = App(name="napari-synth-demo", help=__doc__, help_format="plaintext")
+    app.default(_demo)
+    return int(app(sys.argv[1:] if arguments is None else list(arguments), result_action="return_value") or 0)
+
+
+def _demo(
+    *,
+    sample: Annotated[str, Parameter(help=f"One of {', '.join(samples.SAMPLES)}.")] = "actin",
+    screenshot: Annotated[Path | None, Parameter(help="Save a picture of napari's window here, and close it.")] = None,
+    picture: Annotated[Path | None, Parameter(help="Save the image before and after here, without napari.")] = None,
+) -> int:
+    console = Console()
+    try:
+        if picture is not None:
+            console.print(write_picture(sample, picture), markup=False, soft_wrap=True)
+        if screenshot is not None or picture is None:
+            show_in_napari(sample, screenshot)
+    except SynthError as error:
+        console.print(f"napari-synth: {error}", markup=False, soft_wrap=True)
+        return 2
+    if screenshot is not None:
+        console.print(f"napari's window: {screenshot}", markup=False, soft_wrap=True)
+    return 0
+
+
+def write_picture(sample: str, path: Path) -> str:
+    """Denoise a plane of a sample and save it beside the source and, where it is known, the truth.
+
+    Returns
+    -------
+    str
+        What the picture shows, in one sentence, with the peak signal-to-noise ratios where the truth is known.
+    """
+    import imageio.v3 as iio
+    from skimage.metrics import peak_signal_noise_ratio
+
+    from napari_synth import denoise
+
+    image, truth = samples.load(sample), samples.load_truth(sample)
+    at = {axis: size // 2 for axis, size in image.sizes.items() if axis in "TCZ"}
+    panels = [image.read(**at), denoise(image).read(**at)]
+    said = f"{sample} before and after"
+    if truth is not None:
+        panels.append(truth.read(**at))
+        span = float(panels[2].max()) - float(panels[2].min())
+        before, after = (peak_signal_noise_ratio(panels[2], panel, data_range=span) for panel in panels[:2])
+        said = f"{sample} before ({before:.1f} dB), after ({after:.1f} dB), truth"
+    low, high = np.percentile(panels[-1], [0.5, 99.8])
+    row = np.concatenate([_shown(panel, low, high) for panel in panels], axis=1)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    iio.imwrite(path, row)
+    return f"{said}: {path}"
+
+
+def show_in_napari(sample: str, screenshot: Path | None = None) -> None:
+    """Open a sample in napari with the panel, denoise it, and show both side by side.
+
+    Parameters
+    ----------
+    sample : str
+        A key of `napari_synth.samples.SAMPLES`.
+    screenshot : pathlib.Path, optional
+        Where to save a picture of the window once the result is there; the window is then closed.
+
+    Raises
+    ------
+    SynthError
+        A picture was asked for, and no result came within five minutes.
+    """
+    import napari
+    from qtpy.QtCore import QTimer
+    from qtpy.QtWidgets import QApplication
+
+    viewer = napari.Viewer(title="napari-synth: what the noise was hiding")
+    viewer.window.resize(*_WINDOW)
+    (source,) = viewer.open_sample("napari-synth", sample)
+    _, panel = viewer.window.add_plugin_dock_widget("napari-synth", "Denoise")
+    finished: list[bool] = []
+
+    def on_layer(event: Any) -> None:
+        if "napari_synth" not in event.value.metadata:
+            return
+        viewer.layers.events.inserted.disconnect(on_layer)
+        viewer.grid.enabled = True
+        viewer.reset_view()
+        if screenshot is not None:
+            # The panel fills in its verdict after the layer is there, and the canvas wants to be drawn.
+            QTimer.singleShot(2000, save)
+
+    def save() -> None:
+        QApplication.processEvents()
+        screenshot_path = Path(str(screenshot))
+        screenshot_path.parent.mkdir(parents=True, exist_ok=True)
+        viewer.window.screenshot(str(screenshot_path), canvas_only=False, flash=False)
+        finished.append(True)
+        viewer.close()
+
+    viewer.layers.events.inserted.connect(on_layer)
+    QTimer.singleShot(500, lambda: panel.show_and_run(source))
+    if screenshot is not None:
+        QTimer.singleShot(_PATIENCE_MS, viewer.close)
+    napari.run()
+    if screenshot is not None and not finished:
+        raise SynthError("The demo made no result in five minutes: run napari-synth doctor to see what is wrong.")
+
+
+def _shown(pixels: npt.NDArray[Any], low: float, high: float) -> npt.NDArray[np.uint8]:
+    """Map intensities to 8 bits for a screen."""
+    scaled = (pixels.astype(np.float64) - low) / max(high - low, 1e-12)
+    return (np.clip(scaled, 0, 1) * 255).astype(np.uint8)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
