@@ -1,4 +1,4 @@
-"""Who made the training data and under which licence: what the card says and what PHOTOGRAPHS.md lists."""
+"""Who made the training data and under which licence, as the card says it; PHOTOGRAPHS.md lists the files."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ TRAINING_DATA: tuple[TrainingData, ...] = (
     ),
     TrainingData(
         name="Wallpapers of plasma-workspace-wallpapers, free under LGPL-3.0",
-        licence="LGPL-3.0",
+        licence="LGPL-3.0-only",
         authors=(
             "RJ Quiralta",
             "Maciej Wiklo",
@@ -87,15 +87,16 @@ TRAINING_DATA: tuple[TrainingData, ...] = (
         source=_DEBIAN + "plasma-workspace-wallpapers",
     ),
     TrainingData(
-        name="brick, grass, gravel, coffee and rocket of scikit-image",
+        name="brick, grass and gravel of scikit-image",
         licence="CC0-1.0",
-        authors=("Rob Tuytel", "Dimitrii Smirnov", "Rachel Michetti", "SpaceX"),
+        authors=("CC0Textures", "linolafett"),
         source="skimage.data",
     ),
+    TrainingData(name="coffee of scikit-image", licence="CC0-1.0", authors=("Rachel Michetti",), source="skimage.data"),
     TrainingData(
-        name="hubble_deep_field of scikit-image",
+        name="rocket and hubble_deep_field of scikit-image",
         licence="Public domain",
-        authors=("NASA",),
+        authors=("SpaceX", "NASA"),
         source="skimage.data",
     ),
 )

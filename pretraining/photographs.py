@@ -11,7 +11,6 @@ from pathlib import Path
 import imageio.v3 as iio
 import numpy as np
 from skimage import data
-from skimage.transform import downscale_local_mean
 
 from pretraining.crops import Plane, cut
 
@@ -100,8 +99,9 @@ def wallpaper_files(folder: Path) -> list[Path]:
 
 
 def _shrunk(image: Plane, factor: int) -> Plane:
-    height, width = (size // factor * factor for size in image.shape[:2])
-    return np.asarray(downscale_local_mean(image[:height, :width], (factor, factor, 1)), np.float32)
+    height, width = (size // factor for size in image.shape[:2])
+    blocks = image[: height * factor, : width * factor].reshape(height, factor, width, factor, -1)
+    return np.asarray(blocks.mean(axis=(1, 3)), np.float32)
 
 
 def _planes(image: Plane, rng: np.random.Generator) -> Iterator[Plane]:

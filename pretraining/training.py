@@ -15,7 +15,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from napari_synth.networks import NoiseConditionedUNet
 from pretraining.crops import CROP, CropStore
@@ -66,6 +65,11 @@ def draw_clean(store: CropStore, settings: Settings, generator: torch.Generator)
     return torch.stack(patches)[:, None]
 
 
+def _weight(sigma: Tensor) -> Tensor:
+    """Return the weight of every image's loss: weak noise leaves small errors that would otherwise hardly count."""
+    return (0.1 / sigma.mean(dim=(1, 2, 3)).clamp_min(0.01)).sqrt()
+
+
 class Trainer:
     """One training run in one folder.
 
@@ -107,7 +111,7 @@ class Trainer:
         self.elapsed = 0.0
         self.loss = 0.0
         self.rate_factor = 1.0
-        self._good = self._state()
+        self._good = copy.deepcopy(self._state())
 
     @property
     def done(self) -> float:
@@ -139,16 +143,18 @@ class Trainer:
         )
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             result = self.network(noisy, sigma, correlation)
+        error = result.float() - clean
         if self.done < 1.0 - self.settings.square_loss_share:
-            loss = functional.l1_loss(result.float(), clean)
+            each = error.abs().mean(dim=(1, 2, 3))
         else:
             # The root of a patch's mean square follows PSNR and has gradients of the size that L1 has.
-            loss = ((result.float() - clean).square().mean(dim=(1, 2, 3)) + 1e-8).sqrt().mean()
+            each = (error.square().mean(dim=(1, 2, 3)) + 1e-8).sqrt()
+        loss = (each * _weight(sigma)).mean()
         value = float(loss.detach())
         if not math.isfinite(value):
             return value
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.largest_gradient)
         self.optimiser.step()
         decay = min(self.settings.decay, (1.0 + self.step) / (10.0 + self.step))

@@ -24,7 +24,8 @@ class _ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         # In place: on one CPU thread a fresh plane costs more in page faults than the addition itself.
-        return self.second(functional.relu(self.first(x), inplace=True)).add_(x)
+        change: Tensor = self.second(functional.relu(self.first(x), inplace=True))
+        return change.add_(x)
 
 
 def _blocks(width: int, count: int) -> nn.Sequential:

@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from napari_synth.models import load_model
+from pretraining.crops import CROP, CropStore, write_shard
+from pretraining.scenes import membranes, nuclei
+from pretraining.training import Settings, Trainer, draw_clean
+
+SMALL = {"widths": (4, 6, 8), "encoder_blocks": (1, 1), "decoder_blocks": (1, 1), "bottom_blocks": 1}
+QUICK = Settings(steps=12, batch=2, patch=24, warm_up_steps=2)
+
+
+@pytest.fixture(scope="module")
+def crops(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("crops")
+    rng = np.random.default_rng(0)
+    write_shard(folder, "generated-0", [nuclei(rng), membranes(rng)])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def store(crops):
+    return CropStore.open(crops)
+
+
+def trainer(folder, store, settings=QUICK):
+    return Trainer(folder, store, settings, torch.device("cpu"), SMALL)
+
+
+def same_weights(a, b):
+    return all(torch.equal(x, y) for x, y in zip(a.parameters(), b.parameters(), strict=True))
+
+
+def test_patches_come_in_every_orientation(tmp_path):
+    ramp = np.linspace(0, 1, CROP, dtype=np.float32)[None, :].repeat(CROP, 0)
+    write_shard(tmp_path, "photographs", [ramp])
+    batch = draw_clean(CropStore.open(tmp_path), Settings(batch=40, patch=16), torch.Generator().manual_seed(0))
+    assert batch.shape == (40, 1, 16, 16)
+    along_x = batch[:, 0, 0, -1] - batch[:, 0, 0, 0]
+    along_y = batch[:, 0, -1, 0] - batch[:, 0, 0, 0]
+    assert {(int(x.sign()), int(y.sign())) for x, y in zip(along_x, along_y, strict=True)} == {
+        (1, 0),
+        (-1, 0),
+        (0, 1),
+        (0, -1),
+    }
+
+
+def test_a_few_steps_lower_the_loss(tmp_path, store):
+    run = trainer(tmp_path, store, dataclasses.replace(QUICK, steps=1000))
+    batch = run.draw()
+    losses = [run.train_step(batch) for _ in range(30)]
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_a_resumed_run_equals_one_that_was_never_stopped(tmp_path, store):
+    whole = trainer(tmp_path / "whole", store)
+    whole.run(lambda _: None)
+    assert whole.step == 12
+
+    half = trainer(tmp_path / "half", store)
+    half.run(lambda _: None, stopped=lambda: half.step >= 5)
+    assert half.step == 5
+    rest = trainer(tmp_path / "half", store)
+    rest.resume()
+    rest.run(lambda _: None)
+    assert rest.step == 12
+    assert same_weights(rest.network, whole.network)
+    assert same_weights(rest.average, whole.average)
+
+
+def test_the_learning_rate_warms_up_and_falls(tmp_path, store):
+    run = trainer(tmp_path, store, dataclasses.replace(QUICK, steps=1000, warm_up_steps=100))
+    rates = []
+    for step in (0, 100, 500, 999):
+        run.step = step
+        rates.append(run.rate())
+    assert rates[0] < 2e-5
+    assert rates[1] > rates[2] > rates[3]
+    assert rates[3] < 1e-5
+
+
+def test_the_length_in_minutes_is_kept(tmp_path, store):
+    run = trainer(tmp_path, store, dataclasses.replace(QUICK, steps=None, minutes=0.02))
+    begin = time.monotonic()
+    run.run(lambda _: None)
+    assert 1.0 < time.monotonic() - begin < 4.0
+    assert run.done == 1.0
+
+
+def test_a_loss_that_is_not_finite_leads_back_to_good_weights(tmp_path, store, monkeypatch):
+    run = trainer(tmp_path, store)
+    start = [weight.clone() for weight in run.network.parameters()]
+    draw = run.draw
+
+    def broken_at_three():
+        batch = draw()
+        return dataclasses.replace(batch, noisy=batch.noisy * float("nan")) if run.step == 3 and poison else batch
+
+    poison = True
+    monkeypatch.setattr(run, "draw", broken_at_three)
+    run.run(lambda _: None, stopped=lambda: run.rate_factor < 1)
+    assert run.step == 0
+    assert all(torch.equal(a, b) for a, b in zip(start, run.network.parameters(), strict=True))
+    poison = False
+    run.run(lambda _: None)
+    assert run.step == 12
+    assert all(torch.isfinite(weight).all() for weight in run.network.parameters())
+
+
+def test_a_crash_while_saving_keeps_the_old_checkpoint(tmp_path, store, monkeypatch):
+    run = trainer(tmp_path, store)
+    run.save()
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+    run.train_step(run.draw())
+
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(OSError, match="No space"):
+        run.save()
+    assert (tmp_path / "checkpoint.pt").read_bytes() == before
+
+
+def test_the_curve_is_a_line_a_report(tmp_path, store):
+    run = trainer(tmp_path, store)
+    run.run(lambda state: state.note({"psnr": 30.0}))
+    (line,) = (tmp_path / "curve.jsonl").read_text().splitlines()
+    assert json.loads(line)["step"] == 12
+
+
+def test_the_command_trains_stops_and_goes_on(tmp_path, crops):
+    command = [sys.executable, "-m", "pretraining", "denoise", "--out", str(tmp_path)]
+    command += ["--crops", str(crops), "--batch", "1", "--scenes", "0", "--device", "cpu", "--minutes"]
+    (crops / "photographs.npy").write_bytes((crops / "generated-0.npy").read_bytes())
+    checkpoint = tmp_path / "checkpoint.pt"
+    with subprocess.Popen([*command, "60"], stderr=subprocess.PIPE, text=True) as first:
+        assert first.stderr is not None
+        assert any("crops, on cpu" in line for line in first.stderr)
+        time.sleep(1)
+        first.send_signal(signal.SIGTERM)
+        assert first.wait(timeout=60) == 0
+    step = torch.load(checkpoint, weights_only=True)["step"]
+    assert step > 0
+    subprocess.run([*command, "0.01", "--resume"], check=True, timeout=60)
+    network, card = load_model(tmp_path / "denoise-blind.safetensors")
+    assert card.name == "denoise-blind"
+    assert next(network.parameters()).dtype == torch.float32
