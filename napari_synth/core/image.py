@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_synth.core.errors import AxesError, InvalidImageError
+from napari_synth.core.errors import AxesError, InvalidImageError, OutOfMemoryError
 
 AXIS_ROLES = "TCZYXS"
 SPATIAL_AXES = "ZYX"
@@ -133,9 +133,23 @@ class Image:
         -------
         numpy.ndarray
             The pixels, in the machine's byte order. May share memory with the source: do not write to it.
+
+        Raises
+        ------
+        InvalidImageError
+            A lazy source cannot deliver its pixels.
+        OutOfMemoryError
+            There is no memory for so many pixels.
         """
         index = tuple(selection.get(axis, slice(None)) for axis in self.axes)
-        return np.asarray(self.data[index], dtype=self.dtype)
+        try:
+            return np.asarray(self.data[index], dtype=self.dtype)
+        except MemoryError as error:
+            raise OutOfMemoryError("A part of the image does not fit into memory: set a smaller tile.") from error
+        except Exception as error:
+            raise InvalidImageError(
+                f"A part of the image cannot be read ({type(error).__name__}: {error}): check the file it comes from."
+            ) from error
 
     def select(self, **selection: slice | int) -> Image:
         """Return a part of the image without loading it; an int drops its axis."""

@@ -5,67 +5,31 @@ Eager numpy, lazy dask, the preview of the visible field and a file on the comma
 
 from __future__ import annotations
 
-import threading
 import uuid
-from collections import deque
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import product
 from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 import psutil
 
 from napari_synth.core import registry
-from napari_synth.core.blocks import Codec, keep_nonfinite
 from napari_synth.core.device import Device, PrecisionChoice, resolve_device
-from napari_synth.core.errors import AxesError, GeneratorError, InvalidParameterError, OutOfMemoryError, SynthError
-from napari_synth.core.generator import BlockSpec, Context, Generator, Params, Prepared
+from napari_synth.core.errors import AxesError, InvalidParameterError, OutOfMemoryError
+from napari_synth.core.execution import Channel, Execution, MemoryShortError, translated_errors
+from napari_synth.core.generator import BlockSpec, Context, Generator, Params
 from napari_synth.core.image import Image
 from napari_synth.core.intensity import IntensityTransform, Statistics, measure_statistics
 from napari_synth.core.noise import NoiseReport
 from napari_synth.core.progress import CancelToken, ProgressCallback, Reporter
 from napari_synth.core.recipe import Recipe, Source, current_versions
 from napari_synth.core.rotations import RotationEnsemble
-from napari_synth.core.tiling import Block, full_region, make_block, plan_cores, split_core
+from napari_synth.core.tiling import full_region
 
 if TYPE_CHECKING:
     import dask.array
-
-_SMALLEST_CORE = 64
-_MOST_PIXELS = {"cpu": 5 * 2**18, "cuda": 2**24, "mps": 2**22}
-_MOST_BATCH_PIXELS = {"cpu": 2**18, "cuda": 2**24, "mps": 2**22}
-_ONE_AT_A_TIME = threading.RLock()
-
-
-@dataclass(frozen=True)
-class _Channel:
-    """One channel of the image (the whole of it where there is no C axis) with its prepared generator."""
-
-    image: Image
-    index: int | None
-    statistics: Statistics
-    intensity: IntensityTransform
-    prepared: Prepared
-
-    @property
-    def spec(self) -> BlockSpec:
-        """What its blocks must be like; channels may differ, e.g. in whether neighbouring planes are evidence."""
-        return self.prepared.spec
-
-
-@dataclass(frozen=True)
-class _Item:
-    """A block of a channel at one position along the axes that are mapped over."""
-
-    channel: _Channel
-    position: tuple[tuple[str, int], ...]
-    core: tuple[slice, ...]
 
 
 def prepare(
@@ -126,10 +90,15 @@ def prepare(
         statistics = measure_statistics(part)
         intensity = IntensityTransform.from_statistics(statistics)
         context = Context(place, intensity, statistics, seed, reporter)
-        with _translated_errors(chosen, place):
-            prepared = chosen.prepare(part, settings, context)
+        try:
+            with translated_errors(chosen, place):
+                prepared = chosen.prepare(part, settings, context)
+        except MemoryShortError as error:
+            raise OutOfMemoryError(
+                f"{chosen.info.title} does not fit into the memory of {place.title}: choose smaller settings, or the cpu."
+            ) from error
         _check_axes(chosen, prepared.spec, image)
-        channels.append(_Channel(part, index, statistics, intensity, prepared))
+        channels.append(Channel(part, index, statistics, intensity, prepared))
     recipe = Recipe(
         generator=generator,
         params=settings.model_dump(mode="json", exclude_defaults=True),
@@ -172,7 +141,7 @@ class PreparedRun:
     params: Params
     device: Device
     recipe: Recipe
-    channels: tuple[_Channel, ...]
+    channels: tuple[Channel, ...]
     tile: int | None = None
     memory_budget: int | None = None
     is_spread: bool = False
@@ -220,7 +189,7 @@ class PreparedRun:
     def chunks(self) -> tuple[int, ...]:
         """The shape of a block of the result, along the axes of the source."""
         spec = self.channels[0].spec
-        core = self._plan(spec, full_region(spec.axes, self.source.sizes))[0]
+        core = self._execution.plan(spec, full_region(spec.axes, self.source.sizes))[0]
         edge = {axis: (part.stop - part.start) * self._scale[axis] for axis, part in zip(spec.axes, core, strict=True)}
         return tuple(edge.get(axis, self.source.sizes["S"] if axis == "S" else 1) for axis in self.source.axes)
 
@@ -276,10 +245,10 @@ class PreparedRun:
                     " write it to an OME-Zarr, or restore a part."
                 ) from error
         reporter = Reporter(progress, cancel)
-        items = self._items(asked)
+        items = self._execution.items(self.channels, asked)
         reporter.start("Restoring", len(items))
-        for item, counts in self._restored(items, reporter):
-            part = self._where(item)
+        for item, counts in self._execution.restored(items, reporter):
+            part = self._execution.where(item)
             target = tuple(
                 slice(
                     (part.get(axis, span).start - span.start) * scale.get(axis, 1),
@@ -319,15 +288,10 @@ class PreparedRun:
         return dict(zip(spec.axes, spec.scale, strict=True))
 
     @property
-    def _joint(self) -> bool:
-        """Whether RGB samples are the channels of a block."""
-        return "S" in self.source.axes and self.generator.info.colour == "joint"
-
-    @property
-    def _samples(self) -> int:
-        """RGB samples that are restored: alpha is not."""
-        count = self.source.sizes.get("S", 1)
-        return 3 if count == 4 else count
+    def _execution(self) -> Execution:
+        return Execution(
+            self.source, self.generator, self.device, self.result_dtype, self.tile, self.memory_budget, self.is_spread
+        )
 
     def _resolve(self, region: Mapping[str, slice | int]) -> dict[str, slice]:
         """Return the region as a slice with bounds for every axis."""
@@ -343,185 +307,18 @@ class PreparedRun:
             resolved[axis] = slice(start, stop)
         return resolved
 
-    def _plan(self, spec: BlockSpec, region: tuple[slice, ...]) -> list[tuple[slice, ...]]:
-        budget = min(self.device.free_memory() // 2, self.memory_budget or 2**62)
-        most = min(_MOST_PIXELS[self.device.kind], budget // spec.bytes_per_pixel)
-        return plan_cores(region, spec, most, self.tile)
-
-    def _items(self, asked: Mapping[str, slice]) -> list[_Item]:
-        """Return the work for a region, block after block and, within each, position after position."""
-        items = []
-        for channel in self.channels[asked.get("C", slice(0, 1))]:
-            spec = channel.spec
-            mapped = [a for a in self.source.axes if a not in spec.axes + "C" + ("S" if self._joint else "")]
-            ranges = [
-                range(asked[a].start, asked[a].stop if a != "S" else min(asked[a].stop, self._samples)) for a in mapped
-            ]
-            for core in self._plan(spec, tuple(asked[axis] for axis in spec.axes)):
-                items += [_Item(channel, tuple(zip(mapped, at, strict=True)), core) for at in product(*ranges)]
-        return items
-
-    def _where(self, item: _Item) -> dict[str, slice]:
-        """Return the pixels of the source that an item restores; axes that are not named are whole."""
-        part = {axis: slice(at, at + 1) for axis, at in item.position}
-        part |= dict(zip(item.channel.spec.axes, item.core, strict=True))
-        if item.channel.index is not None:
-            part["C"] = slice(item.channel.index, item.channel.index + 1)
-        if self._joint:
-            part["S"] = slice(0, self._samples)
-        return part
-
-    def _restored(self, items: list[_Item], reporter: Reporter) -> Iterator[tuple[_Item, npt.NDArray[Any]]]:
-        """Restore items in batches, reading ahead; where memory is short, halve the blocks and go on."""
-        queue = deque(items)
-        batch_pixels = _MOST_BATCH_PIXELS[self.device.kind]
-        with ThreadPoolExecutor(1, thread_name_prefix="synth-read") as reader:
-            batch = self._next_batch(queue, batch_pixels)
-            reading = reader.submit(self._read, batch)
-            while batch:
-                blocks = reading.result()
-                upcoming = self._next_batch(queue, batch_pixels)
-                if upcoming:
-                    reading = reader.submit(self._read, upcoming)
-                try:
-                    results = self._apply(batch, blocks)
-                except _MemoryShortError:
-                    self.device.release_memory()
-                    batch_pixels = prod(blocks[0].shape) * len(batch) // 2
-                    pieces = self._smaller(batch)
-                    reporter.extend(len(pieces) - len(batch))
-                    reporter.message("The device's memory is short: going on with smaller blocks.")
-                    queue.extendleft(reversed(upcoming))
-                    queue.extendleft(reversed(pieces))
-                    upcoming = self._next_batch(queue, batch_pixels)
-                    reading = reader.submit(self._read, upcoming)
-                else:
-                    yield from zip(batch, results, strict=True)
-                    reporter.advance(len(batch))
-                batch = upcoming
-
-    def _next_batch(self, queue: deque[_Item], most_pixels: int) -> list[_Item]:
-        """Take items of one channel and one layout that together fit."""
-        if not queue:
-            return []
-        batch = [queue.popleft()]
-        block = self._block(batch[0])
-        while (
-            queue
-            and queue[0].channel is batch[0].channel
-            and self._block(queue[0]).layout == block.layout
-            and prod(block.shape) * (len(batch) + 1) <= most_pixels
-        ):
-            batch.append(queue.popleft())
-        return batch
-
-    def _smaller(self, batch: list[_Item]) -> list[_Item]:
-        """Return the same work in pieces of half the size."""
-        if len(batch) > 1:
-            return batch
-        item = batch[0]
-        pieces = [item.core] if self.tile else split_core(item.core, item.channel.spec, _SMALLEST_CORE)
-        if len(pieces) == 1:
-            what = f"A tile of {self.tile} pixels" if self.tile else "The smallest block"
-            advice = "set a smaller tile" if self.tile else "free memory"
-            raise OutOfMemoryError(
-                f"{what} does not fit into the memory of {self.device.title}: {advice}, or run on the cpu."
-            )
-        return [replace(item, core=core) for core in pieces]
-
-    def _block(self, item: _Item) -> Block:
-        sizes = self.source.sizes
-        spec = item.channel.spec
-        return make_block(item.core, tuple(sizes[axis] for axis in spec.axes), spec)
-
-    def _read(self, batch: list[_Item]) -> list[npt.NDArray[Any]]:
-        """Read blocks with halo, each as (C, *spatial), padded by reflection at the far end."""
-        return [self._read_one(item, self._block(item)) for item in batch]
-
-    def _read_one(self, item: _Item, block: Block) -> npt.NDArray[Any]:
-        spec = item.channel.spec
-        selection: dict[str, slice | int] = dict(item.position)
-        selection |= {axis: span.read for axis, span in zip(spec.axes, block.spans, strict=True)}
-        if self._joint:
-            selection["S"] = slice(0, self._samples)
-        pixels = item.channel.image.read(**selection)
-        axes = [axis for axis in item.channel.image.axes if not isinstance(selection.get(axis), int)]
-        wanted = (["S"] if self._joint else []) + list(spec.axes)
-        pixels = pixels.transpose([axes.index(axis) for axis in wanted])
-        pixels = pixels if self._joint else pixels[None]
-        pads = [(0, 0), *((0, span.pad) for span in block.spans)]
-        return np.pad(pixels, pads, mode="reflect") if any(pad for _, pad in pads) else pixels
-
-    def _apply(self, batch: list[_Item], blocks: list[npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
-        """Restore a batch on the device; return the cores in counts, with the axes of the source."""
-        import torch
-
-        channel = batch[0].channel
-        codec = Codec(channel.intensity, self.device, self.source.dtype, self.result_dtype, self.is_spread)
-        block = self._block(batch[0])
-        with _ONE_AT_A_TIME, _translated_errors(self.generator, self.device), torch.inference_mode():
-            tensor = codec.encode(np.stack(blocks))
-            with _precision(self.device):
-                restored = channel.prepared.apply(tensor)
-            crop: Any = (..., *(span.crop for span in block.spans))
-            counts = codec.decode(restored[crop])
-        for result, source in zip(counts, blocks, strict=True):
-            if result.shape == source[crop].shape:
-                keep_nonfinite(result, source[crop])
-        return [self._as_source_axes(result, channel.spec) for result in counts]
-
-    def _as_source_axes(self, result: npt.NDArray[Any], spec: BlockSpec) -> npt.NDArray[Any]:
-        """Bring (C, *spatial) into the order of the source, with length 1 along the axes that were mapped over."""
-        present = (["S"] if self._joint else []) + list(spec.axes)
-        pixels = result if self._joint else result[0]
-        kept = [axis for axis in self.source.axes if axis in present]
-        pixels = pixels.transpose([present.index(axis) for axis in kept])
-        return np.expand_dims(pixels, [i for i, axis in enumerate(self.source.axes) if axis not in present])
-
     def _copy_alpha(self, asked: Mapping[str, slice], out: Any) -> None:
         """Hand the alpha sample of RGBA pixels on as it is (all zero for a spread)."""
-        if "S" not in asked or asked["S"].stop <= self._samples:
+        if "S" not in asked or asked["S"].stop <= self._execution.samples:
             return
-        alpha = self.source.read(**{**asked, "S": slice(max(self._samples, asked["S"].start), asked["S"].stop)})
+        alpha = self.source.read(
+            **{**asked, "S": slice(max(self._execution.samples, asked["S"].start), asked["S"].stop)}
+        )
         for i, axis in enumerate(self.source.axes):
             alpha = np.repeat(alpha, self._scale.get(axis, 1), axis=i)
-        first = max(self._samples, asked["S"].start) - asked["S"].start
+        first = max(self._execution.samples, asked["S"].start) - asked["S"].start
         index = tuple(slice(first, None) if axis == "S" else slice(None) for axis in self.source.axes)
         out[index] = 0 if self.is_spread else alpha
-
-
-class _MemoryShortError(Exception):
-    """The device's memory is short; the runner makes the blocks smaller."""
-
-
-@contextmanager
-def _translated_errors(generator: Generator[Params], device: Device) -> Iterator[None]:
-    """Let no error of torch reach the user raw."""
-    import torch
-
-    try:
-        yield
-    except (SynthError, _MemoryShortError):
-        raise
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise _MemoryShortError from error
-    except Exception as error:
-        raise GeneratorError(
-            f"{generator.info.title} failed on {device.title} ({type(error).__name__}: {error}):"
-            " please report it with the recipe, or choose another generator."
-        ) from error
-
-
-@contextmanager
-def _precision(device: Device) -> Iterator[None]:
-    import torch
-
-    if device.precision == "float32":
-        with nullcontext():
-            yield
-    else:
-        with torch.autocast(device.kind, getattr(torch, device.precision)):
-            yield
 
 
 def _check_axes(generator: Generator[Params], spec: BlockSpec, image: Image) -> None:
@@ -532,7 +329,7 @@ def _check_axes(generator: Generator[Params], spec: BlockSpec, image: Image) -> 
         )
 
 
-def _notes(channels: list[_Channel]) -> tuple[str, ...]:
+def _notes(channels: list[Channel]) -> tuple[str, ...]:
     """Collect what the channels' generators and statistics say, naming the channel where there are several."""
     notes = []
     for channel in channels:

@@ -12,6 +12,7 @@ from napari_synth.core.image import Image
 
 MOST_PIXELS = 2**22
 WINDOW = 512
+_FEWEST_PLANES = 16
 
 
 def sample_planes(image: Image, most_pixels: int = MOST_PIXELS, window: int = WINDOW) -> list[npt.NDArray[Any]]:
@@ -34,23 +35,19 @@ def sample_planes(image: Image, most_pixels: int = MOST_PIXELS, window: int = WI
         In counts, of the image's dtype; one entry a plane and RGB sample.
     """
     lead = "".join(axis for axis in image.axes if axis not in "YX")
-    plane_pixels = image.sizes["Y"] * image.sizes["X"]
     positions = list(np.ndindex(*(image.sizes[axis] for axis in lead)))
-    if image.n_pixels <= most_pixels:
-        windows = [(slice(None), slice(None))]
-    else:
+    windows = [(slice(None), slice(None))]
+    if image.n_pixels > most_pixels:
         edge = {axis: min(window, image.sizes[axis]) for axis in "YX"}
         affordable = max(1, most_pixels // prod(edge.values()))
-        planes = min(len(positions), max(1, ceil(affordable / max(1, plane_pixels // prod(edge.values())))))
-        positions = [
-            positions[i] for i in _spread(len(positions), min(affordable, max(planes, min(16, len(positions)))))
-        ]
-        per_plane = max(1, affordable // len(positions))
-        rows = max(1, round(per_plane**0.5))
+        filling_a_plane = prod(ceil(image.sizes[axis] / edge[axis]) for axis in "YX")
+        planes = min(len(positions), affordable, max(_FEWEST_PLANES, affordable // filling_a_plane))
+        positions = [positions[i] for i in _spread(len(positions), planes)]
+        rows = max(1, round((affordable // planes) ** 0.5))
         windows = [
             (slice(y, y + edge["Y"]), slice(x, x + edge["X"]))
             for y in _starts(image.sizes["Y"], edge["Y"], rows)
-            for x in _starts(image.sizes["X"], edge["X"], max(1, per_plane // rows))
+            for x in _starts(image.sizes["X"], edge["X"], max(1, affordable // planes // rows))
         ]
     order = [axis for axis in image.axes if axis in "YX"]
     sampled = []

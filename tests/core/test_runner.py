@@ -247,6 +247,30 @@ def test_out_of_memory_never_changes_a_tile_that_the_user_set(fakes) -> None:
         napari_synth.run("denoise/hungry", scene((200, 200)), tile=128)
 
 
+class Greedy(Generator):
+    info = GeneratorInfo("denoise/greedy", "Greedy", "Takes memory while it learns.", Task.DENOISE)
+
+    def prepare(self, image, params, context) -> Prepared:
+        raise torch.OutOfMemoryError("injected")
+
+
+def test_out_of_memory_while_preparing_is_said(fakes) -> None:
+    fakes(Greedy())
+    with pytest.raises(errors.OutOfMemoryError, match="Greedy"):
+        napari_synth.run("denoise/greedy", scene((8, 8)))
+
+
+def test_a_block_that_cannot_be_read_is_said() -> None:
+    def broken(block_info=None):
+        if block_info[None]["chunk-location"] == (1, 1):
+            raise OSError("disk is gone")
+        return np.ones((64, 64), "u2")
+
+    lazy = da.map_blocks(broken, chunks=((64, 64), (64, 64)), dtype="u2", meta=np.empty((0, 0), "u2"))
+    with pytest.raises(errors.InvalidImageError, match="disk is gone"):
+        napari_synth.run("denoise/fake-plane", lazy).compute()
+
+
 class Failing(Generator):
     info = GeneratorInfo("denoise/failing", "Failing", "Fails.", Task.DENOISE)
 

@@ -1,0 +1,270 @@
+"""Restores blocks on the device: which there are, in which batches, and what happens where memory is short."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from itertools import product
+from math import prod
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_synth.core.blocks import Codec, keep_nonfinite
+from napari_synth.core.device import Device
+from napari_synth.core.errors import GeneratorError, OutOfMemoryError, SynthError
+from napari_synth.core.generator import BlockSpec, Generator, Params, Prepared
+from napari_synth.core.image import Image
+from napari_synth.core.intensity import IntensityTransform, Statistics
+from napari_synth.core.progress import Reporter
+from napari_synth.core.tiling import Block, make_block, plan_cores, split_core
+
+_SMALLEST_CORE = 64
+_MOST_PIXELS = {"cpu": 5 * 2**18, "cuda": 2**24, "mps": 2**22}
+_MOST_BATCH_PIXELS = {"cpu": 2**18, "cuda": 2**24, "mps": 2**22}
+_ONE_AT_A_TIME = threading.RLock()
+
+
+@dataclass(frozen=True)
+class Channel:
+    """One channel of an image (the whole of it where there is no C axis) with its prepared generator.
+
+    Attributes
+    ----------
+    image : Image
+        Without a C axis.
+    index : int or None
+        Position along C.
+    statistics : Statistics
+    intensity : IntensityTransform
+    prepared : Prepared
+    """
+
+    image: Image
+    index: int | None
+    statistics: Statistics
+    intensity: IntensityTransform
+    prepared: Prepared
+
+    @property
+    def spec(self) -> BlockSpec:
+        """What its blocks must be like; channels may differ, e.g. in whether neighbouring planes are evidence."""
+        return self.prepared.spec
+
+
+@dataclass(frozen=True)
+class Item:
+    """A block of a channel at one position along the axes that are mapped over."""
+
+    channel: Channel
+    position: tuple[tuple[str, int], ...]
+    core: tuple[slice, ...]
+
+
+@dataclass(frozen=True)
+class Execution:
+    """Reads, restores and returns blocks of one image.
+
+    Attributes
+    ----------
+    source : Image
+    generator : Generator
+    device : Device
+    result_dtype : numpy.dtype
+    tile : int or None
+        Edge of a block, where the user set one: it is never changed.
+    memory_budget : int or None
+        In bytes, where the user set one.
+    is_difference : bool
+        Whether results are differences of intensities, see `Codec`.
+    """
+
+    source: Image
+    generator: Generator[Params]
+    device: Device
+    result_dtype: np.dtype[Any]
+    tile: int | None = None
+    memory_budget: int | None = None
+    is_difference: bool = False
+
+    @property
+    def joint(self) -> bool:
+        """Whether RGB samples are the channels of a block."""
+        return "S" in self.source.axes and self.generator.info.colour == "joint"
+
+    @property
+    def samples(self) -> int:
+        """RGB samples that are restored: alpha is not."""
+        count = self.source.sizes.get("S", 1)
+        return 3 if count == 4 else count
+
+    def plan(self, spec: BlockSpec, region: tuple[slice, ...]) -> list[tuple[slice, ...]]:
+        """Cut a region into cores that fit into the memory."""
+        budget = min(self.device.free_memory() // 2, self.memory_budget or 2**62)
+        most = min(_MOST_PIXELS[self.device.kind], budget // spec.bytes_per_pixel)
+        return plan_cores(region, spec, most, self.tile)
+
+    def items(self, channels: tuple[Channel, ...], asked: Mapping[str, slice]) -> list[Item]:
+        """Return the work for a region, block after block and, within each, position after position."""
+        items = []
+        for channel in channels[asked.get("C", slice(0, 1))]:
+            spec = channel.spec
+            mapped = [a for a in self.source.axes if a not in spec.axes + "C" + ("S" if self.joint else "")]
+            ranges = [
+                range(asked[a].start, asked[a].stop if a != "S" else min(asked[a].stop, self.samples)) for a in mapped
+            ]
+            for core in self.plan(spec, tuple(asked[axis] for axis in spec.axes)):
+                items += [Item(channel, tuple(zip(mapped, at, strict=True)), core) for at in product(*ranges)]
+        return items
+
+    def where(self, item: Item) -> dict[str, slice]:
+        """Return the pixels of the source that an item restores; axes that are not named are whole."""
+        part = {axis: slice(at, at + 1) for axis, at in item.position}
+        part |= dict(zip(item.channel.spec.axes, item.core, strict=True))
+        if item.channel.index is not None:
+            part["C"] = slice(item.channel.index, item.channel.index + 1)
+        if self.joint:
+            part["S"] = slice(0, self.samples)
+        return part
+
+    def restored(self, items: list[Item], reporter: Reporter) -> Iterator[tuple[Item, npt.NDArray[Any]]]:
+        """Restore items in batches, reading ahead; where memory is short, halve the blocks and go on."""
+        queue = deque(items)
+        batch_pixels = _MOST_BATCH_PIXELS[self.device.kind]
+        with ThreadPoolExecutor(1, thread_name_prefix="synth-read") as reader:
+            batch = self._next_batch(queue, batch_pixels)
+            reading = reader.submit(self._read, batch)
+            while batch:
+                blocks = reading.result()
+                upcoming = self._next_batch(queue, batch_pixels)
+                if upcoming:
+                    reading = reader.submit(self._read, upcoming)
+                try:
+                    results = self._apply(batch, blocks)
+                except MemoryShortError:
+                    self.device.release_memory()
+                    batch_pixels = prod(blocks[0].shape) * len(batch) // 2
+                    pieces = self._smaller(batch)
+                    reporter.extend(len(pieces) - len(batch))
+                    reporter.message("The device's memory is short: going on with smaller blocks.")
+                    queue.extendleft(reversed(upcoming))
+                    queue.extendleft(reversed(pieces))
+                    upcoming = self._next_batch(queue, batch_pixels)
+                    reading = reader.submit(self._read, upcoming)
+                else:
+                    yield from zip(batch, results, strict=True)
+                    reporter.advance(len(batch))
+                batch = upcoming
+
+    def _next_batch(self, queue: deque[Item], most_pixels: int) -> list[Item]:
+        """Take items of one channel and one layout that together fit."""
+        if not queue:
+            return []
+        batch = [queue.popleft()]
+        block = self._block(batch[0])
+        while (
+            queue
+            and queue[0].channel is batch[0].channel
+            and self._block(queue[0]).layout == block.layout
+            and prod(block.shape) * (len(batch) + 1) <= most_pixels
+        ):
+            batch.append(queue.popleft())
+        return batch
+
+    def _smaller(self, batch: list[Item]) -> list[Item]:
+        """Return the same work in pieces of half the size."""
+        if len(batch) > 1:
+            return batch
+        item = batch[0]
+        pieces = [item.core] if self.tile else split_core(item.core, item.channel.spec, _SMALLEST_CORE)
+        if len(pieces) == 1:
+            what = f"A tile of {self.tile} pixels" if self.tile else "The smallest block"
+            advice = "set a smaller tile" if self.tile else "free memory"
+            raise OutOfMemoryError(
+                f"{what} does not fit into the memory of {self.device.title}: {advice}, or run on the cpu."
+            )
+        return [replace(item, core=core) for core in pieces]
+
+    def _block(self, item: Item) -> Block:
+        sizes = self.source.sizes
+        spec = item.channel.spec
+        return make_block(item.core, tuple(sizes[axis] for axis in spec.axes), spec)
+
+    def _read(self, batch: list[Item]) -> list[npt.NDArray[Any]]:
+        """Read blocks with halo, each as (C, *spatial), padded by reflection at the far end."""
+        return [self._read_one(item, self._block(item)) for item in batch]
+
+    def _read_one(self, item: Item, block: Block) -> npt.NDArray[Any]:
+        spec = item.channel.spec
+        selection: dict[str, slice | int] = dict(item.position)
+        selection |= {axis: span.read for axis, span in zip(spec.axes, block.spans, strict=True)}
+        if self.joint:
+            selection["S"] = slice(0, self.samples)
+        pixels = item.channel.image.read(**selection)
+        axes = [axis for axis in item.channel.image.axes if not isinstance(selection.get(axis), int)]
+        wanted = (["S"] if self.joint else []) + list(spec.axes)
+        pixels = pixels.transpose([axes.index(axis) for axis in wanted])
+        pixels = pixels if self.joint else pixels[None]
+        pads = [(0, 0), *((0, span.pad) for span in block.spans)]
+        return np.pad(pixels, pads, mode="reflect") if any(pad for _, pad in pads) else pixels
+
+    def _apply(self, batch: list[Item], blocks: list[npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
+        """Restore a batch on the device; return the cores in counts, with the axes of the source."""
+        import torch
+
+        channel = batch[0].channel
+        codec = Codec(channel.intensity, self.device, self.source.dtype, self.result_dtype, self.is_difference)
+        block = self._block(batch[0])
+        with _ONE_AT_A_TIME, translated_errors(self.generator, self.device), torch.inference_mode():
+            tensor = codec.encode(np.stack(blocks))
+            with _autocast(self.device):
+                restored = channel.prepared.apply(tensor)
+            crop: Any = (..., *(span.crop for span in block.spans))
+            counts = codec.decode(restored[crop])
+        for result, source in zip(counts, blocks, strict=True):
+            if result.shape == source[crop].shape:
+                keep_nonfinite(result, source[crop])
+        return [self._as_source_axes(result, channel.spec) for result in counts]
+
+    def _as_source_axes(self, result: npt.NDArray[Any], spec: BlockSpec) -> npt.NDArray[Any]:
+        """Bring (C, *spatial) into the order of the source, with length 1 along the axes that were mapped over."""
+        present = (["S"] if self.joint else []) + list(spec.axes)
+        pixels = result if self.joint else result[0]
+        kept = [axis for axis in self.source.axes if axis in present]
+        pixels = pixels.transpose([present.index(axis) for axis in kept])
+        return np.expand_dims(pixels, [i for i, axis in enumerate(self.source.axes) if axis not in present])
+
+
+class MemoryShortError(Exception):
+    """The device's memory is short; blocks are made smaller."""
+
+
+@contextmanager
+def translated_errors(generator: Generator[Params], device: Device) -> Iterator[None]:
+    """Let no error of torch reach the user raw."""
+    import torch
+
+    try:
+        yield
+    except (SynthError, MemoryShortError):
+        raise
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise MemoryShortError from error
+    except Exception as error:
+        raise GeneratorError(
+            f"{generator.info.title} failed on {device.title} ({type(error).__name__}: {error}):"
+            " please report it with the recipe, or choose another generator."
+        ) from error
+
+
+def _autocast(device: Device) -> AbstractContextManager[object]:
+    import torch
+
+    if device.precision == "float32":
+        return nullcontext()
+    return torch.autocast(device.kind, getattr(torch, device.precision))
