@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import weakref
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +28,12 @@ def read_tiff(path: Path) -> Image:
     Small files are loaded; of large ones only what is asked for is read: through a memory map where the pixels lie
     uncompressed one after the other, else page by page or tile by tile.
     """
-    file = tifffile.TiffFile(path)
-    series = file.series[0]
-    lazy = series.nbytes > EAGER_BYTES
-    try:
+    with ExitStack() as stack:
+        file = stack.enter_context(tifffile.TiffFile(path))
+        series = file.series[0]
         axes = _axes(series)
         spacing, units = _calibration(file)
-        if not lazy:
+        if series.nbytes <= EAGER_BYTES:
             data: Any = series.asarray()
         elif series.dataoffset is not None:
             dtype = series.dtype.newbyteorder(file.byteorder)
@@ -40,10 +41,10 @@ def read_tiff(path: Path) -> Image:
         else:
             import zarr
 
-            data = zarr.open(series.aszarr(level=0), mode="r")
-    finally:
-        if not lazy:
-            file.close()
+            store = series.aszarr(level=0)
+            data = zarr.open(store, mode="r")
+            # The file stays open as long as somebody may read from it.
+            weakref.finalize(store, stack.pop_all().close)
     return Image(
         data,
         axes,
