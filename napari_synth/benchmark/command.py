@@ -1,0 +1,120 @@
+"""Reads the command line of ``napari-synth bench``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from napari_synth.benchmark.report import Report
+from napari_synth.core.errors import InvalidParameterError
+
+Out = Annotated[Path | None, Parameter(name="--out", help="Write the report there too: .md or .json.")]
+Quick = Annotated[bool, Parameter(name="--quick", negative=(), help="Small images: whether it works, not how well.")]
+_MODULES_TAKING_THE_REST = {"gui": "napari_synth.benchmark.gui", "train": "napari_synth.benchmark.careamics"}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a benchmark, say its report, and return the exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    code = _build_app()(words or ["--help"], exit_on_error=False, print_error=False, result_action="return_value")
+    return int(code or 0)
+
+
+def _build_app() -> App:
+    app = App(name="napari-synth bench", help="Measure quality and speed beside the peers.", help_format="plaintext")
+    app.command(_denoise, name="denoise")
+    app.command(_runner, name="runner")
+    app.command(_large, name="large")
+    for name, sentence in (
+        ("gui", "napari's start with and without the plugin, and the longest block of its main thread."),
+        ("train", "Training on the image itself against CAREamics, which needs an environment of its own."),
+    ):
+        app.command(App(name=name, help=sentence, help_flags=[], version_flags=[]))
+    app["gui"].default(_gui)
+    app["train"].default(_train)
+    return app
+
+
+def _denoise(
+    *,
+    set12: Annotated[Path | None, Parameter(help="Folder with the twelve gray images of Set12.")] = None,
+    quick: Quick = False,
+    bm3d: Annotated[bool, Parameter(help="Compare with BM3D too, which takes most of the time.")] = True,
+    told: Annotated[
+        bool, Parameter(negative=(), help="Compare with BM3D that is told the true noise as well.")
+    ] = False,
+    out: Out = None,
+) -> int:
+    """Compare PSNR, SSIM and seconds of all methods, everything estimated from the noisy image."""
+    from napari_synth.benchmark.quality import bench_denoise
+
+    _check(out)
+    return _finish(bench_denoise(set12=set12, quick=quick, with_bm3d=bm3d, told=told, say=_say), out)
+
+
+def _runner(
+    *,
+    quick: Quick = False,
+    device: Annotated[str, Parameter(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    out: Out = None,
+) -> int:
+    """Compare the runner with the bare network, and tiles with the whole."""
+    from napari_synth.benchmark.overhead import bench_runner
+
+    _check(out)
+    return _finish(bench_runner(quick=quick, device=device, say=_say), out)
+
+
+def _large(
+    *,
+    size: Annotated[list[int] | None, Parameter(help="Edges in pixels; 5000 and 10000 where left out.")] = None,
+    quick: Quick = False,
+    folder: Annotated[Path | None, Parameter(help="Where the images lie meanwhile: 4 bytes a pixel.")] = None,
+    out: Out = None,
+) -> int:
+    """Restore large OME-Zarrs on the CPU: peak memory, and time by size."""
+    from napari_synth.benchmark.large import QUICK_SIZES, SIZES, bench_large
+
+    _check(out)
+    if size and min(size) < 1:
+        raise InvalidParameterError(f"An image of {min(size)} pixels cannot be: give sizes of at least 1.")
+    return _finish(bench_large(size or (QUICK_SIZES if quick else SIZES), folder=folder, say=_say), out)
+
+
+def _gui(*arguments: Annotated[str, Parameter(allow_leading_hyphen=True, show=False)]) -> int:
+    return _hand_over("gui", arguments)
+
+
+def _train(*arguments: Annotated[str, Parameter(allow_leading_hyphen=True, show=False)]) -> int:
+    return _hand_over("train", arguments)
+
+
+def _hand_over(name: str, arguments: Sequence[str]) -> int:
+    """Let a module that reads its own command line do the work."""
+    from importlib import import_module
+
+    return int(import_module(_MODULES_TAKING_THE_REST[name]).main(list(arguments)) or 0)
+
+
+def _check(out: Path | None) -> None:
+    """Say before the work begins that its report will have no place."""
+    if out is not None and not out.resolve().parent.is_dir():
+        raise InvalidParameterError(f"The folder of the report {str(out)!r} does not exist: make it first.")
+    if out is not None and out.suffix not in {".md", ".json"}:
+        raise InvalidParameterError(f"A report cannot be written as {out.suffix or str(out)!r}: name it .md or .json.")
+
+
+def _finish(report: Report, out: Path | None) -> int:
+    sys.stdout.write("\n" + report.to_markdown())
+    if out is not None:
+        report.write(out)
+    return 0
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
