@@ -11,12 +11,22 @@ from typing import Any, Union, cast, get_args, get_origin
 from magicgui.widgets import create_widget
 from pydantic.fields import FieldInfo
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QDoubleSpinBox,
+    QHBoxLayout,
+    QLabel,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_synth.core.generator import Params
 from napari_synth.gui.rows import rows
 
-_SMALLEST_STEP = 1e-6
+_BOUNDS = (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum"))
+_FINEST = 1e-3
 _LARGEST = 2**31 - 1
 _MOST_SLIDER_STEPS = 400
 
@@ -109,6 +119,9 @@ class _Field(QWidget):
         self._widget = cast(Any, create_widget(annotation=annotation, name=name, options=options, **start))
         native: QWidget = self._widget.native
         native.setToolTip(tooltip)
+        if isinstance(native, QDoubleSpinBox):
+            # Counts may be hundredths or thousands: the step follows the value.
+            native.setStepType(QDoubleSpinBox.StepType.AdaptiveDecimalStepType)
         native.setSizePolicy(QSizePolicy.Policy.Ignored, native.sizePolicy().verticalPolicy())
         native.setMinimumWidth(60)
         self._widget.changed.connect(self._on_change)
@@ -169,17 +182,13 @@ def _options(annotation: Any, schema: dict[str, Any]) -> dict[str, Any]:
     """Return the options of the magicgui widget for a number; none for anything else."""
     if annotation not in (int, float):
         return {}
-    nudge = 1 if annotation is int else _SMALLEST_STEP
-    low = schema.get("minimum", schema.get("exclusiveMinimum", -_LARGEST - nudge) + nudge)
-    high = schema.get("maximum", schema.get("exclusiveMaximum", _LARGEST + nudge) - nudge)
-    bounded = low > -_LARGEST and high < _LARGEST
-    usual = 1 if annotation is int else _fine_step(high - low) if bounded else 0.1
-    nudge = 1 if annotation is int else _SMALLEST_STEP
-    low = schema["exclusiveMinimum"] + nudge if "exclusiveMinimum" in schema else schema.get("minimum", -_LARGEST)
-    high = schema["exclusiveMaximum"] - nudge if "exclusiveMaximum" in schema else schema.get("maximum", _LARGEST)
-    bounded = low > -_LARGEST and high < _LARGEST
-    usual = 1 if annotation is int else _fine_step(high - low) if bounded else 0.1
+    least, most = (cast(Any, schema.get(inner, schema.get(outer))) for inner, outer in _BOUNDS)
+    bounded = least is not None and most is not None
+    usual = 1 if annotation is int else _fine_step(most - least) if bounded else _FINEST
     step = schema.get("step") or schema.get("multipleOf") or usual
+    # A bound that is not allowed itself is one step away.
+    low = -_LARGEST if least is None else least + step * ("exclusiveMinimum" in schema)
+    high = _LARGEST if most is None else most - step * ("exclusiveMaximum" in schema)
     options = {"min": low, "max": high, "step": step}
     # A slider shows where a value lies between its bounds; over a wide range it could not be set exactly.
     if bounded and (high - low) / step <= _MOST_SLIDER_STEPS:

@@ -118,7 +118,7 @@ def _z(before: Any, after: Any, axes: str, report: NoiseReport) -> Any:
             dtype=np.float32,
             meta=np.empty((0,) * len(order), np.float32),
         )
-    z = z.transpose(np.argsort(order))
+    z = z.transpose([order.index(axis) for axis in range(len(order))])
     if samples < 0:
         return z
     high, low = z.max(axis=samples), z.min(axis=samples)

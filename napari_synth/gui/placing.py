@@ -1,4 +1,4 @@
-"""Puts layers of ours into a viewer, beside their source, and leaves the user's selection as it was."""
+"""What we change in a viewer: layers come beside their source, and the user's selection stays as it was."""
 
 from __future__ import annotations
 
@@ -13,6 +13,16 @@ def unwrapped(viewer: Any) -> ViewerModel:
     """Return the viewer itself: napari hands some plugins a proxy, whose layers are not identical with themselves."""
     model: ViewerModel = getattr(viewer, "__wrapped__", viewer)
     return model
+
+
+def camera_of(viewer: ViewerModel) -> Any:
+    """Return the camera, which napari keeps in the scene since 0.9."""
+    return getattr(viewer, "scene", viewer).camera
+
+
+def grid_of(viewer: ViewerModel) -> Any:
+    """Return the grid, which napari keeps on the canvas since 0.9."""
+    return getattr(viewer, "canvas", viewer).grid
 
 
 def insert_layer(viewer: ViewerModel, layer: napari.layers.Layer, above: napari.layers.Layer | None = None) -> None:

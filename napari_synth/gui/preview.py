@@ -22,7 +22,7 @@ from napari_synth.gui.layers import (
     mark,
     refinement,
 )
-from napari_synth.gui.placing import insert_layer, remove_layer
+from napari_synth.gui.placing import camera_of, insert_layer, remove_layer
 from napari_synth.gui.runs import Request, restore_region
 from napari_synth.gui.worker import Job
 
@@ -152,7 +152,7 @@ class Preview(QObject):
         if on == self._on:
             return
         self._on = on
-        events = self._viewer.camera.events, self._viewer.dims.events
+        events = camera_of(self._viewer).events, self._viewer.dims.events
         if on:
             for emitter in events:
                 emitter.connect(self.request)
@@ -167,8 +167,7 @@ class Preview(QObject):
         if self._job is not None:
             self._job.cancel()
         self._done = self._asked = self._source = self._prepared = None
-        layer, self._layer = self._layer, None
-        remove_layer(self._viewer, layer)
+        self._drop_layer()
 
     def request(self, _event: object = None) -> None:
         """Ask for a new preview once nothing has changed for a moment."""
@@ -199,6 +198,9 @@ class Preview(QObject):
             self._again = True
             self._job.cancel()
             return
+        if source is not self._source:
+            # Another layer may have other dimensions, colours and contrast.
+            self._drop_layer()
         self._source = source
         self._asked = (request, field)
         prepared = self._prepared if shown is not None and _same(shown[0], request) else None
@@ -233,6 +235,11 @@ class Preview(QObject):
             pixels, name=f"{source.name} preview", metadata=mark(PREVIEW), **appearance(source), **place.as_kwargs()
         )
         insert_layer(self._viewer, self._layer)
+
+    def _drop_layer(self) -> None:
+        # Forgotten first: its removal by us is not one by the user.
+        layer, self._layer = self._layer, None
+        remove_layer(self._viewer, layer)
 
     def _on_failed(self, error: SynthError) -> None:
         if self._on and not self._again:

@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QMenu, QSlider, QVB
 from napari_synth.core.image import Image
 from napari_synth.core.runner import PreparedRun
 from napari_synth.gui.layers import DERIVED, Placement, kind_of
+from napari_synth.gui.placing import grid_of
 from napari_synth.gui.rows import button, line
 
 if TYPE_CHECKING:
@@ -197,8 +198,7 @@ class ResultBox(QWidget):
     def _on_beside(self, beside: bool) -> None:
         if beside:
             self.uncover()
-        # napari keeps the grid on the canvas since 0.9.
-        getattr(self._viewer, "canvas", self._viewer).grid.enabled = beside
+        grid_of(self._viewer).enabled = beside
         self._viewer.reset_view()
 
 

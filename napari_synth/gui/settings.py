@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from qtpy.QtCore import QStandardPaths
-
 from napari_synth.core.device import PrecisionChoice
 
 PLUGIN = "napari-synth"
@@ -37,6 +35,7 @@ class RunSettings:
 def read_settings() -> RunSettings:
     """Return what is set in Preferences; the defaults where napari does not know the plugin."""
     from napari.settings import get_plugin_settings
+    from qtpy.QtCore import QStandardPaths
 
     folder = Path(QStandardPaths.writableLocation(QStandardPaths.StandardLocation.GenericCacheLocation)) / PLUGIN
     try:

@@ -1,0 +1,77 @@
+"""A display for tests with windows, and a check that no test leaves a widget behind."""
+
+from __future__ import annotations
+
+import gc
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def display() -> Iterator[None]:
+    """Start an X server where there is no display."""
+    if sys.platform != "linux" or os.environ.get("DISPLAY"):
+        yield
+        return
+    server = shutil.which("Xvfb")
+    if server is None:
+        pytest.fail(
+            "Tests of the panel need a display: install Xvfb (Debian: apt install xvfb), or set DISPLAY.", pytrace=False
+        )
+    reading, writing = os.pipe()
+    process = subprocess.Popen(
+        [server, "-displayfd", str(writing), "-screen", "0", "1600x1000x24", "+extension", "GLX", "-nolisten", "tcp"],
+        pass_fds=[writing],
+        stderr=subprocess.DEVNULL,
+    )
+    os.close(writing)
+    with os.fdopen(reading) as answer:
+        number = answer.readline().strip()
+    if not number:
+        pytest.fail("Xvfb did not start: run it by hand to see why.", pytrace=False)
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("DISPLAY", f":{number}")
+        environment.setenv("LIBGL_ALWAYS_SOFTWARE", "1")
+        environment.setenv("QT_QPA_PLATFORM", "xcb")
+        yield
+    process.terminate()
+    process.wait(10)
+
+
+@pytest.fixture(scope="session")
+def qapp_cls(display: None) -> type[Any]:
+    """Let pytest-qt make its application on our display."""
+    from qtpy.QtWidgets import QApplication
+
+    return QApplication
+
+
+@pytest.fixture(autouse=True)
+def no_widget_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test after which there are more windows than before."""
+    if "qapp" not in request.fixturenames:
+        yield
+        return
+    application = request.getfixturevalue("qapp")
+    before = set(application.topLevelWidgets())
+    yield
+    left: list[Any] = []
+    for _ in range(3):
+        application.sendPostedEvents(None, 52)  # DeferredDelete
+        application.processEvents()
+        gc.collect()
+        left = [widget for widget in application.topLevelWidgets() if widget not in before and _counts(widget)]
+        if not left:
+            return
+    pytest.fail(f"The test left widgets behind: {[repr(widget) for widget in left]}")
+
+
+def _counts(widget: Any) -> bool:
+    # vispy lets go of its canvas when the next one is made.
+    return type(widget).__name__ != "CanvasBackendDesktop"
