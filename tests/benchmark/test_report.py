@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from napari_synth.benchmark.report import Report, Table, describe_machine, mean
+from napari_synth.core.errors import ImageFileError
+
+
+def report() -> Report:
+    table = Table("Quality", ("method", "PSNR"), (("blind", 32.456), ("none", None)))
+    return Report("Test", tables=[table], remarks=["All is well."])
+
+
+def test_markdown_is_a_table_with_remarks() -> None:
+    lines = report().to_markdown().splitlines()
+    assert "| method | PSNR |" in lines
+    assert "| --- | ---: |" in lines
+    assert "| blind | 32.46 |" in lines
+    assert "| none |  |" in lines
+    assert "- All is well." in lines
+
+
+def test_json_keeps_full_precision(tmp_path: Path) -> None:
+    report().write(tmp_path / "report.json")
+    content = json.loads((tmp_path / "report.json").read_text())
+    assert content["tables"][0]["rows"] == [["blind", 32.456], ["none", None]]
+    assert content["remarks"] == ["All is well."]
+    report().write(tmp_path / "report.md")
+    assert (tmp_path / "report.md").read_text().startswith("## Test")
+
+
+def test_machine_is_described() -> None:
+    machine = describe_machine()
+    assert {"torch", "Python", "processor", "threads", "load"} <= set(machine)
+
+
+def test_report_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ImageFileError, match="cannot be written"):
+        report().write(tmp_path / "missing" / "report.md")
+
+
+def test_mean() -> None:
+    assert mean([1.0, 2.0, 6.0]) == 3.0
