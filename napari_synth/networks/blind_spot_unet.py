@@ -61,18 +61,11 @@ class BlindSpotUNet(nn.Module):
         self.up = transposed(2 * width, width, halving, stride=halving)
         self.decoder = _ResidualBlock(convolution, width)
         self.tail = convolution(width, 4 * out_channels, 3, padding=1)
-        self._initialise(generator)
-
-    def _initialise(self, generator: torch.Generator | None) -> None:
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d | nn.Conv3d | nn.ConvTranspose2d | nn.ConvTranspose3d):
-                nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
-                nn.init.zeros_(module.bias)  # type: ignore[arg-type]
-        with torch.no_grad():
-            for module in self.modules():
-                if isinstance(module, _ResidualBlock):
-                    module.second.weight.mul_(0.1)
-            self.tail.weight.mul_(0.1)
+        for name, parameter in self.named_parameters():
+            if name.endswith("weight"):
+                nn.init.kaiming_uniform_(parameter, a=5**0.5, generator=generator)
+            else:
+                nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, 1, [Z,] Y, X), Y and X multiples of 4, to (N, out_channels, [Z,] Y, X)."""

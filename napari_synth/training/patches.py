@@ -180,7 +180,6 @@ def collect_crops(
     ]
     places = list(product(*starts))
     total = positions * len(places)
-    # A step that shares no factor with the number of places visits every place as the planes go by.
     chosen = np.linspace(0, total - 1, min(total, affordable)).round().astype(int)
     crops = []
     for number in chosen:

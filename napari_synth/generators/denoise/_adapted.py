@@ -52,7 +52,7 @@ _STEPS = {"network": 100, "noise law": 400}
 _RATE = {"network": 1e-4, "noise law": 1e-2}
 _STAGE = {"network": "Adapting the network", "noise law": "Learning the noise law"}
 # In standard errors: less is chance.
-_CONVINCING = 1.0
+_CONVINCING = 2.0
 
 
 def adapt(image: Image, params: AdaptParams, context: Context) -> Prepared:

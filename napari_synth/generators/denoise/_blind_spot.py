@@ -37,10 +37,12 @@ _LEAST_VARIANCE = 1e-6
 _VALIDATION_PIXELS = 2**16
 
 
-def train_blind_spot(image: Image, params: Noise2VoidParams, context: Context) -> BlindSpotRestorer:
+def train_blind_spot(image: Image, params: Noise2VoidParams, context: Context) -> Prepared:
     """Measure the noise, train, and return what restores."""
     image = without_alpha(image)
-    noise = estimate_noise(sample_planes(image))
+    noise = measure_noise(image, context)
+    if is_clean(noise):
+        return Unchanged(noise)
     axes, notes = _axes(image, params.dimensions, context.device.kind)
     mask = _mask(params.mask, noise, len(axes))
     least = (1,) * (len(axes) - 2) + (16, 16)
@@ -60,6 +62,30 @@ def train_blind_spot(image: Image, params: Noise2VoidParams, context: Context) -
     )
     notes = (*noise.sentences(), *notes, *training_notes(result), *_mask_notes(mask, noise))
     return BlindSpotRestorer(network, mask, model if params.weigh_measurement else None, axes, noise, notes)
+
+
+def measure_noise(image: Image, context: Context) -> NoiseReport:
+    """Estimate the noise of the image, in counts."""
+    context.report.start("Measuring the noise")
+    return estimate_noise(sample_planes(image))
+
+
+def is_clean(noise: NoiseReport) -> bool:
+    """Whether there is no noise to remove."""
+    return noise.model.gain <= 0.0 and noise.model.read_noise <= 0.0
+
+
+class Unchanged(Prepared):
+    """Returns an image without noise as it is."""
+
+    def __init__(self, noise: NoiseReport) -> None:
+        self.noise = noise
+        self.notes = (*noise.sentences(), "There was nothing to learn: the image is returned as it is.")
+        self.spec = BlockSpec.plane(0)
+
+    def apply(self, block: Tensor) -> Tensor:
+        """Return the block; see `Prepared.apply`."""
+        return block
 
 
 class _Likelihood:

@@ -16,9 +16,14 @@ from torch.nn import functional
 
 from napari_synth.core.generator import BlockSpec, Context, Prepared
 from napari_synth.core.image import Image
-from napari_synth.core.noise import NoiseReport, estimate_noise
-from napari_synth.core.sampling import sample_planes
-from napari_synth.generators.denoise._blind_spot import training_notes, without_alpha
+from napari_synth.core.noise import NoiseReport
+from napari_synth.generators.denoise._blind_spot import (
+    Unchanged,
+    is_clean,
+    measure_noise,
+    training_notes,
+    without_alpha,
+)
 from napari_synth.networks.three_layer_cnn import ThreeLayerCNN
 from napari_synth.training.loop import Budget, FitSettings, fit
 from napari_synth.training.patches import PatchPool, collect_crops
@@ -31,10 +36,12 @@ _LEAST = 16
 _VALIDATION_PIXELS = 2**16
 
 
-def train_zero_shot(image: Image, params: ZeroShotNoise2NoiseParams, context: Context) -> ZeroShotRestorer:
+def train_zero_shot(image: Image, params: ZeroShotNoise2NoiseParams, context: Context) -> Prepared:
     """Train, and return what restores."""
     image = without_alpha(image)
-    noise = estimate_noise(sample_planes(image))
+    noise = measure_noise(image, context)
+    if is_clean(noise):
+        return Unchanged(noise)
     pool = collect_crops(image, "YX", context.intensity, context.device.torch_name).padded((_LEAST, _LEAST))
     training, held_out = pool.split(_HELD_OUT, least=_LEAST)
     network = ThreeLayerCNN(generator=torch.Generator().manual_seed(context.seed))
