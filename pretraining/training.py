@@ -37,7 +37,7 @@ class Settings:
     largest_gradient: float = 0.5
     decay: float = 0.999
     square_loss_share: float = 0.15
-    generated_share: float = 0.4
+    generated_share: float = 0.3
     checkpoint_seconds: float = 120.0
     report_seconds: float = 600.0
     seed: int = 0
