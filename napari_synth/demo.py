@@ -13,7 +13,7 @@ from cyclopts import App, Parameter
 from rich.console import Console
 
 from napari_synth import samples
-from napari_synth.core.errors import SynthError
+from napari_synth.core.errors import GeneratorError, SynthError
 
 _PATIENCE_MS = 300_000
 _WINDOW = (1400, 850)
@@ -87,7 +87,7 @@ def show_in_napari(sample: str, screenshot: Path | None = None) -> None:
 
     Raises
     ------
-    SynthError
+    GeneratorError
         A picture was asked for, and no result came within five minutes.
     """
     import napari
@@ -97,6 +97,9 @@ def show_in_napari(sample: str, screenshot: Path | None = None) -> None:
     viewer = napari.Viewer(title="napari-synth: what the noise was hiding")
     viewer.window.resize(*_WINDOW)
     (source,) = viewer.open_sample("napari-synth", sample)
+    if not source.rgb:
+        # A few bright pixels would leave the rest in the dark.
+        source.contrast_limits = np.percentile(source.data, [0.5, 99.8])
     _, panel = viewer.window.add_plugin_dock_widget("napari-synth", "Denoise")
     finished: list[bool] = []
 
@@ -124,7 +127,7 @@ def show_in_napari(sample: str, screenshot: Path | None = None) -> None:
         QTimer.singleShot(_PATIENCE_MS, viewer.close)
     napari.run()
     if screenshot is not None and not finished:
-        raise SynthError("The demo made no result in five minutes: run napari-synth doctor to see what is wrong.")
+        raise GeneratorError("The demo made no result in five minutes: run napari-synth doctor to see what is wrong.")
 
 
 def _shown(pixels: npt.NDArray[Any], low: float, high: float) -> npt.NDArray[np.uint8]:

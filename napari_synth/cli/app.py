@@ -14,7 +14,7 @@ from rich.console import Console
 from napari_synth.cli.jobs import Job, plan_jobs, run_job
 from napari_synth.cli.options import with_settings
 from napari_synth.cli.progress import INTERRUPTED, cancel_on_interrupt, progress_bar, say
-from napari_synth.core.errors import Cancelled, SynthError
+from napari_synth.core.errors import Cancelled, ImageFileError, SynthError, UnknownGeneratorError
 from napari_synth.core.generator import Task
 from napari_synth.core.recipe import Recipe
 from napari_synth.core.registry import generator as registered
@@ -132,7 +132,7 @@ def _list(task: Annotated[str | None, Parameter(help="Only those of one task, e.
     console = Console()
     tasks = [item for item in Task if task in (None, item.value) and generators(item)]
     if not tasks:
-        raise SynthError(
+        raise UnknownGeneratorError(
             f"There is no task {task!r}: use one of {', '.join(item for item in Task if generators(item))}."
         )
     for item in tasks:
@@ -251,8 +251,6 @@ def _batch(jobs: list[Job], work: Callable[[Job], None], errors: Console) -> int
 
 
 def _make_folder(folder: Path) -> None:
-    from napari_synth.core.errors import ImageFileError
-
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

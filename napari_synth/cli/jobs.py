@@ -23,7 +23,7 @@ from napari_synth.files import (
 )
 
 RECIPE_SUFFIX = ".recipe.yaml"
-_LARGEST_CHUNK = 1024
+_SMALLEST_CHUNK, _LARGEST_CHUNK = 128, 1024
 
 
 @dataclass(frozen=True)
@@ -159,9 +159,9 @@ def _check_target(source: Path, target: Path, overwrite: bool) -> None:
 
 
 def _chunk(edge: int) -> int:
-    """Return the largest chunk that divides a block's edge, so that no chunk is written twice."""
-    parts = next(n for n in range(-(-edge // _LARGEST_CHUNK), edge + 1) if edge % n == 0)
-    return edge // parts
+    """Return a handy chunk that divides a block's edge, so that no chunk is written twice; the edge itself where none does."""
+    counts = range(-(-edge // _LARGEST_CHUNK), edge // _SMALLEST_CHUNK + 1)
+    return next((edge // count for count in counts if edge % count == 0), edge)
 
 
 def _result_name(source: Path, *, by_suffix: bool) -> str:
