@@ -23,7 +23,6 @@ from napari_synth.files import (
 )
 
 RECIPE_SUFFIX = ".recipe.yaml"
-_SMALLEST_CHUNK, _LARGEST_CHUNK = 128, 1024
 
 
 @dataclass(frozen=True)
@@ -136,8 +135,7 @@ def run_job(
         notes.append(f"The result is larger than the memory that a run may take: it is written to {target.name}.")
     result = prepared.result
     if image_suffix(target) in {".zarr", ".ome.zarr"}:
-        chunks = {axis: _chunk(edge) for axis, edge in zip(result.axes, prepared.chunks, strict=True)}
-        with create_ome_zarr(target, result, chunks=chunks, overwrite=overwrite, cancel=cancel) as out:
+        with create_ome_zarr(target, result, blocks=prepared.chunks, overwrite=overwrite, cancel=cancel) as out:
             prepared.compute(out=out, progress=progress, cancel=cancel)
     else:
         pixels = prepared.compute(progress=progress, cancel=cancel)
@@ -156,12 +154,6 @@ def _check_target(source: Path, target: Path, overwrite: bool) -> None:
         raise ImageFileError(f"{str(target)!r} exists already: choose another name, or add --overwrite.")
     if not target.parent.is_dir():
         raise ImageFileError(f"The folder {str(target.parent)!r} does not exist: make it first.")
-
-
-def _chunk(edge: int) -> int:
-    """Return a handy chunk that divides a block's edge, so that no chunk is written twice; the edge itself where none does."""
-    counts = range(-(-edge // _LARGEST_CHUNK), edge // _SMALLEST_CHUNK + 1)
-    return next((edge // count for count in counts if edge % count == 0), edge)
 
 
 def _result_name(source: Path, *, by_suffix: bool) -> str:

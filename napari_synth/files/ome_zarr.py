@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 VERSION = "0.5"
 CHUNK = {"T": 1, "C": 1, "Z": 16, "Y": 512, "X": 512, "S": 1}
 SMALLEST_LEVEL = 1024
+_SMALLEST_CHUNK, _LARGEST_CHUNK = 128, 1024
 _TYPES = {"T": "time", "C": "channel"}
 
 
@@ -65,6 +66,7 @@ def create_ome_zarr(
     like: Image,
     *,
     chunks: Mapping[str, int] | None = None,
+    blocks: Sequence[int] | None = None,
     overwrite: bool = False,
     cancel: CancelToken | None = None,
 ) -> Iterator[OmeZarrTarget]:
@@ -80,6 +82,9 @@ def create_ome_zarr(
         Shape, dtype, axes, spacing, units and name of what will be written; its pixels are not read.
     chunks : mapping of str to int, optional
         Size of a chunk by axis role; `CHUNK` where an axis is left out.
+    blocks : sequence of int, optional
+        Shape of the blocks that will be written, in the order of ``like.axes``: chunks are chosen that divide them, so that none
+        is written twice.
     overwrite : bool
         Whether an image of this name may be replaced.
     cancel : CancelToken, optional
@@ -104,7 +109,8 @@ def create_ome_zarr(
     # The format wants time, then channels, then space, and knows RGB samples only as channels.
     stored = "".join(axis for axis in "TCSZYX" if axis in like.axes)
     sizes = like.sizes
-    wanted = {**CHUNK, **(chunks or {})}
+    fitting = {} if blocks is None else {axis: _chunk(edge) for axis, edge in zip(like.axes, blocks, strict=True)}
+    wanted = {**CHUNK, **fitting, **(chunks or {})}
     with replacing(Path(path), overwrite=overwrite) as part:
         group = zarr.open_group(str(part), mode="w", zarr_format=3)
         level = group.create_array(
@@ -203,6 +209,12 @@ def _blocks(shape: tuple[int, ...], steps: Any) -> Iterator[tuple[slice, ...]]:
     starts = (range(0, size, step) for size, step in zip(shape, steps, strict=True))
     for corner in product(*starts):
         yield tuple(slice(c, min(c + step, size)) for c, step, size in zip(corner, steps, shape, strict=True))
+
+
+def _chunk(edge: int) -> int:
+    """Return a handy size that divides a block's edge; the edge itself where none does."""
+    counts = range(-(-edge // _LARGEST_CHUNK), edge // _SMALLEST_CHUNK + 1)
+    return next((edge // count for count in counts if edge % count == 0), edge)
 
 
 def _metadata(image: Image, stored: str, n_levels: int) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from napari_synth.cli.jobs import Job, _chunk, plan_jobs
+from napari_synth.cli.jobs import Job, plan_jobs
 from napari_synth.core.errors import ImageFileError
 
 
@@ -74,9 +74,3 @@ def test_many_images_do_not_go_into_one_file(tmp_path: Path) -> None:
     touch(tmp_path, "in/a.tif", "out.tif")
     with pytest.raises(ImageFileError, match="need a folder"):
         plan_jobs(str(tmp_path / "in"), tmp_path / "out.tif")
-
-
-@pytest.mark.parametrize("edge", [1, 16, 1021, 1031, 1280, 2062, 4000, 20000])
-def test_chunks_divide_blocks_and_are_neither_tiny_nor_many(edge: int) -> None:
-    assert edge % _chunk(edge) == 0
-    assert _chunk(edge) >= min(edge, 128)

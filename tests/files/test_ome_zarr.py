@@ -171,3 +171,18 @@ def test_an_old_image_is_replaced_where_that_is_allowed(tmp_path: Path) -> None:
 def test_channels_of_colour_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ImageFileError, match="not both"):
         write_image(tmp_path / "a.zarr", Image(np.zeros((2, 20, 30, 3), np.uint8), "CYXS"))
+
+
+@pytest.mark.parametrize("edge", [1, 16, 1021, 1031, 1280, 2062, 4000])
+def test_chunks_divide_the_blocks_and_are_not_tiny(tmp_path: Path, edge: int) -> None:
+    like = Image(np.broadcast_to(np.uint8(0), (2, 20_000, 20_000)), "ZYX")
+    token = CancelToken()
+    token.cancel()
+    with (
+        pytest.raises(Cancelled),
+        create_ome_zarr(tmp_path / "a.zarr", like, blocks=(1, edge, edge), cancel=token) as out,
+    ):
+        planes, rows, _ = out.array.chunks
+    assert planes == 1
+    assert edge % rows == 0
+    assert rows >= min(edge, 128)
