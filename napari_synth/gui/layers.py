@@ -155,12 +155,9 @@ def to_image(layer: napari.layers.Image, axes: str) -> Image:
     return Image(full_resolution(layer), axes, spacing, units, layer.name)
 
 
-def refinement(source: Image, result: Image, ndim: int) -> list[float]:
-    """Return how many times finer a result's grid is along each of the layer's ``ndim`` axes."""
-    return [
-        source.spacing.get(axis, 1.0) / result.spacing.get(axis, 1.0) if axis in result.axes else 1.0
-        for axis in source.axes[:ndim]
-    ]
+def refinement(source: tuple[int, ...], result: tuple[int, ...], ndim: int) -> list[float]:
+    """Return how many times finer a result's grid is along each of the layer's ``ndim`` axes, from both shapes."""
+    return [fine / coarse for fine, coarse in zip(result[:ndim], source[:ndim], strict=True)]
 
 
 def appearance(layer: napari.layers.Image) -> dict[str, Any]:

@@ -328,7 +328,7 @@ class TaskPanel(QWidget):
         if source.ndim == len(placement.scale):
             placement = Placement.of(source)
         prepared = outcome.prepared
-        factors = refinement(prepared.source, prepared.result, source.ndim)
+        factors = refinement(prepared.source.shape, prepared.result_shape, len(placement.scale))
         info = prepared.generator.info
         synthetic = " (synthetic)" if info.invents else ""
         shown = appearance(source) | {"multiscale": len(outcome.levels) > 1}

@@ -219,12 +219,13 @@ class Preview(QObject):
         prepared, pixels = result
         _, field = self._done = self._asked
         self._prepared = prepared
-        self._show(self._source, field, pixels, prepared)
+        self._show(self._source, field, pixels)
         size = " by ".join(str(b - a) for a, b in zip(field.start, field.stop, strict=True) if b - a > 1)
         self.updated.emit(f"Preview of {size} pixels; statistics and noise are of the whole image.")
 
-    def _show(self, source: napari.layers.Image, field: Field, pixels: Any, prepared: PreparedRun | None) -> None:
-        factors = [1.0] * source.ndim if prepared is None else refinement(prepared.source, prepared.result, source.ndim)
+    def _show(self, source: napari.layers.Image, field: Field, pixels: Any) -> None:
+        size = tuple(b - a for a, b in zip(field.start, field.stop, strict=True))
+        factors = refinement(size, pixels.shape, source.ndim)
         place = Placement.of(source).refined(factors, field.start)
         if self._layer is not None and self._layer in self._viewer.layers:
             self._layer.data = pixels
