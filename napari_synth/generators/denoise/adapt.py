@@ -37,7 +37,7 @@ class AdaptParams(Params):
         json_schema_extra={"advanced": True},
     )
     batch: int = Field(
-        8,
+        4,
         ge=1,
         le=512,
         title="Batch size",
