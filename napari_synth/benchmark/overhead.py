@@ -22,6 +22,7 @@ from napari_synth.networks.noise_conditioned_unet import NoiseConditionedUNet
 
 _TARGET_RATIO = 1.10
 _EDGE, _QUICK_EDGE = 2048, 512
+_PIECE = 512
 _FIELD, _QUICK_FIELD = 1024, 448
 _TILE, _QUICK_TILE = 256, 128
 # The map of noise levels looks at a few pixels around each, before the network does.
@@ -69,25 +70,33 @@ def bench_runner(
     start = time.perf_counter()
     run = prepare("denoise/blind", Image(noisy, "YX"), device=device)
     preparing = time.perf_counter() - start
-    bare = _bare_network(run, noisy)
-    seconds: dict[str, list[float]] = {"runner": [], "bare": []}
-    run.compute()
-    bare()
+    whole, pieces = _bare_network(run, noisy, edge), _bare_network(run, noisy, _PIECE)
+    works: dict[str, Callable[[], Any]] = {"whole": whole, "pieces": pieces, "runner": run.compute}
+    seconds: dict[str, list[float]] = {name: [] for name in works}
+    for work in works.values():
+        work()
     for _ in range(repeats):
-        seconds["bare"].append(_timed(bare, run))
-        seconds["runner"].append(_timed(run.compute, run))
+        for name, work in works.items():
+            seconds[name].append(_timed(work, run))
     best = {name: min(values) for name, values in seconds.items()}
-    ratio = best["runner"] / best["bare"]
+    ratio = best["runner"] / min(best["whole"], best["pieces"])
     report.tables.append(
         Table(
             f"{edge} x {edge} pixels on {run.device.title}, {run.device.precision}: seconds, best of {repeats}",
-            ("bare network", "runner", "ratio", "measuring the noise, once"),
-            ((f"{best['bare']:.3f}", best["runner"], ratio, preparing),),
+            ("work", "seconds"),
+            (
+                ("bare network, the whole at once", best["whole"]),
+                (f"bare network, pieces of {_PIECE} without halo", best["pieces"]),
+                ("runner", best["runner"]),
+                ("measuring the noise, once an image", preparing),
+            ),
             digits=3,
         )
     )
     reached = "is within" if ratio <= _TARGET_RATIO else "is above"
-    report.remarks.append(f"The ratio of {ratio:.3f} {reached} {_TARGET_RATIO:.2f}.")
+    report.remarks.append(
+        f"Runner over the quicker of the bare ones: {ratio:.3f}, which {reached} {_TARGET_RATIO:.2f}."
+    )
     say(report.remarks[-1])
     _add_tiles(report, quick=quick, device=device, say=say)
     report.machine["load at the end"] = load()
@@ -101,8 +110,8 @@ def _noisy(edge: int) -> npt.NDArray[np.float32]:
     return GAUSSIAN_25.added(filled, 0)
 
 
-def _bare_network(run: PreparedRun, noisy: npt.NDArray[np.float32]) -> Callable[[], Any]:
-    """Return a call of the network alone, on the whole image that is on the device already."""
+def _bare_network(run: PreparedRun, noisy: npt.NDArray[np.float32], edge: int) -> Callable[[], Any]:
+    """Return a call of the network alone, on pieces of an image that is on the device already."""
     place = run.device
     loaded, _ = load_model(bundled("denoise-blind"))
     network = cast(NoiseConditionedUNet, loaded).eval()
@@ -112,12 +121,13 @@ def _bare_network(run: PreparedRun, noisy: npt.NDArray[np.float32]) -> Callable[
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
     channel = run.channels[0]
     image = torch.from_numpy(channel.intensity.forward(noisy))[None, None].to(place.torch_name)
-    sigma = torch.full_like(image, 25.0 / channel.intensity.scale)
+    pieces = [piece.contiguous() for row in image.split(edge, -2) for piece in row.split(edge, -1)]
+    sigma = torch.tensor(25.0 / channel.intensity.scale, device=place.torch_name).reshape(1, 1, 1, 1)
     correlation = torch.zeros(1, 2, device=place.torch_name)
 
     def call() -> Any:
         with torch.inference_mode(), _precision(place):
-            return network(image, sigma, correlation)
+            return [network(piece, sigma, correlation) for piece in pieces]
 
     return call
 
@@ -128,12 +138,13 @@ def _precision(place: Device) -> Any:
 
 
 def _timed(work: Callable[[], Any], run: PreparedRun) -> float:
-    """Return the seconds that something takes until the device is done with it."""
-    start = time.perf_counter()
+    """Return the seconds that something takes: of all threads on the CPU, which other work disturbs less, else by the clock."""
+    clock = time.process_time if run.device.kind == "cpu" else time.perf_counter
+    start = clock()
     work()
     if run.device.kind == "cuda":
         torch.cuda.synchronize()
-    return time.perf_counter() - start
+    return clock() - start
 
 
 def _add_tiles(report: Report, *, quick: bool, device: str, say: Callable[[str], None]) -> None:

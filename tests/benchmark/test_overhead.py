@@ -29,7 +29,7 @@ def test_tiles_keep_what_is_promised(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     report = bench_runner(quick=True, device="cpu", repeats=1, say=said.append)
     times, tiles = report.tables
-    assert times.rows[0][1:] == tuple(value for value in times.rows[0][1:] if isinstance(value, float) and value > 0)
+    assert [isinstance(row[1], float) and row[1] > 0 for row in times.rows] == [True] * 4
     assert [row[-1] for row in tiles.rows] == ["yes", "yes"]
     # The blocks were really tiled with the halo that the table names.
     assert float(str(tiles.rows[0][2])) > float(str(tiles.rows[1][2])) >= 0
