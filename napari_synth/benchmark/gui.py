@@ -1,16 +1,17 @@
 """How long the plugin keeps napari waiting: the longest block of the main thread during a run, and napari's start.
 
-Run with ``python -m napari_synth.benchmark.gui`` on a machine with a display (Xvfb will do).
+Run with ``napari-synth bench gui`` or ``python -m napari_synth.benchmark.gui`` on a machine with a display (Xvfb will do).
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -208,10 +209,20 @@ def _wait(application: Any, ready: Callable[[], bool], seconds: float = 120.0) -
     poll.deleteLater()
 
 
-def main() -> None:
-    """Print both measurements as JSON."""
-    print(json.dumps({"blocks": asdict(measure_blocks()), "start_s": asdict(measure_start())}, indent=2))  # noqa: T201
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print both measurements as JSON; return the exit code."""
+    parser = argparse.ArgumentParser(prog="napari-synth bench gui", description=__doc__)
+    parser.add_argument("--size", type=int, default=1024, help="edge of the image in pixels")
+    parser.add_argument("--generator", default="denoise/blind", help="id of the generator")
+    parser.add_argument("--out", type=Path, help="write the figures there too")
+    chosen = parser.parse_args(arguments)
+    blocks = measure_blocks(chosen.size, chosen.generator)
+    text = json.dumps({"blocks": asdict(blocks), "start_seconds": asdict(measure_start())}, indent=2)
+    print(text)  # noqa: T201 - what the command is for
+    if chosen.out is not None:
+        chosen.out.write_text(text + "\n", encoding="utf-8")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -12,6 +12,7 @@ from magicgui.widgets import create_widget
 from pydantic.fields import FieldInfo
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
+    QAbstractSpinBox,
     QCheckBox,
     QDoubleSpinBox,
     QHBoxLayout,
@@ -122,6 +123,12 @@ class _Field(QWidget):
         if isinstance(native, QDoubleSpinBox):
             # Counts may be hundredths or thousands: the step follows the value.
             native.setStepType(QDoubleSpinBox.StepType.AdaptiveDecimalStepType)
+        for readout in native.findChildren(QAbstractSpinBox):
+            # napari's style makes the number of a slider so wide that no slider is left in a narrow panel.
+            width = readout.fontMetrics().horizontalAdvance("0000.00")
+            readout.setStyleSheet(
+                f"background: transparent; border: 0; padding: 0; min-width: {width}px; max-width: {width}px;"
+            )
         native.setSizePolicy(QSizePolicy.Policy.Ignored, native.sizePolicy().verticalPolicy())
         native.setMinimumWidth(60)
         self._widget.changed.connect(self._on_change)

@@ -37,7 +37,9 @@ def removed_signal(
     samples = source.axes.find("S")
     if samples >= 0:
         before, after = _colours(before, samples), _colours(after, samples)
-    removed = np.subtract(before, after, dtype=np.float32, casting="unsafe")
+    # Wide enough for the counts of both, and signed.
+    wide = np.result_type(before.dtype, np.float32)
+    removed = (before.astype(wide) - after.astype(wide)).astype(np.float32)
     if samples >= 0:
         removed = removed.mean(axis=samples)
     cancel.check()

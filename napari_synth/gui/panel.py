@@ -262,8 +262,8 @@ class TaskPanel(QWidget):
         self.messages.show_error("")
         self.progress.begin("Preview")
 
-    def _on_preview_updated(self, sentence: str) -> None:
-        self.messages.show_notes([sentence])
+    def _on_preview_updated(self, sentences: tuple[str, ...]) -> None:
+        self.messages.show_notes(sentences)
 
     def _on_preview_ended(self) -> None:
         if self._job is None:

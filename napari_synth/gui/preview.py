@@ -113,7 +113,7 @@ class Preview(QObject):
     began = Signal()
     progressed = Signal(object)
     updated = Signal(object)
-    """A sentence on what is shown now."""
+    """Sentences on what is shown now."""
     failed = Signal(object)
     ended = Signal()
     """No computation runs any more."""
@@ -221,7 +221,13 @@ class Preview(QObject):
         self._prepared = prepared
         self._show(self._source, field, pixels)
         size = " by ".join(str(b - a) for a, b in zip(field.start, field.stop, strict=True) if b - a > 1)
-        self.updated.emit(f"Preview of {size} pixels; statistics and noise are of the whole image.")
+        if prepared is None:
+            said: tuple[str, ...] = (
+                f"Preview of {size} pixels, learnt from these alone: a run learns from the whole image.",
+            )
+        else:
+            said = (f"Preview of {size} pixels.", *prepared.notes)
+        self.updated.emit(said)
 
     def _show(self, source: napari.layers.Image, field: Field, pixels: Any) -> None:
         size = tuple(b - a for a, b in zip(field.start, field.stop, strict=True))

@@ -36,6 +36,8 @@ def retina() -> list[tuple[Any, dict[str, Any], str]]:
 
 
 def _open(name: str) -> list[tuple[Any, dict[str, Any], str]]:
+    import numpy as np
+
     from napari_synth.samples import SAMPLES, load
 
     image = load(name)
@@ -48,4 +50,8 @@ def _open(name: str) -> list[tuple[Any, dict[str, Any], str]]:
         "units": [image.units.get(axis, "pixel") for axis in axes],
         "metadata": {"description": SAMPLES[name].description, "licence": SAMPLES[name].licence},
     }
+    if not shown["rgb"]:
+        # A few bright pixels would leave the rest dark.
+        low, high = np.percentile(image.data, [0.1, 99.8])
+        shown["contrast_limits"] = (float(low), float(high))
     return [(image.data, shown, "image")]

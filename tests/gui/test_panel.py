@@ -102,6 +102,31 @@ def test_a_run_adds_a_layer_beside_its_source(dock, window, qtbot, noisy) -> Non
     assert error(panel) == ""
 
 
+@pytest.mark.parametrize("generator", ["denoise/blind", "denoise/median"])
+def test_real_generators_run_preview_and_are_judged(window, settings, qtbot, generator) -> None:
+    """The generators that come with the package, not fakes."""
+    truth = np.full((96, 96), 100.0)
+    truth[30:60, 20:70] = 200
+    pixels = np.random.default_rng(0).poisson(truth).astype(np.uint16)
+    window.add_image(pixels, name="cells")
+    panel = TaskPanel(window, Task.DENOISE)
+    window.window.add_dock_widget(panel)
+    panel.generators.setCurrentIndex([entry.info.id for entry in panel._generators].index(generator))
+    panel.preview_button.click()
+    qtbot.waitUntil(lambda: panel.preview.layer is not None, timeout=30_000)
+    previewed = panel.preview.layer.data
+    run(qtbot, panel)
+    assert error(panel) == ""
+    restored = window.layers["cells denoised"].data
+    assert np.array_equal(restored, previewed)
+    assert np.mean((restored - truth) ** 2) < 0.5 * np.mean((pixels - truth) ** 2)
+    for action in (panel._add_trust, panel._add_confidence):
+        action()
+        finish(qtbot, panel)
+    assert error(panel) == ""
+    assert len(window.layers) == 4
+
+
 def test_a_second_run_takes_a_fresh_name(dock, viewer, qtbot, noisy) -> None:
     viewer.add_image(noisy(20, 20), name="cells")
     panel = dock()
