@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
 from torch import Tensor
@@ -108,9 +108,9 @@ def measure_condition(
 
 @cache
 def _load(path: Path, torch_name: str) -> tuple[NoiseConditionedUNet, str]:
-    network, _ = models.load_model(path)
-    network = cast(NoiseConditionedUNet, network).to(torch_name, memory_format=torch.channels_last)
-    return network.eval(), models.weights_hash(path)
+    loaded, _ = models.load_model(path)
+    network: Any = loaded.to(torch_name)
+    return network.to(memory_format=torch.channels_last).eval(), models.weights_hash(path)
 
 
 def bundled_network(device: Device) -> tuple[NoiseConditionedUNet, Mapping[str, str]]:

@@ -1,7 +1,7 @@
 """Merges each plane with the frames or z planes beside it, where they show the same, and tells the noise that is left.
 
-A neighbour counts at a pixel as far as its smoothed difference to the plane is explained by the noise of both. The merged plane has a
-known, lower variance, which the noise-conditioned network takes as it is.
+A neighbour counts at a pixel as far as its smoothed difference to the plane is explained by the noise of both. The merged
+plane has a known, lower variance, which the noise-conditioned network takes as it is.
 """
 
 from __future__ import annotations
