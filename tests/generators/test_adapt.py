@@ -69,7 +69,7 @@ def test_held_out_pixels_decide(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_verdict_needs_more_than_chance(after: float, error: float, convincing: bool) -> None:
     verdict = Verdict(1.0, after, error)
     assert verdict.convincing is convincing
-    assert ("better (loss 10.00% lower), so it is used" in verdict.sentence("network")) is convincing
+    assert ("better (loss -10.00%), so it is used" in verdict.sentence("network")) is convincing
 
 
 def test_the_learnt_law_begins_as_the_measured_one(cpu_network: torch.nn.Module) -> None:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from napari_synth.core.errors import TrainingDivergedError
 from napari_synth.core.generator import BlockSpec, Context, Prepared
 from napari_synth.core.image import Image
 from napari_synth.generators.denoise._blind_spot import (
@@ -73,16 +74,20 @@ def adapt(image: Image, params: AdaptParams, context: Context) -> Prepared:
         learner = MeasuredLaw(copy.deepcopy(network).requires_grad_(True), condition)
     else:
         learner = LearntLaw.starting_from(network, condition, pool.crops)
-    fit(
-        learner,
-        task,
-        Budget(steps=params.steps or _STEPS[params.learn]),
-        context.device,
-        context.torch_generator(),
-        settings=FitSettings(_RATE[params.learn], params.batch, warm_up=10, averaging=0.95, validations=4),
-        report=context.report,
-        stage=_STAGE[params.learn],
-    )
+    try:
+        fit(
+            learner,
+            task,
+            Budget(steps=params.steps or _STEPS[params.learn]),
+            context.device,
+            context.torch_generator(),
+            settings=FitSettings(_RATE[params.learn], params.batch, warm_up=10, averaging=0.95, validations=4),
+            report=context.report,
+            stage=_STAGE[params.learn],
+        )
+    except TrainingDivergedError:
+        bundled.notes = (*bundled.notes, "Adapting did not settle on this image: the bundled network is used.")
+        return bundled
     verdict = task.compare(MeasuredLaw(network, condition), learner)
     notes = (*bundled.notes, verdict.sentence(params.learn))
     if not verdict.convincing:
@@ -184,10 +189,10 @@ class Verdict:
 
     def sentence(self, what: str) -> str:
         """Say in plain words what was taken."""
-        share = (self.before - self.after) / self.before if self.before > 0 else 0.0
+        change = self.after / self.before - 1.0 if self.before > 0 else 0.0
         if self.convincing:
-            return f"The adapted {what} predicts held-out pixels better (loss {share:.2%} lower), so it is used."
-        return f"The adapted {what} does not predict held-out pixels better (loss {share:+.2%} lower): the bundled one is used."
+            return f"The adapted {what} predicts held-out pixels better (loss {change:+.2%}), so it is used."
+        return f"The adapted {what} does not clearly predict held-out pixels better (loss {change:+.2%}): the bundled one is used."
 
 
 class HiddenPixels:
