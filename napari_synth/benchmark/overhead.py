@@ -79,7 +79,7 @@ def bench_runner(
         for name, work in works.items():
             seconds[name].append(_timed(work, run))
     best = {name: min(values) for name, values in seconds.items()}
-    ratio = best["runner"] / min(best["whole"], best["pieces"])
+    ratio, harder = best["runner"] / best["whole"], best["runner"] / best["pieces"]
     report.tables.append(
         Table(
             f"{edge} x {edge} pixels on {run.device.title}, {run.device.precision}: seconds, best of {repeats}",
@@ -95,7 +95,8 @@ def bench_runner(
     )
     reached = "is within" if ratio <= _TARGET_RATIO else "is above"
     report.remarks.append(
-        f"Runner over the quicker of the bare ones: {ratio:.3f}, which {reached} {_TARGET_RATIO:.2f}."
+        f"Runner over the bare network on the whole: {ratio:.3f}, which {reached} {_TARGET_RATIO:.2f};"
+        f" over pieces that fit the caches and have no halo: {harder:.3f}."
     )
     say(report.remarks[-1])
     _add_tiles(report, quick=quick, device=device, say=say)
@@ -121,7 +122,7 @@ def _bare_network(run: PreparedRun, noisy: npt.NDArray[np.float32], edge: int) -
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
     channel = run.channels[0]
     image = torch.from_numpy(channel.intensity.forward(noisy))[None, None].to(place.torch_name)
-    pieces = [piece.contiguous() for row in image.split(edge, -2) for piece in row.split(edge, -1)]
+    pieces = [piece.contiguous() for row in _split(image, edge, -2) for piece in _split(row, edge, -1)]
     sigma = torch.tensor(25.0 / channel.intensity.scale, device=place.torch_name).reshape(1, 1, 1, 1)
     correlation = torch.zeros(1, 2, device=place.torch_name)
 
@@ -130,6 +131,12 @@ def _bare_network(run: PreparedRun, noisy: npt.NDArray[np.float32], edge: int) -
             return [network(piece, sigma, correlation) for piece in pieces]
 
     return call
+
+
+def _split(image: torch.Tensor, edge: int, axis: int) -> list[torch.Tensor]:
+    """Cut a tensor into pieces of at most ``edge`` pixels along an axis."""
+    size = image.shape[axis]
+    return [image.narrow(axis, start, min(edge, size - start)) for start in range(0, size, edge)]
 
 
 def _precision(place: Device) -> Any:
