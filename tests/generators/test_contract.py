@@ -157,6 +157,14 @@ def test_recipe_repeats_the_run(generator: Generator[Params]) -> None:
 
 
 @every_generator
+def test_notes_are_sentences_and_none_is_said_twice(generator: Generator[Params]) -> None:
+    notes = runner.prepare(generator.info.id, Image.from_array(noisy((48, 48))), brief(generator)).notes
+    assert notes
+    assert len(set(notes)) == len(notes)
+    assert all(note.endswith(".") for note in notes)
+
+
+@every_generator
 def test_unknown_and_impossible_parameters_are_refused(generator: Generator[Params]) -> None:
     with pytest.raises(errors.InvalidParameterError):
         run(generator, noisy((16, 16)), no_such_parameter=1)

@@ -60,7 +60,7 @@ def train_blind_spot(image: Image, params: Noise2VoidParams, context: Context) -
         settings=FitSettings(learning_rate=3e-3, batch_size=params.batch),
         report=context.report,
     )
-    notes = (*noise.sentences(), *notes, *training_notes(result), *_mask_notes(mask, noise))
+    notes = (*notes, *training_notes(result), *_mask_notes(mask, noise))
     return BlindSpotRestorer(network, mask, model if params.weigh_measurement else None, axes, noise, notes)
 
 
@@ -80,7 +80,7 @@ class Unchanged(Prepared):
 
     def __init__(self, noise: NoiseReport) -> None:
         self.noise = noise
-        self.notes = (*noise.sentences(), "There was nothing to learn: the image is returned as it is.")
+        self.notes = ("There was nothing to learn: the image is returned as it is.",)
         self.spec = BlockSpec.plane(0)
 
     def apply(self, block: Tensor) -> Tensor:

@@ -54,7 +54,7 @@ def train_zero_shot(image: Image, params: ZeroShotNoise2NoiseParams, context: Co
         settings=FitSettings(learning_rate=8e-3, batch_size=params.batch),
         report=context.report,
     )
-    notes = (*noise.sentences(), *training_notes(result))
+    notes = training_notes(result)
     if noise.correlated:
         notes = (
             *notes,
