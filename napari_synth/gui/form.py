@@ -120,6 +120,9 @@ class _Field(QWidget):
         self._widget = cast(Any, create_widget(annotation=annotation, name=name, options=options, **start))
         native: QWidget = self._widget.native
         native.setToolTip(tooltip)
+        if isinstance(native, QCheckBox):
+            # The row's label says it.
+            native.setText("")
         if isinstance(native, QDoubleSpinBox):
             # Counts may be hundredths or thousands: the step follows the value.
             native.setStepType(QDoubleSpinBox.StepType.AdaptiveDecimalStepType)

@@ -109,7 +109,7 @@ class TaskPanel(QWidget):
             "Restore the whole image in the background; the result is a new layer beside the source"
         )
         self.device = QLabel("Device: looking…", self)
-        self.device.setToolTip("Where runs compute; set it in File > Preferences > Plugins > napari-synth")
+        self.device.setToolTip("Where runs compute; set it in File > Preferences > napari-synth")
         self.progress = ProgressRow(self)
         self.messages = Messages(self)
         self.result = ResultBox(self.viewer, self)
@@ -130,6 +130,7 @@ class TaskPanel(QWidget):
             return
         self.preview_button.setChecked(False)
         self.messages.show_error("")
+        self.messages.show_notes(())
         try:
             layer, request = self._wanted()
         except SynthError as error:
@@ -377,9 +378,7 @@ class TaskPanel(QWidget):
 
     def _show_device(self, device: Device) -> None:
         self.device.setText(f"{device.title} · {device.precision}")
-        self.device.setToolTip(
-            f"{device.title}: {device.reason}. Set it in File > Preferences > Plugins > napari-synth."
-        )
+        self.device.setToolTip(f"{device.title}: {device.reason}. Set it in File > Preferences > napari-synth.")
 
     def _on_no_device(self, error: SynthError) -> None:
         self.device.setText("No device")

@@ -12,6 +12,7 @@ def rows() -> QFormLayout:
     layout.setVerticalSpacing(4)
     layout.setHorizontalSpacing(8)
     layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    layout.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)
     return layout
 
 

@@ -84,7 +84,9 @@ class Messages(QWidget):
 
     def show_notes(self, sentences: Iterable[str]) -> None:
         """Show sentences in place of the last ones."""
-        paragraphs = [f"<p style='margin: 0 0 4px 0'>{escape(sentence, quote=False)}</p>" for sentence in sentences if sentence]
+        paragraphs = [
+            f"<p style='margin: 0 0 4px 0'>{escape(sentence, quote=False)}</p>" for sentence in sentences if sentence
+        ]
         self.notes.setText("".join(paragraphs))
         self.notes.setVisible(bool(paragraphs))
 

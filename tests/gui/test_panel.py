@@ -625,15 +625,19 @@ def test_every_control_has_a_tooltip(dock, viewer, qtbot, noisy) -> None:
                 assert control.toolTip() or control.parent().toolTip(), control
 
 
-def test_it_fits_into_300_pixels(dock, window, qtbot, noisy) -> None:
+def test_it_fits_into_300_pixels(window, settings, qtbot, noisy) -> None:
+    """With napari's style, for every generator that comes with the package."""
     window.add_image(noisy(20, 20), name="a very long name of a layer that nobody would want to read in full")
-    panel = dock(window)
-    run(qtbot, panel)
-    panel.form.more.setChecked(True)
-    assert panel.minimumSizeHint().width() <= 300
-    panel.resize(300, 900)
+    panel = TaskPanel(window, Task.DENOISE)
+    window.window.add_dock_widget(panel)
+    panel.result.show()
     inner = panel.findChild(panel_module.QScrollArea).widget()
-    assert inner.minimumSizeHint().width() <= 300
+    for index in range(panel.generators.count()):
+        panel.generators.setCurrentIndex(index)
+        panel.form.more.setChecked(True)
+        qtbot.wait(20)
+        assert panel.minimumSizeHint().width() <= 300
+        assert inner.minimumSizeHint().width() <= 300, panel.generator.info.id
 
 
 def test_colours_follow_the_theme(dock, window, qtbot) -> None:
