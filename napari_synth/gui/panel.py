@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     import napari.layers
     from napari.components import ViewerModel
 
+_PAINT_MS = 30
 _DONE = {
     Task.DENOISE: "denoised",
     Task.SUPER_RESOLUTION: "upscaled",
@@ -307,7 +308,8 @@ class TaskPanel(QWidget):
         self.run_button.setEnabled(False)
         self.result.set_busy(True)
         self.progress.begin(what)
-        job.start()
+        # The click is shown first: afterwards both threads share Python's lock.
+        QTimer.singleShot(_PAINT_MS, job.start)
 
     def _on_finished(self) -> None:
         self._job = None
