@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
@@ -19,7 +19,7 @@ from napari_synth.core.blocks import Codec, keep_nonfinite
 from napari_synth.core.device import Device
 from napari_synth.core.errors import GeneratorError, OutOfMemoryError, SynthError
 from napari_synth.core.generator import BlockSpec, Generator, Params, Prepared
-from napari_synth.core.image import Image
+from napari_synth.core.image import Image, colour_samples
 from napari_synth.core.intensity import IntensityTransform, Statistics
 from napari_synth.core.progress import Reporter
 from napari_synth.core.tiling import Block, make_block, plan_cores, split_core
@@ -100,8 +100,7 @@ class Execution:
     @property
     def samples(self) -> int:
         """RGB samples that are restored: alpha is not."""
-        count = self.source.sizes.get("S", 1)
-        return 3 if count == 4 else count
+        return colour_samples(self.source.sizes.get("S", 1))
 
     def plan(self, spec: BlockSpec, region: tuple[slice, ...]) -> list[tuple[slice, ...]]:
         """Cut a region into cores that fit into the memory."""
@@ -140,15 +139,16 @@ class Execution:
             batch = self._next_batch(queue, batch_pixels)
             reading = reader.submit(self._read, batch)
             while batch:
-                blocks = reading.result()
-                upcoming = self._next_batch(queue, batch_pixels)
-                if upcoming:
+                upcoming: list[Item] = []
+                results: list[npt.NDArray[Any]] | None = None
+                with suppress(MemoryShortError, MemoryError):
+                    blocks = reading.result()
+                    upcoming = self._next_batch(queue, batch_pixels)
                     reading = reader.submit(self._read, upcoming)
-                try:
                     results = self._apply(batch, blocks)
-                except MemoryShortError:
+                if results is None:
                     self.device.release_memory()
-                    batch_pixels = prod(blocks[0].shape) * len(batch) // 2
+                    batch_pixels = prod(self._block(batch[0]).shape) * len(batch) // 2
                     pieces = self._smaller(batch)
                     reporter.extend(len(pieces) - len(batch))
                     reporter.message("The device's memory is short: going on with smaller blocks.")

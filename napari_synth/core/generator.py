@@ -173,12 +173,16 @@ class Prepared(ABC):
         What the user should know of this run, a plain sentence each.
     weights : mapping of str to str
         SHA-256 of every weight file that was used, by model name, for the recipe.
+    resolved : mapping of str to object
+        Settings that the run decided on, which the recipe stores so that it can be repeated: the steps that fitted into the
+        minutes, say.
     """
 
     spec: BlockSpec
     noise: NoiseReport | None = None
     notes: tuple[str, ...] = ()
     weights: Mapping[str, str] = {}
+    resolved: Mapping[str, Any] = {}
 
     @abstractmethod
     def apply(self, block: torch.Tensor) -> torch.Tensor:
@@ -255,9 +259,3 @@ class Context:
         import torch
 
         return torch.Generator(self.device.torch_name).manual_seed(self.seed * 1000 + stream)
-
-    def numpy_generator(self, stream: int = 0) -> Any:
-        """Return a fresh numpy random generator; ``stream`` tells independent uses apart."""
-        import numpy as np
-
-        return np.random.default_rng([self.seed, stream])

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_synth.core.errors import AxesError, InvalidImageError, OutOfMemoryError
+from napari_synth.core.errors import AxesError, InvalidImageError, SynthError
 
 AXIS_ROLES = "TCZYXS"
 SPATIAL_AXES = "ZYX"
@@ -77,6 +77,12 @@ class Image:
     name: str = "image"
 
     def __post_init__(self) -> None:
+        try:
+            np.dtype(self.data.dtype)
+        except TypeError as error:
+            raise InvalidImageError(
+                f"A {type(self.data).__name__} is no image: hand over a numpy, dask or zarr array."
+            ) from error
         check_axes(self.axes, tuple(self.data.shape))
         if 0 in self.data.shape:
             raise InvalidImageError(f"The image is empty (shape {tuple(self.data.shape)}): give it at least one pixel.")
@@ -138,14 +144,12 @@ class Image:
         ------
         InvalidImageError
             A lazy source cannot deliver its pixels.
-        OutOfMemoryError
-            There is no memory for so many pixels.
         """
         index = tuple(selection.get(axis, slice(None)) for axis in self.axes)
         try:
             return np.asarray(self.data[index], dtype=self.dtype)
-        except MemoryError as error:
-            raise OutOfMemoryError("A part of the image does not fit into memory: set a smaller tile.") from error
+        except (MemoryError, SynthError):
+            raise
         except Exception as error:
             raise InvalidImageError(
                 f"A part of the image cannot be read ({type(error).__name__}: {error}): check the file it comes from."
@@ -170,6 +174,17 @@ class Image:
         """Iterate over all positions along the given axes, in C order."""
         for position in np.ndindex(*(self.sizes[axis] for axis in axes)):
             yield dict(zip(axes, (int(i) for i in position), strict=True))
+
+
+def colour_samples(count: int) -> int:
+    """Return how many of the samples of a pixel are colours: the last of two or four is alpha."""
+    return count - 1 if count in (2, 4) else count
+
+
+def without_alpha(image: Image) -> Image:
+    """Return the image without its alpha sample, which is no intensity."""
+    samples = image.sizes.get("S", 0)
+    return image if samples == colour_samples(samples) else image.select(S=slice(0, colour_samples(samples)))
 
 
 def check_axes(axes: str, shape: tuple[int, ...]) -> None:

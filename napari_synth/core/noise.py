@@ -154,7 +154,7 @@ class NoiseReport:
             said = [f"Noise of {model.read_noise:.3g} counts, the same in dark and bright places."]
         along = [f"{rho:.2f} along {axis}" for axis, rho in zip("yx", self.correlation, strict=True) if rho != 0.0]
         if along:
-            treated = ", so it is treated as such" if self.correlated else ", too weakly to matter"
+            treated = "" if self.correlated else ", too weakly to matter"
             said.append(f"Noise of neighbouring pixels is correlated ({', '.join(along)}){treated}.")
         return [*said, *self.notes]
 

@@ -19,14 +19,16 @@ class RotationEnsemble(Prepared):
     Parameters
     ----------
     prepared : Prepared
+        Kept as ``upright``.
     reduce : {"mean", "std"}
     """
 
     def __init__(self, prepared: Prepared, reduce: Literal["mean", "std"]) -> None:
-        self._upright, self._transposed = prepared, prepared.transposed()
+        self.upright, self._transposed = prepared, prepared.transposed()
         self._reduce = reduce
         self.spec = prepared.spec
         self.noise, self.notes, self.weights = prepared.noise, prepared.notes, prepared.weights
+        self.resolved = prepared.resolved
 
     def apply(self, block: torch.Tensor) -> torch.Tensor:
         """Restore all eight orientations; see `Prepared.apply`."""
@@ -36,7 +38,7 @@ class RotationEnsemble(Prepared):
         for flipped in (False, True):
             start = block.flip(-1) if flipped else block
             for turns in range(4):
-                prepared = self._transposed if turns % 2 else self._upright
+                prepared = self._transposed if turns % 2 else self.upright
                 answer = torch.rot90(prepared.apply(torch.rot90(start, turns, (-2, -1))), -turns, (-2, -1))
                 answers.append(answer.flip(-1) if flipped else answer)
         stack = torch.stack(answers)

@@ -20,7 +20,7 @@ from napari_synth.core.device import Device, PrecisionChoice, resolve_device
 from napari_synth.core.errors import AxesError, InvalidParameterError, OutOfMemoryError
 from napari_synth.core.execution import Channel, Execution, MemoryShortError, translated_errors
 from napari_synth.core.generator import BlockSpec, Context, Generator, Params
-from napari_synth.core.image import Image
+from napari_synth.core.image import Image, without_alpha
 from napari_synth.core.intensity import IntensityTransform, Statistics, measure_statistics
 from napari_synth.core.noise import NoiseReport
 from napari_synth.core.progress import CancelToken, ProgressCallback, Reporter
@@ -77,6 +77,8 @@ def prepare(
     """
     if tile is not None and tile < 1:
         raise InvalidParameterError(f"A tile of {tile} pixels cannot be: give at least 1, or leave it out.")
+    if not 0 <= seed < 2**31:
+        raise InvalidParameterError(f"The seed cannot be {seed}: give a whole number from 0 to {2**31 - 1}.")
     chosen = registry.generator(generator)
     settings = chosen.params_type.parse(params or {})
     place = resolve_device(device, precision)
@@ -84,14 +86,14 @@ def prepare(
     channels = []
     count = image.sizes.get("C", 0)
     for index in range(count) if count else [None]:
-        part = image if index is None else image.select(C=index)
+        part = without_alpha(image if index is None else image.select(C=index))
         suffix = "" if index is None else f" (channel {index + 1} of {count})"
         reporter.start(f"Preparing{suffix}")
-        statistics = measure_statistics(part)
-        intensity = IntensityTransform.from_statistics(statistics)
-        context = Context(place, intensity, statistics, seed, reporter)
         try:
             with translated_errors(chosen, place):
+                statistics = measure_statistics(part)
+                intensity = IntensityTransform.from_statistics(statistics)
+                context = Context(place, intensity, statistics, seed, reporter)
                 prepared = chosen.prepare(part, settings, context)
         except MemoryShortError as error:
             raise OutOfMemoryError(
@@ -101,7 +103,7 @@ def prepare(
         channels.append(Channel(part, index, statistics, intensity, prepared))
     recipe = Recipe(
         generator=generator,
-        params=settings.model_dump(mode="json", exclude_defaults=True),
+        params=settings.model_dump(mode="json") | _resolved(channels),
         axes=image.axes,
         seed=seed,
         device=place.kind,
@@ -195,8 +197,12 @@ class PreparedRun:
 
     def spread(self) -> PreparedRun:
         """Return the run whose result is the relative confidence: the spread over flips and rotations, in counts."""
-        channels = tuple(replace(c, prepared=RotationEnsemble(c.prepared, "std")) for c in self.channels)
-        return replace(self, channels=channels, is_spread=True)
+        channels = []
+        for channel in self.channels:
+            prepared = channel.prepared
+            single = prepared.upright if isinstance(prepared, RotationEnsemble) else prepared
+            channels.append(replace(channel, prepared=RotationEnsemble(single, "std")))
+        return replace(self, channels=tuple(channels), is_spread=True)
 
     def compute(
         self,
@@ -304,20 +310,20 @@ class PreparedRun:
             start, stop, _ = (slice(part, part + 1) if isinstance(part, int) else part).indices(size)
             if stop <= start:
                 raise AxesError(f"The region is empty along {axis}: it must lie inside the image's {size} pixels.")
+            if axis == "S" and stop - start < size:
+                raise AxesError("The samples of an RGB pixel are restored together: ask for all of them.")
             resolved[axis] = slice(start, stop)
         return resolved
 
     def _copy_alpha(self, asked: Mapping[str, slice], out: Any) -> None:
-        """Hand the alpha sample of RGBA pixels on as it is (all zero for a spread)."""
-        if "S" not in asked or asked["S"].stop <= self._execution.samples:
+        """Hand the alpha sample on as it is (zero for a spread)."""
+        samples = self._execution.samples
+        if self.source.sizes.get("S", samples) == samples:
             return
-        alpha = self.source.read(
-            **{**asked, "S": slice(max(self._execution.samples, asked["S"].start), asked["S"].stop)}
-        )
+        alpha = self.source.read(**{**asked, "S": slice(samples, None)})
         for i, axis in enumerate(self.source.axes):
             alpha = np.repeat(alpha, self._scale.get(axis, 1), axis=i)
-        first = max(self._execution.samples, asked["S"].start) - asked["S"].start
-        index = tuple(slice(first, None) if axis == "S" else slice(None) for axis in self.source.axes)
+        index = tuple(slice(samples, None) if axis == "S" else slice(None) for axis in self.source.axes)
         out[index] = 0 if self.is_spread else alpha
 
 
@@ -327,6 +333,15 @@ def _check_axes(generator: Generator[Params], spec: BlockSpec, image: Image) -> 
         raise AxesError(
             f"{generator.info.title} needs the axis {missing[0]}, the image has {image.axes}: set the axes."
         )
+
+
+def _resolved(channels: list[Channel]) -> dict[str, Any]:
+    """Return the settings that the generator decided on; where channels differ, the largest."""
+    names = {name for channel in channels for name in channel.prepared.resolved}
+    return {
+        name: max(channel.prepared.resolved[name] for channel in channels if name in channel.prepared.resolved)
+        for name in names
+    }
 
 
 def _notes(channels: list[Channel]) -> tuple[str, ...]:

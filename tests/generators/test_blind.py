@@ -29,6 +29,23 @@ def test_gaussian_noise_is_removed_without_being_told_its_strength(truth: np.nda
         assert psnr(truth, napari_synth.denoise(image)) > psnr(truth, image) + gain
 
 
+@pytest.mark.parametrize("sigma", [0.1, 0.5, 1.0])
+def test_an_image_with_next_to_no_noise_loses_nothing(sigma: float) -> None:
+    truth = data.astronaut()[::2, ::2].mean(-1)
+    image = truth + np.random.default_rng(0).normal(0, sigma, truth.shape)
+    assert psnr(truth, napari_synth.denoise(image, sigma=sigma)) > psnr(truth, image) - 8.6
+    assert np.abs(napari_synth.denoise(image, sigma=sigma) - image).max() <= 3.01 * sigma
+
+
+def test_half_precision_leaves_the_digits_of_the_image() -> None:
+    truth = data.astronaut()[:128, 160:288].astype("f8") * 100
+    image = (truth + np.random.default_rng(0).normal(0, 20, truth.shape)).clip(0).astype("u2")
+    full = napari_synth.denoise(image).astype("f8")
+    half = napari_synth.denoise(image, precision="bfloat16").astype("f8")
+    assert np.abs(half - full).mean() < 0.2 * 20
+    assert len(np.unique(half)) > 0.9 * len(np.unique(full))
+
+
 def test_photon_noise_with_a_camera_s_offset_is_removed_in_counts(truth: np.ndarray) -> None:
     rng = np.random.default_rng(0)
     counts = 2.0 * (rng.poisson(truth / 255 * 60) + rng.normal(0, 1.5, truth.shape)) + 100
@@ -37,6 +54,16 @@ def test_photon_noise_with_a_camera_s_offset_is_removed_in_counts(truth: np.ndar
     noisy = (counts - 100) / 2 / 60 * 255
     assert result.dtype == np.uint16
     assert psnr(truth, back) > psnr(truth, noisy) + 5
+
+
+def test_alpha_is_no_intensity(truth: np.ndarray) -> None:
+    colours = np.repeat(truth[..., None], 3, -1) * 0.5 + np.random.default_rng(0).normal(0, 10, (*truth.shape, 3))
+    opaque = np.concatenate([colours, np.full((*truth.shape, 1), 255)], -1).clip(0, 255).astype("u1")
+    with_alpha = runner.prepare("denoise/blind", Image(opaque, "YXS"))
+    without = runner.prepare("denoise/blind", Image(opaque[..., :3], "YXS"))
+    assert with_alpha.notes == without.notes
+    np.testing.assert_array_equal(with_alpha.compute()[..., :3], without.compute())
+    np.testing.assert_array_equal(with_alpha.compute()[..., 3], 255)
 
 
 def test_correlated_noise_is_recognised_and_treated_as_such(truth: np.ndarray) -> None:

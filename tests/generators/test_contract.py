@@ -14,13 +14,18 @@ import napari_synth
 from napari_synth.core import errors, registry, runner
 from napari_synth.core.generator import Generator, Params, Task
 from napari_synth.core.image import Image
-from napari_synth.core.progress import CancelToken
+from napari_synth.core.progress import CancelToken, Progress
 
 # Enough training to show that it runs; how well it restores is the benchmark's business.
 BRIEF: dict[str, dict[str, Any]] = {
     "denoise/noise2void": {"steps": 3, "patch": 32, "batch": 4},
     "denoise/zero-shot-noise2noise": {"steps": 3, "patch": 32, "batch": 4},
     "denoise/adapt": {"steps": 3},
+}
+LONG = {
+    "denoise/noise2void": {"steps": 2, "patch": 32, "batch": 1},
+    "denoise/zero-shot-noise2noise": {"steps": 2, "patch": 32, "batch": 1},
+    "denoise/adapt": {"steps": 2},
 }
 LASTING = {"denoise/noise2void": 60, "denoise/zero-shot-noise2noise": 200}
 
@@ -137,16 +142,23 @@ def vars_of(prepared: runner.PreparedRun) -> dict[str, Any]:
 
 
 @every_generator
-def test_cancel_within_one_block_or_step(generator: Generator[Params]) -> None:
-    token, reports = CancelToken(), []
+@pytest.mark.parametrize("stage", ["preparing", "restoring"])
+def test_cancel_within_one_block_or_step(generator: Generator[Params], stage: str) -> None:
+    token, after = CancelToken(), []
 
-    def watch(progress) -> None:
-        reports.append(progress)
-        token.cancel()
+    def watch(progress: Progress) -> None:
+        if token.is_cancelled:
+            after.append(progress)
+        # The first report of a stage comes before its work, the second after a step or a block of it.
+        if (progress.stage == "Restoring") == (stage == "restoring") and (progress.done or not generator.info.trains):
+            token.cancel()
 
+    image = Image(noisy((3, 560, 520)), "TYX")
     with pytest.raises(errors.Cancelled):
-        napari_synth.run(generator.info.id, noisy((64, 64)), progress=watch, cancel=token)
-    assert len(reports) <= 2
+        prepared = runner.prepare(generator.info.id, image, LONG.get(generator.info.id), progress=watch, cancel=token)
+        pieces = runner.PreparedRun(**vars_of(prepared) | {"tile": 64})
+        pieces.compute(progress=watch, cancel=token)
+    assert not after
 
 
 @every_generator

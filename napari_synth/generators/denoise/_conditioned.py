@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -27,6 +28,8 @@ MODEL = "denoise-blind"
 HALO = 32
 """Default halo in pixels: what lies further away changes a result by less than 1e-3 of the range."""
 _TYPICAL_CORRELATION = 0.6
+_MOST_REMOVED = 3.0
+_COARSE = 0.01
 _BYTES_PER_PIXEL = 320
 
 # Orthonormal opponent colours: brightness, red-blue, green-magenta. Brightness collects what the three samples share.
@@ -61,6 +64,11 @@ class Condition:
     def is_clean(self) -> bool:
         """Whether there is no noise to remove."""
         return self.model.gain <= 0 and self.model.read_noise <= 0
+
+    @property
+    def is_coarse(self) -> bool:
+        """Whether the noise is so strong that half precision of the network adds nothing to it."""
+        return float(self.model.sigma(0.5)) > _COARSE
 
     def stronger(self, strength: float) -> Condition:
         """Return the condition with the noise level scaled by ``strength``."""
@@ -161,30 +169,37 @@ class Conditioned(Prepared):
                 bytes_per_pixel=_BYTES_PER_PIXEL,
             )
             self.notes = (neighbours.sentence,)
+        if any(condition.correlation):
+            self.notes = (*self.notes, "The noise is treated as correlated between neighbours.")
 
     def apply(self, block: Tensor) -> Tensor:
         """Restore blocks (N, C, [D,] H, W); see `Prepared.apply`."""
         if self._condition.is_clean:
             return block
-        if self._neighbours is None:
-            return self._restore(block, self._condition.variance(block))
-        n, c, depth, h, w = block.shape
-        planes = block.transpose(1, 2).reshape(n * depth, c, h, w)
-        variance = self._condition.variance(planes).reshape(n, depth, c, h, w)
-        merged, variance = self._neighbours.merge(planes.reshape(n, depth, c, h, w), variance)
-        restored = self._restore(merged.reshape(-1, c, h, w), variance.reshape(-1, c, h, w))
-        return restored.reshape(n, depth, c, h, w).transpose(1, 2)
+        with full_precision(block) as network_precision:
+            if self._neighbours is None:
+                return self._restore(block, self._condition.variance(block), network_precision)
+            n, c, depth, h, w = block.shape
+            planes = block.transpose(1, 2).reshape(n * depth, c, h, w)
+            variance = self._condition.variance(planes).reshape(n, depth, c, h, w)
+            merged, variance = self._neighbours.merge(planes.reshape(n, depth, c, h, w), variance)
+            restored = self._restore(merged.reshape(-1, c, h, w), variance.reshape(-1, c, h, w), network_precision)
+            return restored.reshape(n, depth, c, h, w).transpose(1, 2)
 
     def transposed(self) -> Prepared:
         """Return the same with the directions of correlated noise swapped."""
         y, x = self._condition.correlation
         swapped = Conditioned(
-            self._network, replace(self._condition, correlation=(x, y)), self._neighbours, self.weights, self.spec.halo[-1]
+            self._network,
+            replace(self._condition, correlation=(x, y)),
+            self._neighbours,
+            self.weights,
+            self.spec.halo[-1],
         )
         swapped.notes = self.notes
         return swapped
 
-    def _restore(self, planes: Tensor, variance: Tensor) -> Tensor:
+    def _restore(self, planes: Tensor, variance: Tensor, precision: AbstractContextManager[object]) -> Tensor:
         """Restore (N, C, H, W) planes with the variance of their noise: colours as opponents, everything else apart."""
         n, c, h, w = planes.shape
         if c == 3:
@@ -193,7 +208,20 @@ class Conditioned(Prepared):
             variance = torch.einsum("oc,nchw->nohw", mix.square(), variance)
         flat, sigma = planes.reshape(n * c, 1, h, w), variance.sqrt().reshape(n * c, 1, h, w)
         correlation = torch.tensor(self._condition.correlation, device=flat.device).expand(n * c, 2)
-        restored = self._network(flat, sigma, correlation).reshape(n, c, h, w)
+        with precision if self._condition.is_coarse else nullcontext():
+            restored = self._network(flat, sigma, correlation)
+        # The network has an error of its own, which must not outweigh the noise of an image that has little.
+        most = _MOST_REMOVED * sigma
+        restored = (flat - (flat - restored.float()).clamp(-most, most)).reshape(n, c, h, w)
         if c == 3:
             restored = torch.einsum("oc,nohw->nchw", _OPPONENT.to(planes.device), restored)
         return cast(Tensor, restored)
+
+
+@contextmanager
+def full_precision(like: Tensor) -> Iterator[AbstractContextManager[object]]:
+    """Compute in float32 inside, and give the precision that was wanted outside, for the network alone."""
+    kind = like.device.type
+    wanted = torch.autocast(kind, torch.get_autocast_dtype(kind), enabled=torch.is_autocast_enabled(kind))
+    with torch.autocast(kind, enabled=False):
+        yield wanted

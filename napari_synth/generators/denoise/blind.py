@@ -36,7 +36,7 @@ class BlindParams(Params):
         gt=0.0,
         title="Noise level",
         description="Standard deviation of the noise in counts, where you know it; measured where it is left out.",
-        json_schema_extra={"advanced": True},
+        json_schema_extra={"advanced": True, "start": 10.0},
     )
     ensemble: bool = Field(
         False,
