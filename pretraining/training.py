@@ -154,7 +154,7 @@ class Trainer:
         if not math.isfinite(value):
             return value
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.largest_gradient)
         self.optimiser.step()
         decay = min(self.settings.decay, (1.0 + self.step) / (10.0 + self.step))
