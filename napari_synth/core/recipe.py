@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import shlex
 from collections.abc import Mapping
 from functools import cache
 from importlib import metadata
@@ -15,7 +16,8 @@ import numpy as np
 import pydantic
 import yaml
 
-from napari_synth.core.errors import RecipeError
+from napari_synth.core import registry
+from napari_synth.core.errors import RecipeError, UnknownGeneratorError
 from napari_synth.core.image import Image
 from napari_synth.core.sampling import sample_planes
 
@@ -105,7 +107,7 @@ class Recipe(pydantic.BaseModel):
         return f"import napari_synth\n\nresult = {call}\n"
 
     def to_command(self, source: str = "IN.tif", target: str = "OUT.tif") -> str:
-        """Return the run as a command line."""
+        """Return the run as a command line for a POSIX shell."""
         task, name = self.generator.split("/", 1)
         words = ["napari-synth", task, source, target, "--generator", name]
         for option, value in self._options().items():
@@ -116,7 +118,7 @@ class Recipe(pydantic.BaseModel):
                 words += [word for item in value for word in (f"--{flag}", str(item))]
             elif value is not None:
                 words += [f"--{flag}", str(value)]
-        return " ".join(words)
+        return shlex.join(words)
 
     def _options(self) -> dict[str, Any]:
         """Return what differs from a plain call."""
@@ -128,7 +130,16 @@ class Recipe(pydantic.BaseModel):
             "tile": self.tile,
         }
         usual = {"axes": None, "device": "auto", "precision": "auto", "seed": 0, "tile": None}
-        return {k: v for k, v in options.items() if v != usual[k]} | self.params
+        return {k: v for k, v in options.items() if v != usual[k]} | self._unusual_params()
+
+    def _unusual_params(self) -> dict[str, Any]:
+        """Return the settings that are not the generator's defaults; all of them where it is not installed here."""
+        try:
+            fields = registry.generator(self.generator).params_type.model_fields
+        except UnknownGeneratorError:
+            return self.params
+        usual = {name: field.get_default(call_default_factory=True) for name, field in fields.items()}
+        return {name: value for name, value in self.params.items() if name not in usual or value != usual[name]}
 
 
 @cache
