@@ -26,6 +26,8 @@ from napari_synth.training.precision import TrainingPrecision, training_precisio
 _WINDOW = 100
 _RECENT = 10
 _MOST_ROLL_BACKS = 5
+# Share of a budget of minutes over which the speed is measured.
+_MEASURED = 0.1
 
 
 class Objective(Protocol):
@@ -40,33 +42,22 @@ class Objective(Protocol):
 
 @dataclass(frozen=True)
 class Budget:
-    """When training ends: after so many steps, or so many minutes, whichever comes first.
+    """When training ends: after so many steps, or so many minutes.
 
     Attributes
     ----------
     steps : int or None
         The same number of steps gives the same weights on the same kind of device.
     minutes : float or None
-        Of wall time; how many steps it holds depends on the machine.
+        About the wall time: the first part of it tells how many steps it holds, and the run then is one of that many steps.
     """
 
     steps: int | None = None
     minutes: float | None = None
 
     def __post_init__(self) -> None:
-        if self.steps is None and self.minutes is None:
-            raise ValueError("A budget needs steps or minutes.")
-
-    def spent(self, step: int, seconds: float) -> float:
-        """Return the share of the budget that is used up after ``step`` steps and ``seconds`` seconds; 1 or more ends it."""
-        by_steps = step / self.steps if self.steps else 0.0
-        by_time = seconds / (60.0 * self.minutes) if self.minutes else 0.0
-        return max(by_steps, by_time)
-
-    def total(self, step: int, seconds: float) -> int:
-        """Return how many steps the whole budget is likely to hold, 0 while that is unknown."""
-        spent = self.spent(step, seconds)
-        return math.ceil(step / spent) if spent > 0 else self.steps or 0
+        if (self.steps is None) == (self.minutes is None):
+            raise ValueError("A budget needs either steps or minutes.")
 
 
 @dataclass(frozen=True)
@@ -99,6 +90,11 @@ class FitSettings:
     averaging: float = 0.99
     validations: int = 8
 
+    @property
+    def before_changes(self) -> float:
+        """Share of the budget after which, at the earliest, a step depends on how many there will be."""
+        return min(self.held_flat, 1.0 / max(1, self.validations))
+
     def rate(self, step: int, spent: float) -> float:
         """Return the learning rate of a step when ``spent`` of the budget is used up."""
         warm = min(1.0, (step + 1) / self.warm_up)
@@ -114,6 +110,8 @@ class FitResult:
     ----------
     steps : int
         Steps done.
+    planned : int
+        Steps that the budget held: a budget of that many steps repeats the run.
     seconds : float
         Wall time.
     batch_size : int
@@ -131,6 +129,7 @@ class FitResult:
     precision: TrainingPrecision
     batch_size: int
     steps: int = 0
+    planned: int = 0
     seconds: float = 0.0
     losses: list[float] = field(default_factory=list)
     held_out: list[tuple[int, float]] = field(default_factory=list)
@@ -180,6 +179,38 @@ def fit(
         return run.run(stage)
 
 
+class _Clock:
+    """Finds out how many steps a time holds, before any step depends on it.
+
+    Parameters
+    ----------
+    seconds : float
+        Of the whole run.
+    settings : FitSettings
+    validation : float
+        Seconds that one validation takes.
+    """
+
+    def __init__(self, seconds: float, settings: FitSettings, validation: float) -> None:
+        self.seconds, self.settings = seconds, settings
+        self.validations = settings.validations * validation
+        self.first = 0.0
+
+    def likely(self, step: int, seconds: float) -> int:
+        """Return how many steps there will be, judged after ``step`` of them."""
+        if step == 1:
+            self.first = seconds
+        # The first step is slower than the others: kernels are chosen, and memory is taken.
+        pace = (seconds - self.first) / (step - 1) if step > 1 else seconds
+        left = math.floor((self.seconds - seconds - self.validations) / max(pace, 1e-9))
+        unaffected = math.floor((step - 1) / max(self.settings.before_changes, 1e-9)) + 1
+        return max(step + left, unaffected)
+
+    def is_measured(self, seconds: float) -> bool:
+        """Whether the speed is known well enough, which is before a step depends on how many there will be."""
+        return seconds >= min(_MEASURED, 0.8 * self.settings.before_changes) * self.seconds
+
+
 class _Run:
     """The state of one training run."""
 
@@ -215,26 +246,30 @@ class _Run:
         self.pending: list[Tensor] = []
 
     def run(self, stage: str) -> FitResult:
-        self.report.start(stage, self.budget.steps or 0)
-        announced = self.budget.steps or 0
+        self.result.planned = self.budget.steps or 0
+        announced = self.result.planned
+        self.report.start(stage, announced)
+        validating = time.perf_counter()
         self._validate()
         validations = 1
         start = time.perf_counter()
+        clock = _Clock(60.0 * (self.budget.minutes or 0.0), self.settings, start - validating)
         spent = 0.0
         while spent < 1.0:
             self._step(spent)
             self.result.steps += 1
             self.result.seconds = time.perf_counter() - start
-            spent = self.budget.spent(self.result.steps, self.result.seconds)
+            if not self.result.planned:
+                likely = clock.likely(self.result.steps, self.result.seconds)
+                self.report.extend(likely - announced)
+                announced = likely
+                self.result.planned = likely if clock.is_measured(self.result.seconds) else 0
+            spent = self.result.steps / self.result.planned if self.result.planned else 0.0
             if not self._healthy(last=spent >= 1.0) and not self._roll_back():
                 break
             if spent * self.settings.validations >= validations:
                 validations = math.floor(spent * self.settings.validations) + 1
                 self._validate()
-            if self.budget.minutes:
-                likely = max(self.budget.total(self.result.steps, self.result.seconds), self.result.steps)
-                self.report.extend(likely - announced)
-                announced = likely
             self.report.advance()
         weights = self.best[1] if self.best else copy.deepcopy(self.average.module.state_dict())
         self.network.load_state_dict(weights)
@@ -251,22 +286,25 @@ class _Run:
                 self.fabric.backward(loss)
                 break
             except (torch.OutOfMemoryError, MemoryError) as error:
-                self.optimizer.zero_grad(set_to_none=True)
-                self._halve_batch(error)
+                if self.result.batch_size == 1:
+                    raise OutOfMemoryError(
+                        f"Not even one patch at a time fits into the memory of {self.device.title}: choose smaller patches,"
+                        " free memory, or run on the cpu."
+                    ) from error
+            # Out of the handler, since the error holds the tensors of the step.
+            self._halve_batch()
         self.pending.append(loss.detach())
         self.fabric.clip_gradients(self.wrapped, self.optimizer, max_norm=self.settings.clip, error_if_nonfinite=False)
         self.optimizer.step()
         self.average.update_parameters(self.network)
 
-    def _halve_batch(self, error: BaseException) -> None:
-        if self.result.batch_size == 1:
-            raise OutOfMemoryError(
-                f"Not even one patch at a time fits into the memory of {self.device.title}: choose smaller patches,"
-                " free memory, or run on the cpu."
-            ) from error
+    def _halve_batch(self) -> None:
+        self.optimizer.zero_grad(set_to_none=True)
         self.result.batch_size //= 2
         self.device.release_memory()
-        self.report.message(f"The device's memory is short: training goes on with {self.result.batch_size} patches a step.")
+        self.report.message(
+            f"The device's memory is short: training goes on with {self.result.batch_size} patches a step."
+        )
 
     def _healthy(self, *, last: bool) -> bool:
         """Whether the latest losses are finite and like those before."""

@@ -88,9 +88,7 @@ class PatchPool:
             return self, self
         return PatchPool(self.crops[..., : height - band, :]), PatchPool(self.crops[..., height - band :, :])
 
-    def sample(
-        self, batch_size: int, patch: Sequence[int], generator: torch.Generator, *, turn: bool = True
-    ) -> Tensor:
+    def sample(self, batch_size: int, patch: Sequence[int], generator: torch.Generator, *, turn: bool = True) -> Tensor:
         """Draw patches at random places, flipped along random axes, and with Y and X swapped at random.
 
         Parameters

@@ -27,9 +27,7 @@ def test_nothing_that_is_seen_depends_on_a_centre_or_its_correlated_neighbours(m
     for phase in list(mask.phases())[::7]:
         centres = mask.centres(phase, image)
         centre = centres[0, 0].nonzero()[-1]
-        around = tuple(
-            slice(max(0, int(c) - r), int(c) + r + 1) for c, r in zip(centre, mask.reach, strict=True)
-        )
+        around = tuple(slice(max(0, int(c) - r), int(c) + r + 1) for c, r in zip(centre, mask.reach, strict=True))
         changed = image.clone()
         changed[(0, 0, *around)] += 10.0
         assert torch.allclose(mask.hide(image, centres), mask.hide(changed, centres), atol=1e-6)

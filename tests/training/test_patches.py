@@ -116,9 +116,7 @@ def test_a_huge_lazy_image_is_read_in_part() -> None:
         read.append(block_info[None]["chunk-location"])
         return np.ones((1, 512, 512), "u2")
 
-    stack = da.map_blocks(
-        block, chunks=((1,) * 40, (512,) * 8, (512,) * 8), dtype="u2", meta=np.empty((0, 0, 0), "u2")
-    )
+    stack = da.map_blocks(block, chunks=((1,) * 40, (512,) * 8, (512,) * 8), dtype="u2", meta=np.empty((0, 0, 0), "u2"))
     pool = collect_crops(Image(stack, "TYX"), "YX", IDENTITY, "cpu", most_pixels=2**20)
     assert pool.crops.shape == (4, 512, 512)
     assert len(read) <= 16

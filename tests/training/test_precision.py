@@ -19,7 +19,9 @@ def test_the_cpu_decides(monkeypatch: pytest.MonkeyPatch, units: dict[str, bool]
     ("precision", "has_bfloat16", "expected"),
     [("float16", True, "bf16-mixed"), ("float16", False, "16-mixed"), ("float32", True, "32-true")],
 )
-def test_a_gpu_decides(monkeypatch: pytest.MonkeyPatch, precision: Precision, has_bfloat16: bool, expected: str) -> None:
+def test_a_gpu_decides(
+    monkeypatch: pytest.MonkeyPatch, precision: Precision, has_bfloat16: bool, expected: str
+) -> None:
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: has_bfloat16)
     assert training_precision(Device("cuda:0", "GPU", "", precision)) == expected
 

@@ -61,7 +61,9 @@ def train_blind_spot(image: Image, params: Noise2VoidParams, context: Context) -
         report=context.report,
     )
     notes = (*notes, *training_notes(result), *_mask_notes(mask, noise))
-    return BlindSpotRestorer(network, mask, model if params.weigh_measurement else None, axes, noise, notes)
+    restorer = BlindSpotRestorer(network, mask, model if params.weigh_measurement else None, axes, noise, notes)
+    restorer.resolved = {"steps": result.planned}
+    return restorer
 
 
 def measure_noise(image: Image, context: Context) -> NoiseReport:
@@ -239,7 +241,7 @@ def validation_pixels(pool: PatchPool, multiple: int) -> Tensor:
 
 
 def training_notes(result: FitResult) -> tuple[str, ...]:
-    said = [f"Trained {result.steps} steps in {result.seconds:.0f} s: set steps to {result.steps} to train as long again."]
+    said = [f"Trained {result.steps} steps in {result.seconds:.0f} s: set steps to {result.planned} to train as long again."]
     if len(result.held_out) > 1:
         best = min(result.held_out, key=lambda item: item[1])
         said.append(f"The held-out loss fell from {result.held_out[0][1]:.3f} to {best[1]:.3f} at step {best[0]}.")

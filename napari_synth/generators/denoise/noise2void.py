@@ -14,12 +14,12 @@ class Noise2VoidParams(Params):
     """Settings of Noise2Void."""
 
     minutes: float = Field(
-        1.0, gt=0, le=240, title="Minutes", description="How long to train. Longer is better, up to about half an hour."
+        1.0, gt=0, le=240, title="Minutes", description="About how long to train. Longer is better, up to about half an hour."
     )
     steps: int | None = Field(
         None,
         ge=1,
-        le=1_000_000,
+        le=100_000_000,
         title="Steps",
         description="Train so many steps rather than by the clock: the same number gives the same result again.",
         json_schema_extra={"advanced": True},
