@@ -11,15 +11,21 @@ import numpy as np
 
 from napari_synth.core import runner
 from napari_synth.core.device import Device, resolve_device
+from napari_synth.core.errors import Cancelled
 from napari_synth.core.image import Image
 from napari_synth.core.progress import CancelToken, ProgressCallback
 from napari_synth.core.runner import PreparedRun
 from napari_synth.gui.judging import verdict
 from napari_synth.gui.settings import RunSettings
+from napari_synth.gui.stores import discarding, free_path, open_levels
 
 Region = Mapping[str, slice | int]
 
 _NEIGHBOURS = 4
+# A spread below this share of the noise is rounding: colours that show it would say that the method is unsure.
+_SHARE_OF_NOISE = 0.05
+_GUESSED_NOISE = 1e-3
+_ALL_THE_SAME = "This method gives the same answer in all orientations: its confidence cannot be told this way."
 
 
 @dataclass(frozen=True)
@@ -66,7 +72,7 @@ class Outcome:
         The result, along the axes of the source: one numpy array, or dask arrays of the levels on disk, the finest first, where
         it is larger than the memory budget.
     verdict : tuple of str
-        How far the result can be trusted, a sentence each.
+        How far the result can be trusted, or why the spread says nothing; a sentence each.
     limit : float
         Counts at which a display of the spread should be full.
     path : pathlib.Path or None
@@ -90,9 +96,13 @@ def restore(request: Request, progress: ProgressCallback, cancel: CancelToken) -
     prepared = request.prepare(request.image, progress, cancel)
     try:
         outcome = _compute(prepared, request.settings.folder, progress, cancel)
-        if prepared.generator.info.invents or prepared.result_shape != prepared.source.shape:
-            return outcome
-        return replace(outcome, verdict=verdict(prepared, outcome.pixels))
+        with discarding(outcome.path):
+            cancel.check()
+            if prepared.generator.info.invents or prepared.result_shape != prepared.source.shape:
+                return outcome
+            judged = replace(outcome, verdict=_verdict(prepared, outcome.pixels))
+            cancel.check()
+            return judged
     finally:
         prepared.device.release_memory()
 
@@ -103,10 +113,16 @@ def confidence(
     """Compute how much the result varies over flips and rotations."""
     try:
         outcome = _compute(prepared.spread(), settings.folder, progress, cancel)
-        coarsest = outcome.levels[-1]
-        middle = tuple(slice(size // 2, size // 2 + 1) for size in coarsest.shape[:-3])
-        shown = np.asarray(coarsest[middle])
-        return replace(outcome, limit=float(np.nanpercentile(shown, 99.5)) or 1.0)
+        with discarding(outcome.path):
+            coarsest = outcome.levels[-1]
+            middle = tuple(slice(size // 2, size // 2 + 1) for size in coarsest.shape[:-3])
+            shown = np.asarray(coarsest[middle])
+            shown = shown[np.isfinite(shown)]
+            faintest = _SHARE_OF_NOISE * _noise_or_guess(prepared)
+            said = () if shown.size == 0 or shown.max() >= faintest else (_ALL_THE_SAME,)
+            limit = max(float(np.percentile(shown, 99.5)) if shown.size else 0.0, faintest) or 1.0
+            cancel.check()
+            return replace(outcome, limit=limit, verdict=said)
     finally:
         prepared.device.release_memory()
 
@@ -153,42 +169,33 @@ def find_device(settings: RunSettings, _progress: ProgressCallback, _cancel: Can
     return resolve_device(settings.device, settings.precision)
 
 
+def _noise_or_guess(prepared: PreparedRun) -> float:
+    """Return the standard deviation of the noise in counts; a share of the intensities where it was not measured."""
+    noise, statistics = prepared.noise[0], prepared.statistics[0]
+    return (noise.sigma_typical if noise else 0.0) or _GUESSED_NOISE * (statistics.high - statistics.low)
+
+
+def _verdict(prepared: PreparedRun, pixels: Any) -> tuple[str, ...]:
+    """Judge a result; one that cannot be judged is a result all the same."""
+    try:
+        return verdict(prepared, pixels)
+    except Cancelled:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is, the result is worth more than its verdict
+        said = str(error).strip().splitlines()
+        return (f"The verdict could not be made: {said[0] if said else type(error).__name__}",)
+
+
 def _compute(prepared: PreparedRun, folder: Path, progress: ProgressCallback, cancel: CancelToken) -> Outcome:
     if not prepared.needs_store:
         return Outcome(prepared, (prepared.compute(progress=progress, cancel=cancel),))
     from napari_synth.files import create_ome_zarr
 
-    path = _free_path(folder, prepared.source.name)
-    with create_ome_zarr(path, prepared.result, cancel=cancel) as target:
+    path = free_path(folder, prepared.source.name)
+    with create_ome_zarr(path, prepared.result, blocks=prepared.chunks, cancel=cancel) as target:
         prepared.compute(out=target, progress=progress, cancel=cancel)
-    return Outcome(prepared, _open_levels(path, prepared.source.axes), path=path)
-
-
-def _open_levels(path: Path, axes: str) -> tuple[Any, ...]:
-    """Open the levels of an OME-Zarr of ours as dask arrays in the order of ``axes``, the finest first."""
-    import dask.array as da
-    import zarr
-
-    group = zarr.open_group(str(path), mode="r")
-    datasets: Any = group.attrs["ome"]
-    levels = []
-    for dataset in datasets["multiscales"][0]["datasets"]:
-        array: Any = group[dataset["path"]]
-        stored = [str(label).upper() for label in array.metadata.dimension_names]
-        # RGB samples are stored as channels: the format has no samples.
-        levels.append(da.from_array(array).transpose([stored.index("C" if axis == "S" else axis) for axis in axes]))
-    return tuple(levels)
-
-
-def _free_path(folder: Path, name: str) -> Path:
-    """Return a path in the folder that does not exist, with a name that every file system takes."""
-    stem = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in name).strip("._") or "result"
-    folder.mkdir(parents=True, exist_ok=True)
-    number, path = 1, folder / f"{stem}.ome.zarr"
-    while path.exists():
-        number += 1
-        path = folder / f"{stem}-{number}.ome.zarr"
-    return path
+    with discarding(path):
+        return Outcome(prepared, open_levels(path, prepared.source.axes), path=path)
 
 
 def _neighbourhood(image: Image, region: Region) -> tuple[dict[str, slice], dict[str, slice]]:

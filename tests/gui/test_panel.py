@@ -10,6 +10,7 @@ import dask.array as da
 import numpy as np
 import pytest
 import torch
+import zarr
 from napari.components import ViewerModel
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QAbstractButton, QComboBox, QSlider
@@ -22,6 +23,7 @@ from napari_synth.gui.layers import kind_of
 from napari_synth.gui.panel import TaskPanel
 from napari_synth.gui.placing import grid_of
 from napari_synth.gui.settings import RunSettings
+from napari_synth.gui.stores import free_path
 
 
 @pytest.fixture
@@ -233,6 +235,55 @@ def test_a_result_larger_than_the_budget_goes_to_disk(dock, viewer, settings, qt
     assert isinstance(trust, da.Array)
     assert np.asarray(trust[510:520]).mean() > 3
     assert np.allclose(removed[500:520], pixels[500:520] * 0.5, atol=1)
+
+
+def test_blocks_on_disk_are_those_that_are_computed(
+    dock, viewer, settings, qtbot, noisy, tmp_path, monkeypatch
+) -> None:
+    settings(memory_budget=300_000, folder=tmp_path)
+    monkeypatch.setattr(runs.PreparedRun, "chunks", property(lambda self: (300, 450)))
+    viewer.add_image(noisy(600, 900), name="cells")
+    panel = dock()
+    run(qtbot, panel)
+    stored = zarr.open_array(str(tmp_path / "cells.ome.zarr" / "0"), mode="r").chunks
+    assert (300 % stored[0], 450 % stored[1]) == (0, 0)
+
+
+def test_a_result_outlives_its_verdict(dock, viewer, settings, qtbot, noisy, tmp_path, monkeypatch) -> None:
+    settings(memory_budget=1000, folder=tmp_path)
+
+    def fail(*_: Any) -> None:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(runs, "verdict", fail)
+    viewer.add_image(noisy(64, 64), name="cells")
+    panel = dock()
+    run(qtbot, panel)
+    assert "cells denoised" in viewer.layers
+    assert "The verdict could not be made: no room" in panel.messages.notes.text()
+    assert error(panel) == ""
+
+
+def test_a_run_that_is_cancelled_at_its_end_leaves_no_file(
+    dock, viewer, settings, qtbot, noisy, tmp_path, monkeypatch
+) -> None:
+    settings(memory_budget=1000, folder=tmp_path)
+    viewer.add_image(noisy(64, 64), name="cells")
+    panel = dock()
+    monkeypatch.setattr(runs, "verdict", lambda *_: panel._job.cancel() or ())
+    run(qtbot, panel)
+    assert [layer.name for layer in viewer.layers] == ["cells"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_made_is_said(dock, viewer, settings, qtbot, noisy, tmp_path) -> None:
+    (tmp_path / "file").write_text("")
+    settings(memory_budget=1000, folder=tmp_path / "file" / "results")
+    viewer.add_image(noisy(64, 64), name="cells")
+    panel = dock()
+    run(qtbot, panel)
+    assert "set another in File &gt; Preferences" in error(panel)
+    assert [layer.name for layer in viewer.layers] == ["cells"]
 
 
 # While it runs
@@ -663,9 +714,9 @@ def test_a_device_that_is_not_there_is_said(dock, viewer, settings, qtbot, noisy
 
 
 def test_paths_of_large_results_never_exist_yet(tmp_path) -> None:
-    first = runs._free_path(tmp_path / "new", "a/b: c")
+    first = free_path(tmp_path / "new", "a/b: c")
     first.mkdir()
-    second = runs._free_path(tmp_path / "new", "a/b: c")
+    second = free_path(tmp_path / "new", "a/b: c")
     assert (first.name, second.name) == ("a_b__c.ome.zarr", "a_b__c-2.ome.zarr")
 
 

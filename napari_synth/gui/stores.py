@@ -1,0 +1,111 @@
+"""Results on disk: OME-Zarr images in the folder of large results, written in the worker and shown level by level."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import accumulate, product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_synth.core.errors import ImageFileError
+from napari_synth.core.image import Image
+from napari_synth.core.progress import CancelToken, ProgressCallback, Reporter
+
+
+def store(
+    image: Image, folder: Path, stage: str, progress: ProgressCallback, cancel: CancelToken
+) -> tuple[tuple[Any, ...], Path]:
+    """Compute a dask image chunk by chunk into an OME-Zarr of the folder.
+
+    Parameters
+    ----------
+    image : Image
+        Around a dask array.
+    folder : pathlib.Path
+        Made where it is not there.
+    stage : str
+        What progress calls it.
+    progress, cancel
+        Of the job.
+
+    Returns
+    -------
+    tuple of dask.array.Array
+        The levels, the finest first, along the axes of the image.
+    pathlib.Path
+        Where they are.
+
+    Raises
+    ------
+    Cancelled
+        The token was set; nothing is left on disk.
+    ImageFileError
+        The folder cannot be written.
+    """
+    from napari_synth.files import create_ome_zarr
+
+    reporter = Reporter(progress, cancel)
+    path = free_path(folder, image.name)
+    reporter.start(stage, int(np.prod(image.data.numblocks)))
+    with create_ome_zarr(path, image, blocks=image.data.chunksize, cancel=cancel) as target:
+        edges = [list(zip([0, *ends], ends, strict=False)) for ends in map(list, map(accumulate, image.data.chunks))]
+        for corner in product(*edges):
+            block = tuple(slice(start, stop) for start, stop in corner)
+            target[block] = image.read(**dict(zip(image.axes, block, strict=True)))
+            reporter.advance()
+    with discarding(path):
+        return open_levels(path, image.axes), path
+
+
+@contextmanager
+def discarding(path: Path | None) -> Iterator[None]:
+    """Delete what was stored where the block ends with an error or is cancelled."""
+    try:
+        yield
+    except BaseException:
+        if path is not None:
+            shutil.rmtree(path, ignore_errors=True)
+        raise
+
+
+def open_levels(path: Path, axes: str) -> tuple[Any, ...]:
+    """Open the levels of an OME-Zarr of ours as dask arrays in the order of ``axes``, the finest first."""
+    import dask.array as da
+    import zarr
+
+    group = zarr.open_group(str(path), mode="r")
+    datasets: Any = group.attrs["ome"]
+    levels = []
+    for dataset in datasets["multiscales"][0]["datasets"]:
+        array: Any = group[dataset["path"]]
+        stored = [str(label).upper() for label in array.metadata.dimension_names]
+        # RGB samples are stored as channels: the format has no samples.
+        levels.append(da.from_array(array).transpose([stored.index("C" if axis == "S" else axis) for axis in axes]))
+    return tuple(levels)
+
+
+def free_path(folder: Path, name: str) -> Path:
+    """Return a path in the folder that does not exist, with a name that every file system takes.
+
+    Raises
+    ------
+    ImageFileError
+        The folder is not there and cannot be made.
+    """
+    stem = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in name).strip("._") or "result"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ImageFileError(
+            f"The folder of large results {str(folder)!r} cannot be made ({error.strerror}):"
+            " set another in File > Preferences > napari-synth."
+        ) from error
+    number, path = 1, folder / f"{stem}.ome.zarr"
+    while path.exists():
+        number += 1
+        path = folder / f"{stem}-{number}.ome.zarr"
+    return path
