@@ -337,11 +337,11 @@ def _check_axes(generator: Generator[Params], spec: BlockSpec, image: Image) -> 
 
 def _resolved(channels: list[Channel]) -> dict[str, Any]:
     """Return the settings that the generator decided on; where channels differ, the largest."""
-    names = {name for channel in channels for name in channel.prepared.resolved}
-    return {
-        name: max(channel.prepared.resolved[name] for channel in channels if name in channel.prepared.resolved)
-        for name in names
-    }
+    resolved: dict[str, Any] = {}
+    for channel in channels:
+        for name, value in channel.prepared.resolved.items():
+            resolved[name] = max(value, resolved.get(name, value))
+    return resolved
 
 
 def _notes(channels: list[Channel]) -> tuple[str, ...]:

@@ -154,10 +154,13 @@ def test_cancel_within_one_block_or_step(generator: Generator[Params], stage: st
             token.cancel()
 
     image = Image(noisy((3, 560, 520)), "TYX")
-    with pytest.raises(errors.Cancelled):
+
+    def go() -> None:
         prepared = runner.prepare(generator.info.id, image, LONG.get(generator.info.id), progress=watch, cancel=token)
-        pieces = runner.PreparedRun(**vars_of(prepared) | {"tile": 64})
-        pieces.compute(progress=watch, cancel=token)
+        runner.PreparedRun(**vars_of(prepared) | {"tile": 64}).compute(progress=watch, cancel=token)
+
+    with pytest.raises(errors.Cancelled):
+        go()
     assert not after
 
 
