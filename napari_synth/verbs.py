@@ -97,7 +97,8 @@ def run(
         A `napari_synth.core.recipe.Recipe`, the YAML of one, or the id of a generator such as ``"denoise/blind"``.
     image : array-like or Image
     axes, device, precision, seed, tile, **params
-        As for `denoise`; what is given takes the place of what the recipe says.
+        As for `denoise`; what is given takes the place of what the recipe says. The axes of a recipe hold for an array of as many
+        dimensions: those of another are guessed, and an Image keeps its own.
     progress, cancel
         As for `denoise`.
 
@@ -123,7 +124,8 @@ def run(
         recipe = Recipe.from_yaml(recipe_or_id)
     else:
         recipe = Recipe(generator=recipe_or_id)
-    source = Image.from_array(image, axes or (None if isinstance(image, Image) else recipe.axes))
+    fits = recipe.axes is not None and not isinstance(image, Image) and len(recipe.axes) == np.ndim(image)
+    source = Image.from_array(image, axes or (recipe.axes if fits else None))
     prepared = prepare(
         recipe.generator,
         source,

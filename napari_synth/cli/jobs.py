@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from napari_synth.cli.axes import with_axes_of_recipe
 from napari_synth.core.errors import ImageFileError
 from napari_synth.core.progress import CancelToken, ProgressCallback
 from napari_synth.core.recipe import Recipe
@@ -98,8 +99,8 @@ def run_job(
 ) -> Outcome:
     """Read an image, run the recipe on it and write the result, with the record of the run beside it.
 
-    ``axes`` are what the user says of this image; those of the recipe hold where they have as many letters as the image has
-    dimensions, so that a recipe made on a plane also runs on a stack.
+    ``axes`` are what the user says of this image. Those of the recipe hold only where the file has none and they have as many
+    letters as the image has dimensions, so that a recipe made on a plane also runs on a stack, and one of colours on channels.
 
     A result that ends in ``.zarr``, or is larger than the memory budget, is written block by block as it is made.
 
@@ -113,8 +114,8 @@ def run_job(
     target = job.target
     _check_target(job.source, target, overwrite)
     image = read_image(job.source, axes)
-    if axes is None and recipe.axes is not None and len(recipe.axes) == len(image.axes):
-        image = read_image(job.source, recipe.axes)
+    if axes is None:
+        image = with_axes_of_recipe(image, job.source, recipe.axes)
     check_format(target, image)
     prepared = prepare(
         recipe.generator,

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+import zarr
 
 from napari_synth.cli import main
 from napari_synth.core.image import Image
@@ -66,7 +67,7 @@ def test_a_result_larger_than_the_budget_goes_to_ome_zarr(
 def test_the_record_of_a_run_repeats_it(noisy: Path, tmp_path: Path) -> None:
     assert denoise(noisy, tmp_path / "a.ome.tif") == 0
     recipe = tmp_path / "a.ome.tif.recipe.yaml"
-    assert Recipe.from_file(recipe).params == {"radius": 1}
+    assert Recipe.from_file(recipe).params["radius"] == 1
     assert main(["run", str(recipe), str(noisy), str(tmp_path / "b.ome.tif")]) == 0
     np.testing.assert_array_equal(read_image(tmp_path / "a.ome.tif").read(), read_image(tmp_path / "b.ome.tif").read())
 
@@ -77,6 +78,51 @@ def test_a_recipe_of_a_stack_runs_on_a_plane(noisy: Path, tmp_path: Path) -> Non
     recipe = tmp_path / "a.ome.tif.recipe.yaml"
     assert main(["run", str(recipe), str(tmp_path / "plane.png"), str(tmp_path / "out.png"), "--no-recipe"]) == 0
     assert not (tmp_path / "out.png.recipe.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    ("said", "own", "kept"),
+    [("YXS", "ZYX", "ZYX"), ("ZYX", "CYX", "CYX"), ("ZYX", "TYX", "TYX")],
+)
+@pytest.mark.parametrize("suffix", [".ome.tif", ".ome.zarr"])
+def test_a_file_with_axes_keeps_them_under_any_recipe(
+    tmp_path: Path, suffix: str, said: str, own: str, kept: str
+) -> None:
+    pixels = np.random.default_rng(0).poisson(50, (5, 32, 3)).astype(np.uint16)
+    write_image(tmp_path / f"in{suffix}", Image(pixels, own))
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(Recipe(generator="denoise/median", params={"radius": 1}, axes=said).to_yaml())
+    words = [str(recipe), str(tmp_path / f"in{suffix}")]
+    assert main(["run", *words, str(tmp_path / f"out{suffix}")]) == 0
+    assert read_image(tmp_path / f"out{suffix}").axes == kept
+    assert main(["run", *words, str(tmp_path / f"told{suffix}"), "--axes", "TYX"]) == 0
+    assert read_image(tmp_path / f"told{suffix}").axes == "TYX"
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".tif", ".zarr"])
+def test_a_file_without_axes_takes_those_of_the_recipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    pixels = np.random.default_rng(0).poisson(50, (6, 32, 40)).astype(np.uint16)
+    source = tmp_path / f"in{suffix}"
+    if suffix == ".npy":
+        np.save(source, pixels)
+    elif suffix == ".tif":
+        tifffile.imwrite(source, pixels)
+    else:
+        zarr.save_array(str(source), pixels)
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(Recipe(generator="denoise/median", params={"radius": 1}, axes="TYX").to_yaml())
+    reads: list[Path] = []
+
+    def counted(path: Path, axes: str | None = None) -> Image:
+        reads.append(path)
+        return read_image(path, axes)
+
+    monkeypatch.setattr("napari_synth.cli.jobs.read_image", counted)
+    assert main(["run", str(recipe), str(source), str(tmp_path / "out.ome.tif")]) == 0
+    assert read_image(tmp_path / "out.ome.tif").axes == "TYX"
+    assert reads == [source]
 
 
 def test_axes_that_are_said_are_kept(noisy: Path, tmp_path: Path) -> None:

@@ -1,0 +1,38 @@
+"""Whether a file says itself what its dimensions are: only where it does not may a recipe say so."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from napari_synth.core.image import AXIS_ROLES, Image
+from napari_synth.files import image_suffix
+
+
+def with_axes_of_recipe(image: Image, path: Path, axes: str | None) -> Image:
+    """Return the image with a recipe's axes where its file has none and they have as many letters as it has dimensions."""
+    if axes is None or axes == image.axes or len(axes) != len(image.axes) or _names_its_axes(path):
+        return image
+    same = {new for new, old in zip(axes, image.axes, strict=True) if new == old}
+    return replace(
+        image,
+        axes=axes,
+        spacing={axis: size for axis, size in image.spacing.items() if axis in same},
+        units={axis: unit for axis, unit in image.units.items() if axis in same},
+    )
+
+
+def _names_its_axes(path: Path) -> bool:
+    """Look into the head of a file that can be read."""
+    suffix = image_suffix(path)
+    if path.is_dir():
+        import zarr
+
+        return isinstance(zarr.open(str(path), mode="r"), zarr.Group)
+    if suffix.endswith((".tif", ".tiff", ".btf", ".tf8")):
+        import tifffile
+
+        with tifffile.TiffFile(path) as file:
+            # What is a series of pages to it, and nothing more, has letters of its own.
+            return set(file.series[0].axes) <= set(AXIS_ROLES)
+    return suffix != ".npy"

@@ -1,0 +1,43 @@
+"""What a repeated run takes from its recipe, and what from the image."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import napari_synth
+from napari_synth.core.image import Image
+from napari_synth.core.recipe import Recipe
+from napari_synth.core.runner import PreparedRun
+
+PIXELS = np.random.default_rng(0).poisson(50, (6, 32, 40)).astype(np.uint16)
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Collect the axes of what is restored."""
+    axes: list[str] = []
+    compute = PreparedRun.compute
+
+    def noted(run: PreparedRun, **options: object) -> object:
+        axes.append(run.source.axes)
+        return compute(run, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(PreparedRun, "compute", noted)
+    return axes
+
+
+@pytest.mark.parametrize(
+    ("image", "axes", "expected"),
+    [
+        (PIXELS, None, "TYX"),
+        (PIXELS[0], None, "YX"),
+        (PIXELS, "CYX", "CYX"),
+        (Image(PIXELS, "ZYX"), None, "ZYX"),
+    ],
+    ids=["fits", "other dimensions", "said", "an image with axes"],
+)
+def test_axes_of_a_recipe_hold_where_they_fit(seen: list[str], image: object, axes: str | None, expected: str) -> None:
+    recipe = Recipe(generator="denoise/median", params={"radius": 1}, axes="TYX", device="cpu")
+    napari_synth.run(recipe, image, axes=axes)
+    assert seen == [expected]
