@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -16,19 +17,20 @@ from napari_synth.core.runner import PreparedRun
 from napari_synth.core.sampling import sample_planes
 from napari_synth.core.trust import assess, residual_z_map
 from napari_synth.gui.settings import RunSettings
+from napari_synth.gui.stores import store
 
 _SHOWN_SIGMAS = 4.0
 
 
 def removed_signal(
     source: Image, restored: Any, settings: RunSettings, progress: ProgressCallback, cancel: CancelToken
-) -> tuple[Any, float]:
+) -> tuple[tuple[Any, ...], float]:
     """Compute source minus result, the mean of the samples for RGB.
 
     Returns
     -------
-    array
-        float32 in counts, without the axis of samples; dask where it would not fit into the memory budget.
+    tuple of array
+        float32 in counts, without the axis of samples; the levels on disk where it would not fit into the memory budget.
     float
         What a display should show on either side of 0: four standard deviations of the typical pixel, in counts.
     """
@@ -43,9 +45,10 @@ def removed_signal(
     if samples >= 0:
         removed = removed.mean(axis=samples)
     cancel.check()
+    levels = _shown(source, removed, "removed signal", settings, progress, cancel)
     middle = tuple(slice(size // 2, size // 2 + 1) for size in removed.shape[:-2])
-    plane = np.asarray(removed[(*middle, slice(0, 2048), slice(0, 2048))])
-    return removed, _SHOWN_SIGMAS * _robust_sigma(plane)
+    plane = np.asarray(levels[0][(*middle, slice(0, 2048), slice(0, 2048))])
+    return levels, _SHOWN_SIGMAS * _robust_sigma(plane)
 
 
 def verdict(prepared: PreparedRun, restored: Any) -> tuple[str, ...]:
@@ -71,14 +74,14 @@ def verdict(prepared: PreparedRun, restored: Any) -> tuple[str, ...]:
 
 def trust_map(
     prepared: PreparedRun, restored: Any, settings: RunSettings, progress: ProgressCallback, cancel: CancelToken
-) -> Any:
+) -> tuple[Any, ...]:
     """Return the averaged residual in standard deviations of the noise; of an RGB pixel, the sample that is farthest off.
 
     Returns
     -------
-    array
-        float32, without the axis of samples; positive where the result is darker; dask where it would not fit into the memory
-        budget.
+    tuple of array
+        float32, without the axis of samples; positive where the result is darker; the levels on disk where it would not fit into
+        the memory budget.
     """
     source = prepared.source
     reporter = Reporter(progress, cancel)
@@ -89,7 +92,8 @@ def trust_map(
         part = source.select(C=index) if "C" in source.axes else source
         reports.append(noise or estimate_noise(sample_planes(part)))
     if "C" not in source.axes:
-        return _z(before, after, source.axes, reports[0])
+        z = _z(before, after, source.axes, reports[0])
+        return _shown(source, z, "trust", settings, progress, cancel)
     axis = source.axes.index("C")
     axes = source.axes.replace("C", "")
     maps = []
@@ -97,7 +101,19 @@ def trust_map(
         here = (slice(None),) * axis + (index,)
         maps.append(_z(before[here], after[here], axes, report))
         reporter.advance()
-    return np.stack(maps, axis=axis - (0 <= source.axes.find("S") < axis))
+    stacked = np.stack(maps, axis=axis - (0 <= source.axes.find("S") < axis))
+    return _shown(source, stacked, "trust", settings, progress, cancel)
+
+
+def _shown(
+    source: Image, derived: Any, what: str, settings: RunSettings, progress: ProgressCallback, cancel: CancelToken
+) -> tuple[Any, ...]:
+    """Return what can be shown without computing: numpy as it is, dask once it is on disk."""
+    if not hasattr(derived, "dask"):
+        return (derived,)
+    axes = source.axes.replace("S", "")
+    image = Image(derived, axes, source.spacing, source.units, f"{source.name} {what}")
+    return store(image, settings.folder, f"Storing the {what}", progress, cancel)
 
 
 def _z(before: Any, after: Any, axes: str, report: NoiseReport) -> Any:
@@ -134,9 +150,12 @@ def _arrays(source: Image, restored: Any, settings: RunSettings) -> tuple[Any, A
         return source.read(), np.asarray(restored)
     import dask.array as da
 
-    before = source.data if hasattr(source.data, "dask") else da.from_array(source.data)
-    after = restored.rechunk(before.chunks) if hasattr(restored, "dask") else da.from_array(restored, before.chunks)
-    return before, after
+    after = restored if hasattr(restored, "dask") else da.from_array(restored)
+    before = source.data if hasattr(source.data, "dask") else da.from_array(source.data, after.chunks)
+    # Computed chunk by chunk: in the larger ones of the two, none of them is read more than once.
+    if prod(after.chunksize) > prod(before.chunksize):
+        return before.rechunk(after.chunks), after
+    return before, after.rechunk(before.chunks)
 
 
 def _colours(data: Any, axis: int) -> Any:

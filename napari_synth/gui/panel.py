@@ -334,14 +334,13 @@ class TaskPanel(QWidget):
         factors = refinement(prepared.source.shape, prepared.result_shape, len(placement.scale))
         info = prepared.generator.info
         synthetic = " (synthetic)" if info.invents else ""
-        shown = appearance(source) | {"multiscale": len(outcome.levels) > 1}
         result = self._add(
-            outcome.levels if shown["multiscale"] else outcome.pixels,
+            outcome.levels,
             f"{source.name} {_DONE[self.task]}{synthetic}",
             mark(RESULT, prepared.recipe.model_dump(mode="json"), synthetic=info.invents),
             placement.refined(factors),
             source,
-            **shown,
+            **appearance(source),
         )
         if source.blending == "additive":
             source.visible = False
@@ -352,7 +351,7 @@ class TaskPanel(QWidget):
 
     def _add(
         self,
-        pixels: Any,
+        levels: tuple[Any, ...],
         name: str,
         metadata: dict[str, Any],
         placement: Placement,
@@ -361,12 +360,13 @@ class TaskPanel(QWidget):
     ) -> napari.layers.Image:
         if metadata[METADATA_KEY]["kind"] in DERIVED:
             self.result.uncover()
+        pyramid = len(levels) > 1
         layer = ImageLayer(
-            pixels,
+            levels if pyramid else levels[0],
             name=fresh_name(name, (other.name for other in self.viewer.layers)),
             metadata=metadata,
             **placement.as_kwargs(),
-            **kwargs,
+            **(kwargs | {"multiscale": pyramid}),
         )
         insert_layer(self.viewer, layer, above)
         return layer
@@ -395,19 +395,18 @@ class TaskPanel(QWidget):
         work = partial(removed_signal, finished.image, finished.pixels, read_settings())
         self._start(work, "Subtracting", self._on_removed)
 
-    def _on_removed(self, result: tuple[Any, float]) -> None:
+    def _on_removed(self, result: tuple[tuple[Any, ...], float]) -> None:
         finished = self.result.finished
         if finished is None:
             return
-        pixels, limit = result
+        levels, limit = result
         self._add(
-            pixels,
+            levels,
             f"{finished.source.name} removed signal",
             mark(REMOVED),
             finished.placement,
             finished.result,
             rgb=False,
-            multiscale=False,
             colormap="gray",
             contrast_limits=(-limit, limit),
         )
@@ -419,18 +418,17 @@ class TaskPanel(QWidget):
         work = partial(trust_map, finished.prepared, finished.pixels, read_settings())
         self._start(work, "Comparing with the noise", self._on_trust)
 
-    def _on_trust(self, pixels: Any) -> None:
+    def _on_trust(self, levels: tuple[Any, ...]) -> None:
         finished = self.result.finished
         if finished is None:
             return
         self._add(
-            pixels,
+            levels,
             f"{finished.source.name} trust",
             mark(TRUST),
             finished.placement,
             finished.result,
             rgb=False,
-            multiscale=False,
             colormap=trust_colormap(),
             contrast_limits=(-TRUST_LIMIT, TRUST_LIMIT),
         )
@@ -448,15 +446,16 @@ class TaskPanel(QWidget):
         if finished is None:
             return
         self._add(
-            outcome.pixels,
+            outcome.levels,
             f"{finished.source.name} confidence",
             mark(CONFIDENCE),
             finished.placement,
             finished.result,
             rgb=bool(finished.source.rgb),
-            multiscale=False,
             **({} if finished.source.rgb else {"colormap": "inferno", "contrast_limits": (0.0, outcome.limit)}),
         )
+        if outcome.verdict:
+            self.messages.show_notes(outcome.verdict)
 
 
 class DenoisePanel(TaskPanel):

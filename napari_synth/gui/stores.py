@@ -16,9 +16,7 @@ from napari_synth.core.image import Image
 from napari_synth.core.progress import CancelToken, ProgressCallback, Reporter
 
 
-def store(
-    image: Image, folder: Path, stage: str, progress: ProgressCallback, cancel: CancelToken
-) -> tuple[tuple[Any, ...], Path]:
+def store(image: Image, folder: Path, stage: str, progress: ProgressCallback, cancel: CancelToken) -> tuple[Any, ...]:
     """Compute a dask image chunk by chunk into an OME-Zarr of the folder.
 
     Parameters
@@ -36,8 +34,6 @@ def store(
     -------
     tuple of dask.array.Array
         The levels, the finest first, along the axes of the image.
-    pathlib.Path
-        Where they are.
 
     Raises
     ------
@@ -58,7 +54,7 @@ def store(
             target[block] = image.read(**dict(zip(image.axes, block, strict=True)))
             reporter.advance()
     with discarding(path):
-        return open_levels(path, image.axes), path
+        return open_levels(path, image.axes)
 
 
 @contextmanager

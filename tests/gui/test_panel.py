@@ -229,12 +229,42 @@ def test_a_result_larger_than_the_budget_goes_to_disk(dock, viewer, settings, qt
     panel._add_trust()
     finish(qtbot, panel)
     assert error(panel) == ""
-    removed = viewer.layers["huge: one removed signal"].data
-    trust = viewer.layers["huge: one trust"].data
-    assert isinstance(removed, da.Array)
-    assert isinstance(trust, da.Array)
+    panel._add_confidence()
+    finish(qtbot, panel)
+    assert error(panel) == ""
+    kinds = ("removed signal", "trust", "confidence")
+    layers = [viewer.layers[f"huge: one {kind}"] for kind in kinds]
+    assert all(layer.multiscale for layer in layers)
+    # Nothing but reading is left for the window to do.
+    assert all(len(level.dask.layers) <= 4 for layer in layers for level in layer.data)
+    assert len(list((tmp_path / "large").iterdir())) == 4
+    removed, trust = (layer.data[0] for layer in layers[:2])
     assert np.asarray(trust[510:520]).mean() > 3
     assert np.allclose(removed[500:520], pixels[500:520] * 0.5, atol=1)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 80, 90), (2, 80, 90, 3)])
+def test_what_is_derived_from_a_large_image_is_that_of_a_small_one(
+    dock, viewer, settings, qtbot, noisy, tmp_path, shape
+) -> None:
+    pixels = noisy(*shape)
+    panel = dock()
+    found: dict[str, list[np.ndarray]] = {"removed signal": [], "trust": []}
+    for name, budget in (("small", None), ("large", 1000)):
+        settings(memory_budget=budget, folder=tmp_path)
+        lazy = da.from_array(pixels.astype("u1"), chunks=(1, 40, 40, 3) if shape[-1] == 3 else (1, 1, 40, 40))
+        viewer.add_image(lazy, name=name, rgb=shape[-1] == 3)
+        panel.source.axes.setCurrentText("ZYXS" if shape[-1] == 3 else "ZCYX")
+        run(qtbot, panel)
+        for add in (panel._add_removed, panel._add_trust):
+            add()
+            finish(qtbot, panel)
+        assert error(panel) == ""
+        for kind, arrays in found.items():
+            arrays.append(np.asarray(viewer.layers[f"{name} {kind}"].data))
+    for small, large in found.values():
+        assert small.shape == large.shape
+        assert np.allclose(small, large, atol=1e-4)
 
 
 def test_blocks_on_disk_are_those_that_are_computed(
@@ -600,6 +630,8 @@ def test_removed_signal_trust_and_confidence(dock, window, qtbot, noisy) -> None
     panel.result.confidence.click()
     finish(qtbot, panel)
     assert np.all(window.layers["cells confidence"].data == 0)
+    assert window.layers["cells confidence"].contrast_limits[1] > 1e-3
+    assert "same answer in all orientations" in panel.messages.notes.text()
     for layer in window.layers:
         assert np.allclose(layer.extent.world, source.extent.world)
     assert error(panel) == ""
