@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -111,6 +112,11 @@ def run(
     ------
     SynthError
         One of its subclasses for every cause that lies with the input; see `napari_synth.core.errors`.
+
+    Warns
+    -----
+    UserWarning
+        The weights are not those that the recipe was made with.
     """
     import numpy as np
 
@@ -137,6 +143,8 @@ def run(
         progress=progress,
         cancel=cancel,
     )
+    if (difference := recipe.differing_weights(prepared.recipe)) is not None:
+        warnings.warn(difference, UserWarning, stacklevel=2)
     if source.is_lazy:
         return prepared.result if isinstance(image, Image) else prepared.lazy()
     result: Any = prepared.compute(progress=progress, cancel=cancel)

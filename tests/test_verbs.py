@@ -8,7 +8,7 @@ import pytest
 import napari_synth
 from napari_synth.core.image import Image
 from napari_synth.core.recipe import Recipe
-from napari_synth.core.runner import PreparedRun
+from napari_synth.core.runner import PreparedRun, prepare
 
 PIXELS = np.random.default_rng(0).poisson(50, (6, 32, 40)).astype(np.uint16)
 
@@ -41,3 +41,12 @@ def test_axes_of_a_recipe_hold_where_they_fit(seen: list[str], image: object, ax
     recipe = Recipe(generator="denoise/median", params={"radius": 1}, axes="TYX", device="cpu")
     napari_synth.run(recipe, image, axes=axes)
     assert seen == [expected]
+
+
+def test_other_weights_than_the_recipe_s_are_warned_of() -> None:
+    plane = PIXELS[0]
+    own = prepare("denoise/blind", Image(plane, "YX"), device="cpu").recipe
+    napari_synth.run(own, plane)
+    other = own.model_copy(update={"weights": dict.fromkeys(own.weights, "0" * 64)})
+    with pytest.warns(UserWarning, match="differ from those of the recipe"):
+        napari_synth.run(other, plane)

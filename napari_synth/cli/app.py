@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -14,7 +15,13 @@ from rich.console import Console
 from napari_synth.cli.jobs import Job, plan_jobs, run_job
 from napari_synth.cli.options import with_settings
 from napari_synth.cli.progress import INTERRUPTED, cancel_on_interrupt, progress_bar, say
-from napari_synth.core.errors import Cancelled, ImageFileError, SynthError, UnknownGeneratorError
+from napari_synth.core.errors import (
+    Cancelled,
+    ImageFileError,
+    InvalidParameterError,
+    SynthError,
+    UnknownGeneratorError,
+)
 from napari_synth.core.generator import Task
 from napari_synth.core.recipe import Recipe
 from napari_synth.core.registry import generator as registered
@@ -202,6 +209,7 @@ def _process(source: str, target: Path, recipe: Recipe, output: Output, axes: st
     """Run a recipe on one image, or on many: there a bad one is told of and skipped."""
     from napari_synth.core.device import resolve_device
 
+    budget = _budget(output.memory_budget)
     with cancel_on_interrupt() as token:
         jobs, is_batch = plan_jobs(source, target)
         # What is wrong with every image is better told once, and at once.
@@ -218,7 +226,7 @@ def _process(source: str, target: Path, recipe: Recipe, output: Output, axes: st
                     axes=axes,
                     overwrite=output.overwrite,
                     write_recipe=output.recipe,
-                    memory_budget=None if output.memory_budget is None else int(output.memory_budget * 2**30),
+                    memory_budget=budget,
                     progress=progress,
                     cancel=token,
                 )
@@ -246,8 +254,23 @@ def _batch(jobs: list[Job], work: Callable[[Job], None], errors: Console) -> int
         except SynthError as error:
             skipped += 1
             say(Console(stderr=True), f"Skipped {job.source}: {error}")
+        except Exception as error:  # noqa: BLE001 - one image must not take the others away, whatever is wrong with it
+            skipped += 1
+            cause = " ".join(f"{type(error).__name__}: {error}".split())
+            say(Console(stderr=True), f"Skipped {job.source}: something that was not foreseen went wrong ({cause}).")
     say(errors, f"{done} of {len(jobs)} images are done, {skipped} skipped.")
     return SKIPPED if skipped else 0
+
+
+def _budget(gibibytes: float | None) -> int | None:
+    """Return a memory budget in bytes."""
+    if gibibytes is None:
+        return None
+    if not (math.isfinite(gibibytes) and gibibytes > 0):
+        raise InvalidParameterError(
+            f"A memory budget of {gibibytes:g} GiB cannot be: give a number above 0, or leave it out."
+        )
+    return max(1, int(gibibytes * 2**30))
 
 
 def _make_folder(folder: Path) -> None:

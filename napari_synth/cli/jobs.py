@@ -130,6 +130,8 @@ def run_job(
         cancel=cancel,
     )
     notes = list(prepared.notes)
+    if (difference := recipe.differing_weights(prepared.recipe)) is not None:
+        notes.append(difference)
     if prepared.needs_store and image_suffix(target) not in {".zarr", ".ome.zarr"}:
         target = target.with_name(target.name[: -len(image_suffix(target))] + ".ome.zarr")
         _check_target(job.source, target, overwrite)

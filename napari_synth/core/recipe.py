@@ -120,6 +120,16 @@ class Recipe(pydantic.BaseModel):
                 words += [f"--{flag}", str(value)]
         return shlex.join(words)
 
+    def differing_weights(self, repeated: Recipe) -> str | None:
+        """Return a sentence where a repeated run used other weights than this recipe's under the same name, else None."""
+        names = [name for name in self.weights if repeated.weights.get(name, self.weights[name]) != self.weights[name]]
+        if not names:
+            return None
+        return (
+            f"The weights of {', '.join(names)} differ from those of the recipe, and so may the result:"
+            " install the version of napari-synth that the recipe names to repeat it."
+        )
+
     def _options(self) -> dict[str, Any]:
         """Return what differs from a plain call."""
         options = {

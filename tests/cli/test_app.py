@@ -145,6 +145,42 @@ def test_a_bad_file_is_skipped_and_the_rest_goes_on(
     assert "2 of 3 images are done, 1 skipped." in said
 
 
+def test_a_file_that_fails_as_nobody_foresaw_is_skipped_too(
+    noisy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("a", "b", "c"):
+        (folder / f"{name}.ome.tif").write_bytes(noisy.read_bytes())
+
+    def read(path: Path, axes: str | None = None) -> Image:
+        if path.name.startswith("a"):
+            raise ZeroDivisionError("of all\nthings")
+        return read_image(path, axes)
+
+    monkeypatch.setattr("napari_synth.cli.jobs.read_image", read)
+    assert denoise(folder, tmp_path / "out") == 1
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.tif")) == ["b.ome.tif", "c.ome.tif"]
+    said = capfd.readouterr().err
+    assert "a.ome.tif: something that was not foreseen went wrong (ZeroDivisionError: of all things)." in said
+    assert "2 of 3 images are done, 1 skipped." in said
+    assert "Traceback" not in said
+
+
+def test_other_weights_than_the_recipe_s_are_told_of(
+    noisy: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write_image(tmp_path / "plane.tif", Image(read_image(noisy).read()[0], "YX"))
+    source, recipe = str(tmp_path / "plane.tif"), tmp_path / "a.tif.recipe.yaml"
+    assert main(["denoise", source, str(tmp_path / "a.tif"), "--generator", "blind", "--device", "cpu"]) == 0
+    own = Recipe.from_file(recipe)
+    assert main(["run", str(recipe), source, str(tmp_path / "b.tif")]) == 0
+    assert "differ from those of the recipe" not in capfd.readouterr().err
+    recipe.write_text(own.model_copy(update={"weights": dict.fromkeys(own.weights, "0" * 64)}).to_yaml())
+    assert main(["run", str(recipe), source, str(tmp_path / "c.tif")]) == 0
+    assert "differ from those of the recipe" in capfd.readouterr().err
+
+
 def test_a_whole_folder_is_success(noisy: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert denoise(str(noisy.parent / "*.tif"), tmp_path / "out", "--quiet") == 0
     assert capfd.readouterr().err == ""
@@ -161,6 +197,9 @@ def test_a_whole_folder_is_success(noisy: Path, tmp_path: Path, capfd: pytest.Ca
         (["{noisy}", "out.tif", "--axes", "YX"], "Axes 'YX'"),
         (["{noisy}", "out.tif", "--device", "cuda:99"], "CUDA cannot be used"),
         (["{noisy}", "out.tif", "--tile", "0"], "tile of 0"),
+        (["{noisy}", "out.tif", "--memory-budget", "0"], "memory budget of 0 GiB"),
+        (["{noisy}", "out.tif", "--memory-budget", "-2"], "memory budget of -2 GiB"),
+        (["{noisy}", "out.tif", "--memory-budget", "nan"], "memory budget of nan GiB"),
         (["{noisy}", "out.tif", "--generator", "median", "--generator", "wavelet"], "specified multiple times"),
         (["{noisy}", "out.tif", "--generator", "medain"], "did you mean denoise/median"),
         (["{noisy}", "out.tif", "--radius", "99"], "Parameter 'radius'"),

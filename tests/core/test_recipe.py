@@ -116,6 +116,15 @@ def test_calls_that_are_copied_do_what_was_done(
     assert settings.parse(call) == settings.parse(recipe.params)
 
 
+def test_other_weights_of_the_same_name_are_told_of() -> None:
+    made = Recipe(generator="denoise/blind", weights={"a": "1", "b": "2"})
+    assert made.differing_weights(made) is None
+    assert made.differing_weights(Recipe(generator="denoise/blind", weights={"c": "3"})) is None
+    sentence = made.differing_weights(made.model_copy(update={"weights": {"a": "1", "b": "3"}}))
+    assert sentence is not None
+    assert sentence.startswith("The weights of b differ")
+
+
 def test_fingerprint_tells_images_apart() -> None:
     image = np.random.default_rng(0).random((30, 40))
     changed = image.copy()
