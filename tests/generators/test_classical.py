@@ -58,6 +58,15 @@ def test_chosen_setting_is_near_the_best(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["non-local-means", "total-variation", "wavelet"])
+def test_weak_noise_costs_no_detail(name: str) -> None:
+    clean = data.gravel()[:192, :192].astype(np.float32)
+    source = noisy(clean, 6.0)
+    run = prepare(f"denoise/{name}", Image.from_array(source))
+    assert any("too weak to choose by" in note for note in run.notes)
+    assert psnr(clean, run.compute()) > psnr(clean, source)
+
+
+@pytest.mark.parametrize("name", ["non-local-means", "total-variation", "wavelet"])
 def test_photon_noise_is_treated_as_such(name: str) -> None:
     clean = camera()
     rng = np.random.default_rng(0)
@@ -105,7 +114,7 @@ def test_planes_of_a_volume_help_each_other(name: str) -> None:
     source = noisy(clean)
     apart = psnr(clean, napari_synth.denoise(source, name, axes="ZYX", neighbours="ignore"))
     together = psnr(clean, napari_synth.denoise(source, name, axes="ZYX"))
-    assert together > apart + 1.0
+    assert together > apart + 0.7
 
 
 def test_planes_that_differ_are_kept_apart() -> None:

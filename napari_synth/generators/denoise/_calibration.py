@@ -13,6 +13,8 @@ from napari_synth.core.progress import Reporter
 from napari_synth.generators.denoise._held_out import hold_out
 
 _FEWEST = 200
+# Variance of the guess of a hidden pixel, in units of that of the noise, from which on it tells nothing of the best setting.
+_ALL_DETAIL = 0.4
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,15 @@ class Calibration:
 
     value: float
     loss: float
+
+    @property
+    def trust(self) -> float:
+        """How far the choice is about the noise, 0 to 1.
+
+        Where noise is weak, it is the detail of the image that a hidden pixel's neighbours do not tell, and a filter that is
+        shown the pixel has to smooth far less than one that has to guess it.
+        """
+        return min(1.0, max(0.0, 1.0 - (2.0 * self.loss - 1.0) / _ALL_DETAIL))
 
 
 def calibrate(

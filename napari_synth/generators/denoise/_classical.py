@@ -11,9 +11,9 @@ from torch import Tensor
 
 from napari_synth.core.generator import BlockSpec, Context, Prepared
 from napari_synth.core.image import Image
-from napari_synth.core.noise import NoiseReport, estimate_noise
-from napari_synth.core.sampling import sample_planes
+from napari_synth.core.noise import NoiseReport
 from napari_synth.generators.denoise._calibration import Calibration, calibrate
+from napari_synth.generators.denoise._common import measure_noise
 from napari_synth.generators.denoise._held_out import correlation_reach
 from napari_synth.generators.denoise._options import Neighbours
 from napari_synth.generators.denoise._variance_stabilised import VarianceStabilisation
@@ -22,6 +22,7 @@ from napari_synth.generators.denoise._windows import sample_windows
 _PLANE_WINDOW, _PLANE_COUNT = (1, 128, 128), 8
 _VOLUME_WINDOW, _VOLUME_COUNT = (8, 96, 96), 4
 _FEWEST_PLANES = 3
+_MOSTLY = 0.5
 # Correlated noise averages out more slowly.
 _STRONGER = (1.6, 2.5)
 
@@ -42,7 +43,7 @@ class Filter:
     values : tuple of float
         Settings to choose from, increasing.
     default : float
-        The setting where there is nothing to choose by.
+        The setting where there is nothing to choose by, the best on most photographs.
     between : bool
         Whether the setting may lie between these.
     shown : float
@@ -129,10 +130,7 @@ def prepare_classical(
     neighbours : {"auto", "ignore", "use"}
         Whether the planes of a volume are evidence for each other.
     """
-    if image.sizes.get("S") == 4:
-        image = image.select(S=slice(0, 3))
-    context.report.start("Measuring the noise")
-    noise = estimate_noise(sample_planes(image))
+    noise = measure_noise(image, context)
     model = noise.model.scaled(context.intensity.scale, context.intensity.offset)
     stabilisation = VarianceStabilisation.of(model)
     layered = method.planes > 0 and image.sizes.get("Z", 1) >= _FEWEST_PLANES
@@ -153,11 +151,12 @@ def prepare_classical(
 
 @dataclass(frozen=True)
 class _Chosen:
-    """What was settled, and the error of each way that was tried."""
+    """What was settled, the error of each way that was tried, and how far (0 to 1) these were trusted."""
 
     setting: float
     volume: bool
     losses: tuple[float, ...] = ()
+    trust: float = 1.0
 
     def sentences(self, method: Filter, was_open: bool, planes_were_open: bool) -> tuple[str, ...]:
         """Say what was chosen."""
@@ -169,6 +168,8 @@ class _Chosen:
         if planes_were_open:
             how = "neighbouring planes used" if self.volume else "each plane on its own"
             said.append(how if said else how[0].upper() + how[1:])
+        if self.trust < _MOSTLY:
+            return (f"{', '.join(said)}: what suits most images, since the noise is too weak to choose by.",)
         return (f"{', '.join(said)}: predicts held-out pixels best.",)
 
 
@@ -194,7 +195,9 @@ def _choose(
             return None
         found.append((volume, calibration))
     volume, best = min(found, key=lambda way: way[1].loss)
-    return _Chosen(best.value * method.shown, volume, tuple(calibration.loss for _, calibration in found))
+    trust = 1.0 if noise.correlated or not method.between else best.trust
+    setting = (best.value * method.shown) ** trust * method.default ** (1.0 - trust)
+    return _Chosen(setting, volume, tuple(calibration.loss for _, calibration in found), trust)
 
 
 def _windows(image: Image, context: Context, volume: bool) -> Tensor:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,11 +12,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from napari_synth.core import registry
-from napari_synth.core.errors import Cancelled, SynthError
+from napari_synth.core.errors import Cancelled, OutOfMemoryError, SynthError
+from napari_synth.core.execution import MemoryShortError, translated_errors
 from napari_synth.core.generator import Context, Generator, Params, Prepared
 from napari_synth.core.image import Image
-from napari_synth.core.noise import NoiseReport, estimate_noise
-from napari_synth.core.sampling import sample_planes
+from napari_synth.core.noise import NoiseReport
+from napari_synth.generators.denoise._common import measure_noise, noise_variance
 from napari_synth.generators.denoise._held_out import HeldOut, correlation_reach, hold_out
 from napari_synth.generators.denoise._windows import sample_windows
 
@@ -25,6 +27,7 @@ _MOST_PLANES = 5
 _FEWEST = 200
 _LEAST_NOISE = 1e-3
 _SURE = 2.0
+_UNPREDICTABLE = 1.15
 
 
 class Selected(Prepared):
@@ -44,11 +47,29 @@ class Selected(Prepared):
         return Selected(self._taken.transposed(), self._reasons)
 
 
+class SampleBySample(Prepared):
+    """Restores the samples of RGB pixels, which it is given together, one apart from the other."""
+
+    def __init__(self, single: Prepared) -> None:
+        self._single = single
+        self.spec = replace(single.spec, bytes_per_pixel=3 * single.spec.bytes_per_pixel)
+        self.noise, self.notes, self.weights = single.noise, single.notes, single.weights
+
+    def apply(self, block: Tensor) -> Tensor:
+        """Restore one batch of blocks (N, C, *spatial); see `Prepared.apply`."""
+        return self._single.apply(block.flatten(0, 1).unsqueeze(1)).reshape(block.shape)
+
+    def transposed(self) -> Prepared:
+        """Return the same, prepared for the image with Y and X swapped."""
+        return SampleBySample(self._single.transposed())
+
+
 @dataclass(frozen=True)
 class _Tried:
     """A candidate, prepared, and the error of each held-out pixel."""
 
     generator: Generator[Params]
+    settings: Params
     prepared: Prepared
     errors: Tensor
 
@@ -58,7 +79,7 @@ class _Tried:
         return float((2.0 * self.errors.mean()).sqrt())
 
 
-def select(image: Image, quick: Sequence[str], trained: Sequence[str], context: Context) -> Selected:
+def select(image: Image, quick: Sequence[str], trained: Mapping[str, Mapping[str, Any]], context: Context) -> Selected:
     """Take the candidate that predicts held-out pixels best; an earlier one where no later one is measurably better.
 
     Parameters
@@ -66,8 +87,8 @@ def select(image: Image, quick: Sequence[str], trained: Sequence[str], context: 
     image : Image
     quick : sequence of str
         Ids of candidates that only measure the image, in order of preference.
-    trained : sequence of str
-        Ids of candidates that learn from the image: they are shown none of the held-out pixels.
+    trained : mapping of str to mapping
+        Ids of candidates that learn from the image, with their settings: they are shown none of the held-out pixels.
     context : Context
 
     Raises
@@ -75,10 +96,7 @@ def select(image: Image, quick: Sequence[str], trained: Sequence[str], context: 
     SynthError
         No candidate can be prepared: the error of the first.
     """
-    if image.sizes.get("S") == 4:
-        image = image.select(S=slice(0, 3))
-    context.report.start("Measuring the noise")
-    noise = estimate_noise(sample_planes(image))
+    noise = measure_noise(image, context)
     trial = _Trial.of(image, noise, context)
     tried: list[_Tried] = []
     left_out: list[str] = []
@@ -86,27 +104,49 @@ def select(image: Image, quick: Sequence[str], trained: Sequence[str], context: 
     for identifier in (*quick, *trained):
         try:
             candidate = registry.generator(identifier)
-            prepared = candidate.prepare(
-                trial.training_image(image, context) if identifier in trained else image,
-                candidate.params_type(),
-                context,
-            )
-            errors = trial.errors(prepared)
+            settings = candidate.params_type.parse(trained.get(identifier, {}))
+            shown = trial.training_image(image, context) if identifier in trained else image
+            tried.append(_try(candidate, settings, shown, trial, context))
         except Cancelled:
             raise
         except SynthError as error:
-            first_error = first_error or error
+            # Its frames hold the tensors of what failed.
+            first_error = first_error or error.with_traceback(None)
             left_out.append(f"{identifier} was left out: {error}")
-            continue
-        tried.append(_Tried(candidate, prepared, errors))
         context.report.start("Comparing methods")
     if not tried:
         raise first_error or SynthError("There is no candidate to choose from: name at least one.")
     taken = _best(tried)
     reasons = (*_reasons(tried, taken, trial), *left_out)
     if taken.generator.info.id in trained:
-        return Selected(taken.generator.prepare(image, taken.generator.params_type(), context), reasons)
+        return Selected(_prepare(taken.generator, taken.settings, image, context), reasons)
     return Selected(taken.prepared, reasons)
+
+
+def _try(candidate: Generator[Params], settings: Params, image: Image, trial: _Trial, context: Context) -> _Tried:
+    """Prepare a candidate for ``image`` and measure its errors.
+
+    Raises
+    ------
+    SynthError
+        It fails, for whatever reason.
+    """
+    try:
+        with translated_errors(candidate, context.device):
+            prepared = _prepare(candidate, settings, image, context)
+            return _Tried(candidate, settings, prepared, trial.errors(prepared))
+    except MemoryShortError:
+        pass
+    context.device.release_memory()
+    raise OutOfMemoryError(
+        f"{candidate.info.title} does not fit into the memory of {context.device.title}: free memory, or take the cpu."
+    )
+
+
+def _prepare(generator: Generator[Params], settings: Params, image: Image, context: Context) -> Prepared:
+    """Prepare a generator so that it takes the samples of RGB pixels together."""
+    prepared = generator.prepare(image, settings, context)
+    return SampleBySample(prepared) if "S" in image.axes and generator.info.colour == "separate" else prepared
 
 
 @dataclass(frozen=True)
@@ -144,8 +184,7 @@ class _Trial:
         where = _planes(together.where)
         flat = HeldOut(_planes(together.filled), _planes(stack)[where], where)
         model = noise.model.scaled(context.intensity.scale, context.intensity.offset)
-        level = (flat.filled[flat.where] - model.offset).clamp(min=0.0)
-        unit = (model.gain * level + model.read_noise**2).sqrt().clamp(min=_LEAST_NOISE)
+        unit = noise_variance(model, flat.filled[flat.where]).sqrt().clamp(min=_LEAST_NOISE)
         return cls(flat, (n, t, z), unit, reach)
 
     def errors(self, prepared: Prepared) -> Tensor:
@@ -225,6 +264,8 @@ def _reasons(tried: Sequence[_Tried], taken: _Tried, trial: _Trial) -> tuple[str
         f"Took {name}: {why} what it was not shown.",
         f"Error at {pixels} held-out pixels in units of the noise: {table}.",
     ]
+    if ranked[0].error > _UNPREDICTABLE:
+        said.append("Errors far above 1 come from detail or outliers that nothing predicts: the choice is less sure.")
     if any(trial.reach):
         farthest = max(trial.reach)
         said.append(f"Noise goes together, so that neighbours up to {farthest} pixels away were not shown either.")

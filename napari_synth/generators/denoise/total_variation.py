@@ -24,6 +24,7 @@ class TotalVariationParams(VolumeParams):
         " pixels.",
         ge=0.01,
         le=20.0,
+        json_schema_extra={"start": 1.0},
     )
     iterations: int = pydantic.Field(
         60,
@@ -62,7 +63,7 @@ class TotalVariation(Generator[TotalVariationParams]):
             planes=12,
             values=(0.2, 0.35, 0.6, 0.9, 1.4, 2.2),
             shown=1.15,
-            default=0.8,
+            default=0.65,
             setting="weight",
         )
         return prepare_classical(image, context, method, params.weight, params.neighbours)

@@ -22,6 +22,7 @@ class WaveletParams(Params):
         description="Factor on the measured noise; empty to choose it on held-out pixels.",
         ge=0.1,
         le=10.0,
+        json_schema_extra={"start": 1.0},
     )
     levels: int = pydantic.Field(
         4,
@@ -55,7 +56,7 @@ class Wavelet(Generator[WaveletParams]):
             halo=reach(params.levels),
             values=(0.7, 0.9, 1.1, 1.4, 1.8, 2.4),
             shown=1.1,
-            default=1.1,
+            default=1.15,
             setting="strength",
             bytes_per_pixel=64 + 16 * params.levels,
         )
