@@ -5,6 +5,7 @@ Titles, descriptions, bounds and defaults come from the JSON schema of the pydan
 
 from __future__ import annotations
 
+from math import sqrt
 from types import NoneType, UnionType
 from typing import Any, Union, cast, get_args, get_origin
 
@@ -27,7 +28,7 @@ from napari_synth.core.generator import Params
 from napari_synth.gui.rows import rows
 
 _BOUNDS = (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum"))
-_FINEST = 1e-3
+_FINEST = 1e-6
 _LARGEST = 2**31 - 1
 _MOST_SLIDER_STEPS = 400
 
@@ -116,7 +117,8 @@ class _Field(QWidget):
         bounds = _bounds(schema)
         tooltip = info.description or ""
         options = _options(annotation, bounds)
-        start = {} if default is None else {"value": default}
+        begin = schema.get("start", _middle(annotation, bounds)) if default is None else default
+        start = {} if begin is None else {"value": begin}
         self._widget = cast(Any, create_widget(annotation=annotation, name=name, options=options, **start))
         native: QWidget = self._widget.native
         native.setToolTip(tooltip)
@@ -204,6 +206,17 @@ def _options(annotation: Any, schema: dict[str, Any]) -> dict[str, Any]:
     if bounded and (high - low) / step <= _MOST_SLIDER_STEPS:
         options["widget_type"] = "Slider" if annotation is int else "FloatSlider"
     return options
+
+
+def _middle(annotation: Any, schema: dict[str, Any]) -> Any:
+    """Return where a number begins that was left on automatic: its least value would seldom be of use."""
+    if annotation not in (int, float):
+        return None
+    least, most = (cast(Any, schema.get(inner, schema.get(outer))) for inner, outer in _BOUNDS)
+    if least is None or most is None:
+        return annotation(max(1, -_LARGEST if least is None else least) if most is None else min(1, most))
+    middle = sqrt(least * most) if least > 0 else (least + most) / 2
+    return annotation(float(f"{middle:.1g}"))
 
 
 def _fine_step(span: float) -> float:

@@ -29,6 +29,11 @@ class Everything(Params):
     radius: int | None = Field(
         3, ge=1, le=9, title="Radius", description="Reach.", json_schema_extra={"advanced": True}
     )
+    steep: float | None = Field(None, ge=0.01, le=100.0, title="Steep", description="Slope.")
+    begun: float | None = Field(
+        None, ge=0.05, le=10.0, title="Begun", description="Starts.", json_schema_extra={"start": 2.5}
+    )
+    epochs: int | None = Field(None, ge=1, le=10_000, title="Epochs", description="Rounds.")
     name: str = Field("x", title="Name", description="A word.", json_schema_extra={"advanced": True})
 
 
@@ -53,7 +58,7 @@ def test_every_generator_has_a_form_that_gives_its_defaults(qtbot, generator) ->
 def test_what_is_set_is_what_is_given(form) -> None:
     wanted = {
         "ratio": 0.5, "count": 3, "steps": 12, "positive": 0.4, "on": False, "mode": "auto", "colour": Colour.RED,
-        "sigma": 4.5, "radius": None, "name": "y",
+        "sigma": 4.5, "radius": None, "steep": 3.0, "begun": 0.5, "epochs": 9, "name": "y",
     }  # fmt: skip
     form.set_values(wanted)
     assert form.params() == Everything(**wanted)
@@ -72,6 +77,18 @@ def test_an_automatic_value_is_none_until_its_box_is_cleared(form) -> None:
     field._automatic.setChecked(False)
     assert field._widget.native.isEnabled()
     assert form.values()["sigma"] == field._widget.value
+
+
+@pytest.mark.parametrize(("name", "start"), [("sigma", 1.0), ("steep", 1.0), ("begun", 2.5), ("epochs", 100)])
+def test_an_automatic_value_begins_with_one_that_is_of_use(form, name, start) -> None:
+    assert form.values()[name] is None
+    form._fields[name]._automatic.setChecked(False)
+    assert form.values()[name] == pytest.approx(start)
+
+
+def test_numbers_without_bounds_may_be_tiny(form) -> None:
+    form.set_values({"sigma": 0.00042})
+    assert form.values()["sigma"] == 0.00042
 
 
 def test_every_change_is_told(form, qtbot) -> None:

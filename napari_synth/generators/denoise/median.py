@@ -25,6 +25,7 @@ class MedianParams(VolumeParams):
         description="Pixels on each side that count: 1 is a square of 3 by 3; empty to choose it on held-out pixels.",
         ge=1,
         le=10,
+        json_schema_extra={"start": 1},
     )
 
 

@@ -24,6 +24,7 @@ class NonLocalMeansParams(VolumeParams):
         " held-out pixels.",
         ge=0.05,
         le=10.0,
+        json_schema_extra={"start": 1.0},
     )
     patch_radius: int = pydantic.Field(
         2,
