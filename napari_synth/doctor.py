@@ -16,8 +16,9 @@ import psutil
 
 from napari_synth.core.errors import SynthError
 
-_PACKAGES = ("torch", "numpy", "kornia", "scikit-image", "zarr", "tifffile", "lightning-fabric", "napari", "npe2")
+_PACKAGES = ("torch", "numpy", "kornia", "scikit-image", "zarr", "tifffile", "lightning-fabric", "npe2")
 _QT_BINDINGS = ("PyQt6", "PySide6", "PyQt5", "PySide2")
+_NO_PANEL = "there is no panel, the command line and Python work without it"
 _LITTLE_MEMORY = 2 * 2**30
 _LITTLE_DISK = 2**30
 
@@ -45,8 +46,14 @@ class Finding:
 
 
 def examine() -> list[Finding]:
-    """Look at versions, devices, memory, disk, the bundled models and one small run."""
-    return [*_versions(), *_devices(), *_resources(), *_models(), _small_run()]
+    """Look at versions, devices, memory, disk, the bundled models and one small run.
+
+    Where a package is missing that runs need, there is nothing to be said of devices, models and runs.
+    """
+    versions = list(_versions())
+    if not all(finding.good for finding in versions):
+        return [*versions, *_resources()]
+    return [*versions, *_devices(), *_resources(), *_models(), _small_run()]
 
 
 def _versions() -> Iterator[Finding]:
@@ -54,10 +61,11 @@ def _versions() -> Iterator[Finding]:
     yield Finding("python", f"{platform.python_version()} on {platform.platform()}")
     for package in _PACKAGES:
         found = _version(package)
-        missing = "not installed: there is no panel, the command line and Python work without it"
-        yield Finding(package, found or missing, good=found is not None or package == "napari")
+        missing = f"not installed: napari-synth needs it, run pip install {package}"
+        yield Finding(package, found or missing, good=found is not None)
+    yield Finding("napari", _version("napari") or f"not installed: {_NO_PANEL}")
     bindings = [f"{name} {version}" for name in _QT_BINDINGS if (version := _version(name))]
-    yield Finding("Qt", ", ".join(bindings) or "none: there is no panel, the command line and Python work without it")
+    yield Finding("Qt", ", ".join(bindings) or f"none: {_NO_PANEL}")
 
 
 def _version(package: str) -> str | None:
@@ -148,8 +156,12 @@ def _model(file: Path) -> Finding:
 
 
 def _recorded_hash(file: Path) -> str | None:
-    """Return the SHA-256 that the installer noted for a file of the package; it notes none for a checkout."""
-    for entry in metadata.files("napari-synth") or ():
+    """Return the SHA-256 that the installer noted for a file of the package; it notes none for a checkout or a folder."""
+    try:
+        installed = metadata.files("napari-synth") or ()
+    except metadata.PackageNotFoundError:
+        return None
+    for entry in installed:
         if entry.name == file.name and entry.hash is not None and Path(str(entry.locate())).samefile(file):
             padded = entry.hash.value + "=" * (-len(entry.hash.value) % 4)
             return base64.urlsafe_b64decode(padded).hex()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,6 +11,7 @@ import pytest
 from napari_synth import doctor, models
 from napari_synth.cli import main
 from napari_synth.core.errors import ModelFileError
+from napari_synth.core.recipe import current_versions
 
 
 def by_topic() -> dict[str, doctor.Finding]:
@@ -72,3 +74,34 @@ def test_a_missing_napari_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     finding = by_topic()["napari"]
     assert finding.good
     assert "not installed" in finding.text
+
+
+@pytest.mark.parametrize("package", ["torch", "numpy", "zarr"])
+def test_a_missing_package_that_runs_need_is_a_fault(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], package: str
+) -> None:
+    version = doctor._version
+    monkeypatch.setattr(doctor, "_version", lambda name: None if name == package else version(name))
+    assert main(["doctor"]) == 1
+    shown = capfd.readouterr().out
+    assert f"! {package}: not installed: napari-synth needs it" in shown
+    assert "work without it" not in shown
+    assert "memory: " in shown
+
+
+def test_a_folder_that_is_not_installed_works(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from_name = metadata.Distribution.from_name
+
+    def only_others(name: str) -> metadata.Distribution:
+        if name == "napari-synth":
+            raise metadata.PackageNotFoundError(name)
+        return from_name(name)
+
+    monkeypatch.setattr(metadata.Distribution, "from_name", only_others)
+    versions = current_versions.__wrapped__()
+    assert versions["napari-synth"] == "unknown"
+    assert versions["numpy"] == metadata.version("numpy")
+    assert main(["doctor"]) == 0
+    assert "napari-synth: not installed, but run from a folder" in capfd.readouterr().out

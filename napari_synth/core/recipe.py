@@ -154,7 +154,14 @@ class Recipe(pydantic.BaseModel):
 
 @cache
 def current_versions() -> Mapping[str, str]:
-    """Return the versions that decide a result."""
+    """Return the versions that decide a result; "unknown" for what runs from a folder without being installed."""
     packages = ("napari-synth", "torch", "numpy", "scikit-image")
-    found = {"python": platform.python_version()} | {package: metadata.version(package) for package in packages}
+    found = {"python": platform.python_version()} | {package: _version(package) for package in packages}
     return MappingProxyType(found)
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "unknown"
