@@ -12,6 +12,7 @@ from napari.layers import Image as ImageLayer
 from napari.utils.colormaps import Colormap
 from napari.utils.transforms import Affine
 
+from napari_synth.core.errors import InvalidImageError
 from napari_synth.core.image import Image, guess_axes
 
 if TYPE_CHECKING:
@@ -148,11 +149,19 @@ def to_image(layer: napari.layers.Image, axes: str) -> Image:
     AxesError
         The axes do not fit.
     InvalidImageError
-        The layer is empty or its dtype holds no intensities.
+        The layer is empty, its dtype holds no intensities, or it holds no array as numpy knows them.
     """
+    pixels = full_resolution(layer)
+    try:
+        np.dtype(pixels.dtype)
+    except (TypeError, AttributeError) as error:
+        kind = f"{type(pixels).__module__.partition('.')[0]}.{type(pixels).__name__}"
+        raise InvalidImageError(
+            f"The layer {layer.name!r} holds a {kind}: set its data to a NumPy, Dask or Zarr array."
+        ) from error
     spacing = {axis: abs(float(step)) for axis, step in zip(axes, layer.scale, strict=False) if step}
     units = {axis: str(unit) for axis, unit in zip(axes, layer.units, strict=False) if str(unit) != "pixel"}
-    return Image(full_resolution(layer), axes, spacing, units, layer.name)
+    return Image(pixels, axes, spacing, units, layer.name)
 
 
 def refinement(source: tuple[int, ...], result: tuple[int, ...], ndim: int) -> list[float]:

@@ -130,17 +130,14 @@ class Preview(QObject):
         self._done: tuple[Request, Field] | None = None
         self._asked: tuple[Request, Field] | None = None
         self._prepared: PreparedRun | None = None
+        self._left_out: tuple[str, ...] = ()
+        self._said: tuple[str, ...] = ()
         self._job: Job | None = None
         self._again = False
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(DEBOUNCE_MS)
         self._timer.timeout.connect(self._update)
-
-    @property
-    def is_on(self) -> bool:
-        """Whether the preview is switched on."""
-        return self._on
 
     @property
     def layer(self) -> napari.layers.Image | None:
@@ -183,14 +180,18 @@ class Preview(QObject):
 
     def _update(self) -> None:
         try:
-            source, request = self._wanted()
+            source, wanted = self._wanted()
+            request, left_out = wanted.quick()
             field = visible_field(source, self._viewer, request.image.axes)
         except SynthError as error:
             self.cancel()
             self.failed.emit(error)
             return
+        told, self._left_out = self._left_out, left_out
         shown, asked = self._done, self._asked
         if self._layer is not None and shown is not None and _same(shown[0], request) and shown[1].contains(field):
+            if told != left_out:
+                self._tell()
             return
         if self._job is not None:
             if asked is not None and _same(asked[0], request) and asked[1] == field and not self._job.is_cancelled:
@@ -222,12 +223,14 @@ class Preview(QObject):
         self._show(self._source, field, pixels)
         size = " by ".join(str(b - a) for a, b in zip(field.start, field.stop, strict=True) if b - a > 1)
         if prepared is None:
-            said: tuple[str, ...] = (
-                f"Preview of {size} pixels, learnt from these alone: a run learns from the whole image.",
-            )
+            self._said = (f"Preview of {size} pixels, learnt from these alone: a run learns from the whole image.",)
         else:
-            said = (f"Preview of {size} pixels.", *prepared.notes)
-        self.updated.emit(said)
+            self._said = (f"Preview of {size} pixels.", *prepared.notes)
+        self._tell()
+
+    def _tell(self) -> None:
+        slow = (f"{title}: left out of the preview, since it takes minutes; a run does it." for title in self._left_out)
+        self.updated.emit((*self._said, *slow))
 
     def _show(self, source: napari.layers.Image, field: Field, pixels: Any) -> None:
         size = tuple(b - a for a, b in zip(field.start, field.stop, strict=True))

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_synth.core import runner
+from napari_synth.core import registry, runner
 from napari_synth.core.device import Device, resolve_device
 from napari_synth.core.errors import Cancelled
 from napari_synth.core.image import Image
@@ -46,6 +46,19 @@ class Request:
     image: Image
     params: Mapping[str, Any]
     settings: RunSettings
+
+    def quick(self) -> tuple[Request, tuple[str, ...]]:
+        """Return the request without what takes minutes, and the titles of the settings that were put back to their default.
+
+        A field with ``json_schema_extra={"slow": True}`` is one of those.
+        """
+        params, titles = dict(self.params), []
+        for name, info in registry.generator(self.generator).params_type.model_fields.items():
+            extra, default = info.json_schema_extra, info.get_default(call_default_factory=True)
+            if isinstance(extra, dict) and extra.get("slow") and params.get(name, default) != default:
+                params[name] = default
+                titles.append(info.title or name)
+        return replace(self, params=params), tuple(titles)
 
     def prepare(self, image: Image, progress: ProgressCallback | None, cancel: CancelToken | None) -> PreparedRun:
         """Let the generator look at an image."""
@@ -153,9 +166,7 @@ def restore_region(
     numpy.ndarray
         The region's pixels, along the axes of the image.
     """
-    from napari_synth.core.registry import generator
-
-    if generator(request.generator).info.trains:
+    if registry.generator(request.generator).info.trains:
         near, inside = _neighbourhood(request.image, region)
         crop = request.image.with_data(request.image.read(**near))
         return None, request.prepare(crop, progress, cancel).compute(region=inside, progress=progress, cancel=cancel)

@@ -75,16 +75,6 @@ class SourcePicker(QWidget):
         self.refresh()
         self._follow()
 
-    def disconnect_viewer(self) -> None:
-        """Stop listening to the viewer."""
-        self._viewer.layers.events.inserted.disconnect(self.refresh)
-        self._viewer.layers.events.removed.disconnect(self.refresh)
-        self._viewer.layers.events.reordered.disconnect(self.refresh)
-        self._viewer.layers.selection.events.active.disconnect(self._follow)
-        for layer in self._layers:
-            layer.events.name.disconnect(self._on_name)
-            layer.events.data.disconnect(self._on_data)
-
     @property
     def layer(self) -> napari.layers.Image | None:
         """The chosen layer, None where there is no image."""

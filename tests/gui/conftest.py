@@ -27,11 +27,13 @@ class Control:
         self.fail_in_prepare: BaseException | None = None
         self.fail_in_apply: BaseException | None = None
         self.prepared: list[tuple[int, ...]] = []
+        self.thorough: list[bool] = []
         self.threads: set[int] = set()
 
 
 class FakeParams(Params):
     gain: float = Field(0.5, ge=0.0, le=2.0, title="Gain", description="Multiplies the pixels.")
+    thorough: bool = Field(False, title="Thorough", description="Takes long.", json_schema_extra={"slow": True})
     mode: str = Field("plain", title="Mode", description="A word.", json_schema_extra={"advanced": True})
 
 
@@ -48,6 +50,7 @@ class Fake(Generator[FakeParams]):
         control = self.control
         control.threads.add(threading.get_ident())
         control.prepared.append(image.shape)
+        control.thorough.append(params.thorough)
         context.report.start("Working", 1000)
         try:
             control.started.set()

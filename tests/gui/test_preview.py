@@ -145,6 +145,21 @@ def test_a_changed_setting_makes_a_new_preview_in_the_same_layer(panel, viewer, 
     assert panel.preview.layer is layer
 
 
+def test_what_takes_minutes_is_left_to_runs(panel, viewer, control, qtbot) -> None:
+    panel.preview_button.click()
+    shown(qtbot, panel)
+    assert "Thorough" not in panel.messages.notes.text()
+    panel.form.set_values({"thorough": True})
+    qtbot.waitUntil(lambda: "Thorough: left out of the preview" in panel.messages.notes.text())
+    panel.form.set_values({"gain": 1.0})
+    qtbot.waitUntil(lambda: len(control.prepared) == 2)
+    settle(qtbot, panel)
+    assert "Thorough: left out of the preview" in panel.messages.notes.text()
+    panel.run()
+    qtbot.waitUntil(lambda: panel._job is None)
+    assert control.thorough == [False, False, True]
+
+
 def test_moving_the_view_computes_but_does_not_prepare_again(panel, viewer, control, qtbot) -> None:
     source = viewer.layers["cells"]
     looked_at(source, (0, 0), (10, 10))
