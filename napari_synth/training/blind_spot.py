@@ -54,7 +54,7 @@ class BlindSpotMask:
         gap : int
             See `BlindSpotMask`.
         """
-        return cls((0,) * (dims - 2) + tuple(_reach(rho) for rho in correlation), gap)
+        return cls((0,) * (dims - 2) + tuple(reach_of(rho) for rho in correlation), gap)
 
     @cached_property
     def period(self) -> tuple[int, ...]:
@@ -125,8 +125,8 @@ class BlindSpotMask:
         return _convolve(pixels, ring) / there
 
 
-def _reach(rho: float) -> int:
-    """Return how far noise goes together whose direct neighbours have the correlation ``rho``."""
+def reach_of(rho: float) -> int:
+    """Return how many pixels far noise goes together whose direct neighbours have the correlation ``rho``."""
     if rho <= _NEGLIGIBLE:
         return 0
     # The correlation of noise that was blurred by a Gaussian falls with the square of the distance.

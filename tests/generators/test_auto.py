@@ -12,11 +12,13 @@ from skimage.metrics import peak_signal_noise_ratio
 
 import napari_synth
 from napari_synth.core import registry
-from napari_synth.core.errors import Cancelled, ModelFileError
+from napari_synth.core.errors import Cancelled, ModelFileError, OutOfMemoryError
 from napari_synth.core.generator import BlockSpec, Context, Generator, GeneratorInfo, NoParams, Prepared, Task
 from napari_synth.core.image import Image
 from napari_synth.core.progress import CancelToken
 from napari_synth.core.runner import prepare
+from napari_synth.generators.denoise import auto
+from napari_synth.generators.denoise.noise2void import Noise2VoidParams
 
 QUICK = ["denoise/blind", "denoise/wavelet", "denoise/non-local-means", "denoise/total-variation", "denoise/median"]
 
@@ -147,6 +149,7 @@ def test_trained_candidates_never_see_held_out_pixels(replace: Callable[[Generat
     trained = ["denoise/adapt", "denoise/zero-shot-noise2noise", "denoise/noise2void"]
     fakes = {identifier: FakeGenerator(identifier, lambda block: block, spec) for identifier in [*QUICK, *trained]}
     fakes["denoise/noise2void"].restore = blur
+    fakes["denoise/noise2void"].params_type = Noise2VoidParams  # type: ignore[misc]
     for fake in fakes.values():
         replace(fake)
     source = Image.from_array(noisy(np.full((128, 128), 50.0)))
@@ -160,6 +163,64 @@ def test_trained_candidates_never_see_held_out_pixels(replace: Callable[[Generat
     assert shown[1] is source or np.array_equal(shown[1].read(), source.read())
     assert [len(fake.seen) for fake in fakes.values() if fake is not fakes["denoise/noise2void"]] == [1] * 7
     assert run.notes
+
+
+def failing_with(error: Exception) -> type[FakeGenerator]:
+    class Failing(FakeGenerator):
+        def prepare(self, image: Image, params: NoParams, context: Context) -> Prepared:
+            raise error
+
+    return Failing
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(torch.OutOfMemoryError("17 GiB"), "does not fit into the memory"), (KeyError("layer"), "failed on")],
+)
+def test_a_candidate_that_fails_is_left_out(
+    error: Exception, said: str, replace: Callable[[Generator[Any]], None]
+) -> None:
+    replace(failing_with(error)("denoise/wavelet", blur, BlockSpec.plane(2)))
+
+    def fail(block: torch.Tensor) -> torch.Tensor:
+        raise error
+
+    replace(FakeGenerator("denoise/median", fail, BlockSpec.plane(2)))
+    source = noisy(camera(128))
+    run = prepare("denoise/auto", Image.from_array(source))
+    for identifier in ("denoise/wavelet", "denoise/median"):
+        assert any(note.startswith(f"{identifier} was left out") and said in note for note in run.notes)
+    assert np.isfinite(run.compute()).all()
+
+
+def test_no_candidate_that_fits_is_a_clear_error(replace: Callable[[Generator[Any]], None]) -> None:
+    for identifier in QUICK:
+        replace(failing_with(torch.OutOfMemoryError("17 GiB"))(identifier, blur, BlockSpec.plane(2)))
+    with pytest.raises(OutOfMemoryError, match="does not fit"):
+        prepare("denoise/auto", Image.from_array(noisy(camera(64))))
+
+
+@pytest.mark.parametrize("name", ["adapt", "zero-shot-noise2noise", "noise2void"])
+def test_colour_reaches_methods_that_take_one_sample(
+    name: str, monkeypatch: pytest.MonkeyPatch, replace: Callable[[Generator[Any]], None]
+) -> None:
+    for identifier in QUICK:
+        replace(failing_with(ModelFileError("Not in this test."))(identifier, blur, BlockSpec.plane(2)))
+    monkeypatch.setattr(auto, "_TRAINED", {f"denoise/{name}": {"steps": 2}})
+    source = noisy(data.astronaut()[:64, :64].astype(np.float32))
+    run = prepare("denoise/auto", Image(source, "YXS"), {"trained": True})
+    assert taken(run.notes) == registry.generator(f"denoise/{name}").info.title
+    restored = run.compute()
+    assert restored.shape == source.shape
+    assert (np.abs(restored - source).max(axis=(0, 1)) > 0).all()
+
+
+def test_the_choice_among_trained_methods_can_be_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert auto._TRAINED["denoise/noise2void"]["steps"] == 300
+    monkeypatch.setattr(auto, "_TRAINED", {identifier: {"steps": 3} for identifier in auto._TRAINED})
+    source = noisy(camera(64))
+    first, second = (napari_synth.denoise(source, "auto", trained=True, seed=3) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
 
 
 @pytest.mark.parametrize("axes", ["ZYX", "TYX"])

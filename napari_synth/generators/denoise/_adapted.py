@@ -22,12 +22,8 @@ from torch import Tensor, nn
 from napari_synth.core.errors import TrainingDivergedError
 from napari_synth.core.generator import BlockSpec, Context, Prepared
 from napari_synth.core.image import Image
-from napari_synth.generators.denoise._blind_spot import (
-    TransposedRestorer,
-    noise_variance,
-    validation_pixels,
-    without_alpha,
-)
+from napari_synth.generators.denoise._blind_spot import validation_pixels
+from napari_synth.generators.denoise._common import TransposedRestorer, noise_variance
 from napari_synth.generators.denoise._conditioned import (
     HALO,
     Condition,
@@ -66,7 +62,7 @@ def adapt(image: Image, params: AdaptParams, context: Context) -> Prepared:
     if condition.is_clean:
         bundled.notes = (*bundled.notes, "No noise was found: there was nothing to adapt to.")
         return bundled
-    pool = collect_crops(without_alpha(image), "YX", context.intensity, context.device.torch_name).padded((_LEAST, _LEAST))
+    pool = collect_crops(image, "YX", context.intensity, context.device.torch_name).padded((_LEAST, _LEAST))
     training, held_out = pool.split(_HELD_OUT, least=_LEAST)
     task = HiddenPixels(condition, training, held_out, params.patch)
     learner: MeasuredLaw | LearntLaw

@@ -20,11 +20,18 @@ from torch.nn import functional
 
 from napari_synth.core.generator import BlockSpec, Context, Prepared
 from napari_synth.core.image import Image
-from napari_synth.core.noise import NoiseModel, NoiseReport, estimate_noise
-from napari_synth.core.sampling import sample_planes
+from napari_synth.core.noise import NoiseModel, NoiseReport
+from napari_synth.generators.denoise._common import (
+    TransposedRestorer,
+    Unchanged,
+    is_clean,
+    measure_noise,
+    noise_variance,
+    training_notes,
+)
 from napari_synth.networks.blind_spot_unet import BlindSpotUNet
 from napari_synth.training.blind_spot import BlindSpotMask
-from napari_synth.training.loop import Budget, FitResult, FitSettings, fit
+from napari_synth.training.loop import Budget, FitSettings, fit
 from napari_synth.training.patches import PatchPool, collect_crops
 
 if TYPE_CHECKING:
@@ -39,7 +46,6 @@ _VALIDATION_PIXELS = 2**16
 
 def train_blind_spot(image: Image, params: Noise2VoidParams, context: Context) -> Prepared:
     """Measure the noise, train, and return what restores."""
-    image = without_alpha(image)
     noise = measure_noise(image, context)
     if is_clean(noise):
         return Unchanged(noise)
@@ -64,30 +70,6 @@ def train_blind_spot(image: Image, params: Noise2VoidParams, context: Context) -
     restorer = BlindSpotRestorer(network, mask, model if params.weigh_measurement else None, axes, noise, notes)
     restorer.resolved = {"steps": result.planned}
     return restorer
-
-
-def measure_noise(image: Image, context: Context) -> NoiseReport:
-    """Estimate the noise of the image, in counts."""
-    context.report.start("Measuring the noise")
-    return estimate_noise(sample_planes(image))
-
-
-def is_clean(noise: NoiseReport) -> bool:
-    """Whether there is no noise to remove."""
-    return noise.model.gain <= 0.0 and noise.model.read_noise <= 0.0
-
-
-class Unchanged(Prepared):
-    """Returns an image without noise as it is."""
-
-    def __init__(self, noise: NoiseReport) -> None:
-        self.noise = noise
-        self.notes = ("There was nothing to learn: the image is returned as it is.",)
-        self.spec = BlockSpec.plane(0)
-
-    def apply(self, block: Tensor) -> Tensor:
-        """Return the block; see `Prepared.apply`."""
-        return block
 
 
 class _Likelihood:
@@ -177,40 +159,10 @@ class BlindSpotRestorer(Prepared):
         return self if self._mask.isotropic else TransposedRestorer(self)
 
 
-class TransposedRestorer(Prepared):
-    """Restores an image whose Y and X are swapped, with what was prepared for the image as it is."""
-
-    def __init__(self, upright: Prepared) -> None:
-        self._upright = upright
-        spec = upright.spec
-        swap = [*range(len(spec.axes) - 2), len(spec.axes) - 1, len(spec.axes) - 2]
-        halo, multiple = (tuple(values[i] for i in swap) for values in (spec.halo, spec.multiple))
-        self.spec = BlockSpec(spec.axes, halo, multiple, spec.scale, spec.whole, spec.bytes_per_pixel)
-        self.noise, self.notes, self.weights = upright.noise, upright.notes, upright.weights
-
-    def apply(self, block: Tensor) -> Tensor:
-        """Restore a block of the swapped image; see `Prepared.apply`."""
-        return self._upright.apply(block.transpose(-1, -2).contiguous()).transpose(-1, -2)
-
-    def transposed(self) -> Prepared:
-        """Return what restores the image as it is."""
-        return self._upright
-
-
 def prediction(output: Tensor) -> tuple[Tensor, Tensor]:
     """Read mean and variance of the signal, each (N, 1, *spatial), from a network's output (N, 2, *spatial)."""
     output = output.float()
     return output[:, :1], functional.softplus(output[:, 1:] - 3.0).square() + _LEAST_VARIANCE
-
-
-def noise_variance(model: NoiseModel, signal: Tensor) -> Tensor:
-    """Return the variance of the noise at ``signal``, both in normalised units."""
-    return model.gain * (signal - model.offset).clamp_min(0.0) + model.read_noise**2
-
-
-def without_alpha(image: Image) -> Image:
-    """Return the image without the alpha sample of RGBA pixels, from which nothing is to be learnt."""
-    return image.select(S=slice(0, 3)) if image.sizes.get("S") == 4 else image
 
 
 def _axes(image: Image, dimensions: str, kind: str) -> tuple[str, tuple[str, ...]]:
@@ -238,16 +190,6 @@ def validation_pixels(pool: PatchPool, multiple: int) -> Tensor:
         crops = crops[:, :_PLANES]
     count = max(1, _VALIDATION_PIXELS // crops[0].numel())
     return crops[:: -(-len(crops) // count)].unsqueeze(1)
-
-
-def training_notes(result: FitResult) -> tuple[str, ...]:
-    said = [f"Trained {result.steps} steps in {result.seconds:.0f} s: set steps to {result.planned} to train as long again."]
-    if len(result.held_out) > 1:
-        best = min(result.held_out, key=lambda item: item[1])
-        said.append(f"The held-out loss fell from {result.held_out[0][1]:.3f} to {best[1]:.3f} at step {best[0]}.")
-    if result.roll_backs:
-        said.append(f"Training became unstable {result.roll_backs} times and went back to earlier weights.")
-    return tuple(said)
 
 
 def _mask_notes(mask: BlindSpotMask, noise: NoiseReport) -> tuple[str, ...]:

@@ -13,16 +13,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil, floor, log, sqrt
+from math import ceil
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from napari_synth.core.noise import NoiseReport
+from napari_synth.training.blind_spot import reach_of
 
-_NEGLIGIBLE = 0.1
-_FARTHEST = 4
 _OUTLIER = 3.0
 
 
@@ -60,14 +59,7 @@ class HeldOut:
 
 def correlation_reach(report: NoiseReport) -> tuple[int, int]:
     """Return how many pixels away, along y and x, noise still goes with that of a pixel, as if it had been blurred."""
-    return _reach(report.correlation[0]), _reach(report.correlation[1])
-
-
-def _reach(correlation: float) -> int:
-    if correlation <= _NEGLIGIBLE:
-        return 0
-    # The correlation of noise blurred by a Gaussian falls with the square of the distance.
-    return min(_FARTHEST, floor(sqrt(log(_NEGLIGIBLE) / log(min(correlation, 0.99)))))
+    return reach_of(report.correlation[0]), reach_of(report.correlation[1])
 
 
 def hold_out(windows: Tensor, reach: Sequence[int], phase: int = 0) -> HeldOut:

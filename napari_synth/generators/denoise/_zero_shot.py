@@ -17,13 +17,7 @@ from torch.nn import functional
 from napari_synth.core.generator import BlockSpec, Context, Prepared
 from napari_synth.core.image import Image
 from napari_synth.core.noise import NoiseReport
-from napari_synth.generators.denoise._blind_spot import (
-    Unchanged,
-    is_clean,
-    measure_noise,
-    training_notes,
-    without_alpha,
-)
+from napari_synth.generators.denoise._common import Unchanged, is_clean, measure_noise, training_notes
 from napari_synth.networks.three_layer_cnn import ThreeLayerCNN
 from napari_synth.training.loop import Budget, FitSettings, fit
 from napari_synth.training.patches import PatchPool, collect_crops
@@ -38,7 +32,6 @@ _VALIDATION_PIXELS = 2**16
 
 def train_zero_shot(image: Image, params: ZeroShotNoise2NoiseParams, context: Context) -> Prepared:
     """Train, and return what restores."""
-    image = without_alpha(image)
     noise = measure_noise(image, context)
     if is_clean(noise):
         return Unchanged(noise)

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from napari_synth.core.generator import Context, Generator, GeneratorInfo, Params, Prepared, Task
 from napari_synth.core.image import Image
+
+# By steps, not by the clock, so that the choice can be repeated.
+_TRAINED: Mapping[str, Mapping[str, Any]] = {
+    "denoise/adapt": {},
+    "denoise/zero-shot-noise2noise": {},
+    "denoise/noise2void": {"steps": 300},
+}
 
 
 class AutoParams(Params):
@@ -22,6 +30,7 @@ class AutoParams(Params):
         False,
         title="Include trained",
         description="Try the methods too that learn from your image first: minutes instead of seconds.",
+        json_schema_extra={"slow": True},
     )
 
 
@@ -45,5 +54,4 @@ class Auto(Generator[AutoParams]):
 
         quick = ["blind", "wavelet", "non-local-means", "total-variation", "median"]
         names = quick if params.candidates == "all" else quick[1:]
-        trained = ["adapt", "zero-shot-noise2noise", "noise2void"] if params.trained else []
-        return select(image, [f"denoise/{name}" for name in names], [f"denoise/{name}" for name in trained], context)
+        return select(image, [f"denoise/{name}" for name in names], _TRAINED if params.trained else {}, context)
