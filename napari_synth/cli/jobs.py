@@ -102,13 +102,15 @@ def run_job(
     ``axes`` are what the user says of this image. Those of the recipe hold only where the file has none and they have as many
     letters as the image has dimensions, so that a recipe made on a plane also runs on a stack, and one of colours on channels.
 
-    A result that ends in ``.zarr``, or is larger than the memory budget, is written block by block as it is made.
+    A result that ends in ``.zarr``, or is larger than the memory budget, is written block by block as it is made; any other is
+    judged against its source.
 
     Raises
     ------
     SynthError
         One of its subclasses; nothing is left of the result then.
     """
+    from napari_synth.cli.judging import verdicts
     from napari_synth.core.runner import prepare
 
     target = job.target
@@ -137,6 +139,7 @@ def run_job(
         _check_target(job.source, target, overwrite)
         notes.append(f"The result is larger than the memory that a run may take: it is written to {target.name}.")
     result = prepared.result
+    pixels = None
     if image_suffix(target) in {".zarr", ".ome.zarr"}:
         with create_ome_zarr(target, result, blocks=prepared.chunks, overwrite=overwrite, cancel=cancel) as out:
             prepared.compute(out=out, progress=progress, cancel=cancel)
@@ -146,6 +149,8 @@ def run_job(
     if write_recipe:
         with replacing(target.with_name(target.name + RECIPE_SUFFIX), overwrite=True) as part:
             part.write_text(prepared.recipe.to_yaml(), encoding="utf-8")
+    if pixels is not None:
+        notes += verdicts(prepared, pixels)
     return Outcome(target, tuple(notes))
 
 

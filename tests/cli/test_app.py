@@ -181,6 +181,18 @@ def test_other_weights_than_the_recipe_s_are_told_of(
     assert "differ from those of the recipe" in capfd.readouterr().err
 
 
+def test_the_result_is_judged_channel_by_channel(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(0)
+    bars = np.where(np.arange(96) % 8 < 4, 20.0, 400.0) * np.ones((96, 1))
+    pixels = rng.poisson(np.stack([np.full((96, 96), 200.0), bars])).astype(np.uint16)
+    write_image(tmp_path / "in.ome.tif", Image(pixels, "CYX"))
+    words = [str(tmp_path / "in.ome.tif"), str(tmp_path / "out.ome.tif"), "--generator", "median", "--radius", "5"]
+    assert main(["denoise", *words]) == 0
+    said = capfd.readouterr().err
+    assert "Channel 1: What was removed looks like the measured noise" in said
+    assert "Channel 2: Signal was removed with the noise" in said
+
+
 def test_a_whole_folder_is_success(noisy: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert denoise(str(noisy.parent / "*.tif"), tmp_path / "out", "--quiet") == 0
     assert capfd.readouterr().err == ""
