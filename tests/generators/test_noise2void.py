@@ -82,6 +82,7 @@ def test_correlated_noise_is_hidden_with_its_pixel() -> None:
     structured = gain_db(restore(prepared, context, image), image, clean)
     prepared, context = prepare(Noise2Void(), image, steps=100, patch=32, mask="pixel")
     assert structured > gain_db(restore(prepared, context, image), image, clean) + 0.5
+    assert any("hidden alone" in note for note in prepared.notes)
 
 
 def test_a_directed_mask_turns_with_the_image() -> None:

@@ -194,6 +194,7 @@ def validation_pixels(pool: PatchPool, multiple: int) -> Tensor:
 
 def _mask_notes(mask: BlindSpotMask, noise: NoiseReport) -> tuple[str, ...]:
     if not any(mask.reach):
-        return ()
+        alone = "Each pixel was hidden alone though the noise of neighbours is correlated: some of it stays."
+        return (alone,) if noise.correlated else ()
     y, x = mask.reach[-2:]
     return (f"Pixels up to {y} away along y and {x} along x were hidden together, because their noise is correlated.",)
