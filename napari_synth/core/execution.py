@@ -25,7 +25,7 @@ from napari_synth.core.progress import Reporter
 from napari_synth.core.tiling import Block, make_block, plan_cores, split_core
 
 _SMALLEST_CORE = 64
-_MOST_PIXELS = {"cpu": 5 * 2**18, "cuda": 2**24, "mps": 2**22}
+_MOST_PIXELS = {"cpu": 9 * 2**18, "cuda": 2**24, "mps": 2**22}
 _MOST_BATCH_PIXELS = {"cpu": 2**18, "cuda": 2**24, "mps": 2**22}
 _ONE_AT_A_TIME = threading.RLock()
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from napari_synth.generators.denoise._neighbours import Neighbours
 
 MODEL = "denoise-blind"
-HALO = 32
+HALO = 48
 """Default halo in pixels: what lies further away changes a result by less than 1e-3 of the range."""
 _TYPICAL_CORRELATION = 0.6
 _MOST_REMOVED = 3.0
@@ -67,7 +67,7 @@ class Condition:
 
     @property
     def is_coarse(self) -> bool:
-        """Whether the noise is so strong that half precision of the network adds nothing to it."""
+        """Whether the noise is stronger than the errors of the network and of its half precision."""
         return float(self.model.sigma(0.5)) > _COARSE
 
     def stronger(self, strength: float) -> Condition:
@@ -209,10 +209,12 @@ class Conditioned(Prepared):
         flat, sigma = planes.reshape(n * c, 1, h, w), variance.sqrt().reshape(n * c, 1, h, w)
         correlation = torch.tensor(self._condition.correlation, device=flat.device).expand(n * c, 2)
         with precision if self._condition.is_coarse else nullcontext():
-            restored = self._network(flat, sigma, correlation)
-        # The network has an error of its own, which must not outweigh the noise of an image that has little.
-        most = _MOST_REMOVED * sigma
-        restored = (flat - (flat - restored.float()).clamp(-most, most)).reshape(n, c, h, w)
+            restored = self._network(flat, sigma, correlation).float()
+        if not self._condition.is_coarse:
+            # The network has an error of its own, which must not outweigh the noise of an image that has little.
+            most = _MOST_REMOVED * sigma
+            restored = flat - (flat - restored).clamp(-most, most)
+        restored = restored.reshape(n, c, h, w)
         if c == 3:
             restored = torch.einsum("oc,nohw->nchw", _OPPONENT.to(planes.device), restored)
         return cast(Tensor, restored)
