@@ -451,8 +451,9 @@ class TaskPanel(QWidget):
             mark(CONFIDENCE),
             finished.placement,
             finished.result,
-            rgb=bool(finished.source.rgb),
-            **({} if finished.source.rgb else {"colormap": "inferno", "contrast_limits": (0.0, outcome.limit)}),
+            rgb=False,
+            colormap="inferno",
+            contrast_limits=(0.0, outcome.limit),
         )
         if outcome.verdict:
             self.messages.show_notes(outcome.verdict)

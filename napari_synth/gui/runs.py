@@ -22,6 +22,7 @@ from napari_synth.gui.stores import discarding, free_path, open_levels
 Region = Mapping[str, slice | int]
 
 _NEIGHBOURS = 4
+_LOOKED_AT = 8
 # A spread below this share of the noise is rounding: colours that show it would say that the method is unsure.
 _SHARE_OF_NOISE = 0.05
 _GUESSED_NOISE = 1e-3
@@ -123,19 +124,19 @@ def restore(request: Request, progress: ProgressCallback, cancel: CancelToken) -
 def confidence(
     prepared: PreparedRun, settings: RunSettings, progress: ProgressCallback, cancel: CancelToken
 ) -> Outcome:
-    """Compute how much the result varies over flips and rotations."""
+    """Compute how much the result varies over flips and rotations; of an RGB pixel, the sample that varies most."""
     try:
         outcome = _compute(prepared.spread(), settings.folder, progress, cancel)
         with discarding(outcome.path):
-            coarsest = outcome.levels[-1]
-            middle = tuple(slice(size // 2, size // 2 + 1) for size in coarsest.shape[:-3])
-            shown = np.asarray(coarsest[middle])
+            samples = prepared.source.axes.find("S")
+            levels = outcome.levels if samples < 0 else tuple(level.max(axis=samples) for level in outcome.levels)
+            shown = np.asarray(levels[-1][_some_planes(levels[-1].shape)])
             shown = shown[np.isfinite(shown)]
             faintest = _SHARE_OF_NOISE * _noise_or_guess(prepared)
             said = () if shown.size == 0 or shown.max() >= faintest else (_ALL_THE_SAME,)
             limit = max(float(np.percentile(shown, 99.5)) if shown.size else 0.0, faintest) or 1.0
             cancel.check()
-            return replace(outcome, limit=limit, verdict=said)
+            return replace(outcome, levels=levels, limit=limit, verdict=said)
     finally:
         prepared.device.release_memory()
 
@@ -178,6 +179,12 @@ def restore_region(
 def find_device(settings: RunSettings, _progress: ProgressCallback, _cancel: CancelToken) -> Device:
     """Choose the device; loads torch, which takes seconds the first time."""
     return resolve_device(settings.device, settings.precision)
+
+
+def _some_planes(shape: tuple[int, ...]) -> tuple[slice, ...]:
+    """Return an index that takes a few planes from the middle of an image, so that little is read."""
+    middle = [slice(size // 2, size // 2 + 1) for size in shape[:-3]]
+    return (*middle, *(slice(None, None, -(-size // _LOOKED_AT)) for size in shape[-3:-2]))
 
 
 def _noise_or_guess(prepared: PreparedRun) -> float:

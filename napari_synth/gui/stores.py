@@ -90,18 +90,18 @@ def free_path(folder: Path, name: str) -> Path:
     Raises
     ------
     ImageFileError
-        The folder is not there and cannot be made.
+        The folder cannot be made or looked into.
     """
     stem = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in name).strip("._") or "result"
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        number, path = 1, folder / f"{stem}.ome.zarr"
+        while path.exists():
+            number += 1
+            path = folder / f"{stem}-{number}.ome.zarr"
     except OSError as error:
         raise ImageFileError(
-            f"The folder of large results {str(folder)!r} cannot be made ({error.strerror}):"
+            f"The folder of large results {str(folder)!r} cannot be used ({error.strerror}):"
             " set another in File > Preferences > napari-synth."
         ) from error
-    number, path = 1, folder / f"{stem}.ome.zarr"
-    while path.exists():
-        number += 1
-        path = folder / f"{stem}-{number}.ome.zarr"
     return path

@@ -146,7 +146,7 @@ def test_the_result_carries_a_recipe_that_can_be_repeated(dock, viewer, qtbot, n
     run(qtbot, panel)
     carried = Recipe(**viewer.layers["cells denoised"].metadata["napari_synth"]["recipe"])
     assert carried.generator == "denoise/fake"
-    assert carried.params == {"gain": 0.25}
+    assert carried.params["gain"] == 0.25
     assert carried.source.name == "cells"
 
 
@@ -175,6 +175,7 @@ def test_colour_images(dock, viewer, qtbot, shape) -> None:
     assert error(panel) == ""
     assert viewer.layers["tissue removed signal"].data.shape == shape[:-1]
     assert viewer.layers["tissue trust"].data.shape == shape[:-1]
+    assert viewer.layers["tissue confidence"].data.shape == shape[:-1]
 
 
 def test_five_dimensions_multiscale_and_lazy_pixels(dock, viewer, qtbot, noisy) -> None:
@@ -576,6 +577,16 @@ def test_images_that_cannot_be_restored(dock, viewer, qtbot, pixels) -> None:
     assert len(viewer.layers) == 1
 
 
+def test_a_layer_of_torch_pixels_is_said_in_one_sentence(dock, viewer, qtbot) -> None:
+    viewer.add_image(torch.rand(20, 30), name="tensor", contrast_limits=(0, 1))
+    panel = dock()
+    run(qtbot, panel)
+    assert "holds a torch.Tensor" in error(panel)
+    panel.messages.show_error("")
+    panel.preview_button.click()
+    qtbot.waitUntil(lambda: "holds a torch.Tensor" in error(panel))
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (1, 30), (30, 1)])
 def test_tiny_images(dock, viewer, qtbot, noisy, shape) -> None:
     viewer.add_image(noisy(*shape), name="tiny", contrast_limits=(0, 400))
@@ -654,7 +665,7 @@ def test_recipes_are_copied(dock, viewer, qtbot, noisy) -> None:
     for action in panel.result.recipe.menu().actions():
         action.trigger()
         copied.append(QGuiApplication.clipboard().text())
-    assert Recipe.from_yaml(copied[0]).params == {"gain": 0.25}
+    assert Recipe.from_yaml(copied[0]).params["gain"] == 0.25
     assert copied[1].startswith("import napari_synth")
     assert copied[2].startswith("napari-synth denoise ")
 
