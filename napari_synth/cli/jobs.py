@@ -110,7 +110,7 @@ def run_job(
     SynthError
         One of its subclasses; nothing is left of the result then.
     """
-    from napari_synth.cli.judging import verdicts
+    from napari_synth.core.judging import verdicts
     from napari_synth.core.runner import prepare
 
     target = job.target

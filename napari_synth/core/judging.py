@@ -1,4 +1,4 @@
-"""How far the result of a job can be trusted, in a sentence a channel."""
+"""Judges the result of a run, in a sentence a channel."""
 
 from __future__ import annotations
 
