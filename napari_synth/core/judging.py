@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from napari_synth.core.errors import InvalidImageError
+from napari_synth.core.errors import Cancelled, InvalidImageError
 from napari_synth.core.noise import estimate_noise
 from napari_synth.core.runner import PreparedRun
 from napari_synth.core.sampling import sample_planes
 from napari_synth.core.trust import assess
 
 
-def verdicts(prepared: PreparedRun, pixels: npt.NDArray[Any]) -> tuple[str, ...]:
+def verdicts(prepared: PreparedRun, pixels: Any) -> tuple[str, ...]:
     """Judge a result by whether what was removed looks like the measured noise.
 
     Where the image is huge, evenly spread windows are looked at. Nothing is said of invented content, of a result on another
@@ -23,7 +22,7 @@ def verdicts(prepared: PreparedRun, pixels: npt.NDArray[Any]) -> tuple[str, ...]
     Parameters
     ----------
     prepared : PreparedRun
-    pixels : ndarray
+    pixels : array-like
         Its result, along the axes of its source, in counts.
     """
     source = prepared.source
@@ -38,8 +37,11 @@ def verdicts(prepared: PreparedRun, pixels: npt.NDArray[Any]) -> tuple[str, ...]
             report = assess(np.stack(planes), np.stack(restored), noise or estimate_noise(planes))
         except InvalidImageError:
             continue
+        except Cancelled:
+            raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the result is worth more than its verdict
-            return (f"The verdict could not be made ({type(error).__name__}).",)
+            words = str(error).splitlines() or [type(error).__name__]
+            return (f"The verdict could not be made: {words[0]}",)
         label = f"Channel {index + 1}: " if len(prepared.noise) > 1 else ""
         said.append(label + report.sentence)
     return tuple(said)

@@ -9,13 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import psutil
 
-from napari_synth.core.errors import InvalidImageError
 from napari_synth.core.image import Image
 from napari_synth.core.noise import NoiseReport, estimate_noise
 from napari_synth.core.progress import CancelToken, ProgressCallback, Reporter
 from napari_synth.core.runner import PreparedRun
 from napari_synth.core.sampling import sample_planes
-from napari_synth.core.trust import assess, residual_z_map
+from napari_synth.core.trust import residual_z_map
 from napari_synth.gui.settings import RunSettings
 from napari_synth.gui.stores import store
 
@@ -49,27 +48,6 @@ def removed_signal(
     middle = tuple(slice(size // 2, size // 2 + 1) for size in removed.shape[:-2])
     plane = np.asarray(levels[0][(*middle, slice(0, 2048), slice(0, 2048))])
     return levels, _SHOWN_SIGMAS * _robust_sigma(plane)
-
-
-def verdict(prepared: PreparedRun, restored: Any) -> tuple[str, ...]:
-    """Judge a result by whether what was removed looks like the measured noise; a sentence a channel.
-
-    Where the image is huge, evenly spread windows are looked at.
-    """
-    source = prepared.source
-    after = source.with_data(restored)
-    channels = range(source.sizes["C"]) if "C" in source.axes else [None]
-    sentences = []
-    for channel, noise in zip(channels, prepared.noise, strict=True):
-        parts = [image if channel is None else image.select(C=channel) for image in (source, after)]
-        planes, results = (sample_planes(part) for part in parts)
-        label = f"Channel {channel + 1}: " if channel is not None else ""
-        try:
-            report = assess(np.stack(planes), np.stack(results), noise or estimate_noise(planes))
-        except InvalidImageError:
-            continue
-        sentences.append(label + report.sentence)
-    return tuple(sentences)
 
 
 def trust_map(

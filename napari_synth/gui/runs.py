@@ -11,11 +11,10 @@ import numpy as np
 
 from napari_synth.core import registry, runner
 from napari_synth.core.device import Device, resolve_device
-from napari_synth.core.errors import Cancelled
 from napari_synth.core.image import Image
+from napari_synth.core.judging import verdicts
 from napari_synth.core.progress import CancelToken, ProgressCallback
 from napari_synth.core.runner import PreparedRun
-from napari_synth.gui.judging import verdict
 from napari_synth.gui.settings import RunSettings
 from napari_synth.gui.stores import discarding, free_path, open_levels
 
@@ -112,9 +111,7 @@ def restore(request: Request, progress: ProgressCallback, cancel: CancelToken) -
         outcome = _compute(prepared, request.settings.folder, progress, cancel)
         with discarding(outcome.path):
             cancel.check()
-            if prepared.generator.info.invents or prepared.result_shape != prepared.source.shape:
-                return outcome
-            judged = replace(outcome, verdict=_verdict(prepared, outcome.pixels))
+            judged = replace(outcome, verdict=verdicts(prepared, outcome.pixels))
             cancel.check()
             return judged
     finally:
@@ -191,17 +188,6 @@ def _noise_or_guess(prepared: PreparedRun) -> float:
     """Return the standard deviation of the noise in counts; a share of the intensities where it was not measured."""
     noise, statistics = prepared.noise[0], prepared.statistics[0]
     return (noise.sigma_typical if noise else 0.0) or _GUESSED_NOISE * (statistics.high - statistics.low)
-
-
-def _verdict(prepared: PreparedRun, pixels: Any) -> tuple[str, ...]:
-    """Judge a result; one that cannot be judged is a result all the same."""
-    try:
-        return verdict(prepared, pixels)
-    except Cancelled:
-        raise
-    except Exception as error:  # noqa: BLE001 - whatever it is, the result is worth more than its verdict
-        said = str(error).strip().splitlines()
-        return (f"The verdict could not be made: {said[0] if said else type(error).__name__}",)
 
 
 def _compute(prepared: PreparedRun, folder: Path, progress: ProgressCallback, cancel: CancelToken) -> Outcome:

@@ -68,7 +68,9 @@ def test_without_weighing_the_measurement_no_pixel_sees_itself(mask: BlindSpotMa
 def test_the_measurement_is_weighed_by_its_noise() -> None:
     block = torch.rand((1, 1, 24, 24), generator=torch.Generator().manual_seed(0))
     alone = restorer(BlindSpotMask((0, 0)), None).apply(block)
-    trusted, doubted = (restorer(BlindSpotMask((0, 0)), NoiseModel(0.0, 0.0, sigma)).apply(block) for sigma in (1e-6, 1e3))
+    trusted, doubted = (
+        restorer(BlindSpotMask((0, 0)), NoiseModel(0.0, 0.0, sigma)).apply(block) for sigma in (1e-6, 1e3)
+    )
     assert torch.allclose(trusted, block, atol=1e-4)
     assert torch.allclose(doubted, alone, atol=1e-4)
 

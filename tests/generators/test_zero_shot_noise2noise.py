@@ -21,7 +21,9 @@ def test_the_halves_share_no_pixel_and_keep_the_mean() -> None:
     for y, x in np.ndindex(2, 2):
         changed = image.clone()
         changed[..., y::2, x::2] += 1.0
-        moved = [float((after - before).abs().max()) for before, after in zip((first, second), halves(changed), strict=True)]
+        moved = [
+            float((after - before).abs().max()) for before, after in zip((first, second), halves(changed), strict=True)
+        ]
         assert sorted(moved) == pytest.approx([0.0, 0.5], abs=1e-6)
 
 
@@ -46,7 +48,9 @@ def test_one_training_serves_all_planes_of_a_stack() -> None:
     clean = np.stack([rings(48), rings(48)[::-1], rings(48).T])
     image = noisy(clean)
     seen: list[Progress] = []
-    result = napari_synth.denoise(image, "zero-shot-noise2noise", axes="ZYX", steps=40, patch=32, batch=2, progress=seen.append)
+    result = napari_synth.denoise(
+        image, "zero-shot-noise2noise", axes="ZYX", steps=40, patch=32, batch=2, progress=seen.append
+    )
     assert gain_db(result, image, clean) > 1.0
     assert sum(progress.stage == "Training" and progress.done == 1 for progress in seen) == 1
 

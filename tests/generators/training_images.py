@@ -35,7 +35,13 @@ def gain_db(restored: npt.ArrayLike, source: Floats, clean: Floats) -> float:
 
 
 def prepare(
-    generator: Generator[Any], image: Floats, axes: str = "YX", *, seed: int = 0, report: Reporter | None = None, **params: Any
+    generator: Generator[Any],
+    image: Floats,
+    axes: str = "YX",
+    *,
+    seed: int = 0,
+    report: Reporter | None = None,
+    **params: Any,
 ) -> tuple[Prepared, Context]:
     """Prepare a generator for an image on the CPU."""
     wrapped = Image(image, axes)

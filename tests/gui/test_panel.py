@@ -15,6 +15,7 @@ from napari.components import ViewerModel
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QAbstractButton, QComboBox, QSlider
 
+from napari_synth.core import judging
 from napari_synth.core.generator import Task
 from napari_synth.core.recipe import Recipe
 from napari_synth.gui import panel as panel_module
@@ -286,7 +287,7 @@ def test_a_result_outlives_its_verdict(dock, viewer, settings, qtbot, noisy, tmp
     def fail(*_: Any) -> None:
         raise MemoryError("no room")
 
-    monkeypatch.setattr(runs, "verdict", fail)
+    monkeypatch.setattr(judging, "assess", fail)
     viewer.add_image(noisy(64, 64), name="cells")
     panel = dock()
     run(qtbot, panel)
@@ -301,7 +302,7 @@ def test_a_run_that_is_cancelled_at_its_end_leaves_no_file(
     settings(memory_budget=1000, folder=tmp_path)
     viewer.add_image(noisy(64, 64), name="cells")
     panel = dock()
-    monkeypatch.setattr(runs, "verdict", lambda *_: panel._job.cancel() or ())
+    monkeypatch.setattr(runs, "verdicts", lambda *_: panel._job.cancel() or ())
     run(qtbot, panel)
     assert [layer.name for layer in viewer.layers] == ["cells"]
     assert list(tmp_path.iterdir()) == []

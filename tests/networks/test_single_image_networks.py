@@ -41,7 +41,9 @@ def test_the_blind_spot_unet_keeps_the_size(shape: tuple[int, ...]) -> None:
 
 
 def test_initial_weights_come_from_the_generator() -> None:
-    first, again, other = (BlindSpotUNet(generator=torch.Generator().manual_seed(seed)).head.weight for seed in (1, 1, 2))
+    first, again, other = (
+        BlindSpotUNet(generator=torch.Generator().manual_seed(seed)).head.weight for seed in (1, 1, 2)
+    )
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 

@@ -66,7 +66,9 @@ class Neighbours:
         for shift in range(1, self.radius + 1):
             if shift >= depth:
                 break
-            same = agreement(planes[:, :-shift], planes[:, shift:], variance[:, :-shift], variance[:, shift:], self.blur_gain)
+            same = agreement(
+                planes[:, :-shift], planes[:, shift:], variance[:, :-shift], variance[:, shift:], self.blur_gain
+            )
             for here, there in ((slice(None, -shift), slice(shift, None)), (slice(shift, None), slice(None, -shift))):
                 total[:, here] += same * planes[:, there]
                 weight[:, here] += same

@@ -14,7 +14,11 @@ class Noise2VoidParams(Params):
     """Settings of Noise2Void."""
 
     minutes: float = Field(
-        1.0, gt=0, le=240, title="Minutes", description="About how long to train. Longer is better, up to about half an hour."
+        1.0,
+        gt=0,
+        le=240,
+        title="Minutes",
+        description="About how long to train. Longer is better, up to about half an hour.",
     )
     steps: int | None = Field(
         None,
