@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_synth.networks import NoiseConditionedUNet
+from napari_synth.training.muon import Muon
 from pretraining.crops import CROP, CropStore
 from pretraining.noise import NoiseSettings, NoisyBatch, add_noise
 
@@ -31,7 +32,7 @@ class Settings:
     steps: int | None = None
     batch: int = 16
     patch: int = 72
-    learning_rate: float = 1e-3
+    learning_rate: float = 5e-3
     last_learning_rate: float = 1e-6
     warm_up_steps: int = 300
     largest_gradient: float = 0.5
@@ -63,6 +64,13 @@ def draw_clean(store: CropStore, settings: Settings, generator: torch.Generator)
                 patch = patch + (1.0 - contrast) * level
         patches.append(patch)
     return torch.stack(patches)[:, None]
+
+
+def hidden_weights(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Split the parameters of `network` into the weights of its hidden layers and all others: first, last, vectors."""
+    hidden = [weight for weight in network.parameters() if weight.ndim > 1][1:-1]
+    taken = set(map(id, hidden))
+    return hidden, [weight for weight in network.parameters() if id(weight) not in taken]
 
 
 def _weight(sigma: Tensor) -> Tensor:
@@ -103,8 +111,10 @@ class Trainer:
         network = NoiseConditionedUNet(**(network_config or {}))
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.network).requires_grad_(False)
-        self.optimiser = torch.optim.AdamW(
-            self.network.parameters(), lr=settings.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4
+        hidden, outer = hidden_weights(self.network)
+        self.optimisers: tuple[torch.optim.Optimizer, ...] = (
+            Muon(hidden, lr=settings.learning_rate),
+            torch.optim.AdamW(outer, lr=settings.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4),
         )
         self.generator = torch.Generator().manual_seed(settings.seed)
         self.step = 0
@@ -136,8 +146,9 @@ class Trainer:
 
     def train_step(self, batch: NoisyBatch) -> float:
         """Take one step and return its loss before the step; a loss that is not finite changes no weight."""
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.rate()
+        for optimiser in self.optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = self.rate()
         noisy, clean, sigma, correlation = (
             t.to(self.device) for t in (batch.noisy, batch.clean, batch.sigma, batch.correlation)
         )
@@ -153,10 +164,11 @@ class Trainer:
         value = float(loss.detach())
         if not math.isfinite(value):
             return value
-        self.optimiser.zero_grad(set_to_none=True)
+        self.network.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.largest_gradient)
-        self.optimiser.step()
+        for optimiser in self.optimisers:
+            optimiser.step()
         decay = min(self.settings.decay, (1.0 + self.step) / (10.0 + self.step))
         with torch.no_grad():
             for mean, weight in zip(self.average.parameters(), self.network.parameters(), strict=True):
@@ -205,7 +217,7 @@ class Trainer:
         return {
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
             "generator": self.generator.get_state(),
             "step": self.step,
             "elapsed": self.elapsed,
@@ -216,7 +228,8 @@ class Trainer:
     def _restore(self, state: dict[str, Any]) -> None:
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        for optimiser, own in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(own)
         self.generator.set_state(state["generator"])
         self.step = state["step"]
         self.elapsed = state["elapsed"]
