@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from napari_synth.core.device import Device
 from napari_synth.core.intensity import IntensityTransform
+from napari_synth.core.tiling import Block
 
 if TYPE_CHECKING:
     import torch
@@ -72,12 +73,20 @@ class Codec:
         return counts_on_device.cpu().numpy().astype(self.result_dtype)
 
 
-def keep_nonfinite(result: npt.NDArray[Any], source: npt.NDArray[Any]) -> None:
-    """Put NaN and inf of ``source`` back where they were in ``result``, in place."""
-    if source.dtype.kind == "f" and result.dtype.kind == "f":
-        lost = ~np.isfinite(source)
-        if lost.any():
-            result[lost] = source[lost]
+def keep_nonfinite(result: npt.NDArray[Any], source: npt.NDArray[Any], block: Block) -> None:
+    """Put NaN and inf of a block that was read back into its result, in place: where a pixel has its centre in one of them.
+
+    Parameters
+    ----------
+    result, source : array, (C, *spatial)
+        The result has the sizes that the block gives, the source those that it reads.
+    block : Block
+    """
+    if source.dtype.kind != "f" or result.dtype.kind != "f" or np.isfinite(source).all():
+        return
+    origins = source[np.ix_(np.arange(len(source)), *(span.origins for span in block.spans))]
+    lost = ~np.isfinite(origins)
+    result[lost] = origins[lost]
 
 
 def _round_and_clip(counts: npt.NDArray[np.float64], dtype: np.dtype[Any]) -> npt.NDArray[Any]:

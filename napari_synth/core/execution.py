@@ -22,7 +22,8 @@ from napari_synth.core.generator import BlockSpec, Generator, Params, Prepared
 from napari_synth.core.image import Image, colour_samples
 from napari_synth.core.intensity import IntensityTransform, Statistics
 from napari_synth.core.progress import Reporter
-from napari_synth.core.tiling import Block, make_block, plan_cores, split_core
+from napari_synth.core.resampling import resampled
+from napari_synth.core.tiling import Block, full_region, make_block, plan_cores, split_core
 
 _SMALLEST_CORE = 64
 _MOST_PIXELS = {"cpu": 9 * 2**18, "cuda": 2**24, "mps": 2**22}
@@ -121,6 +122,14 @@ class Execution:
                 items += [Item(channel, tuple(zip(mapped, at, strict=True)), core) for at in product(*ranges)]
         return items
 
+    def bounds(self, spec: BlockSpec) -> dict[str, list[int]]:
+        """Return where along each axis of the specification the blocks of the whole image begin, and the end."""
+        plan = self.plan(spec, full_region(spec.axes, self.source.sizes))
+        return {
+            axis: sorted({part[i].start for part in plan} | {self.source.sizes[axis]})
+            for i, axis in enumerate(spec.axes)
+        }
+
     def where(self, item: Item) -> dict[str, slice]:
         """Return the pixels of the source that an item restores; axes that are not named are whole."""
         part = {axis: slice(at, at + 1) for axis, at in item.position}
@@ -191,9 +200,7 @@ class Execution:
         return [replace(item, core=core) for core in pieces]
 
     def _block(self, item: Item) -> Block:
-        sizes = self.source.sizes
-        spec = item.channel.spec
-        return make_block(item.core, tuple(sizes[axis] for axis in spec.axes), spec)
+        return make_block(item.core, self.source.sizes, item.channel.spec)
 
     def _read(self, batch: list[Item]) -> list[npt.NDArray[Any]]:
         """Read blocks with halo, each as (C, *spatial), padded by reflection at the far end."""
@@ -219,17 +226,15 @@ class Execution:
 
         channel = batch[0].channel
         codec = Codec(channel.intensity, self.device, self.source.dtype, self.result_dtype, self.is_difference)
-        block = self._block(batch[0])
+        first, spec = self._block(batch[0]), channel.spec
         with _ONE_AT_A_TIME, translated_errors(self.generator, self.device), torch.inference_mode():
             tensor = codec.encode(np.stack(blocks))
             with _autocast(self.device):
                 restored = channel.prepared.apply(tensor)
-            crop: Any = (..., *(span.crop for span in block.spans))
-            counts = codec.decode(restored[crop])
-        for result, source in zip(counts, blocks, strict=True):
-            if result.shape == source[crop].shape:
-                keep_nonfinite(result, source[crop])
-        return [self._as_source_axes(result, channel.spec) for result in counts]
+            counts = codec.decode(resampled(restored, [span.sampling for span in first.spans], spec.kernel))
+        for item, result, source in zip(batch, counts, blocks, strict=True):
+            keep_nonfinite(result, source, self._block(item))
+        return [self._as_source_axes(result, spec) for result in counts]
 
     def _as_source_axes(self, result: npt.NDArray[Any], spec: BlockSpec) -> npt.NDArray[Any]:
         """Bring (C, *spatial) into the order of the source, with length 1 along the axes that were mapped over."""

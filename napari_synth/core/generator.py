@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
 import pydantic
@@ -23,6 +24,10 @@ from napari_synth.core.progress import Reporter
 
 if TYPE_CHECKING:
     import torch
+
+
+Kernel = Literal["cubic", "lanczos"]
+"""What blocks are resampled with: Keys' cubic convolution (a = -1/2) or Lanczos' with three lobes."""
 
 
 class Task(StrEnum):
@@ -128,11 +133,16 @@ class BlockSpec:
     multiple : tuple of int
         Sizes and positions of blocks are multiples of this.
     scale : tuple of int
-        How many times finer the result is.
+        How many times finer the restored block is than the block.
     whole : bool
         Whether a block must be the whole field (a global method), so that it cannot be tiled.
     bytes_per_pixel : int
         Working memory for a pixel of a block, from which the runner chooses the block's size.
+    result : tuple of int, optional
+        Size of the whole result, where it is not that of the image times `scale`: the runner resamples restored blocks to it, so
+        that the outer edges of the first and last pixels stay where they are.
+    kernel : {"cubic", "lanczos"}
+        What it resamples with.
     """
 
     axes: str
@@ -141,6 +151,14 @@ class BlockSpec:
     scale: tuple[int, ...]
     whole: bool = False
     bytes_per_pixel: int = 64
+    result: tuple[int, ...] | None = None
+    kernel: Kernel = "cubic"
+
+    def ratios(self, sizes: Mapping[str, int]) -> dict[str, Fraction]:
+        """Return, for each of `axes`, how many times finer the result is than an image of these sizes."""
+        if self.result is None:
+            return {axis: Fraction(scale) for axis, scale in zip(self.axes, self.scale, strict=True)}
+        return {axis: Fraction(size, sizes[axis]) for axis, size in zip(self.axes, self.result, strict=True)}
 
     @classmethod
     def plane(cls, halo: int, *, multiple: int = 1, whole: bool = False, bytes_per_pixel: int = 64) -> BlockSpec:

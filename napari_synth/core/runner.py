@@ -8,7 +8,9 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import cached_property
+from itertools import pairwise
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +28,7 @@ from napari_synth.core.noise import NoiseReport
 from napari_synth.core.progress import CancelToken, ProgressCallback, Reporter
 from napari_synth.core.recipe import Recipe, Source, current_versions
 from napari_synth.core.rotations import RotationEnsemble
-from napari_synth.core.tiling import full_region
+from napari_synth.core.tiling import nearest, result_range
 
 if TYPE_CHECKING:
     import dask.array
@@ -167,14 +169,14 @@ class PreparedRun:
     def result(self) -> Image:
         """The result as a lazy image, with the spacing of its own grid."""
         spacing = dict(self.source.spacing)
-        for axis, scale in self._scale.items():
-            spacing[axis] = spacing.get(axis, 1.0) / scale
+        for axis, ratio in self._ratios.items():
+            spacing[axis] = spacing.get(axis, 1.0) / float(ratio)
         return replace(self.source, data=self.lazy(), spacing=spacing)
 
     @property
     def result_shape(self) -> tuple[int, ...]:
         """Size of the result along the axes of the source."""
-        return tuple(size * self._scale.get(axis, 1) for axis, size in self.source.sizes.items())
+        return tuple(int(size * self._ratios.get(axis, 1)) for axis, size in self.source.sizes.items())
 
     @property
     def result_dtype(self) -> np.dtype[Any]:
@@ -190,9 +192,8 @@ class PreparedRun:
     @property
     def chunks(self) -> tuple[int, ...]:
         """The shape of a block of the result, along the axes of the source."""
-        spec = self.channels[0].spec
-        core = self._execution.plan(spec, full_region(spec.axes, self.source.sizes))[0]
-        edge = {axis: (part.stop - part.start) * self._scale[axis] for axis, part in zip(spec.axes, core, strict=True)}
+        bounds, ratios = self._execution.bounds(self.channels[0].spec), self._ratios
+        edge = {axis: result_range(slice(*cuts[:2]), ratios[axis]).stop for axis, cuts in bounds.items()}
         return tuple(edge.get(axis, self.source.sizes["S"] if axis == "S" else 1) for axis in self.source.axes)
 
     def spread(self) -> PreparedRun:
@@ -240,9 +241,9 @@ class PreparedRun:
             The generator failed.
         """
         asked = self._resolve(region or {})
-        scale = self._scale
+        wanted = self._in_result(asked)
         if out is None:
-            shape = [(part.stop - part.start) * scale.get(axis, 1) for axis, part in asked.items()]
+            shape = [part.stop - part.start for part in wanted.values()]
             try:
                 out = np.empty(shape, self.result_dtype)
             except MemoryError as error:
@@ -254,13 +255,9 @@ class PreparedRun:
         items = self._execution.items(self.channels, asked)
         reporter.start("Restoring", len(items))
         for item, counts in self._execution.restored(items, reporter):
-            part = self._execution.where(item)
+            part = self._in_result(asked | self._execution.where(item))
             target = tuple(
-                slice(
-                    (part.get(axis, span).start - span.start) * scale.get(axis, 1),
-                    (part.get(axis, span).stop - span.start) * scale.get(axis, 1),
-                )
-                for axis, span in asked.items()
+                slice(part[axis].start - span.start, part[axis].stop - span.start) for axis, span in wanted.items()
             )
             out[target] = counts
         self._copy_alpha(asked, out)
@@ -271,16 +268,24 @@ class PreparedRun:
         """Return the result as a dask array whose chunks are restored when they are asked for."""
         import dask.array as da
 
-        scale = self._scale
+        bounds = {axis: list(range(size + 1)) for axis, size in self.source.sizes.items()}
+        bounds |= {"S": [0, self.source.sizes["S"]]} if "S" in self.source.axes else {}
+        bounds |= self._execution.bounds(self.channels[0].spec)
+        whole = {axis: slice(0, size) for axis, size in self.source.sizes.items()}
+        # The first pixel of the result in each block, and where that block begins in the source.
+        origins = {
+            axis: {self._in_result(whole | {axis: slice(0, cut)})[axis].stop: cut for cut in cuts}
+            for axis, cuts in bounds.items()
+        }
 
         def restore(block_info: Any = None) -> Any:
             region = {
-                axis: slice(start // scale.get(axis, 1), stop // scale.get(axis, 1))
+                axis: slice(origins[axis][start], origins[axis][stop])
                 for axis, (start, stop) in zip(self.source.axes, block_info[None]["array-location"], strict=True)
             }
             return self.compute(region=region)
 
-        chunks = da.core.normalize_chunks(self.chunks, self.result_shape)
+        chunks = tuple(tuple(b - a for a, b in pairwise(origins[axis])) for axis in self.source.axes)
         meta = np.empty((0,) * len(self.result_shape), self.result_dtype)
         result: dask.array.Array = da.map_blocks(
             restore, chunks=chunks, dtype=self.result_dtype, meta=meta, name=f"synth-{uuid.uuid4().hex}"
@@ -288,10 +293,14 @@ class PreparedRun:
         return result
 
     @property
-    def _scale(self) -> dict[str, int]:
+    def _ratios(self) -> dict[str, Fraction]:
         """How many times finer the result is along an axis; axes that are left out keep their size."""
-        spec = self.channels[0].spec
-        return dict(zip(spec.axes, spec.scale, strict=True))
+        return self.channels[0].spec.ratios(self.source.sizes)
+
+    def _in_result(self, region: Mapping[str, slice]) -> dict[str, slice]:
+        """Return the pixels of the result that belong to a region of the source."""
+        ratios = self._ratios
+        return {axis: result_range(part, ratios[axis]) if axis in ratios else part for axis, part in region.items()}
 
     @property
     def _execution(self) -> Execution:
@@ -321,8 +330,9 @@ class PreparedRun:
         if self.source.sizes.get("S", samples) == samples:
             return
         alpha = self.source.read(**{**asked, "S": slice(samples, None)})
-        for i, axis in enumerate(self.source.axes):
-            alpha = np.repeat(alpha, self._scale.get(axis, 1), axis=i)
+        for i, (axis, ratio) in enumerate((axis, self._ratios.get(axis)) for axis in self.source.axes):
+            if ratio is not None:
+                alpha = np.take(alpha, nearest(asked[axis], ratio), i)
         index = tuple(slice(samples, None) if axis == "S" else slice(None) for axis in self.source.axes)
         out[index] = 0 if self.is_spread else alpha
 

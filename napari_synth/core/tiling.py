@@ -14,10 +14,36 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import pairwise, product
 from math import ceil, prod
 
+import numpy as np
+import numpy.typing as npt
+
 from napari_synth.core.generator import BlockSpec
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Where along one axis of a restored block the pixels of the result lie, in its pixels.
+
+    Attributes
+    ----------
+    first : Fraction
+        Centre of the first pixel of the result; 0 is the centre of the block's first pixel.
+    step : Fraction
+        Distance of neighbouring pixels of the result.
+    count : int
+        How many there are.
+    valid : int
+        Pixels of the block that are the image's own; behind them lies what was padded.
+    """
+
+    first: Fraction
+    step: Fraction
+    count: int
+    valid: int
 
 
 @dataclass(frozen=True)
@@ -32,19 +58,40 @@ class Span:
         The pixels of the source that it needs.
     pad : int
         Pixels to add by reflection behind the far end.
-    crop : slice
-        Where the core lies in the block's result, which is ``scale`` times finer.
+    ratio : Fraction
+        How many times finer the result is than the source.
+    scale : int
+        How many times finer the restored block is; where that is not the ratio, it is resampled.
     """
 
     core: slice
     read: slice
     pad: int
-    crop: slice
+    ratio: Fraction = Fraction(1)
+    scale: int = 1
 
     @property
     def size(self) -> int:
         """Size of the block with halo and padding."""
         return int(self.read.stop - self.read.start + self.pad)
+
+    @property
+    def target(self) -> slice:
+        """The pixels of the result that this block gives."""
+        return result_range(self.core, self.ratio)
+
+    @property
+    def sampling(self) -> Sampling:
+        """Where the pixels of the result lie in the restored block."""
+        step = self.scale / self.ratio
+        first = (self.target.start + Fraction(1, 2)) * step - Fraction(1, 2) - self.read.start * self.scale
+        valid = (self.read.stop - self.read.start) * self.scale
+        return Sampling(first, step, self.target.stop - self.target.start, valid)
+
+    @property
+    def origins(self) -> npt.NDArray[np.intp]:
+        """The pixel of the block in which each pixel of the result has its centre."""
+        return np.asarray(nearest(self.core, self.ratio) + (self.core.start - self.read.start), np.intp)
 
 
 @dataclass(frozen=True)
@@ -59,27 +106,44 @@ class Block:
         return tuple(span.size for span in self.spans)
 
     @property
-    def layout(self) -> tuple[tuple[int, int, int], ...]:
-        """What blocks must share to be restored in one batch: sizes, and where the cores lie in them."""
-        return tuple((span.size, span.crop.start, span.crop.stop) for span in self.spans)
+    def is_resampled(self) -> bool:
+        """Whether the restored block has another grid than the result."""
+        return any(span.ratio != span.scale for span in self.spans)
+
+    @property
+    def layout(self) -> tuple[tuple[int, Sampling], ...]:
+        """What blocks must share to be restored in one batch: sizes, and where the results lie in them."""
+        return tuple((span.size, span.sampling) for span in self.spans)
 
 
-def make_span(start: int, stop: int, size: int, halo: int, multiple: int, scale: int = 1) -> Span:
+def result_range(part: slice, ratio: Fraction) -> slice:
+    """Return the pixels of a result, ``ratio`` times finer than the source, whose centres lie in a part of the source."""
+    half = Fraction(1, 2)
+    return slice(ceil(part.start * ratio - half), ceil(part.stop * ratio - half))
+
+
+def nearest(part: slice, ratio: Fraction) -> npt.NDArray[np.intp]:
+    """Return the pixel of a part of the source, counted from its start, in which each pixel of the result has its centre."""
+    target = np.arange(*result_range(part, ratio).indices(2**62)[:2])
+    return np.asarray((2 * target + 1) * ratio.denominator // (2 * ratio.numerator) - part.start, np.intp)
+
+
+def make_span(start: int, stop: int, size: int, halo: int, multiple: int, ratio: Fraction, scale: int = 1) -> Span:
     """Return the span that restores ``[start, stop)`` of an axis of ``size`` pixels."""
     halo = ceil(halo / multiple) * multiple
     first = max(0, start // multiple * multiple - halo)
     last = min(size, ceil(stop / multiple) * multiple + halo)
-    pad = -(last - first) % multiple
-    return Span(slice(start, stop), slice(first, last), pad, slice((start - first) * scale, (stop - first) * scale))
+    return Span(slice(start, stop), slice(first, last), -(last - first) % multiple, ratio, scale)
 
 
-def make_block(cores: tuple[slice, ...], sizes: tuple[int, ...], spec: BlockSpec) -> Block:
-    """Return the block that restores the given cores of an image of the given spatial sizes."""
+def make_block(cores: tuple[slice, ...], sizes: Mapping[str, int], spec: BlockSpec) -> Block:
+    """Return the block that restores the given cores of an image of the given sizes."""
+    ratios = spec.ratios(sizes)
     return Block(
         tuple(
-            make_span(core.start, core.stop, size, halo, multiple, scale)
-            for core, size, halo, multiple, scale in zip(
-                cores, sizes, spec.halo, spec.multiple, spec.scale, strict=True
+            make_span(core.start, core.stop, sizes[axis], halo, multiple, ratios[axis], scale)
+            for axis, core, halo, multiple, scale in zip(
+                spec.axes, cores, spec.halo, spec.multiple, spec.scale, strict=True
             )
         )
     )

@@ -24,14 +24,14 @@ def test_cores_cover_the_image_once_and_blocks_fit_the_network(
     covered = np.zeros(shape, int)
     for core in plan_cores((slice(0, shape[0]), slice(0, shape[1])), spec, most):
         covered[core] += 1
-        block = make_block(core, shape, spec)
+        block = make_block(core, dict(zip("YX", shape, strict=True)), spec)
         for span, size in zip(block.spans, shape, strict=True):
             assert span.size % multiple == 0
             assert span.read.start % multiple == 0
             assert span.read.start <= max(0, span.core.start - halo)
             assert span.read.stop >= min(size, span.core.stop + halo)
             assert span.pad == 0 or span.read.stop == size
-            assert span.crop.stop - span.crop.start == (span.core.stop - span.core.start) * scale
+            assert span.sampling.count == (span.core.stop - span.core.start) * scale
     assert (covered == 1).all()
 
 
@@ -44,6 +44,20 @@ def test_a_region_is_covered_once_wherever_it_begins(start: int, length: int, mu
         covered[core] += 1
     assert (covered[region] == 1).all()
     assert covered.sum() == covered[region].sum()
+
+
+@given(st.integers(1, 90), st.integers(1, 300), st.integers(0, 12), st.integers(1, 40), st.sampled_from([1, 2, 4]))
+def test_blocks_of_any_ratio_give_every_pixel_of_the_result_once(
+    size: int, result: int, halo: int, edge: int, scale: int
+) -> None:
+    spec = BlockSpec("X", (halo,), (2,), (scale,), result=(result,))
+    given = []
+    for core in plan_cores((slice(0, size),), spec, 10**9, edge=edge):
+        (span,) = make_block(core, {"X": size}, spec).spans
+        given += range(span.target.start, span.target.stop)
+        assert span.sampling.count == len(span.origins)
+        assert all(span.core.start <= span.read.start + origin < span.core.stop for origin in span.origins)
+    assert given == list(range(result))
 
 
 def test_splitting_keeps_every_pixel_and_stops_at_the_floor() -> None:
