@@ -1,4 +1,4 @@
-"""``python -m pretraining data`` makes the training crops, ``python -m pretraining denoise`` trains on them."""
+"""Makes the training crops (``python -m pretraining data``) and trains on them (``denoise``, ``super-resolution``)."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ import logging
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import cyclopts
 import torch
 
 from pretraining.crops import CropStore, write_shard
-from pretraining.evaluation import evaluate
-from pretraining.export import export
+from pretraining.denoising import Denoising
+from pretraining.enlarging import Enlarging
+from pretraining.evaluation import evaluate_denoiser, evaluate_enlarger
+from pretraining.export import DENOISER, ENLARGER, export
 from pretraining.photographs import photograph_crops
 from pretraining.scenes import scene
 from pretraining.training import Settings, Trainer
@@ -46,8 +48,10 @@ def data(*, out: Path, photos: Path | None = None, scenes: int = 1200) -> None:
             log.info("%s: %d images", name, write_shard(out, name, map(scene, range(start, start + _SHARD))))
 
 
-@app.command
-def denoise(
+@app.default
+def train(
+    what: Literal["denoise", "super-resolution"],
+    /,
     *,
     minutes: float,
     out: Path,
@@ -59,10 +63,12 @@ def denoise(
     device: Annotated[str, cyclopts.Parameter(help="auto, cpu or cuda.")] = "auto",
     report_minutes: float = 10.0,
 ) -> None:
-    """Train the blind denoiser; Ctrl-C or SIGTERM stops it with a checkpoint, and --resume goes on from there.
+    """Train a bundled network; Ctrl-C or SIGTERM stops it with a checkpoint, and --resume goes on from there.
 
     Parameters
     ----------
+    what
+        Which network.
     minutes
         Length of the whole run, pauses not counted.
     out
@@ -83,11 +89,14 @@ def denoise(
     folder = crops or out / "crops"
     data(out=folder, photos=photos, scenes=scenes)
     chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    settings = Settings(minutes=minutes, batch=batch, report_seconds=60.0 * report_minutes)
-    trainer = Trainer(out, CropStore.open(folder), settings, torch.device(chosen))
+    denoises = what == "denoise"
+    lesson = Denoising(batch) if denoises else Enlarging(batch)
+    evaluate, text = (evaluate_denoiser, DENOISER) if denoises else (evaluate_enlarger, ENLARGER)
+    settings = Settings(minutes=minutes, report_seconds=60.0 * report_minutes)
+    trainer = Trainer(out, CropStore.open(folder), lesson, settings, torch.device(chosen))
     if resume:
         trainer.resume()
-    command = f"python -m pretraining denoise --minutes {minutes:g} --batch {batch}"
+    command = f"python -m pretraining {what} --minutes {minutes:g} --batch {batch}"
     signals = itertools.count()
     received = {"stop": False}
 
@@ -101,9 +110,9 @@ def denoise(
 
     def report(state: Trainer) -> None:
         figures = evaluate(state.average, state.device)
-        means = {kind: row["mean"] for kind, row in figures.items()}
+        means = {kind: round(row["mean"], 3) for kind, row in figures.items()}
         state.note({"psnr": figures})
-        export(state.average, out, figures, command, version=f"1.{state.step}")
+        export(text, state.average, out, figures, command, version=f"1.{state.step}")
         log.info("step %d, %.1f min, loss %.5f, %s", state.step, state.elapsed / 60.0, state.loss, means)
 
     log.info("%d crops, on %s", len(trainer.store), chosen)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from napari_synth.networks.sigma_map import sigma_map
+from pretraining.enlarging import reduced
 
 VALIDATION = ("camera", "astronaut", "coins", "moon", "cell", "immunohistochemistry")
 """Names in `skimage.data`."""
@@ -57,7 +58,7 @@ def _photons(clean: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     return noisy, sigma_map(noisy, 1.0 / peak, 1.0 / peak**2)
 
 
-def evaluate(network: nn.Module, device: torch.device | None = None) -> Figures:
+def evaluate_denoiser(network: nn.Module, device: torch.device | None = None) -> Figures:
     """Return the PSNR in dB of every validation image, and their mean, under two kinds of noise.
 
     ``gaussian 25``: Gaussian, standard deviation 25/255, known. ``photons 30``: 30 photons at the peak, read noise of
@@ -78,5 +79,30 @@ def evaluate(network: nn.Module, device: torch.device | None = None) -> Figures:
             row[name] = psnr(clean, denoise(network, noisy.to(device), spread.to(device)).float().cpu())
         row["mean"] = sum(row.values()) / len(row)
         figures[kind] = row
+    network.train(training)
+    return figures
+
+
+def evaluate_enlarger(network: nn.Module, device: torch.device | None = None) -> Figures:
+    """Return the PSNR in dB of every validation image, and their mean, after reduction by 2, 3 and 4 with a cubic kernel.
+
+    The coarse image has 8 bits; a border as wide as the scale does not count.
+    """
+    figures: Figures = {}
+    training = network.training
+    network.eval()
+    for scale in (2, 3, 4):
+        row: dict[str, float] = {}
+        for name in VALIDATION:
+            clean = torch.from_numpy(validation_image(name))[None, None]
+            height, width = (size // (2 * scale) * 2 * scale for size in clean.shape[-2:])
+            clean = clean[..., :height, :width]
+            coarse = ((reduced(clean, scale, "cubic") * 255.0).round() / 255.0).to(device)
+            with torch.inference_mode():
+                fine = network(coarse, torch.zeros_like(coarse), None, scale).float().cpu()
+            inner = (..., slice(scale, -scale), slice(scale, -scale))
+            row[name] = psnr(clean[inner], fine[inner])
+        row["mean"] = sum(row.values()) / len(row)
+        figures[f"x{scale}"] = row
     network.train(training)
     return figures

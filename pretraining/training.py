@@ -9,17 +9,15 @@ import math
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from napari_synth.networks import NoiseConditionedUNet
 from napari_synth.training.muon import Muon
-from pretraining.crops import CROP, CropStore
-from pretraining.noise import NoiseSettings, NoisyBatch, add_noise
+from pretraining.crops import CropStore
 
 log = logging.getLogger("pretraining")
 
@@ -30,52 +28,37 @@ class Settings:
 
     minutes: float | None = None
     steps: int | None = None
-    batch: int = 16
-    patch: int = 72
     learning_rate: float = 5e-3
     last_learning_rate: float = 1e-6
     warm_up_steps: int = 300
     largest_gradient: float = 0.5
     decay: float = 0.999
     square_loss_share: float = 0.15
-    generated_share: float = 0.3
     checkpoint_seconds: float = 120.0
     report_seconds: float = 600.0
     seed: int = 0
-    noise: NoiseSettings = field(default_factory=NoiseSettings)
 
 
-def draw_clean(store: CropStore, settings: Settings, generator: torch.Generator) -> Tensor:
-    """Return a batch of clean patches (N, 1, P, P): random place, one of eight orientations, random contrast."""
-    patches = []
-    limit = CROP - settings.patch
-    for _ in range(settings.batch):
-        group, position, top, left, turn, change, scale, level = torch.rand(8, generator=generator).tolist()
-        crop = store.pick(group < settings.generated_share, position)
-        y, x = round(top * limit), round(left * limit)
-        patch = torch.from_numpy(crop[y : y + settings.patch, x : x + settings.patch].astype("float32"))
-        orientation = min(int(turn * 8), 7)
-        patch = torch.rot90(patch, orientation % 4)
-        patch = patch.flip(0) if orientation >= 4 else patch
-        if change < 0.3:
-            contrast = 0.15 + 0.85 * scale
-            patch = contrast * patch
-            if float(patch.min()) >= 0.0:
-                patch = patch + (1.0 - contrast) * level
-        patches.append(patch)
-    return torch.stack(patches)[:, None]
+class Lesson(Protocol):
+    """What a network is taught."""
+
+    def network(self) -> nn.Module:
+        """Return a fresh network."""
+
+    def draw(self, store: CropStore, generator: torch.Generator) -> Any:
+        """Return the next batch."""
+
+    def errors(self, network: nn.Module, batch: Any, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Return what is wrong with the network's answers, (N, 1, H, W), and the weight of each, (N,)."""
 
 
 def hidden_weights(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """Split the parameters of `network` into the weights of its hidden layers and all others: first, last, vectors."""
-    hidden = [weight for weight in network.parameters() if weight.ndim > 1][1:-1]
-    taken = set(map(id, hidden))
-    return hidden, [weight for weight in network.parameters() if id(weight) not in taken]
-
-
-def _weight(sigma: Tensor) -> Tensor:
-    """Return the weight of every image's loss: weak noise leaves small errors that would otherwise hardly count."""
-    return (0.1 / sigma.mean(dim=(1, 2, 3)).clamp_min(0.01)).sqrt()
+    """Split the parameters of `network` into the weights of its hidden layers and all others: of heads, tails, and vectors."""
+    named = list(network.named_parameters())
+    hidden = {name for name, weight in named if weight.ndim > 1 and not name.startswith(("head", "tail"))}
+    return [weight for name, weight in named if name in hidden], [
+        weight for name, weight in named if name not in hidden
+    ]
 
 
 class Trainer:
@@ -87,29 +70,29 @@ class Trainer:
         Where ``checkpoint.pt`` and ``curve.jsonl`` are kept.
     store : CropStore
         The clean crops.
+    lesson : Lesson
+        The network and what it is taught.
     settings : Settings
         Everything else.
     device : torch.device
         On CUDA the network runs in bfloat16 autocast.
-    network_config : dict, optional
-        Keyword arguments of the network.
     """
 
     def __init__(
         self,
         folder: Path,
         store: CropStore,
+        lesson: Lesson,
         settings: Settings,
         device: torch.device,
-        network_config: dict[str, Any] | None = None,
     ) -> None:
         self.folder = folder
         self.store = store
+        self.lesson = lesson
         self.settings = settings
         self.device = device
         torch.manual_seed(settings.seed)
-        network = NoiseConditionedUNet(**(network_config or {}))
-        self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = lesson.network().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.network).requires_grad_(False)
         hidden, outer = hidden_weights(self.network)
         self.optimisers: tuple[torch.optim.Optimizer, ...] = (
@@ -139,33 +122,29 @@ class Trainer:
         warm_up = min(1.0, (self.step + 1) / s.warm_up_steps)
         return self.rate_factor * warm_up * (s.last_learning_rate + (s.learning_rate - s.last_learning_rate) * cosine)
 
-    def draw(self) -> NoisyBatch:
+    def draw(self) -> Any:
         """Return the next batch."""
-        clean = draw_clean(self.store, self.settings, self.generator)
-        return add_noise(clean, self.settings.noise, self.generator)
+        return self.lesson.draw(self.store, self.generator)
 
-    def train_step(self, batch: NoisyBatch) -> float:
+    def train_step(self, batch: Any) -> float:
         """Take one step and return its loss before the step; a loss that is not finite changes no weight."""
         for optimiser in self.optimisers:
             for group in optimiser.param_groups:
                 group["lr"] = self.rate()
-        noisy, clean, sigma, correlation = (
-            t.to(self.device) for t in (batch.noisy, batch.clean, batch.sigma, batch.correlation)
-        )
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            result = self.network(noisy, sigma, correlation)
-        error = result.float() - clean
+            error, weight = self.lesson.errors(self.network, batch, self.device)
+        error = error.float()
         if self.done < 1.0 - self.settings.square_loss_share:
             each = error.abs().mean(dim=(1, 2, 3))
         else:
             # The root of a patch's mean square follows PSNR and has gradients of the size that L1 has.
             each = (error.square().mean(dim=(1, 2, 3)) + 1e-8).sqrt()
-        loss = (each * _weight(sigma)).mean()
+        loss = (each * weight).mean()
         value = float(loss.detach())
         if not math.isfinite(value):
             return value
         self.network.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.largest_gradient)
         for optimiser in self.optimisers:
             optimiser.step()

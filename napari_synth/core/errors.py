@@ -30,6 +30,19 @@ class ModelFileError(SynthError):
     """A model file is missing, corrupt, foreign or too new."""
 
 
+class UntrustedModelError(ModelFileError):
+    """A model file can only be used by executing what it contains, and the user did not say that they trust it."""
+
+
+class MissingExtraError(SynthError):
+    """An optional dependency is needed and not installed."""
+
+    @classmethod
+    def of(cls, extra: str, what: str, cause: ImportError) -> MissingExtraError:
+        """Return the error that tells how to install an extra of napari-synth."""
+        return cls(f"{what} need the extra {extra!r} ({cause}): run pip install 'napari-synth[{extra}]'.")
+
+
 class ImageFileError(SynthError):
     """An image file cannot be read or written."""
 

@@ -1,8 +1,8 @@
 """Resampling of tensors along their axes, with the outer edges of the first and last pixels as the fixed points.
 
-Kernels: Keys, "Cubic convolution interpolation for digital image processing", 1981, with a = -1/2; Duchon, "Lanczos filtering in one
-and two dimensions", 1979, with three lobes. Where the result is coarser, the kernel is widened, so that nothing is aliased; at borders its weights
-are those of the pixels that exist, normalised.
+Kernels: Keys, "Cubic convolution interpolation for digital image processing", 1981, with a = -1/2; Duchon, "Lanczos filtering in
+one and two dimensions", 1979, with three lobes. Where the result is coarser, the kernel is widened, so that nothing is aliased; at
+borders its weights are those of the pixels that exist, normalised.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 ARCHITECTURES: dict[str, str] = {
     "noise-conditioned-unet": "napari_synth.networks.noise_conditioned_unet:NoiseConditionedUNet",
+    "super-resolution-unet": "napari_synth.networks.super_resolution_unet:SuperResolutionUNet",
 }
 """Name in the card, and ``module:class``; the module is imported only when a network is built."""
 

@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from napari_synth.networks.noise_conditioned_unet import NoiseConditionedUNet
 from napari_synth.networks.sigma_map import gaussian_blur, sigma_map
+from napari_synth.networks.super_resolution_unet import SuperResolutionUNet
 
-__all__ = ["NoiseConditionedUNet", "gaussian_blur", "sigma_map"]
+__all__ = ["NoiseConditionedUNet", "SuperResolutionUNet", "gaussian_blur", "sigma_map"]

@@ -13,23 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-
-class _ResidualBlock(nn.Module):
-    """``x + conv(relu(conv(x)))`` without biases."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(width, width, 3, padding=1, bias=False)
-        self.second = nn.Conv2d(width, width, 3, padding=1, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        # In place: on one CPU thread a fresh plane costs more in page faults than the addition itself.
-        change: Tensor = self.second(functional.relu(self.first(x), inplace=True))
-        return change.add_(x)
-
-
-def _blocks(width: int, count: int) -> nn.Sequential:
-    return nn.Sequential(*(_ResidualBlock(width) for _ in range(count)))
+from napari_synth.networks.blocks import initialise, noise_planes, residual_blocks
 
 
 class NoiseConditionedUNet(nn.Module):
@@ -68,23 +52,17 @@ class NoiseConditionedUNet(nn.Module):
         self.bottom_blocks = bottom_blocks
         steps = list(zip(self.widths[:-1], self.widths[1:], strict=True))
         self.head = nn.Conv2d(7, self.widths[0], 3, padding=1, bias=False)
-        self.encoders = nn.ModuleList(_blocks(w, n) for w, n in zip(self.widths, self.encoder_blocks, strict=False))
+        self.encoders = nn.ModuleList(
+            residual_blocks(w, n) for w, n in zip(self.widths, self.encoder_blocks, strict=False)
+        )
         self.downs = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2, bias=False) for a, b in steps)
-        self.bottom = _blocks(self.widths[-1], bottom_blocks)
+        self.bottom = residual_blocks(self.widths[-1], bottom_blocks)
         self.ups = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, stride=2, bias=False) for a, b in steps)
-        self.decoders = nn.ModuleList(_blocks(w, n) for w, n in zip(self.widths, self.decoder_blocks, strict=False))
+        self.decoders = nn.ModuleList(
+            residual_blocks(w, n) for w, n in zip(self.widths, self.decoder_blocks, strict=False)
+        )
         self.tail = nn.Conv2d(self.widths[0], 4, 3, padding=1, bias=False)
-        self._initialise()
-
-    def _initialise(self) -> None:
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-            if isinstance(module, _ResidualBlock):
-                with torch.no_grad():
-                    module.second.weight.mul_(0.1)
-        with torch.no_grad():
-            self.tail.weight.mul_(0.1)
+        initialise(self, self.tail)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -125,11 +103,7 @@ class NoiseConditionedUNet(nn.Module):
         """
         n, _, h, w = image.shape
         level = functional.avg_pool2d(sigma.expand(n, 1, h, w), 2)
-        if correlation is None:
-            along = level.new_zeros(n, 2, *level.shape[2:])
-        else:
-            along = level * correlation.to(level.dtype).reshape(n, 2, 1, 1)
-        x = torch.cat((functional.pixel_unshuffle(image, 2), level, along), dim=1)
+        x = torch.cat((functional.pixel_unshuffle(image, 2), noise_planes(level, correlation)), dim=1)
         x = self.head(x.contiguous(memory_format=torch.channels_last))
         skips: list[Tensor] = []
         for encoder, down in zip(self.encoders, self.downs, strict=True):

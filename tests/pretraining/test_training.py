@@ -13,11 +13,16 @@ import torch
 
 from napari_synth.models import load_model
 from pretraining.crops import CROP, CropStore, write_shard
+from pretraining.denoising import Denoising
+from pretraining.enlarging import Enlarging, reduced
+from pretraining.patches import draw_patches
 from pretraining.scenes import membranes, nuclei
-from pretraining.training import Settings, Trainer, draw_clean
+from pretraining.training import Settings, Trainer
 
 SMALL = {"widths": (4, 6, 8), "encoder_blocks": (1, 1), "decoder_blocks": (1, 1), "bottom_blocks": 1}
-QUICK = Settings(steps=12, batch=2, patch=24, warm_up_steps=2)
+QUICK = Settings(steps=12, warm_up_steps=2)
+DENOISING = Denoising(batch=2, patch=24, config=SMALL)
+ENLARGING = Enlarging(batch=2, patch=12, config={"widths": (4, 6)})
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +38,8 @@ def store(crops):
     return CropStore.open(crops)
 
 
-def trainer(folder, store, settings=QUICK):
-    return Trainer(folder, store, settings, torch.device("cpu"), SMALL)
+def trainer(folder, store, settings=QUICK, lesson=DENOISING):
+    return Trainer(folder, store, lesson, settings, torch.device("cpu"))
 
 
 def same_weights(a, b):
@@ -44,7 +49,7 @@ def same_weights(a, b):
 def test_patches_come_in_every_orientation(tmp_path):
     ramp = np.linspace(0, 1, CROP, dtype=np.float32)[None, :].repeat(CROP, 0)
     write_shard(tmp_path, "photographs", [ramp])
-    batch = draw_clean(CropStore.open(tmp_path), Settings(batch=40, patch=16), torch.Generator().manual_seed(0))
+    batch = draw_patches(CropStore.open(tmp_path), 40, 16, torch.Generator().manual_seed(0))
     assert batch.shape == (40, 1, 16, 16)
     along_x = batch[:, 0, 0, -1] - batch[:, 0, 0, 0]
     along_y = batch[:, 0, -1, 0] - batch[:, 0, 0, 0]
@@ -56,27 +61,48 @@ def test_patches_come_in_every_orientation(tmp_path):
     }
 
 
-def test_a_few_steps_lower_the_loss(tmp_path, store):
-    run = trainer(tmp_path, store, dataclasses.replace(QUICK, steps=1000))
+@pytest.mark.parametrize("lesson", [DENOISING, ENLARGING])
+def test_a_few_steps_lower_the_loss(tmp_path, store, lesson):
+    run = trainer(tmp_path, store, dataclasses.replace(QUICK, steps=1000), lesson)
     batch = run.draw()
     losses = [run.train_step(batch) for _ in range(30)]
     assert losses[-1] < 0.8 * losses[0]
 
 
-def test_a_resumed_run_equals_one_that_was_never_stopped(tmp_path, store):
-    whole = trainer(tmp_path / "whole", store)
+@pytest.mark.parametrize("lesson", [DENOISING, ENLARGING])
+def test_a_resumed_run_equals_one_that_was_never_stopped(tmp_path, store, lesson):
+    whole = trainer(tmp_path / "whole", store, lesson=lesson)
     whole.run(lambda _: None)
     assert whole.step == 12
 
-    half = trainer(tmp_path / "half", store)
+    half = trainer(tmp_path / "half", store, lesson=lesson)
     half.run(lambda _: None, stopped=lambda: half.step >= 5)
     assert half.step == 5
-    rest = trainer(tmp_path / "half", store)
+    rest = trainer(tmp_path / "half", store, lesson=lesson)
     rest.resume()
     rest.run(lambda _: None)
     assert rest.step == 12
     assert same_weights(rest.network, whole.network)
     assert same_weights(rest.average, whole.average)
+
+
+def test_every_scale_is_taught_and_coarse_patches_are_of_one_size(store):
+    generator = torch.Generator().manual_seed(0)
+    batches = [ENLARGING.draw(store, generator) for _ in range(30)]
+    assert {batch.scale for batch in batches} == {2, 3, 4}
+    for batch in batches:
+        assert batch.coarse.shape == (2, 1, 12, 12)
+        assert batch.fine.shape == (2, 1, 12 * batch.scale, 12 * batch.scale)
+        clean = batch.sigma.amax(dim=(1, 2, 3)) == 0
+        assert (batch.correlation[clean] == 0).all()
+
+
+@pytest.mark.parametrize("pixels", ["cubic", "area", "lens"])
+def test_a_reduced_image_keeps_its_mean(pixels):
+    fine = torch.rand(2, 1, 96, 96, generator=torch.Generator().manual_seed(0))
+    coarse = reduced(fine, 4, pixels)
+    assert coarse.shape == (2, 1, 24, 24)
+    assert float((coarse.mean() - fine.mean()).abs()) < 0.005
 
 
 def test_the_learning_rate_warms_up_and_falls(tmp_path, store):
@@ -140,8 +166,9 @@ def test_the_curve_is_a_line_a_report(tmp_path, store):
     assert json.loads(line)["step"] == 12
 
 
-def test_the_command_trains_stops_and_goes_on(tmp_path, crops):
-    command = [sys.executable, "-m", "pretraining", "denoise", "--out", str(tmp_path)]
+@pytest.mark.parametrize(("what", "name"), [("denoise", "denoise-blind"), ("super-resolution", "super-resolution")])
+def test_the_command_trains_stops_and_goes_on(tmp_path, crops, what, name):
+    command = [sys.executable, "-m", "pretraining", what, "--out", str(tmp_path)]
     command += ["--crops", str(crops), "--batch", "1", "--scenes", "0", "--device", "cpu", "--minutes"]
     (crops / "photographs.npy").write_bytes((crops / "generated-0.npy").read_bytes())
     checkpoint = tmp_path / "checkpoint.pt"
@@ -154,6 +181,6 @@ def test_the_command_trains_stops_and_goes_on(tmp_path, crops):
     step = torch.load(checkpoint, weights_only=True)["step"]
     assert step > 0
     subprocess.run([*command, "0.01", "--resume"], check=True, timeout=60)
-    network, card = load_model(tmp_path / "denoise-blind.safetensors")
-    assert card.name == "denoise-blind"
+    network, card = load_model(tmp_path / f"{name}.safetensors")
+    assert card.name == name
     assert next(network.parameters()).dtype == torch.float32

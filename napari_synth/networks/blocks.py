@@ -1,0 +1,69 @@
+"""What the networks that know the noise are made of; all without biases, so that they scale with the image.
+
+Mohan et al., "Robust and interpretable blind image denoising via bias-free convolutional neural networks", ICLR 2020.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class ResidualBlock(nn.Module):
+    """``x + conv(relu(conv(x)))`` without biases.
+
+    Parameters
+    ----------
+    width : int
+        Channels.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.second = nn.Conv2d(width, width, 3, padding=1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return a tensor of the same shape (N, C, H, W)."""
+        # In place: on one CPU thread a fresh plane costs more in page faults than the addition itself.
+        change: Tensor = self.second(functional.relu(self.first(x), inplace=True))
+        return change.add_(x)
+
+
+def residual_blocks(width: int, count: int) -> nn.Sequential:
+    """Return ``count`` residual blocks, one behind the other."""
+    return nn.Sequential(*(ResidualBlock(width) for _ in range(count)))
+
+
+def initialise(network: nn.Module, *last: nn.Conv2d) -> None:
+    """Set fresh weights so that residual blocks, and the last layers, add little at first."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, ResidualBlock):
+                module.second.weight.mul_(0.1)
+        for layer in last:
+            layer.weight.mul_(0.1)
+
+
+def noise_planes(level: Tensor, correlation: Tensor | None) -> Tensor:
+    """Return what a network is told of the noise, three planes of homogeneous degree 1.
+
+    Parameters
+    ----------
+    level : Tensor
+        Standard deviation of the noise in the units of the image, shape (N, 1, H, W).
+    correlation : Tensor or None
+        Correlation of the noise of neighbours along y and x, shape (N, 2), 0 to 1; None for independent pixels.
+
+    Returns
+    -------
+    Tensor
+        Shape (N, 3, H, W): sigma, sigma * rho_y and sigma * rho_x.
+    """
+    n = len(level)
+    rho = level.new_zeros(n, 2) if correlation is None else correlation.to(level.dtype)
+    return torch.cat((level, level * rho.reshape(n, 2, 1, 1)), dim=1)

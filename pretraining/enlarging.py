@@ -1,0 +1,121 @@
+"""The lesson of the super-resolution network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from napari_synth.networks import SuperResolutionUNet, gaussian_blur
+from pretraining.crops import CropStore
+from pretraining.noise import NoiseSettings, add_noise
+from pretraining.patches import draw_patches
+
+_LEVELS = 255.0
+
+Pixels = Literal["cubic", "area", "lens"]
+"""How a fine image becomes a coarse one."""
+
+
+@dataclass(frozen=True)
+class CoarseBatch:
+    """A batch of one scale: coarse, fine and sigma (N, 1, H, W), correlation (N, 2)."""
+
+    coarse: Tensor
+    fine: Tensor
+    sigma: Tensor
+    correlation: Tensor
+    scale: int
+
+
+@dataclass(frozen=True)
+class Enlarging:
+    """Fine patches from coarse ones, one scale a step.
+
+    Parameters
+    ----------
+    batch : int
+        Patches a step.
+    patch : int
+        Edge of a coarse patch in pixels, even.
+    oversampled : float
+        Share of the patches whose fine image is blurred already, as most microscopy is: no detail is to be invented there.
+    other_pixels : float
+        Share of the patches that were not reduced with a cubic kernel but by averaging, or behind a Gaussian point-spread function.
+    noisy : float
+        Share of the patches with noise.
+    noise : NoiseSettings
+    config : mapping
+        Keyword arguments of the network.
+    """
+
+    batch: int = 16
+    patch: int = 40
+    oversampled: float = 0.2
+    other_pixels: float = 0.25
+    noisy: float = 0.35
+    noise: NoiseSettings = field(
+        default_factory=lambda: NoiseSettings(largest_sigma=50.0 / 255.0, photons=(15.0, 500.0))
+    )
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+    def network(self) -> nn.Module:
+        """Return a fresh network."""
+        return SuperResolutionUNet(**self.config)
+
+    def draw(self, store: CropStore, generator: torch.Generator) -> CoarseBatch:
+        """Return the next batch."""
+        scales = tuple(self.config.get("scales", (2, 3, 4)))
+        scale = scales[int(torch.randint(len(scales), (), generator=generator))]
+        fine = draw_patches(store, self.batch, self.patch * scale, generator)
+        coarse = []
+        for image in torch.split(fine, 1):
+            blurred, width, other, kind, lens = torch.rand(5, generator=generator).tolist()
+            if blurred < self.oversampled:
+                image.copy_(gaussian_blur(image, (0.5 + 2.0 * width,) * 2))
+            pixels: Pixels = "cubic" if other >= self.other_pixels else "area" if kind < 0.5 else "lens"
+            coarse.append(reduced(image, scale, pixels, 0.25 + 0.2 * lens))
+        small = torch.cat(coarse)
+        with_noise = add_noise(small, self.noise, generator)
+        kept = torch.rand(self.batch, 1, 1, 1, generator=generator) >= self.noisy
+        rounded = torch.rand(self.batch, 1, 1, 1, generator=generator) < 0.5
+        small = torch.where(rounded, (small * _LEVELS).round() / _LEVELS, small)
+        return CoarseBatch(
+            torch.where(kept, small, with_noise.noisy),
+            fine,
+            torch.where(kept, 0.0, with_noise.sigma),
+            torch.where(kept.reshape(-1, 1), 0.0, with_noise.correlation),
+            scale,
+        )
+
+    def errors(self, network: nn.Module, batch: CoarseBatch, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Return the errors (N, 1, H, W), and a weight of each image (N,)."""
+        coarse, fine, sigma, correlation = (
+            t.to(device) for t in (batch.coarse, batch.fine, batch.sigma, batch.correlation)
+        )
+        weight = (0.02 / sigma.mean(dim=(1, 2, 3)).clamp_min(0.02)).sqrt()
+        return network(coarse, sigma, correlation, batch.scale) - fine, weight
+
+
+def reduced(fine: Tensor, scale: int, pixels: Pixels, lens: float = 0.35) -> Tensor:
+    """Return an image (N, 1, H, W) that is ``scale`` times coarser.
+
+    Parameters
+    ----------
+    fine : Tensor
+        Height and width are multiples of `scale`.
+    scale : int
+    pixels : {"cubic", "area", "lens"}
+        Reduced with Keys' cubic kernel, by averaging, or by averaging behind a Gaussian point-spread function.
+    lens : float
+        Standard deviation of the point-spread function in coarse pixels.
+    """
+    if pixels == "cubic":
+        size = (fine.shape[-2] // scale, fine.shape[-1] // scale)
+        return functional.interpolate(fine, size, mode="bicubic", antialias=True)
+    sharp = fine if pixels == "area" else gaussian_blur(fine, (lens * scale,) * 2)
+    return functional.avg_pool2d(sharp, scale)
