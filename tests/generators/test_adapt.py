@@ -8,9 +8,10 @@ from training_images import gain_db, noisy, prepare, restore, rings
 from napari_synth.core.errors import Cancelled
 from napari_synth.core.noise import NoiseModel
 from napari_synth.core.progress import CancelToken, Progress, Reporter
+from napari_synth.generators._conditioning import Condition, bundled_network
 from napari_synth.generators.denoise import _adapted
 from napari_synth.generators.denoise._adapted import LearntLaw, Verdict
-from napari_synth.generators.denoise._conditioned import Condition, bundled_network
+from napari_synth.generators.denoise._conditioned import MODEL
 from napari_synth.generators.denoise.adapt import Adapt
 from napari_synth.generators.denoise.blind import Blind
 
@@ -89,7 +90,7 @@ def test_the_learnt_law_begins_as_the_measured_one(cpu_network: torch.nn.Module)
 def cpu_network() -> torch.nn.Module:
     from napari_synth.core.device import Device
 
-    return bundled_network(Device("cpu", "CPU", ""))[0]
+    return bundled_network(MODEL, Device("cpu", "CPU", ""))[0]
 
 
 def test_the_same_seed_gives_the_same_result(always: None, learn: str) -> None:

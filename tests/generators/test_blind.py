@@ -11,7 +11,7 @@ from napari_synth import models
 from napari_synth.core import runner
 from napari_synth.core.errors import ModelFileError
 from napari_synth.core.image import Image
-from napari_synth.generators.denoise import _conditioned
+from napari_synth.generators import _conditioning
 
 
 def psnr(truth: np.ndarray, image: np.ndarray) -> float:
@@ -156,7 +156,7 @@ def test_missing_and_corrupt_weights_are_a_clear_error(monkeypatch: pytest.Monke
     if content is not None:
         path.write_bytes(content)
     monkeypatch.setattr(models, "bundled", lambda name: path)
-    _conditioned._load.cache_clear()
+    _conditioning._load.cache_clear()
     with pytest.raises(ModelFileError):
         napari_synth.denoise(np.random.default_rng(0).random((32, 32)))
-    _conditioned._load.cache_clear()
+    _conditioning._load.cache_clear()

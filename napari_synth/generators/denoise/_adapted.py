@@ -22,15 +22,10 @@ from torch import Tensor, nn
 from napari_synth.core.errors import TrainingDivergedError
 from napari_synth.core.generator import BlockSpec, Context, Prepared
 from napari_synth.core.image import Image
+from napari_synth.generators._conditioning import Condition, bundled_network, measure_condition
 from napari_synth.generators.denoise._blind_spot import validation_pixels
 from napari_synth.generators.denoise._common import TransposedRestorer, noise_variance
-from napari_synth.generators.denoise._conditioned import (
-    HALO,
-    Condition,
-    Conditioned,
-    bundled_network,
-    measure_condition,
-)
+from napari_synth.generators.denoise._conditioned import HALO, MODEL, Conditioned
 from napari_synth.generators.denoise._neighbours import choose_neighbours
 from napari_synth.networks.monotone_spline import MonotoneSpline
 from napari_synth.networks.noise_conditioned_unet import NoiseConditionedUNet
@@ -54,7 +49,7 @@ _CONVINCING = 2.0
 
 def adapt(image: Image, params: AdaptParams, context: Context) -> Prepared:
     """Return the bundled network with what was learnt where that is better on held-out pixels, else as it is."""
-    network, weights = bundled_network(context.device)
+    network, weights = bundled_network(MODEL, context.device)
     condition = measure_condition(image, context)
     wanted = condition.stronger(params.strength)
     neighbours = choose_neighbours(image, wanted, context)
@@ -111,8 +106,8 @@ class MeasuredLaw(nn.Module):
 
     def forward(self, planes: Tensor) -> Tensor:
         """Restore planes (N, 1, Y, X) in normalised units."""
-        correlation = planes.new_tensor([self.condition.correlation]).expand(len(planes), 2)
-        restored: Tensor = self.network(planes, self.condition.variance(planes).sqrt(), correlation)
+        sigma = self.condition.variance(planes).sqrt()
+        restored: Tensor = self.network(planes, sigma, self.condition.correlation_of(planes))
         return restored
 
 

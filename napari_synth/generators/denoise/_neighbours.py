@@ -13,7 +13,7 @@ from torch import Tensor
 
 from napari_synth.core.generator import Context
 from napari_synth.core.image import Image
-from napari_synth.generators.denoise._conditioned import Condition
+from napari_synth.generators._conditioning import Condition
 from napari_synth.networks.sigma_map import gaussian_blur
 
 _SCALES = (1.0, 3.0)

@@ -64,10 +64,11 @@ class Blind(Generator[BlindParams]):
     def prepare(self, image: Image, params: BlindParams, context: Context) -> Prepared:
         """Measure the noise and load the network; see `Generator.prepare`."""
         from napari_synth.core.rotations import RotationEnsemble
-        from napari_synth.generators.denoise._conditioned import Conditioned, bundled_network, measure_condition
+        from napari_synth.generators._conditioning import bundled_network, measure_condition
+        from napari_synth.generators.denoise._conditioned import MODEL, Conditioned
         from napari_synth.generators.denoise._neighbours import choose_neighbours
 
-        network, weights = bundled_network(context.device)
+        network, weights = bundled_network(MODEL, context.device)
         condition = measure_condition(image, context, sigma=params.sigma, correlated=params.noise)
         condition = condition.stronger(params.strength)
         neighbours = choose_neighbours(image, condition, context) if params.neighbours == "auto" else None
