@@ -11,7 +11,7 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 from statistics import median
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from lightning_fabric import Fabric
@@ -21,6 +21,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from napari_synth.core.device import Device
 from napari_synth.core.errors import OutOfMemoryError, TrainingDivergedError
 from napari_synth.core.progress import Reporter
+from napari_synth.training.muon import Muon, hidden_weights
 from napari_synth.training.precision import TrainingPrecision, training_precision
 
 _WINDOW = 100
@@ -67,7 +68,7 @@ class FitSettings:
     Attributes
     ----------
     learning_rate : float
-        Of Adam; warmed up, held, then lowered along a cosine.
+        Warmed up, held, then lowered along a cosine.
     batch_size : int
         Halved by the loop where the device's memory is short.
     held_flat : float
@@ -80,6 +81,8 @@ class FitSettings:
         Decay of the running average of the weights, a step.
     validations : int
         How often the held-out loss is taken; 0 for never.
+    optimizer : {"adam", "muon"}
+        Muon takes the weights of hidden layers, and leaves the others to AdamW; see `hidden_weights`.
     """
 
     learning_rate: float = 1e-3
@@ -89,6 +92,7 @@ class FitSettings:
     clip: float = 1.0
     averaging: float = 0.99
     validations: int = 8
+    optimizer: Literal["adam", "muon"] = "adam"
 
     @property
     def before_changes(self) -> float:
@@ -231,12 +235,11 @@ class _Run:
         self.network = _channels_last(network.to(device.torch_name)).train()
         self.average = AveragedModel(network, multi_avg_fn=_warmed_average(settings.averaging), use_buffers=True)
         self.average.eval()
-        trained = [p for p in network.parameters() if p.requires_grad]
         index = int(device.torch_name.partition(":")[2] or 0)
         self.fabric = Fabric(
             accelerator=device.kind, devices=1 if device.kind == "cpu" else [index], precision=precision
         )
-        self.wrapped, self.optimizer = self.fabric.setup(network, torch.optim.Adam(trained, betas=(0.9, 0.99)))
+        self.wrapped, *self.optimizers = self.fabric.setup(network, *_optimizers(network, settings))
         self.best: tuple[float, dict[str, Any]] | None = None
         self.scale = 1.0
         self.safe = self._snapshot()
@@ -277,12 +280,13 @@ class _Run:
         return self.result
 
     def _step(self, spent: float) -> None:
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.settings.rate(self.result.steps, spent) * self.scale
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = self.settings.rate(self.result.steps, spent) * self.scale
         while True:
             try:
                 loss = self.objective.loss(self.wrapped, self.result.batch_size, self.generator)
-                self.optimizer.zero_grad(set_to_none=True)
+                self.network.zero_grad(set_to_none=True)
                 self.fabric.backward(loss)
                 break
             except (torch.OutOfMemoryError, MemoryError) as error:
@@ -294,12 +298,13 @@ class _Run:
             # Out of the handler, since the error holds the tensors of the step.
             self._halve_batch()
         self.pending.append(loss.detach())
-        self.fabric.clip_gradients(self.wrapped, self.optimizer, max_norm=self.settings.clip, error_if_nonfinite=False)
-        self.optimizer.step()
+        for optimizer in self.optimizers:
+            self.fabric.clip_gradients(self.wrapped, optimizer, max_norm=self.settings.clip, error_if_nonfinite=False)
+            optimizer.step()
         self.average.update_parameters(self.network)
 
     def _halve_batch(self) -> None:
-        self.optimizer.zero_grad(set_to_none=True)
+        self.network.zero_grad(set_to_none=True)
         self.result.batch_size //= 2
         self.device.release_memory()
         self.report.message(
@@ -328,7 +333,11 @@ class _Run:
         return True
 
     def _snapshot(self) -> tuple[dict[str, Any], ...]:
-        return tuple(copy.deepcopy(part.state_dict()) for part in (self.network, self.average, self.optimizer))
+        return tuple(copy.deepcopy(part.state_dict()) for part in self._parts)
+
+    @property
+    def _parts(self) -> tuple[Any, ...]:
+        return (self.network, self.average, *self.optimizers)
 
     def _roll_back(self) -> bool:
         """Go back to the last safe weights with half the learning rate; return False where there are good weights to stop at."""
@@ -343,7 +352,7 @@ class _Run:
             )
         self.scale *= 0.5
         # Loading does not copy the optimizer's tensors, which are then changed in place.
-        for part, state in zip((self.network, self.average, self.optimizer), copy.deepcopy(self.safe), strict=True):
+        for part, state in zip(self._parts, copy.deepcopy(self.safe), strict=True):
             part.load_state_dict(state)
         self.recent.clear()
         self.report.message("Training became unstable: going back to earlier weights with half the learning rate.")
@@ -359,6 +368,17 @@ class _Run:
         self.result.held_out.append((self.result.steps, loss))
         if math.isfinite(loss) and (self.best is None or loss < self.best[0]):
             self.best = (loss, copy.deepcopy(self.average.module.state_dict()))
+
+
+def _optimizers(network: nn.Module, settings: FitSettings) -> list[torch.optim.Optimizer]:
+    if settings.optimizer == "adam":
+        trained = [p for p in network.parameters() if p.requires_grad]
+        return [torch.optim.Adam(trained, betas=(0.9, 0.99))]
+    hidden, outer = hidden_weights(network)
+    return [
+        Muon(hidden, lr=settings.learning_rate),
+        torch.optim.AdamW(outer, betas=(0.9, 0.99), weight_decay=1e-4),
+    ]
 
 
 def _channels_last(network: nn.Module) -> nn.Module:

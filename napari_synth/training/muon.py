@@ -17,6 +17,15 @@ _NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 _NEWTON_SCHULZ_STEPS = 5
 
 
+def hidden_weights(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Split what is trained of a network into the weights of its hidden layers, and the others: of heads, tails, and vectors."""
+    hidden, outer = [], []
+    for name, weight in network.named_parameters():
+        if weight.requires_grad:
+            (hidden if weight.ndim > 1 and not name.startswith(("head", "tail")) else outer).append(weight)
+    return hidden, outer
+
+
 def orthogonalised(matrices: Tensor) -> Tensor:
     """Return about the nearest semi-orthogonal matrices of `matrices`, by five Newton-Schulz iterations.
 
