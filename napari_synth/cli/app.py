@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, CycloptsError, Group, Parameter
 from rich.console import Console
 
+from napari_synth.cli import models
 from napari_synth.cli.jobs import Job, plan_jobs, run_job
 from napari_synth.cli.options import with_settings
 from napari_synth.cli.progress import INTERRUPTED, cancel_on_interrupt, progress_bar, say
@@ -35,12 +36,19 @@ COMMON = Group("Options", sort_key=0)
 class Verb:
     """A task as a command."""
 
-    name: str
     task: Task
     sentence: str
 
+    @property
+    def name(self) -> str:
+        """What the user types."""
+        return self.task.verb
 
-VERBS = (Verb("denoise", Task.DENOISE, "Remove the noise of an image, or of every image of a folder."),)
+
+VERBS = (
+    Verb(Task.DENOISE, "Remove the noise of an image, or of every image of a folder."),
+    Verb(Task.SUPER_RESOLUTION, "Make an image, or every image of a folder, finer."),
+)
 
 
 Source = Annotated[str, Parameter(name="IN", help="An image, a folder, or a quoted pattern such as 'day*/*.tif'.")]
@@ -128,6 +136,7 @@ def _build_app(words: Sequence[str]) -> App:
     for verb in VERBS:
         app.command(_task_command(verb, words), name=verb.name, help=verb.sentence)
     app.command(_run, name="run")
+    app.command(models.app())
     app.command(App(name="bench", help_flags=[], version_flags=[]))
     app["bench"].default(_bench)
     app.command(_doctor, name="doctor")

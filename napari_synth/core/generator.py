@@ -41,6 +41,11 @@ class Task(StrEnum):
     PREDICT_FRAMES = "predict-frames"
     AUGMENT = "augment"
 
+    @property
+    def verb(self) -> str:
+        """What does it, in Python and on the command line."""
+        return {Task.SUPER_RESOLUTION: "upscale", Task.PREDICT_FRAMES: "predict-frames"}.get(self, self.value)
+
 
 class Params(pydantic.BaseModel):
     """The settings of a generator: every field has a title, a description, bounds and a default.

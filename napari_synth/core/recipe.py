@@ -18,6 +18,7 @@ import yaml
 
 from napari_synth.core import registry
 from napari_synth.core.errors import RecipeError, UnknownGeneratorError
+from napari_synth.core.generator import Task
 from napari_synth.core.image import Image
 from napari_synth.core.sampling import sample_planes
 
@@ -109,7 +110,7 @@ class Recipe(pydantic.BaseModel):
     def to_command(self, source: str = "IN.tif", target: str = "OUT.tif") -> str:
         """Return the run as a command line for a POSIX shell."""
         task, name = self.generator.split("/", 1)
-        words = ["napari-synth", task, source, target, "--generator", name]
+        words = ["napari-synth", Task(task).verb, source, target, "--generator", name]
         for option, value in self._options().items():
             flag = option.replace("_", "-")
             if isinstance(value, bool):

@@ -105,7 +105,7 @@ class TaskPanel(QWidget):
         self.preview_button.setToolTip(
             "Show the result on the visible field and the current slice, again whenever a setting or the view changes"
         )
-        self.run_button = QPushButton(_verb(task), self)
+        self.run_button = QPushButton(task.verb.replace("-", " ").capitalize(), self)
         self.run_button.setToolTip(
             "Restore the whole image in the background; the result is a new layer beside the source"
         )
@@ -140,9 +140,11 @@ class TaskPanel(QWidget):
         self._running = (layer, Placement.of(layer), request)
         self._start(partial(restore, request), _DOING[self.task], self._on_restored)
 
-    def show_and_run(self, layer: napari.layers.Image) -> None:
-        """Choose a layer and run with what is set."""
+    def show_and_run(self, layer: napari.layers.Image, generator: str | None = None) -> None:
+        """Choose a layer, and a generator by its id where one is given, and run with what is set."""
         self.source.choose(layer)
+        if generator is not None:
+            self.generators.setCurrentIndex([known.info.id for known in self._generators].index(generator))
         self.run()
 
     def cancel(self) -> None:
@@ -331,14 +333,14 @@ class TaskPanel(QWidget):
         if source.ndim == len(placement.scale):
             placement = Placement.of(source)
         prepared = outcome.prepared
-        factors = refinement(prepared.source.shape, prepared.result_shape, len(placement.scale))
         info = prepared.generator.info
         synthetic = " (synthetic)" if info.invents else ""
+        placement = placement.refined(refinement(prepared.source.shape, prepared.result_shape, len(placement.scale)))
         result = self._add(
             outcome.levels,
             f"{source.name} {_DONE[self.task]}{synthetic}",
             mark(RESULT, prepared.recipe.model_dump(mode="json"), synthetic=info.invents),
-            placement.refined(factors),
+            placement,
             source,
             **appearance(source),
         )
@@ -466,5 +468,8 @@ class DenoisePanel(TaskPanel):
         super().__init__(napari_viewer, Task.DENOISE)
 
 
-def _verb(task: Task) -> str:
-    return {Task.SUPER_RESOLUTION: "Upscale", Task.PREDICT_FRAMES: "Predict frames"}.get(task, task.value.capitalize())
+class UpscalePanel(TaskPanel):
+    """The panel for super-resolution, as napari's menu opens it."""
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__(napari_viewer, Task.SUPER_RESOLUTION)

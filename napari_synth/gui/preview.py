@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -220,7 +221,7 @@ class Preview(QObject):
         prepared, pixels = result
         _, field = self._done = self._asked
         self._prepared = prepared
-        self._show(self._source, field, pixels)
+        self._show(self._source, field, pixels, prepared)
         size = " by ".join(str(b - a) for a, b in zip(field.start, field.stop, strict=True) if b - a > 1)
         if prepared is None:
             self._said = (f"Preview of {size} pixels, learnt from these alone: a run learns from the whole image.",)
@@ -232,10 +233,15 @@ class Preview(QObject):
         slow = (f"{title}: left out of the preview, since it takes minutes; a run does it." for title in self._left_out)
         self.updated.emit((*self._said, *slow))
 
-    def _show(self, source: napari.layers.Image, field: Field, pixels: Any) -> None:
-        size = tuple(b - a for a, b in zip(field.start, field.stop, strict=True))
-        factors = refinement(size, pixels.shape, source.ndim)
-        place = Placement.of(source).refined(factors, field.start)
+    def _show(self, source: napari.layers.Image, field: Field, pixels: Any, prepared: PreparedRun | None) -> None:
+        if prepared is None:
+            size = tuple(b - a for a, b in zip(field.start, field.stop, strict=True))
+            factors, start = refinement(size, pixels.shape, source.ndim), [float(first) for first in field.start]
+        else:
+            factors = refinement(prepared.source.shape, prepared.result_shape, source.ndim)
+            # The grid of the whole result: its first pixel with its centre in the field.
+            start = [ceil(first * finer - 0.5) / finer for first, finer in zip(field.start, factors, strict=True)]
+        place = Placement.of(source).refined(factors, start)
         if self._layer is not None and self._layer in self._viewer.layers:
             self._layer.data = pixels
             self._layer.scale = place.scale

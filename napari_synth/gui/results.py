@@ -39,7 +39,7 @@ class Finished:
     pixels : array-like
         The result's.
     placement : Placement
-        Where the source lay.
+        Where the result lies.
     """
 
     prepared: PreparedRun
@@ -151,6 +151,10 @@ class ResultBox(QWidget):
         if finished is not None:
             self._opacity = finished.result.opacity
             self.title.setText(f"<b>{escape(finished.result.name)}</b>")
+            # Only pixel by pixel can a result be subtracted from its source.
+            comparable = finished.prepared.result_shape == finished.prepared.source.shape
+            self.removed.setVisible(comparable)
+            self.trust.setVisible(comparable)
 
     def set_busy(self, busy: bool) -> None:
         """Disable what needs the worker while it works."""

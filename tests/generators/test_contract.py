@@ -33,6 +33,18 @@ every_generator = pytest.mark.parametrize("generator", registry.generators(), id
 every_denoiser = pytest.mark.parametrize("generator", registry.generators(Task.DENOISE), ids=lambda g: g.info.id)
 
 
+def expected(generator: Generator[Params], shape: tuple[int, ...], axes: str = "YX") -> tuple[int, ...]:
+    """The shape of a result: that of the image, but twice as fine for what makes images finer."""
+    finer = 2 if generator.info.task == Task.SUPER_RESOLUTION else 1
+    return tuple(size * finer if axis in "YX" else size for axis, size in zip(axes, shape, strict=True))
+
+
+def at_every_pixel(generator: Generator[Params], image: np.ndarray) -> np.ndarray:
+    """A value for every pixel of the result: that of the image where it lies."""
+    finer = [b // a for a, b in zip(image.shape, expected(generator, image.shape), strict=True)]
+    return np.kron(image, np.ones(finer, image.dtype))
+
+
 def brief(generator: Generator[Params]) -> dict[str, Any]:
     return BRIEF.get(generator.info.id, {})
 
@@ -71,7 +83,7 @@ def test_it_says_what_it_is(generator: Generator[Params]) -> None:
 @pytest.mark.parametrize("dtype", ["u1", "u2", "i4", "f2", "f4", "f8", ">u2"])
 def test_shape_and_dtype_are_kept(generator: Generator[Params], dtype: str) -> None:
     result = run(generator, noisy((40, 48), dtype))
-    assert result.shape == (40, 48)
+    assert result.shape == expected(generator, (40, 48))
     assert result.dtype == np.dtype(dtype).newbyteorder("=")
 
 
@@ -79,7 +91,7 @@ def test_shape_and_dtype_are_kept(generator: Generator[Params], dtype: str) -> N
 @pytest.mark.parametrize("shape", [(1, 1), (1, 33), (33, 1), (7, 9), (31, 45)])
 def test_tiny_and_odd_sizes(generator: Generator[Params], shape: tuple[int, int]) -> None:
     result = run(generator, noisy(shape, "f4"))
-    assert result.shape == shape
+    assert result.shape == expected(generator, shape)
     assert np.isfinite(result).all()
 
 
@@ -96,7 +108,7 @@ def test_tiny_and_odd_sizes(generator: Generator[Params], shape: tuple[int, int]
 )
 def test_stacks_channels_colours_and_movies(generator: Generator[Params], shape: tuple[int, ...], axes: str) -> None:
     image = np.random.default_rng(0).poisson(50, shape).astype("u2") if "S" in axes else noisy(shape)
-    assert run(generator, image, axes=axes).shape == shape
+    assert run(generator, image, axes=axes).shape == expected(generator, shape, axes)
 
 
 @every_generator
@@ -109,9 +121,9 @@ def test_nan_and_inf_never_spread(generator: Generator[Params]) -> None:
     image = noisy((48, 48), "f4")
     image[10:14, 20:24], image[30, 31] = np.nan, np.inf
     result = run(generator, image)
-    np.testing.assert_array_equal(np.isfinite(result), np.isfinite(image))
+    np.testing.assert_array_equal(np.isfinite(result), at_every_pixel(generator, np.isfinite(image)))
     rest = run(generator, noisy((48, 48), "f4"))
-    far = np.s_[40:, :10]
+    far = np.s_[-8:, :10]
     assert abs(result[far].mean() - rest[far].mean()) < 10
 
 
@@ -174,7 +186,7 @@ def test_recipe_repeats_the_run(generator: Generator[Params]) -> None:
 @every_generator
 def test_notes_are_sentences_and_none_is_said_twice(generator: Generator[Params]) -> None:
     notes = runner.prepare(generator.info.id, Image.from_array(noisy((48, 48))), brief(generator)).notes
-    assert notes
+    assert notes or generator.info.task != Task.DENOISE
     assert len(set(notes)) == len(notes)
     assert all(note.endswith(".") for note in notes)
 

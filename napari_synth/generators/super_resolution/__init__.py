@@ -1,0 +1,1 @@
+"""Generators that make an image finer."""

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from skimage import color, data
+from skimage.metrics import peak_signal_noise_ratio
+
+import napari_synth
+from napari_synth.core import errors
+from napari_synth.core.image import Image
+from napari_synth.core.resampling import resized
+from napari_synth.core.runner import prepare
+from napari_synth.generators.super_resolution._enlarged import coarse, consistent
+from napari_synth.networks.super_resolution_unet import enlarged
+
+ALL = ("network", "lanczos", "bicubic")
+
+
+def camera(size: int = 144) -> np.ndarray:
+    return data.camera()[100 : 100 + size, 180 : 180 + size].astype("f4")
+
+
+def reduced(image: np.ndarray, scale: int) -> np.ndarray:
+    return resized(torch.from_numpy(image), [size // scale for size in image.shape]).numpy()
+
+
+def psnr(truth: np.ndarray, result: np.ndarray, border: int = 4) -> float:
+    inner = np.s_[border:-border, border:-border]
+    return float(peak_signal_noise_ratio(truth[inner], result[inner], data_range=255))
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_the_network_is_better_than_lanczos(scale: int) -> None:
+    truth = camera()
+    small = reduced(truth, scale)
+    ours, lanczos = (psnr(truth, napari_synth.upscale(small, scale, name)) for name in ("network", "lanczos"))
+    assert ours > lanczos + 0.5
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("factor", [1.5, 2, 2.7, 3, 5])
+def test_any_factor_keeps_everything_in_its_place(name: str, factor: float) -> None:
+    small = reduced(camera(), 2)
+    result = napari_synth.upscale(small, factor, name)
+    assert result.shape == (round(72 * factor), round(72 * factor))
+    # A shift by a quarter of a measured pixel would cost more than the difference of the methods.
+    back = resized(torch.from_numpy(np.asarray(result)), small.shape).numpy()
+    assert psnr(small, back) > 34.0
+
+
+@pytest.mark.parametrize("pixels", ["cubic", "area", "gaussian"])
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_a_consistent_result_gives_the_measured_image_back(pixels: Any, scale: int) -> None:
+    measured = torch.from_numpy(reduced(camera(), scale) / 255.0)[None, None]
+    start = 0.9 * enlarged(measured, scale)
+    before = (coarse(start, scale, pixels) - measured).square().mean().sqrt()
+    fine = consistent(start, measured, torch.zeros_like(measured), scale, pixels)
+    after = (coarse(fine, scale, pixels) - measured).square().mean().sqrt()
+    assert float(after) < 2e-3
+    assert float(after) < 0.05 * float(before)
+
+
+def test_what_noise_explains_is_not_put_back() -> None:
+    measured = torch.rand(1, 1, 24, 24, generator=torch.Generator().manual_seed(0))
+    fine = torch.full((1, 1, 48, 48), 0.5)
+    torch.testing.assert_close(consistent(fine, measured, torch.full_like(measured, 0.5), 2, "cubic"), fine)
+
+
+def test_noise_is_not_amplified() -> None:
+    truth = camera(192)
+    small = reduced(truth, 2) + np.random.default_rng(0).normal(0, 20, (96, 96)).astype("f4")
+    ours, lanczos = (psnr(truth, napari_synth.upscale(small, 2, name)) for name in ("network", "lanczos"))
+    assert ours > lanczos + 1.0
+
+
+def test_noise_can_be_left_in() -> None:
+    flat = 100 + np.random.default_rng(0).normal(0, 10, (96, 96)).astype("f4")
+    removed, kept = (napari_synth.upscale(flat, 2, denoise=value).std() for value in (True, False))
+    assert removed < 4.0
+    assert kept > 7.0
+
+
+def test_colours_are_enlarged_together() -> None:
+    truth = data.astronaut()[:128, 160:288]
+    small = np.stack([reduced(truth[..., i].astype("f4"), 2) for i in range(3)], -1).round().clip(0, 255).astype("u1")
+    ours, lanczos = (
+        psnr(255 * color.rgb2gray(truth), 255 * color.rgb2gray(napari_synth.upscale(small, 2, name, axes="YXS")))
+        for name in ("network", "lanczos")
+    )
+    assert ours > lanczos + 0.5
+
+
+def test_a_stack_is_enlarged_plane_by_plane_with_its_spacing() -> None:
+    planes = np.stack([reduced(camera(), 2), reduced(camera()[::-1].copy(), 2)]).astype("u2")
+    result = napari_synth.upscale(Image(planes, "ZYX", {"Z": 2.0, "Y": 0.5, "X": 0.5}), 2)
+    assert result.shape == (2, 144, 144)
+    assert dict(result.spacing) == {"Z": 2.0, "Y": 0.25, "X": 0.25}
+    assert result.dtype == np.uint16
+
+
+@pytest.mark.parametrize("factor", [2, 3, 4, 1.6])
+def test_tiles_equal_the_whole_at_the_default_halo(factor: float) -> None:
+    image = Image.from_array(data.camera()[:160, 100:260].astype("f4"))
+    whole, tiles = (
+        prepare("super-resolution/network", image, {"factor": factor}, tile=tile).compute() for tile in (None, 48)
+    )
+    assert np.abs(whole - tiles).max() < 1e-3 * 255
+
+
+def test_more_than_the_network_can_is_said() -> None:
+    run = prepare("super-resolution/network", Image.from_array(camera(32)), {"factor": 8})
+    assert run.result_shape == (256, 256)
+    assert any("4 times finer" in note for note in run.notes)
+
+
+def test_the_spread_over_rotations_has_the_size_of_the_result() -> None:
+    spread = prepare("super-resolution/network", Image.from_array(reduced(camera(), 2)), {"factor": 2}).spread().compute()
+    assert spread.shape == (144, 144)
+    assert spread.dtype == np.float32
+    assert float(spread.max()) > 0.5
+
+
+@pytest.mark.parametrize("factor", [0.5, 17, float("nan")])
+def test_factors_that_make_no_sense_are_refused(factor: float) -> None:
+    with pytest.raises(errors.InvalidParameterError, match="factor"):
+        napari_synth.upscale(camera(16), factor)
