@@ -27,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _build_app() -> App:
     app = App(name="napari-synth bench", help="Measure quality and speed beside the peers.", help_format="plaintext")
     app.command(_denoise, name="denoise")
+    app.command(_super_resolution, name="super-resolution")
     app.command(_runner, name="runner")
     app.command(_large, name="large")
     for name, sentence in (
@@ -54,6 +55,22 @@ def _denoise(
 
     _check(out)
     return _finish(bench_denoise(set12=set12, quick=quick, with_bm3d=bm3d, told=told, say=_say), out)
+
+
+def _super_resolution(
+    *,
+    set5: Annotated[
+        Path | None, Parameter(help="Folder with the pairs of Set5, NAME_x2_HR.png and NAME_x2_LR.png.")
+    ] = None,
+    quick: Quick = False,
+    device: Annotated[str, Parameter(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    out: Out = None,
+) -> int:
+    """Compare super-resolution with interpolation: PSNR, SSIM and seconds."""
+    from napari_synth.benchmark.enlarging import bench_super_resolution
+
+    _check(out)
+    return _finish(bench_super_resolution(set5=set5, quick=quick, device=device, say=_say), out)
 
 
 def _runner(
