@@ -7,14 +7,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from napari_synth.core.device import PrecisionChoice
+    from napari_synth.core.generator import Generator, Params
     from napari_synth.core.progress import CancelToken, ProgressCallback
     from napari_synth.core.recipe import Recipe
 
 
 def denoise(
     image: Any,
-    generator: str = "blind",
+    generator: str | Generator[Any] = "blind",
     *,
     axes: str | None = None,
     device: str = "auto",
@@ -32,7 +35,7 @@ def denoise(
     image : array-like or Image
         Any integer or float dtype and range, 2 to 6 dimensions; numpy, dask, zarr or an
         `napari_synth.core.image.Image`.
-    generator : str
+    generator : str or Generator
         ``"blind"`` (a bundled network behind the noise measured in the image), ``"auto"``, ``"adapt"``, ``"noise2void"``,
         ``"zero-shot-noise2noise"``, ``"non-local-means"``, ``"total-variation"``, ``"wavelet"``, ``"median"``, or one of another
         package.
@@ -64,7 +67,7 @@ def denoise(
         One of its subclasses for every cause that lies with the input; see `napari_synth.core.errors`.
     """
     return run(
-        generator if "/" in generator else f"denoise/{generator}",
+        _of_task("denoise", generator),
         image,
         axes=axes,
         device=device,
@@ -77,8 +80,61 @@ def denoise(
     )
 
 
+def upscale(
+    image: Any,
+    factor: float = 2.0,
+    generator: str | Generator[Any] = "network",
+    *,
+    axes: str | None = None,
+    device: str = "auto",
+    precision: PrecisionChoice = "auto",
+    seed: int = 0,
+    tile: int | None = None,
+    progress: ProgressCallback | None = None,
+    cancel: CancelToken | None = None,
+    **params: Any,
+) -> Any:
+    """Make an image finer along Y and X.
+
+    Parameters
+    ----------
+    image : array-like or Image
+        As for `denoise`.
+    factor : float
+        How many times finer, above 1; it need not be a whole number.
+    generator : str or Generator
+        ``"network"`` (a bundled network, held to the measured pixels), ``"lanczos"``, ``"bicubic"``, or one of another package.
+    axes, device, precision, seed, tile, progress, cancel, **params
+        As for `denoise`.
+
+    Returns
+    -------
+    array
+        Of the dtype of the source, Y and X being ``round(size * factor)``: numpy for numpy, a lazy dask array for dask and zarr, an
+        Image (with its spacing) for an Image. The outer edges of the first and last pixels stay where they are.
+
+    Raises
+    ------
+    SynthError
+        One of its subclasses for every cause that lies with the input; see `napari_synth.core.errors`.
+    """
+    return run(
+        _of_task("super-resolution", generator),
+        image,
+        axes=axes,
+        device=device,
+        precision=precision,
+        seed=seed,
+        tile=tile,
+        progress=progress,
+        cancel=cancel,
+        factor=factor,
+        **params,
+    )
+
+
 def run(
-    recipe_or_id: Recipe | str,
+    recipe_or_id: Recipe | Generator[Any] | str,
     image: Any,
     *,
     axes: str | None = None,
@@ -94,8 +150,9 @@ def run(
 
     Parameters
     ----------
-    recipe_or_id : Recipe or str
-        A `napari_synth.core.recipe.Recipe`, the YAML of one, or the id of a generator such as ``"denoise/blind"``.
+    recipe_or_id : Recipe, Generator or str
+        A `napari_synth.core.recipe.Recipe`, the YAML of one, the id of a generator such as ``"denoise/blind"``, or what
+        `load_model` returns.
     image : array-like or Image
     axes, device, precision, seed, tile, **params
         As for `denoise`; what is given takes the place of what the recipe says. The axes of a recipe hold for an array of as many
@@ -120,12 +177,17 @@ def run(
     """
     import numpy as np
 
+    from napari_synth.core import registry
+    from napari_synth.core.generator import Generator
     from napari_synth.core.image import Image
     from napari_synth.core.recipe import Recipe
     from napari_synth.core.runner import prepare
 
     if isinstance(recipe_or_id, Recipe):
         recipe = recipe_or_id
+    elif isinstance(recipe_or_id, Generator):
+        registry.register(recipe_or_id)
+        recipe = Recipe(generator=recipe_or_id.info.id)
     elif "\n" in recipe_or_id:
         recipe = Recipe.from_yaml(recipe_or_id)
     else:
@@ -151,3 +213,48 @@ def run(
     if isinstance(image, Image):
         return replace(prepared.result, data=result)
     return np.asarray(result)
+
+
+def load_model(
+    path: Path | str, *, task: str | None = None, name: str | None = None, trusted: bool = False
+) -> Generator[Params]:
+    """Make a generator of a model file, for this session; `napari_synth.models.library.add` keeps one.
+
+    Its network is run on a small probe image to measure its scale and how far it looks, which takes a minute for the largest.
+
+    Parameters
+    ----------
+    path : Path or str
+        Our own ``.safetensors``; a ``.safetensors``, ``.pth`` or ``.ckpt`` that spandrel knows; a TorchScript; a
+        bioimage.io package (zip or folder).
+    task : {"denoise", "super-resolution"}, optional
+        What it is for, where the file does not say.
+    name : str, optional
+        What its id is made of; the file's name where it is left out.
+    trusted : bool
+        Whether TorchScript and Python inside a package may be executed: only for files from people you trust.
+
+    Returns
+    -------
+    Generator
+        Can be given to `run` and to the verb of its task, as it is or by its id.
+
+    Raises
+    ------
+    SynthError
+        The file is damaged, of an unknown architecture or for another task, is not trusted, or needs an extra.
+    """
+    from napari_synth.core import registry
+    from napari_synth.generators.model_files import generator_for
+    from napari_synth.models.library import resolved
+    from napari_synth.models.reading import describe
+
+    file = resolved(path)
+    generator = generator_for(describe(file, task=task, name=name, trusted=trusted), file)
+    registry.register(generator)
+    return generator
+
+
+def _of_task(task: str, generator: str | Generator[Any]) -> str | Generator[Any]:
+    """Return a generator with the task before its name, where the name stands alone."""
+    return f"{task}/{generator}" if isinstance(generator, str) and "/" not in generator else generator

@@ -1,4 +1,4 @@
-"""A display for tests with windows, and a check that no test leaves a widget behind."""
+"""A display for tests with windows, a check that no test leaves a widget behind, and a library of models of the tests' own."""
 
 from __future__ import annotations
 
@@ -7,10 +7,18 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the models that whoever runs the tests has added out of them, before tests are made from the list of generators."""
+    folder = tempfile.TemporaryDirectory(prefix="napari-synth-models-")
+    os.environ["NAPARI_SYNTH_MODELS"] = folder.name
+    config.add_cleanup(folder.cleanup)
 
 
 @pytest.fixture(scope="session")

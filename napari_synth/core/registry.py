@@ -1,14 +1,18 @@
-"""Finds generators: the built-in ones, and those of other packages through the entry point group ``napari_synth.generators``."""
+"""Finds generators: built-in ones, those of other packages, those of the user's library of models, those made for this session.
+
+Other packages declare theirs in the entry point group ``napari_synth.generators``.
+"""
 
 from __future__ import annotations
 
 import difflib
 import warnings
+from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
 
-from napari_synth.core.errors import UnknownGeneratorError
+from napari_synth.core.errors import ModelFileError, SynthError, UnknownGeneratorError
 from napari_synth.core.generator import Generator, Params, Task
 
 ENTRY_POINT_GROUP = "napari_synth.generators"
@@ -24,6 +28,9 @@ _BUILT_IN = (
     "napari_synth.generators.denoise.total_variation:TotalVariation",
     "napari_synth.generators.denoise.wavelet:Wavelet",
     "napari_synth.generators.denoise.median:Median",
+    "napari_synth.generators.super_resolution.network:Network",
+    "napari_synth.generators.super_resolution.lanczos:Lanczos",
+    "napari_synth.generators.super_resolution.bicubic:Bicubic",
 )
 
 
@@ -48,8 +55,68 @@ def generator(identifier: str) -> Generator[Params]:
     raise UnknownGeneratorError(f"There is no generator {identifier!r}: did you mean {' or '.join(near)}?")
 
 
-@cache
+def register(made: Generator[Params]) -> None:
+    """Take up a generator for this session; another of this session with the same id makes way.
+
+    Raises
+    ------
+    ModelFileError
+        The id is that of a generator that was there before.
+    """
+    identifier = made.info.id
+    if identifier in _lasting() and _lasting()[identifier] is not made:
+        raise ModelFileError(f"There is a generator {identifier!r} already: give the model another name.")
+    _of_session[identifier] = made
+
+
+def refresh() -> None:
+    """Look again for what is in the library of models."""
+    _lasting.cache_clear()
+
+
+def is_taken(identifier: str) -> bool:
+    """Return whether a generator that outlives the session has this id."""
+    return identifier in _lasting()
+
+
+_of_session: dict[str, Generator[Params]] = {}
+
+
 def _registered() -> dict[str, Generator[Params]]:
+    """Return all generators by id, the default of a task first; the library wins over what a session calls the same."""
+    lasting = _lasting()
+    return lasting | {identifier: made for identifier, made in _of_session.items() if identifier not in lasting}
+
+
+@cache
+def _lasting() -> dict[str, Generator[Params]]:
+    found = _packaged()
+    for made in _of_library():
+        if made.info.id in found:
+            warnings.warn(
+                f"The model {made.info.id!r} of your library has the id of another: it is left out.", stacklevel=2
+            )
+        else:
+            found[made.info.id] = made
+    return found
+
+
+def _of_library() -> Iterator[Generator[Params]]:
+    """Make the generators of the user's models; a broken one is told of and left out."""
+    from napari_synth.generators.model_files import generator_for
+    from napari_synth.models import library
+
+    entries, broken = library.entries()
+    for sentence in broken:
+        warnings.warn(sentence, stacklevel=2)
+    for entry in entries:
+        try:
+            yield generator_for(entry.description, entry.path)
+        except SynthError as error:
+            warnings.warn(f"The model {entry.description.id!r} of your library is left out: {error}", stacklevel=2)
+
+
+def _packaged() -> dict[str, Generator[Params]]:
     found = {}
     for path in _BUILT_IN:
         module, name = path.split(":")

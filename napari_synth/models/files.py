@@ -60,6 +60,17 @@ def _hash(path: Path, modified: int, size: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def holds_card(path: Path) -> bool:
+    """Return whether a safetensors file was written by napari-synth.
+
+    Raises
+    ------
+    ModelFileError
+        The file is damaged.
+    """
+    return _KEY in _metadata(path)
+
+
 def read_card(path: Path | str) -> ModelCard:
     """Return the card of a model file without reading its weights.
 
@@ -71,12 +82,7 @@ def read_card(path: Path | str) -> ModelCard:
     path = Path(path)
     if not path.is_file():
         raise ModelFileError(f"There is no model file {path}: check the path.")
-    try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-    except (SafetensorError, OSError) as error:
-        raise _damaged(path) from error
-    return _card(path, metadata)
+    return _card(path, _metadata(path))
 
 
 def save_model(path: Path | str, network: nn.Module, card: ModelCard) -> Path:
@@ -170,6 +176,14 @@ def load_model(path: Path | str) -> tuple[nn.Module, ModelCard]:
     network.load_state_dict(weights)
     network.requires_grad_(False)
     return network.eval().to(memory_format=torch.channels_last), card  # type: ignore[call-overload]
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return dict(file.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise _damaged(path) from error
 
 
 def _card(path: Path, metadata: dict[str, str]) -> ModelCard:

@@ -64,6 +64,6 @@ def noise_planes(level: Tensor, correlation: Tensor | None) -> Tensor:
     Tensor
         Shape (N, 3, H, W): sigma, sigma * rho_y and sigma * rho_x.
     """
-    n = len(level)
+    n = level.shape[0]
     rho = level.new_zeros(n, 2) if correlation is None else correlation.to(level.dtype)
     return torch.cat((level, level * rho.reshape(n, 2, 1, 1)), dim=1)

@@ -25,10 +25,10 @@ def entry(monkeypatch: pytest.MonkeyPatch):
     def install(name: str) -> None:
         found = [EntryPoint(name, f"{__name__}:{name}", registry.ENTRY_POINT_GROUP)]
         monkeypatch.setattr(registry, "entry_points", lambda group: found)
-        registry._registered.cache_clear()
+        registry.refresh()
 
     yield install
-    registry._registered.cache_clear()
+    registry.refresh()
 
 
 def test_generators_of_other_packages_are_found(entry) -> None:

@@ -1,0 +1,101 @@
+"""The command ``model``: adds, lists, removes and exports models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+from rich.console import Console
+
+from napari_synth.cli.progress import say
+from napari_synth.models.library import Entry
+
+File = Annotated[
+    Path,
+    Parameter(name="FILE", help="A .safetensors, .pth or .ckpt file, a TorchScript, or a bioimage.io zip or folder."),
+]
+Name = Annotated[str, Parameter(name="NAME", help="What the command list shows, with or without its task.")]
+Package = Annotated[Path, Parameter(name="OUT", help="The bioimage.io package to write, a new .zip file.")]
+
+
+def app() -> App:
+    """Return the command with its own commands."""
+    made = App(
+        name="model", help="Add, list, remove and export model files.", version_flags=[], help_format="plaintext"
+    )
+    made.command(_add, name="add")
+    made.command(_list, name="list")
+    made.command(_remove, name="remove")
+    made.command(_export, name="export")
+    return made
+
+
+def _add(
+    file: File,
+    /,
+    *,
+    task: Annotated[str | None, Parameter(help="denoise or super-resolution, where the file does not say.")] = None,
+    name: Annotated[str | None, Parameter(help="What the generator will be called; made from the file's name.")] = None,
+    trust: Annotated[
+        bool, Parameter(negative=(), help="Let it execute what it holds: you trust where it is from.")
+    ] = False,
+) -> int:
+    """Copy a model file into your library; from then on it is a generator like any other."""
+    from napari_synth.models import library
+
+    say(Console(stderr=True), "Reading the file and measuring its network; the largest take a minute.")
+    entry = library.add(file, task=task, name=name, trusted=trust)
+    console = Console()
+    say(console, f"Added {entry.description.id}: {_facts(entry)}.")
+    for note in entry.description.notes:
+        say(console, note)
+    return 0
+
+
+def _list() -> int:
+    """List the models of your library, and the folder in which they are."""
+    from napari_synth.models import library
+
+    console = Console()
+    found, broken = library.entries()
+    for entry in found:
+        say(console, f"{entry.description.id}: {_facts(entry)}")
+    for sentence in broken:
+        say(console, sentence)
+    say(console, f"{len(found) or 'No'} model{'' if len(found) == 1 else 's'} in {library.folder()}.")
+    return 0
+
+
+def _remove(name: Name, /) -> int:
+    """Remove a model from your library."""
+    from napari_synth.models import library
+
+    say(Console(), f"Removed {library.remove(name).id}.")
+    return 0
+
+
+def _export(
+    name: Annotated[str, Parameter(name="NAME", help="A bundled model, one of your library, or a path.")],
+    out: Package,
+    /,
+) -> int:
+    """Write one of our models as a bioimage.io package."""
+    from napari_synth.models import export_bioimageio
+
+    say(Console(), f"Wrote {export_bioimageio(name, out)}.")
+    return 0
+
+
+def _facts(entry: Entry) -> str:
+    """Say what is known of a model, in a few words."""
+    known = entry.description
+    channels = {1: "one channel", 3: "RGB", 4: "RGB with alpha"}.get(
+        known.input_channels, f"{known.input_channels} channels"
+    )
+    tiling = (
+        "whole planes" if known.whole else f"tiles at multiples of {known.multiple} px with a halo of {known.halo} px"
+    )
+    if known.kind == "napari-synth":
+        return f"{known.title}, {known.architecture}"
+    return f"{known.architecture}, {known.scale} times, {channels}, {tiling}"

@@ -1,0 +1,136 @@
+"""Runs a network from a file on blocks: channels, ranges and precision are brought to what the network expects, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from napari_synth import models
+from napari_synth.core.device import Device
+from napari_synth.core.errors import ModelFileError
+from napari_synth.core.generator import BlockSpec, Context, Prepared
+from napari_synth.core.image import Image
+from napari_synth.generators.model_files._processing import Processing
+from napari_synth.generators.super_resolution._interpolated import finer
+from napari_synth.models._network import FileNetwork
+from napari_synth.models.description import ModelDescription
+from napari_synth.models.reading import open_network
+
+
+class PreparedFile(Prepared):
+    """A network of others, ready to restore blocks of one image.
+
+    The network sees 0 to 1, as it was trained to. What the image has beyond (its few darkest and brightest pixels) is
+    carried past it, so that nothing is clipped. An image of one channel is given to all channels of a network for
+    colours, and their mean is taken. The network computes in float32, because half precision has fewer digits than a
+    16-bit image; only of 8-bit images may it have that.
+
+    Parameters
+    ----------
+    network : FileNetwork
+        On the device.
+    description : ModelDescription
+    processing : Processing or None
+        The steps of a bioimage.io package; None where the network takes 0 to 1.
+    result : tuple of int, optional
+        Height and width of the result, where they are not those of the image times the network's scale.
+    half : bool
+        Whether the network may compute in half precision.
+    """
+
+    def __init__(
+        self,
+        network: FileNetwork,
+        description: ModelDescription,
+        processing: Processing | None,
+        result: tuple[int, int] | None,
+        half: bool,
+    ) -> None:
+        self._network, self._description, self._processing, self._half = network, description, processing, half
+        self.spec = BlockSpec(
+            "YX",
+            (description.halo,) * 2,
+            (description.multiple,) * 2,
+            (description.scale,) * 2,
+            whole=description.whole,
+            bytes_per_pixel=description.bytes_per_pixel,
+            result=result,
+        )
+        self.weights = {description.name: description.sha256}
+
+    @classmethod
+    def of(
+        cls, description: ModelDescription, path: Path, image: Image, context: Context, factor: float | None = None
+    ) -> PreparedFile:
+        """Load the network, and look at the image where the package's steps need its statistics."""
+        context.report.start("Loading the model")
+        network = open_network(description, path, context.device.torch_name)
+        steps = description.preprocessing
+        processing = None if steps is None else Processing.of(steps, description.postprocessing, image, context)
+        result = None if factor in (None, description.scale) else finer(image, factor or 1.0)
+        half = description.half and context.device.precision == "float16" and image.dtype.itemsize == 1
+        prepared = cls(network, description, processing, result, half)
+        prepared.notes = _notes(description, image, factor)
+        return prepared
+
+    def apply(self, block: Tensor) -> Tensor:
+        """Restore blocks (N, C, H, W); see `Prepared.apply`."""
+        kind = block.device.type
+        with torch.autocast(
+            kind, torch.get_autocast_dtype(kind), enabled=self._half and torch.is_autocast_enabled(kind)
+        ):
+            if self._processing is not None:
+                return self._processing.backward(self._through(self._processing.forward(block)))
+            inside = block.clamp(0, 1)
+            beyond = block - inside
+            scale = self._description.scale
+            if scale > 1:
+                beyond = functional.interpolate(beyond, scale_factor=scale, mode="bilinear", align_corners=False)
+            return self._through(inside) + beyond
+
+    def _through(self, image: Tensor) -> Tensor:
+        """Return what the network makes of (N, C, H, W), with as many channels."""
+        wanted, channels = self._description.input_channels, image.shape[1]
+        if wanted > channels:
+            colours = image.expand(-1, 3, -1, -1) if channels == 1 else image
+            # A fourth channel is how opaque a pixel is.
+            image = colours if wanted == 3 else torch.cat((colours, torch.ones_like(colours[:, :1])), 1)
+        answer = self._network(image.contiguous()).float()[:, :3]
+        if answer.shape[1] != channels:
+            answer = answer.mean(1, keepdim=True).expand(-1, channels, -1, -1)
+        return answer
+
+
+def own_network(description: ModelDescription, path: Path, device: Device) -> tuple[Any, Mapping[str, str]]:
+    """Return a network of our own from a file on a device, and the hash of its weights by name.
+
+    Raises
+    ------
+    ModelFileError
+        The file is not the one that was described.
+    """
+    if models.weights_hash(path) != description.sha256:
+        raise ModelFileError(f"The model file {path} has changed since it was added: remove it and add it again.")
+    return _own(path, description.sha256, device.torch_name), {description.name: description.sha256}
+
+
+@lru_cache(maxsize=2)
+def _own(path: Path, sha256: str, torch_name: str) -> Any:
+    loaded: Any = models.load_model(path)[0].to(torch_name)
+    return loaded.to(memory_format=torch.channels_last)
+
+
+def _notes(description: ModelDescription, image: Image, factor: float | None) -> tuple[str, ...]:
+    """Say what the user should know of a run."""
+    notes = ["This model was not measured by napari-synth: compare its result with the image."]
+    if description.input_channels > 1 and "S" not in image.axes:
+        notes.append("The network expects colours: it is given the same plane for each of them, and the mean is taken.")
+    if factor is not None and factor > description.scale:
+        notes.append(f"The network makes it {description.scale} times finer; the rest is interpolated.")
+    return (*notes, *description.notes)

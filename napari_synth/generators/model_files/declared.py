@@ -1,0 +1,129 @@
+"""Declares a generator for a described model file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar, cast
+
+import pydantic
+from pydantic import Field
+
+from napari_synth.core.errors import ModelFileError
+from napari_synth.core.generator import Context, Generator, GeneratorInfo, Params, Prepared, Task
+from napari_synth.core.image import Image
+from napari_synth.generators.denoise.blind import BlindParams
+from napari_synth.generators.super_resolution._options import FactorParams, NetworkParams
+from napari_synth.models.description import ModelDescription
+
+
+class ModelFileParams(Params):
+    """Settings of any network from a file."""
+
+    ensemble: bool = Field(
+        False,
+        title="Average over rotations",
+        description="Run on all eight flips and rotations and average: a little better, eight times slower.",
+        json_schema_extra={"advanced": True},
+    )
+
+
+class _FromFile:
+    """What a generator from a file has besides: where it is, and what is known of it."""
+
+    description: ClassVar[ModelDescription]
+    path: ClassVar[Path]
+
+
+class NetworkFile(_FromFile, Generator[ModelFileParams]):
+    """A network of others that turns images into images."""
+
+    def prepare(self, image: Image, params: ModelFileParams, context: Context) -> Prepared:
+        """Load the network; see `Generator.prepare`."""
+        from napari_synth.core.rotations import RotationEnsemble
+        from napari_synth.generators.model_files._prepared import PreparedFile
+
+        factor = getattr(params, "factor", None)
+        prepared = PreparedFile.of(self.description, self.path, image, context, factor)
+        return RotationEnsemble(prepared, "mean") if params.ensemble else prepared
+
+
+class DenoiserFile(_FromFile, Generator[BlindParams]):
+    """A denoising network of our own, with weights from a file."""
+
+    def prepare(self, image: Image, params: BlindParams, context: Context) -> Prepared:
+        """Measure the noise and load the network; see `Generator.prepare`."""
+        from napari_synth.core.rotations import RotationEnsemble
+        from napari_synth.generators._conditioning import measure_condition
+        from napari_synth.generators.denoise._conditioned import Conditioned
+        from napari_synth.generators.denoise._neighbours import choose_neighbours
+        from napari_synth.generators.model_files._prepared import own_network
+
+        network, weights = own_network(self.description, self.path, context.device)
+        condition = measure_condition(image, context, sigma=params.sigma, correlated=params.noise)
+        condition = condition.stronger(params.strength)
+        neighbours = choose_neighbours(image, condition, context) if params.neighbours == "auto" else None
+        prepared = Conditioned(network, condition, neighbours, weights)
+        return RotationEnsemble(prepared, "mean") if params.ensemble else prepared
+
+
+class EnlargerFile(_FromFile, Generator[NetworkParams]):
+    """A super-resolution network of our own, with weights from a file."""
+
+    def prepare(self, image: Image, params: NetworkParams, context: Context) -> Prepared:
+        """Measure the noise and load the network; see `Generator.prepare`."""
+        from napari_synth.core.rotations import RotationEnsemble
+        from napari_synth.generators.model_files._prepared import own_network
+        from napari_synth.generators.super_resolution._enlarged import Enlarged
+
+        network, weights = own_network(self.description, self.path, context.device)
+        prepared = Enlarged.of(image, network, weights, params, context)
+        return RotationEnsemble(prepared, "mean") if params.ensemble else prepared
+
+
+OWN: dict[str, tuple[type[Generator[Any]], type[Params]]] = {
+    "noise-conditioned-unet": (DenoiserFile, BlindParams),
+    "super-resolution-unet": (EnlargerFile, NetworkParams),
+}
+"""What runs the architectures of our own model files, and its settings, by the name in the card."""
+
+
+def generator_for(description: ModelDescription, path: Path) -> Generator[Params]:
+    """Return the generator of a described model file.
+
+    Raises
+    ------
+    ModelFileError
+        Nothing runs this architecture.
+    """
+    if description.kind != "napari-synth":
+        base: type[Generator[Any]] = NetworkFile
+        settings: type[Params] = _with_factor(description) if description.scale > 1 else ModelFileParams
+        joint = description.input_channels > 1
+    elif description.architecture in OWN:
+        base, settings = OWN[description.architecture]
+        joint = True
+    else:
+        raise ModelFileError(f"Models of the architecture {description.architecture!r} cannot be run from a file.")
+    info = GeneratorInfo(
+        id=description.id,
+        title=description.title,
+        summary=description.summary,
+        task=Task(description.task),
+        reference=description.reference,
+        weights_licence=description.licence,
+        colour="joint" if joint else "separate",
+    )
+    fields = {"info": info, "params_type": settings, "description": description, "path": path, "__doc__": info.summary}
+    return cast(Generator[Params], type(base.__name__, (base,), fields)())
+
+
+def _with_factor(description: ModelDescription) -> type[Params]:
+    """Return the settings of a network that enlarges: its own scale is the default, the runner resamples to any other."""
+    usual = FactorParams.model_fields["factor"]
+    factor = Field(
+        float(description.scale), gt=1.0, le=16.0, title=usual.title or "Factor", description=usual.description or ""
+    )
+    return cast(
+        type[Params],
+        pydantic.create_model("EnlargingFileParams", __base__=ModelFileParams, factor=(float, factor)),
+    )

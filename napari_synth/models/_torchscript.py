@@ -1,0 +1,63 @@
+"""Reads TorchScript: a program with its weights, so that the user must trust it."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from napari_synth.core.errors import ModelFileError, UntrustedModelError
+from napari_synth.models._network import Facts, FileNetwork
+
+_PROBE = 64
+
+
+def read(path: Path, trusted: bool) -> tuple[FileNetwork, Facts]:
+    """Read a TorchScript that takes one image of 1 or 3 channels and returns one.
+
+    Raises
+    ------
+    UntrustedModelError
+        The user did not say that they trust it.
+    ModelFileError
+        It is damaged, or takes something else.
+    """
+    if not trusted:
+        raise UntrustedModelError(
+            f"{path} is a TorchScript, a program with its weights: if you trust where it comes from, add it with --trust"
+            " (in Python trusted=True)."
+        )
+    network = open_script(path, str(path))
+    problem: Exception | None = None
+    for channels in (1, 3):
+        try:
+            with torch.inference_mode():
+                network(torch.full((1, channels, _PROBE, _PROBE), 0.5))
+        except Exception as error:  # noqa: BLE001 - a script raises whatever it likes
+            problem = error
+        else:
+            return network, Facts("TorchScript", channels)
+    raise ModelFileError(
+        f"The TorchScript {path} takes no image of 1 or 3 channels: choose another model."
+    ) from problem
+
+
+def open_script(source: Any, name: str) -> FileNetwork:
+    """Load a trusted TorchScript from a path or an open file.
+
+    Raises
+    ------
+    ModelFileError
+        It is damaged.
+    """
+    try:
+        with warnings.catch_warnings():
+            # Deprecated for writing new ones; the files are here all the same.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            module: Any = torch.jit.load(source, map_location="cpu")  # type: ignore[no-untyped-call]
+    except Exception as error:  # RuntimeError, and others for what is cut off
+        raise ModelFileError(f"The TorchScript {name} is damaged: download it again.") from error
+    module.eval()
+    return FileNetwork(module, module)

@@ -1,0 +1,55 @@
+"""What is known of a model file from elsewhere: read from the file or measured once, kept beside it in the library."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+NAME_PATTERN = r"^[a-z0-9]+(-[a-z0-9]+)*$"
+PACKAGE_NAMES = ("bioimageio.yaml", "rdf.yaml")
+"""What the description of a bioimage.io package is called."""
+Kind = Literal["napari-synth", "spandrel", "torchscript", "bioimageio"]
+RUNNABLE_TASKS = ("denoise", "super-resolution")
+"""Tasks that an image-to-image network from a file can be run for."""
+
+
+class ModelDescription(BaseModel):
+    """Everything that a generator needs to know of a model file before it is loaded; travels as JSON."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    format_version: Literal[1] = 1
+    name: str = Field(pattern=NAME_PATTERN, description="Identifier, in lower case with hyphens.")
+    title: str = Field(description="Name for people.")
+    summary: str = Field(description="One sentence: what it is and where it comes from.")
+    task: str = Field(description="What the model does, e.g. denoise.")
+    kind: Kind = Field(description="Which reader the file needs.")
+    architecture: str = Field(description="Name of the network's architecture, as far as it is known.")
+    file: str = Field(description="Name of the file or folder.")
+    sha256: str = Field(description="Hash of its content, in hexadecimal.")
+    trusted: bool = Field(default=False, description="Whether the user allowed it to execute what it contains.")
+    scale: int = Field(default=1, ge=1, description="How many times finer the result is.")
+    input_channels: int = Field(default=1, ge=1)
+    output_channels: int = Field(default=1, ge=1)
+    multiple: int = Field(default=1, ge=1, description="Blocks begin and end at multiples of this, in pixels.")
+    halo: int = Field(default=0, ge=0, description="Context in pixels on each side of a block.")
+    tile_error: float = Field(
+        default=0.0, ge=0, description="Measured difference of a tile from the whole; the range is 1."
+    )
+    whole: bool = Field(default=False, description="Whether it must see the whole plane.")
+    bytes_per_pixel: int = Field(default=1024, ge=1, description="Working memory for a pixel of the image.")
+    half: bool = Field(default=False, description="Whether it may compute in float16.")
+    preprocessing: tuple[dict[str, Any], ...] | None = Field(
+        default=None,
+        description="Steps of a bioimage.io package before the network; None where the network takes 0 to 1.",
+    )
+    postprocessing: tuple[dict[str, Any], ...] = Field(default=(), description="Steps behind it.")
+    reference: str = Field(default="", description="Who made it, or the paper.")
+    licence: str = Field(default="", description="Licence of the weights.")
+    notes: tuple[str, ...] = Field(default=(), description="Plain sentences that every run repeats.")
+
+    @property
+    def id(self) -> str:
+        """The id of the generator: ``task/name``."""
+        return f"{self.task}/{self.name}"

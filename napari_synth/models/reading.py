@@ -1,0 +1,179 @@
+"""Opens model files of every kind, and describes them. Loads torch, and the extra that the kind needs."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from pathlib import Path
+
+from napari_synth.core.errors import ModelFileError
+from napari_synth.models._network import Facts, FileNetwork
+from napari_synth.models._probing import TOLERATED, Behaviour, measure
+from napari_synth.models._sniffing import content_hash, kind_of
+from napari_synth.models.description import NAME_PATTERN, RUNNABLE_TASKS, Kind, ModelDescription
+from napari_synth.models.files import load_model, weights_hash
+
+_DOES = {"denoise": "Removes noise", "super-resolution": "Makes the image finer"}
+
+
+def describe(
+    path: Path, *, task: str | None = None, name: str | None = None, trusted: bool = False
+) -> ModelDescription:
+    """Read a model file, run its network on a small probe image, and say what was found.
+
+    Parameters
+    ----------
+    path : Path
+        A file, or the folder of a bioimage.io package.
+    task : str, optional
+        What it is for, where the file does not say.
+    name : str, optional
+        What the generator will be called; made from the file's name where it is left out.
+    trusted : bool
+        Whether TorchScript and packaged Python may be executed.
+
+    Raises
+    ------
+    ModelFileError
+        The file is damaged, of an unknown architecture, or for another task.
+    UntrustedModelError
+        It must be executed, and is not trusted.
+    MissingExtraError
+        The extra that reads it is not installed.
+    """
+    if task is not None and task not in RUNNABLE_TASKS:
+        raise ModelFileError(f"A model file cannot be run for {task!r}: use {' or '.join(RUNNABLE_TASKS)}.")
+    kind = kind_of(path)
+    name = _checked_name(name) if name is not None else _name_from(path)
+    if kind == "napari-synth":
+        return _describe_own(path, task, name)
+    network, facts = read(path, kind, trusted=trusted)
+    behaviour = measure(network, facts.input_channels, multiple=facts.multiple, minimum=facts.minimum)
+    found = _task(path, facts, behaviour, task)
+    return ModelDescription(
+        name=name,
+        title=facts.title or path.name,
+        summary=f"{_DOES[found]} with {path.name} ({facts.architecture}), a model that you added: check what it does.",
+        task=found,
+        kind=kind,
+        architecture=facts.architecture,
+        file=path.name,
+        sha256=content_hash(path),
+        trusted=trusted,
+        scale=behaviour.scale,
+        input_channels=facts.input_channels,
+        output_channels=behaviour.output_channels,
+        multiple=behaviour.multiple,
+        halo=behaviour.halo,
+        tile_error=behaviour.error,
+        whole=facts.whole or behaviour.is_global,
+        bytes_per_pixel=behaviour.bytes_per_pixel,
+        half=facts.half,
+        preprocessing=facts.preprocessing,
+        postprocessing=facts.postprocessing,
+        reference=facts.reference,
+        licence=facts.licence,
+        notes=_notes(facts, behaviour),
+    )
+
+
+def read(path: Path, kind: Kind, *, trusted: bool) -> tuple[FileNetwork, Facts]:
+    """Return the network of a file of others, on the CPU, and what the file says of it; raises as `describe`."""
+    if kind == "spandrel":
+        from napari_synth.models._spandrel import read as read_weights
+
+        return read_weights(path)
+    if kind == "torchscript":
+        from napari_synth.models._torchscript import read as read_script
+
+        return read_script(path, trusted)
+    if kind == "bioimageio":
+        from napari_synth.models._bioimageio import read as read_package
+
+        return read_package(path, trusted)
+    raise ModelFileError(f"{path} is a model of napari-synth itself: it is read by its card.")
+
+
+def open_network(description: ModelDescription, path: Path, torch_name: str) -> FileNetwork:
+    """Return the network of a described file on a device.
+
+    Raises
+    ------
+    ModelFileError
+        The file is not the one that was described.
+    """
+    if content_hash(path) != description.sha256:
+        raise ModelFileError(f"The model file {path} has changed since it was added: remove it and add it again.")
+    return _open(path, description.kind, description.trusted, description.sha256, torch_name)
+
+
+@lru_cache(maxsize=2)
+def _open(path: Path, kind: Kind, trusted: bool, sha256: str, torch_name: str) -> FileNetwork:
+    return read(path, kind, trusted=trusted)[0].to(torch_name)
+
+
+def _describe_own(path: Path, task: str | None, name: str) -> ModelDescription:
+    network, card = load_model(path)
+    if task is not None and task != card.task:
+        raise ModelFileError(f"The model in {path} is for {card.task}, not for {task}: leave the task out.")
+    if card.task not in RUNNABLE_TASKS:
+        raise ModelFileError(f"The model in {path} is for {card.task}, which no model file can be run for yet.")
+    return ModelDescription(
+        name=name,
+        title=card.title,
+        summary=f"{_DOES[card.task]} with {path.name}, a model that you added.",
+        task=card.task,
+        kind="napari-synth",
+        architecture=card.architecture,
+        file=path.name,
+        sha256=weights_hash(path),
+        scale=max(getattr(network, "scales", (1,))),
+        multiple=getattr(network, "multiple", 1),
+        licence=card.weights_licence,
+        notes=card.limits,
+    )
+
+
+def _task(path: Path, facts: Facts, behaviour: Behaviour, asked: str | None) -> str:
+    """Return what a network is for: what the file says, what its scale says, or what the user says."""
+    by_scale = "super-resolution" if behaviour.scale > 1 else None
+    known = by_scale or facts.task
+    if asked is not None:
+        if behaviour.scale > 1 and asked != "super-resolution":
+            raise ModelFileError(
+                f"The network in {path} makes images {behaviour.scale} times finer: its task is no {asked}."
+            )
+        if behaviour.scale == 1 and asked == "super-resolution":
+            raise ModelFileError(
+                f"The network in {path} returns images of the same size: its task is no super-resolution."
+            )
+        return asked
+    if known is None:
+        raise ModelFileError(f"{path} does not say what it is for: name the task, as in --task denoise.")
+    return known
+
+
+def _notes(facts: Facts, behaviour: Behaviour) -> tuple[str, ...]:
+    notes = []
+    if facts.whole or behaviour.is_global:
+        notes.append("The network uses the whole plane for every pixel, so that planes are not cut into tiles.")
+    elif behaviour.error > TOLERATED:
+        notes.append(
+            f"The network looks further than {behaviour.halo} pixels: where a large image is cut into tiles, the result may differ"
+            f" from that of the whole by {behaviour.error:.1%} of the range."
+        )
+    return tuple(notes)
+
+
+def _checked_name(name: str) -> str:
+    if re.fullmatch(NAME_PATTERN, name) is None:
+        raise ModelFileError(
+            f"A model cannot be named {name!r}: use lower-case letters, digits and hyphens between them."
+        )
+    return name
+
+
+def _name_from(path: Path) -> str:
+    """Return the file's name without its suffix, as an identifier."""
+    stem = path.name if path.is_dir() else path.name.split(".", 1)[0]
+    return re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-") or "model"

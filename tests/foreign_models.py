@@ -1,0 +1,106 @@
+"""Model files of other projects, made with random weights."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from napari_synth.models._torchvision import import_spandrel
+
+
+def _esrgan() -> nn.Module:
+    from spandrel.architectures.ESRGAN import ESRGAN
+
+    return ESRGAN(num_filters=8, num_blocks=1, scale=4)
+
+
+def _compact() -> nn.Module:
+    from spandrel.architectures.Compact import Compact
+
+    return Compact(num_feat=16, num_conv=4, upscale=2)
+
+
+def _restoring() -> nn.Module:
+    from spandrel.architectures.Compact import Compact
+
+    return Compact(num_feat=16, num_conv=4, upscale=1)
+
+
+def _span() -> nn.Module:
+    from spandrel.architectures.SPAN import SPAN
+
+    return SPAN(num_in_ch=3, num_out_ch=3, feature_channels=16, upscale=2)
+
+
+def _swinir() -> nn.Module:
+    from spandrel.architectures.SwinIR import SwinIR
+
+    return SwinIR(
+        img_size=32,
+        in_chans=1,
+        embed_dim=12,
+        depths=[2, 2],
+        num_heads=[2, 2],
+        window_size=8,
+        mlp_ratio=2,
+        upscale=2,
+        upsampler="pixelshuffledirect",
+    )
+
+
+ARCHITECTURES: dict[str, Callable[[], nn.Module]] = {
+    "esrgan": _esrgan,
+    "compact": _compact,
+    "restoring": _restoring,
+    "span": _span,
+    "swinir": _swinir,
+}
+SCALES = {"esrgan": 4, "compact": 2, "restoring": 1, "span": 2, "swinir": 2}
+CHANNELS = {"esrgan": 3, "compact": 3, "restoring": 3, "span": 3, "swinir": 1}
+
+
+def weights(architecture: str) -> dict[str, torch.Tensor]:
+    """Return random weights of an architecture that spandrel detects, the same at every call."""
+    import_spandrel()
+    with warnings.catch_warnings(), torch.random.fork_rng():
+        # The architectures are older than what torch has deprecated since.
+        warnings.simplefilter("ignore")
+        torch.manual_seed(0)
+        return ARCHITECTURES[architecture]().state_dict()
+
+
+def weights_file(folder: Path, architecture: str, suffix: str = ".pth") -> Path:
+    """Write random weights of an architecture."""
+    path = folder / f"My {architecture}_v1{suffix}"
+    if suffix == ".safetensors":
+        from safetensors.torch import save_file
+
+        save_file(weights(architecture), path)
+    else:
+        torch.save(weights(architecture), path)
+    return path
+
+
+class _Called(nn.Module):
+    """A function as a network."""
+
+    def __init__(self, function: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return self.function(image)
+
+
+def script_file(path: Path, function: Callable[[torch.Tensor], torch.Tensor], channels: int = 1) -> Path:
+    """Write a function of an image as TorchScript."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        scripted: Any = torch.jit.trace(_Called(function), torch.rand(1, channels, 16, 16))
+    scripted.save(path)
+    return path
