@@ -27,7 +27,7 @@ class AxialEnlarger(nn.Module):
         Residual blocks.
     """
 
-    def __init__(self, scale: int, width: int = 32, blocks: int = 4) -> None:
+    def __init__(self, scale: int, width: int = 32, blocks: int = 3) -> None:
         super().__init__()
         self.scale, self.blocks = scale, blocks
         self.head = nn.Conv2d(1, width, 3, padding=1, bias=False)

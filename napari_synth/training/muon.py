@@ -19,7 +19,8 @@ _NEWTON_SCHULZ_STEPS = 5
 
 def hidden_weights(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     """Split what is trained of a network into the weights of its hidden layers, and the others: of heads, tails, and vectors."""
-    hidden, outer = [], []
+    hidden: list[nn.Parameter] = []
+    outer: list[nn.Parameter] = []
     for name, weight in network.named_parameters():
         if weight.requires_grad:
             (hidden if weight.ndim > 1 and not name.startswith(("head", "tail")) else outer).append(weight)

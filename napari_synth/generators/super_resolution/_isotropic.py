@@ -1,0 +1,298 @@
+"""Learns from the fine planes of a volume what its slices lack along Z, and restores with it.
+
+Planes are made coarse along Y or X as the slices are along Z; a small network learns the way back, and is applied to the ZX and the
+ZY slices of the volume.
+
+References
+----------
+Weigert et al., "Isotropic reconstruction of 3D fluorescence microscopy images using convolutional neural networks", MICCAI 2017;
+Zhao et al., "SMORE: a self-supervised anti-aliasing and super-resolution algorithm for MRI using deep learning", IEEE TMI 2021.
+"""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor, nn
+
+from napari_synth.core.errors import AxesError, InvalidImageError, InvalidParameterError, TrainingDivergedError
+from napari_synth.core.generator import BlockSpec, Context, Prepared
+from napari_synth.core.image import Image
+from napari_synth.core.quiet import share_of_noise
+from napari_synth.core.resampling import RADIUS, resized
+from napari_synth.core.sampling import sample_planes
+from napari_synth.generators._conditioning import Condition, full_precision, measure_condition
+from napari_synth.generators.super_resolution._slices import SliceModel
+from napari_synth.networks.axial_enlarger import AxialEnlarger
+from napari_synth.networks.sigma_map import BLUR_STD, blur_radius
+from napari_synth.training.loop import Budget, FitResult, FitSettings, fit
+from napari_synth.training.patches import PatchPool, collect_crops
+
+Consistency = Literal["exact", "within noise", "off"]
+
+if TYPE_CHECKING:
+    from napari_synth.generators.super_resolution.isotropic import IsotropicParams
+
+MOST_FACTOR = 16
+_LEAST_SLICES = 4
+_PATCH = 64
+_HELD_OUT = 1 / 16
+_VALIDATION_PIXELS = 2**17
+# A result this much finer than a whole number of planes a slice is resampled from it.
+_TOLERANCE = Fraction(21, 20)
+# In standard deviations of the noise: what differs less is no reason to change the result.
+_WITHIN_NOISE = 3.0
+_CHUNK_PIXELS = {"cpu": 2**16, "cuda": 2**22, "mps": 2**20}
+
+
+def train_isotropic(image: Image, params: IsotropicParams, context: Context) -> Prepared:
+    """Train on the planes of the volume, and return what restores it."""
+    planes = result_planes(image, params.factor)
+    ratio = Fraction(planes, image.sizes["Z"])
+    model = SliceModel(max(2, math.ceil(ratio / _TOLERANCE)), ratio, params.slices, params.blur)
+    result_size = (planes, image.sizes["Y"], image.sizes["X"])
+    _check_planes(image, model)
+    condition = measure_condition(image, context)
+    condition = condition.stronger(share_of_noise(sample_planes(image), condition.report))
+    exact = params.consistency == "exact" or (params.consistency == "auto" and params.slices == "thin")
+    kept: Consistency = "off" if params.consistency == "off" else "exact" if exact else "within noise"
+
+    def restorer(network: AxialEnlarger | None, *notes: str) -> IsotropicRestorer:
+        made = IsotropicRestorer(network, model, condition, result_size, kept)
+        made.notes = notes
+        return made
+
+    if not context.statistics.maximum > context.statistics.minimum:
+        return restorer(None, "There was nothing to learn: the volume is the same everywhere.")
+    least = model.length(_LEAST_SLICES)
+    pool = collect_crops(image, "YX", context.intensity, context.device.torch_name).padded((least, least))
+    training, held_out = pool.split(_HELD_OUT, least=least)
+    task = Enlargement(model, condition, training, held_out)
+    with torch.random.fork_rng([]):
+        torch.manual_seed(context.seed)
+        network = AxialEnlarger(model.scale)
+    try:
+        result = fit(
+            network,
+            task,
+            Budget(params.steps, None if params.steps else params.minutes),
+            context.device,
+            context.torch_generator(),
+            settings=FitSettings(5e-3, params.batch, held_flat=0.1, clip=0.5, optimizer="muon"),
+            report=context.report,
+        )
+    except TrainingDivergedError:
+        return restorer(None, "Learning from this volume did not settle: slices are filled in by cubic interpolation.")
+    gain = task.gain(network)
+    trained = restorer(network if gain > 0.0 else None, _training_note(result), _gain_note(gain))
+    trained.resolved = {"steps": result.planned}
+    return trained
+
+
+def result_planes(image: Image, factor: float | None) -> int:
+    """Return how many planes the volume has when it is finer by ``factor``, or so that its voxels are cubic.
+
+    Raises
+    ------
+    AxesError
+        The image has no Z axis.
+    InvalidParameterError
+        There is nothing to do, or it cannot be told what.
+    """
+    if "Z" not in image.axes:
+        raise AxesError(f"Make isotropic needs a Z axis, the image has {image.axes}: set the axes.")
+    if factor is None:
+        factor = _factor_of_spacing(image)
+    planes = round(image.sizes["Z"] * factor)
+    if planes <= image.sizes["Z"]:
+        raise InvalidParameterError(
+            f"Along Z a factor of {factor:.4g} adds no plane to {image.sizes['Z']}: there is nothing to make finer."
+        )
+    return planes
+
+
+def _factor_of_spacing(image: Image) -> float:
+    z, y, x = (image.spacing.get(axis, 1.0) for axis in "ZYX")
+    units = {image.units.get(axis) for axis in "ZX"}
+    if len(units) > 1:
+        raise InvalidParameterError("Z and X have different units: set the layer's units, or give a factor.")
+    if not all(math.isfinite(size) and size > 0 for size in (z, y, x)):
+        raise InvalidParameterError(
+            f"A spacing of {z:g}, {y:g}, {x:g} cannot be: set the layer's scale, or give a factor."
+        )
+    if abs(y / x - 1.0) > 0.01:
+        raise InvalidParameterError(
+            f"Y and X have different spacings ({y:g} and {x:g}), so that voxels cannot become cubic along Z alone: resample the"
+            " planes first, or give a factor."
+        )
+    if z / x < 1.01:
+        raise InvalidParameterError(
+            f"By its spacing (Z {z:g}, X {x:g}) the volume is not coarser along Z: set the layer's scale, or give a factor."
+        )
+    if z / x > MOST_FACTOR:
+        raise InvalidParameterError(
+            f"By its spacing (Z {z:g}, X {x:g}) the volume is {z / x:.4g} times coarser along Z, and {MOST_FACTOR} is the most:"
+            " check the layer's scale, or give a smaller factor."
+        )
+    return z / x
+
+
+def _check_planes(image: Image, model: SliceModel) -> None:
+    if image.sizes["Z"] < 2:
+        raise InvalidImageError("The volume has one slice alone: there is nothing between slices to fill in.")
+    least, size = model.length(_LEAST_SLICES), max(image.sizes["Y"], image.sizes["X"])
+    if size < least:
+        raise InvalidImageError(
+            f"Planes of {image.sizes['Y']} x {image.sizes['X']} pixels are too small to learn a factor of {float(model.ratio):.4g}"
+            f" from: they need {least} pixels along Y or X, or a smaller factor."
+        )
+
+
+class Enlargement:
+    """The error of enlarged lateral patches; an `Objective`.
+
+    Parameters
+    ----------
+    model : SliceModel
+    condition : Condition
+        The noise of measured pixels: what was made coarse has less, and is given as much as measured slices have.
+    training, held_out : PatchPool
+        Planes (N, Y, X).
+    """
+
+    def __init__(self, model: SliceModel, condition: Condition, training: PatchPool, held_out: PatchPool) -> None:
+        self.model, self.pool = model, training
+        share = 1.0 - model.noise_share(sum(condition.correlation) / 2.0)
+        self.lost_noise = condition.stronger(math.sqrt(share))
+        count = max(2, math.ceil(_PATCH / model.ratio))
+        self.patch = (model.length(min(count, model.slices(min(training.spatial)))),) * 2
+        crops = held_out.crops
+        height, width = held_out.spatial
+        chosen = crops[:: -(-len(crops) // max(1, _VALIDATION_PIXELS // (height * width)))].unsqueeze(1)
+        generator = torch.Generator(chosen.device).manual_seed(0)
+        self.validation = [self._drawn(lateral, generator) for lateral in (chosen, chosen.transpose(-1, -2))]
+
+    def loss(self, network: nn.Module, batch_size: int, generator: torch.Generator) -> Tensor:
+        """See `Objective.loss`."""
+        slices, planes = self._drawn(self.pool.sample(batch_size, self.patch, generator), generator)
+        detail: Tensor = network(slices)
+        return (interpolated(slices, self.model.scale) + detail.float() - planes).abs().mean()
+
+    def held_out(self, network: nn.Module) -> float:
+        """See `Objective.held_out`."""
+        return self._error(network)
+
+    def gain(self, network: nn.Module) -> float:
+        """Return by how many decibels the network is nearer held-out planes than cubic interpolation."""
+        with torch.no_grad():
+            before, after = self._error(None), self._error(network)
+        return 10.0 * math.log10(before / after) if before > 0.0 and after > 0.0 else 0.0
+
+    def _drawn(self, lateral: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Return slices with noise, and the planes they stand for, of lateral pixels (N, 1, L, B)."""
+        slices, planes = self.model.pair(lateral)
+        if not self.lost_noise.is_clean:
+            drawn = torch.randn(slices.shape, device=slices.device, generator=generator)
+            slices = slices + self.lost_noise.variance(slices).sqrt() * drawn
+        return slices, planes
+
+    def _error(self, network: nn.Module | None) -> float:
+        total, count = 0.0, 0
+        for slices, planes in self.validation:
+            restored = interpolated(slices, self.model.scale)
+            if network is not None:
+                restored = restored + network(slices).float()
+            total += float((restored - planes).square().sum())
+            count += planes.numel()
+        return total / max(1, count)
+
+
+class IsotropicRestorer(Prepared):
+    """Fills in planes between slices.
+
+    Parameters
+    ----------
+    network : AxialEnlarger or None
+        None for cubic interpolation.
+    model : SliceModel
+    condition : Condition
+        The noise of the volume.
+    result : tuple of int
+        Size of the whole result.
+    kept : {"exact", "within noise", "off"}
+        How far the result must measure as the slices do.
+    """
+
+    def __init__(
+        self,
+        network: AxialEnlarger | None,
+        model: SliceModel,
+        condition: Condition,
+        result: tuple[int, int, int],
+        kept: Consistency,
+    ) -> None:
+        self._network, self._model, self._condition, self._kept = network, model, condition, kept
+        self.noise = condition.report
+        lateral = 0 if network is None else network.receptive_field
+        along = max(lateral, RADIUS["cubic"]) + (model.reach if kept != "off" else 0)
+        if kept == "within noise" and not condition.is_clean:
+            lateral = max(lateral, blur_radius(BLUR_STD))
+        self.spec = BlockSpec(
+            "ZYX",
+            (along, lateral, lateral),
+            (1, 1, 1),
+            (model.scale, 1, 1),
+            bytes_per_pixel=128 + 32 * model.scale,
+            result=result,
+        )
+
+    def apply(self, block: Tensor) -> Tensor:
+        """Restore blocks (N, 1, Z, Y, X); see `Prepared.apply`."""
+        n, _, z, y, x = block.shape
+        with full_precision(block) as network_precision:
+            slices = block.reshape(n, 1, z, y * x)
+            planes = interpolated(slices, self._model.scale)
+            if self._network is not None:
+                with network_precision:
+                    detail = self._detail(block) + self._detail(block.transpose(-1, -2)).transpose(-1, -2)
+                planes = planes + 0.5 * detail.reshape(planes.shape)
+            if self._kept != "off":
+                planes = self._model.consistent(planes, slices, self._tolerance(block))
+        return planes.reshape(n, 1, z * self._model.scale, y, x)
+
+    def _tolerance(self, block: Tensor) -> Tensor | None:
+        """Return how far slices, shaped (N, 1, Z, Y * X), may differ from what the result measures."""
+        if self._kept == "exact" or self._condition.is_clean:
+            return None
+        n, _, z, y, x = block.shape
+        variance = self._condition.variance(block.reshape(n * z, 1, y, x))
+        return _WITHIN_NOISE * variance.sqrt().reshape(n, 1, z, y * x)
+
+    def _detail(self, block: Tensor) -> Tensor:
+        """Return what the network finds in the ZX slices of blocks (N, 1, Z, Y, X), of the size of the result."""
+        assert self._network is not None
+        n, _, z, y, x = block.shape
+        across = block.permute(0, 3, 1, 2, 4).reshape(n * y, 1, z, x)
+        chunk = max(1, _CHUNK_PIXELS[block.device.type] // (z * x))
+        detail = torch.cat([self._network(part).float() for part in torch.split(across, chunk)])
+        return detail.reshape(n, y, 1, -1, x).permute(0, 2, 3, 1, 4)
+
+
+def interpolated(slices: Tensor, scale: int) -> Tensor:
+    """Return slices (N, 1, A, B) with ``scale`` times as many rows, by cubic interpolation."""
+    return resized(slices, (slices.shape[-2] * scale, slices.shape[-1]))
+
+
+def _training_note(result: FitResult) -> str:
+    return (
+        f"Trained {result.steps} steps in {result.seconds:.0f} s: set steps to {result.planned} to train as long again."
+    )
+
+
+def _gain_note(gain: float) -> str:
+    if gain > 0.0:
+        return f"On held-out planes it is {gain:.1f} dB nearer the truth than cubic interpolation."
+    return "On held-out planes it is no nearer the truth than cubic interpolation, which is used."
