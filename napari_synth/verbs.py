@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -131,6 +132,83 @@ def upscale(
         factor=factor,
         **params,
     )
+
+
+def make_isotropic(
+    volume: Any,
+    spacing: Mapping[str, float] | Sequence[float] | None = None,
+    *,
+    axes: str | None = None,
+    generator: str | Generator[Any] = "isotropic",
+    device: str = "auto",
+    precision: PrecisionChoice = "auto",
+    seed: int = 0,
+    tile: int | None = None,
+    progress: ProgressCallback | None = None,
+    cancel: CancelToken | None = None,
+    **params: Any,
+) -> Any:
+    """Make a volume with thick or distant slices finer along Z, so that its voxels become cubic.
+
+    Parameters
+    ----------
+    volume : array-like or Image
+        As for `denoise`, with a Z axis.
+    spacing : mapping of str to float, or sequence of float, optional
+        Distance of neighbouring pixels along Z, Y and X: by axis, or in the order of the volume's axes. An Image has its own, and
+        none is needed where ``factor`` is given.
+    axes : str, optional
+        As for `denoise`; an array of three dimensions is taken for ZYX.
+    generator : str or Generator
+        ``"isotropic"`` (trained on the volume itself), or one of another package.
+    device, precision, seed, tile, progress, cancel
+        As for `denoise`.
+    **params
+        Settings of the generator: ``slices`` ("thick" or "thin"), ``minutes``, ``steps``, ``factor``.
+
+    Returns
+    -------
+    array
+        Of the dtype of the source with ``round(Z * factor)`` planes: numpy for numpy, a lazy dask array for dask and zarr, an Image
+        (with its spacing) for an Image. The outer edges of the first and last planes stay where they are.
+
+    Raises
+    ------
+    SynthError
+        One of its subclasses for every cause that lies with the input; see `napari_synth.core.errors`.
+    """
+    import numpy as np
+
+    from napari_synth.core.errors import InvalidParameterError
+    from napari_synth.core.image import SPATIAL_AXES, Image
+
+    is_image = isinstance(volume, Image)
+    image = Image.from_array(volume, axes or ("ZYX" if not is_image and np.ndim(volume) == 3 else None))
+    if spacing is not None:
+        spatial = [axis for axis in image.axes if axis in SPATIAL_AXES]
+        if not isinstance(spacing, Mapping):
+            if len(spacing) != len(spatial):
+                raise InvalidParameterError(
+                    f"A spacing of {len(spacing)} numbers does not fit the axes {''.join(spatial)}: give one for each of them."
+                )
+            spacing = dict(zip(spatial, spacing, strict=True))
+        if unknown := sorted(set(spacing) - set(spatial)):
+            raise InvalidParameterError(
+                f"The spacing names {unknown[0]!r}, which is none of the axes {''.join(spatial)}: give it for those."
+            )
+        image = replace(image, spacing={**image.spacing, **spacing})
+    result: Image = run(
+        _of_task("super-resolution", generator),
+        image,
+        device=device,
+        precision=precision,
+        seed=seed,
+        tile=tile,
+        progress=progress,
+        cancel=cancel,
+        **params,
+    )
+    return result if is_image else result.data
 
 
 def run(
