@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from napari_synth.training.muon import Muon
+from napari_synth.training.muon import Muon, hidden_weights
 from pretraining.crops import CropStore
 
 log = logging.getLogger("pretraining")
@@ -50,15 +50,6 @@ class Lesson(Protocol):
 
     def errors(self, network: nn.Module, batch: Any, device: torch.device) -> tuple[Tensor, Tensor]:
         """Return what is wrong with the network's answers, (N, 1, H, W), and the weight of each, (N,)."""
-
-
-def hidden_weights(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """Split the parameters of `network` into the weights of its hidden layers and all others: of heads, tails, and vectors."""
-    named = list(network.named_parameters())
-    hidden = {name for name, weight in named if weight.ndim > 1 and not name.startswith(("head", "tail"))}
-    return [weight for name, weight in named if name in hidden], [
-        weight for name, weight in named if name not in hidden
-    ]
 
 
 class Trainer:

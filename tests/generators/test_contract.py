@@ -21,15 +21,19 @@ BRIEF: dict[str, dict[str, Any]] = {
     "denoise/noise2void": {"steps": 3, "patch": 32, "batch": 4},
     "denoise/zero-shot-noise2noise": {"steps": 3, "patch": 32, "batch": 4},
     "denoise/adapt": {"steps": 3},
+    "super-resolution/adapted": {"steps": 2, "patch": 16, "batch": 2},
 }
 LONG = {
     "denoise/noise2void": {"steps": 2, "patch": 32, "batch": 1},
     "denoise/zero-shot-noise2noise": {"steps": 2, "patch": 32, "batch": 1},
     "denoise/adapt": {"steps": 2},
+    "super-resolution/adapted": {"steps": 2, "patch": 16, "batch": 1},
 }
 LASTING = {"denoise/noise2void": 60, "denoise/zero-shot-noise2noise": 200}
 
-every_generator = pytest.mark.parametrize("generator", registry.generators(), ids=lambda g: g.info.id)
+# What takes volumes alone has tests of its own.
+PLANAR = [generator for generator in registry.generators() if 2 in generator.info.spatial_dims]
+every_generator = pytest.mark.parametrize("generator", PLANAR, ids=lambda g: g.info.id)
 every_denoiser = pytest.mark.parametrize("generator", registry.generators(Task.DENOISE), ids=lambda g: g.info.id)
 
 

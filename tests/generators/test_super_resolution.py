@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,16 @@ from skimage.metrics import peak_signal_noise_ratio
 
 import napari_synth
 from napari_synth.core import errors
+from napari_synth.core.device import Device
 from napari_synth.core.image import Image
 from napari_synth.core.resampling import resized
 from napari_synth.core.runner import prepare
-from napari_synth.generators.super_resolution._enlarged import coarse, consistent
+from napari_synth.generators._conditioning import bundled_network
+from napari_synth.generators.super_resolution._adapted import CoarserCopy
+from napari_synth.generators.super_resolution._enlarged import MODEL, coarse, consistent
 from napari_synth.networks.super_resolution_unet import enlarged
+from napari_synth.training.loop import Budget, FitSettings, fit
+from napari_synth.training.patches import PatchPool
 
 ALL = ("network", "lanczos", "bicubic")
 
@@ -117,7 +123,9 @@ def test_more_than_the_network_can_is_said() -> None:
 
 
 def test_the_spread_over_rotations_has_the_size_of_the_result() -> None:
-    spread = prepare("super-resolution/network", Image.from_array(reduced(camera(), 2)), {"factor": 2}).spread().compute()
+    spread = (
+        prepare("super-resolution/network", Image.from_array(reduced(camera(), 2)), {"factor": 2}).spread().compute()
+    )
     assert spread.shape == (144, 144)
     assert spread.dtype == np.float32
     assert float(spread.max()) > 0.5
@@ -127,3 +135,44 @@ def test_the_spread_over_rotations_has_the_size_of_the_result() -> None:
 def test_factors_that_make_no_sense_are_refused(factor: float) -> None:
     with pytest.raises(errors.InvalidParameterError, match="factor"):
         napari_synth.upscale(camera(16), factor)
+
+
+def fabric(seed: int = 0) -> np.ndarray:
+    """A texture of one kind all over, which the bundled network has never seen."""
+    y, x = np.mgrid[:160, :160]
+    phase = np.random.default_rng(seed).uniform(0, 6, 2)
+    return (128 + 60 * np.sign(np.sin(0.9 * x + 0.25 * y + phase[0]) * np.sin(0.8 * y - 0.2 * x + phase[1]))).astype(
+        "f4"
+    )
+
+
+def test_adapting_is_used_only_where_held_out_pixels_are_better() -> None:
+    run = prepare("super-resolution/adapted", Image.from_array(camera()), {"steps": 20, "batch": 4, "patch": 16})
+    assert any("held-out pixels" in note for note in run.notes)
+    adapted, bundled = run.channels[0].prepared, bundled_network(MODEL, run.device)[0]
+    used = any("so it is used" in note for note in run.notes)
+    assert used == (adapted._network is not bundled)
+
+
+def test_a_noisy_or_a_tiny_image_is_not_learnt_from() -> None:
+    noisy = camera(96) + np.random.default_rng(0).normal(0, 25, (96, 96)).astype("f4")
+    for image, reason in ((noisy, "noisy"), (camera(12), "too small")):
+        run = prepare("super-resolution/adapted", Image.from_array(image))
+        assert any(reason in note and "bundled network is used" in note for note in run.notes)
+
+
+def test_adapting_lowers_the_error_of_held_out_pixels() -> None:
+    pool = PatchPool(torch.from_numpy(fabric() / 255)[None])
+    training, held_out = pool.split(1 / 6, least=16)
+    lesson = CoarserCopy(training, held_out, 2, 16, "cubic")
+    network = copy.deepcopy(bundled_network(MODEL, Device("cpu", "CPU", ""))[0]).requires_grad_(True)
+    before = lesson.held_out(network)
+    fit(
+        network,
+        lesson,
+        Budget(steps=60),
+        Device("cpu", "CPU", ""),
+        torch.Generator().manual_seed(0),
+        settings=FitSettings(1e-3, 4),
+    )
+    assert lesson.held_out(network) < 0.9 * before

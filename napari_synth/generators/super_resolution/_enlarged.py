@@ -94,6 +94,27 @@ class Enlarged(Prepared):
             prepared.notes = (f"The network makes it {scale} times finer; the rest is interpolated.",)
         return prepared
 
+    @property
+    def scale(self) -> int:
+        """How many times finer the network's result is."""
+        return self._scale
+
+    @property
+    def is_noisy(self) -> bool:
+        """Whether there is noise that can be seen."""
+        return self._condition.is_coarse
+
+    def saying(self, sentence: str) -> Enlarged:
+        """Add a note, and return this."""
+        self.notes = (*self.notes, sentence)
+        return self
+
+    def with_network(self, network: SuperResolutionUNet) -> Enlarged:
+        """Return the same with other weights."""
+        other = Enlarged(network, self._condition, self._params, self._sizes, self._scale, self.weights)
+        other.notes = self.notes
+        return other
+
     def apply(self, block: Tensor) -> Tensor:
         """Enlarge blocks (N, C, H, W); see `Prepared.apply`."""
         with full_precision(block) as network_precision:
@@ -109,14 +130,8 @@ class Enlarged(Prepared):
     def transposed(self) -> Prepared:
         """Return the same with the directions of correlated noise swapped."""
         y, x = self._condition.correlation
-        swapped = Enlarged(
-            self._network,
-            replace(self._condition, correlation=(x, y)),
-            self._params,
-            self._sizes[::-1],
-            self._scale,
-            self.weights,
-        )
+        condition, sizes = replace(self._condition, correlation=(x, y)), self._sizes[::-1]
+        swapped = Enlarged(self._network, condition, self._params, sizes, self._scale, self.weights)
         swapped.notes = self.notes
         return swapped
 

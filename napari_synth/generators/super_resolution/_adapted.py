@@ -1,0 +1,113 @@
+"""Adapts the super-resolution network to one image: a coarser copy of it is enlarged, and the image itself is the truth.
+
+Shocher et al., "Zero-shot super-resolution using deep internal learning", CVPR 2018, from bundled weights instead of random ones.
+A region of the image is held out; what was learnt is used only where it enlarges that region better than the bundled network.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from napari_synth.core.errors import TrainingDivergedError
+from napari_synth.core.generator import Context, Prepared
+from napari_synth.core.image import Image
+from napari_synth.generators._conditioning import bundled_network
+from napari_synth.generators.super_resolution._enlarged import MODEL, Enlarged, coarse
+from napari_synth.generators.super_resolution._options import Pixels
+from napari_synth.networks.super_resolution_unet import SuperResolutionUNet
+from napari_synth.training.loop import Budget, FitSettings, fit
+from napari_synth.training.patches import PatchPool, collect_crops
+
+if TYPE_CHECKING:
+    from napari_synth.generators.super_resolution.adapted import AdaptedParams
+
+_HELD_OUT = 1 / 6
+_RATE = 3e-4
+_LEAST = 8
+# In standard errors: less is chance.
+_CONVINCING = 2.0
+
+
+def adapt(image: Image, params: AdaptedParams, context: Context) -> Prepared:
+    """Return the adapted network where it is better on held-out pixels, else the bundled one."""
+    network, weights = bundled_network(MODEL, context.device)
+    bundled = Enlarged.of(image, network, weights, params, context)
+    pool = collect_crops(image, "YX", context.intensity, context.device.torch_name)
+    training, held_out = pool.split(_HELD_OUT, least=_LEAST * bundled.scale)
+    if min(training.spatial) < _LEAST * bundled.scale:
+        return bundled.saying("The image is too small to learn from: the bundled network is used.")
+    if bundled.is_noisy:
+        return bundled.saying("The image is noisy, and adapting would learn its noise: the bundled network is used.")
+    lesson = CoarserCopy(training, held_out, bundled.scale, params.patch, params.pixels)
+    learner = copy.deepcopy(network).requires_grad_(True)
+    settings = FitSettings(_RATE, params.batch, warm_up=10, averaging=0.95, validations=4)
+    budget, random = Budget(steps=params.steps), context.torch_generator()
+    try:
+        fit(learner, lesson, budget, context.device, random, settings=settings, report=context.report, stage="Adapting")
+    except TrainingDivergedError:
+        return bundled.saying("Adapting did not settle on this image: the bundled network is used.")
+    before, after, error = lesson.compare(network, learner.eval())
+    change = after / before - 1.0 if before > 0 else 0.0
+    if before - after <= _CONVINCING * error:
+        return bundled.saying(
+            f"Adapting does not clearly help on held-out pixels ({change:+.1%}): the bundled network is used."
+        )
+    return bundled.with_network(learner).saying(
+        f"The adapted network enlarges held-out pixels better (squared error {change:+.1%}), so it is used."
+    )
+
+
+class CoarserCopy:
+    """The squared error of a coarser copy that is enlarged; an `Objective`.
+
+    Parameters
+    ----------
+    training, held_out : PatchPool
+    scale : int
+    patch : int
+        Edge of a coarse patch in pixels; smaller where the pool is.
+    pixels : {"cubic", "area", "gaussian"}
+        How the copy is made coarse.
+    """
+
+    def __init__(self, training: PatchPool, held_out: PatchPool, scale: int, patch: int, pixels: Pixels) -> None:
+        self.pool, self.scale, self.pixels = training, scale, pixels
+        multiple = SuperResolutionUNet.multiple * scale
+        self.patch = training.fitting((patch * scale,) * 2, (multiple,) * 2)
+        height, width = held_out.fitting(held_out.spatial, (multiple,) * 2)
+        self.validation = held_out.crops[:, None, :height, :width]
+
+    def loss(self, network: nn.Module, batch_size: int, generator: torch.Generator) -> Tensor:
+        """See `Objective.loss`."""
+        errors = self._errors(network, self.pool.sample(batch_size, self.patch, generator))
+        return (errors.square().mean(dim=(1, 2, 3)) + 1e-8).sqrt().mean()
+
+    def held_out(self, network: nn.Module) -> float:
+        """See `Objective.held_out`."""
+        with torch.no_grad():
+            return float(torch.cat([error.square() for error in self._held_out(network)]).mean())
+
+    def compare(self, before: nn.Module, after: nn.Module) -> tuple[float, float, float]:
+        """Return the mean squared held-out error of two networks, and the standard error of its difference, taken over tiles."""
+        with torch.no_grad():
+            old, new = (
+                torch.cat([self._tiles(error) for error in self._held_out(network)]) for network in (before, after)
+            )
+        difference = old - new
+        return float(old.mean()), float(new.mean()), float(difference.std(correction=0)) / len(difference) ** 0.5
+
+    def _held_out(self, network: nn.Module) -> list[Tensor]:
+        return [self._errors(network, crop) for crop in torch.split(self.validation, 1)]
+
+    def _tiles(self, error: Tensor) -> Tensor:
+        edge = min(_LEAST * self.scale, *error.shape[-2:])
+        return torch.nn.functional.avg_pool2d(error.square(), edge).flatten()
+
+    def _errors(self, network: nn.Module, fine: Tensor) -> Tensor:
+        small = coarse(fine, self.scale, self.pixels)
+        answer: Tensor = network(small, torch.zeros_like(small), None, self.scale)
+        return answer.float() - fine
