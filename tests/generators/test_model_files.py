@@ -159,6 +159,12 @@ def test_our_own_file_is_the_same_as_the_bundled_model() -> None:
     np.testing.assert_array_equal(napari_synth.denoise(image, generator), napari_synth.denoise(image))
 
 
+def test_our_own_file_enlarges_like_the_bundled_model() -> None:
+    image = np.random.default_rng(0).poisson(50, (32, 36)).astype("u2")
+    generator = napari_synth.load_model(bundled("super-resolution"), name="again")
+    np.testing.assert_array_equal(napari_synth.upscale(image, 3, generator), napari_synth.upscale(image, 3))
+
+
 def test_a_file_that_changes_under_the_generator_is_refused(tmp_path: Path) -> None:
     path = weights_file(tmp_path, "compact")
     generator = napari_synth.load_model(path)

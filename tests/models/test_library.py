@@ -1,0 +1,155 @@
+"""The models that a user added."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from foreign_models import script_file, weights_file
+
+import napari_synth
+from napari_synth.core import registry
+from napari_synth.core.errors import ModelFileError, UnknownGeneratorError, UntrustedModelError
+from napari_synth.models import bundled, library
+
+
+@pytest.fixture(autouse=True)
+def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Give an empty library."""
+    monkeypatch.setenv(library.VARIABLE, str(tmp_path / "shelf"))
+    registry.refresh()
+    yield tmp_path / "shelf"
+    monkeypatch.undo()
+    registry.refresh()
+
+
+def ids() -> list[str]:
+    return [generator.info.id for generator in registry.generators()]
+
+
+def test_a_model_that_is_added_is_a_generator_until_it_is_removed(tmp_path: Path) -> None:
+    before = ids()
+    file = weights_file(tmp_path, "span")
+    entry = library.add(file)
+    file.unlink()
+    assert ids() == [*before, "super-resolution/my-span-v1"]
+    assert [found.description for found in library.entries()[0]] == [entry.description]
+    generator = registry.generator("super-resolution/my-span-v1")
+    assert "My span_v1.pth (SPAN)" in generator.info.summary
+    image = np.random.default_rng(0).integers(0, 60000, (30, 40), dtype=np.uint16)
+    assert napari_synth.upscale(image, 2, "my-span-v1").shape == (60, 80)
+    assert library.remove("my-span-v1") == entry.description
+    assert ids() == before
+    assert not entry.path.exists()
+
+
+def test_our_own_models_are_taken_too() -> None:
+    library.add(bundled("denoise-blind"), name="mine")
+    image = np.random.default_rng(0).poisson(40, (40, 40)).astype("u2")
+    np.testing.assert_array_equal(napari_synth.denoise(image, "mine"), napari_synth.denoise(image))
+
+
+def test_a_task_and_trust_are_kept(tmp_path: Path) -> None:
+    script = script_file(tmp_path / "half.pt", lambda image: image * 0.5)
+    with pytest.raises(UntrustedModelError):
+        library.add(script, task="denoise")
+    library.add(script, task="denoise", trusted=True)
+    result = napari_synth.denoise(np.array([[0.0, 1.0], [0.5, 1.0]], "f4"), "half")
+    assert result.max() == pytest.approx(0.5, abs=0.01)
+
+
+def test_the_list_loads_neither_torch_nor_a_reader(tmp_path: Path) -> None:
+    library.add(weights_file(tmp_path, "compact"))
+    code = (
+        "import sys; from napari_synth.core import registry;"
+        "print([g.info.id for g in registry.generators()][-1]);"
+        "print([name for name in ('torch', 'spandrel', 'bioimageio', 'torchvision') if name in sys.modules])"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.split("\n")[:2] == ["super-resolution/my-compact-v1", "[]"]
+
+
+@pytest.mark.parametrize("name", ["blind", "network"])
+def test_the_names_of_others_are_refused(tmp_path: Path, name: str) -> None:
+    model = bundled("denoise-blind") if name == "blind" else weights_file(tmp_path, "span")
+    with pytest.raises(ModelFileError, match="another name"):
+        library.add(model, name=name)
+
+
+def test_the_same_model_twice_is_refused(tmp_path: Path, shelf: Path) -> None:
+    file = weights_file(tmp_path, "compact")
+    library.add(file)
+    with pytest.raises(ModelFileError, match="another name"):
+        library.add(file)
+    assert len(list(shelf.glob("*/*"))) == 1
+
+
+def test_a_model_that_cannot_be_read_leaves_nothing(tmp_path: Path, shelf: Path) -> None:
+    (tmp_path / "bad.pth").write_bytes(b"nothing")
+    with pytest.raises(ModelFileError):
+        library.add(tmp_path / "bad.pth")
+    assert not list(shelf.rglob("*"))
+
+
+def test_a_copy_that_fails_leaves_nothing(tmp_path: Path, shelf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("shutil.copy", fail)
+    with pytest.raises(ModelFileError, match="No space left"):
+        library.add(weights_file(tmp_path, "compact"))
+    assert not [path for path in shelf.rglob("*") if path.is_file()]
+    assert "super-resolution/my-compact-v1" not in ids()
+
+
+def break_description(entry: library.Entry) -> None:
+    (entry.path.parent / "description.json").write_text("{")
+
+
+def lose_file(entry: library.Entry) -> None:
+    entry.path.unlink()
+
+
+def rename(entry: library.Entry) -> None:
+    entry.path.parent.rename(entry.path.parent.with_name("other"))
+
+
+def name_unknown_architecture(entry: library.Entry) -> None:
+    path = entry.path.parent / "description.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"kind": "napari-synth", "architecture": "newer"}))
+
+
+@pytest.mark.parametrize("harm", [break_description, lose_file, rename, name_unknown_architecture])
+def test_a_broken_entry_is_told_of_once_and_takes_nothing_away(tmp_path: Path, harm) -> None:
+    library.add(weights_file(tmp_path, "restoring"))
+    entry = library.add(weights_file(tmp_path, "compact"))
+    harm(entry)
+    registry.refresh()
+    with pytest.warns(UserWarning, match=r"add the model again|remove it|left out") as caught:
+        found = ids()
+    assert len(caught) == 1
+    assert "denoise/my-restoring-v1" in found
+    assert "denoise/blind" in found
+    assert "super-resolution/my-compact-v1" not in found
+    assert ids() == found
+
+
+def test_removing_what_is_not_there_names_what_is(tmp_path: Path) -> None:
+    with pytest.raises(UnknownGeneratorError, match="none"):
+        library.remove("nothing")
+    library.add(weights_file(tmp_path, "compact"))
+    with pytest.raises(UnknownGeneratorError, match="super-resolution/my-compact-v1"):
+        library.remove("nothing")
+
+
+def test_a_file_that_was_changed_in_the_library_is_refused(tmp_path: Path) -> None:
+    script = script_file(tmp_path / "half.pt", lambda image: image * 0.5)
+    entry = library.add(script, task="denoise", trusted=True)
+    script_file(entry.path, lambda image: image * 2.0)
+    with pytest.raises(ModelFileError, match="has changed"):
+        napari_synth.denoise(np.eye(8, dtype="f4"), "half")
