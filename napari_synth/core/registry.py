@@ -29,8 +29,10 @@ _BUILT_IN = (
     "napari_synth.generators.denoise.wavelet:Wavelet",
     "napari_synth.generators.denoise.median:Median",
     "napari_synth.generators.super_resolution.network:Network",
+    "napari_synth.generators.super_resolution.adapted:Adapted",
     "napari_synth.generators.super_resolution.lanczos:Lanczos",
     "napari_synth.generators.super_resolution.bicubic:Bicubic",
+    "napari_synth.generators.super_resolution.isotropic:Isotropic",
 )
 
 

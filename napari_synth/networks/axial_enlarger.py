@@ -33,7 +33,9 @@ class AxialEnlarger(nn.Module):
         self.head = nn.Conv2d(1, width, 3, padding=1, bias=False)
         self.body = residual_blocks(width, blocks)
         self.tail = nn.Conv2d(width, scale, 3, padding=1, bias=False)
-        initialise(self, self.tail)
+        initialise(self)
+        # Untrained, it adds nothing.
+        nn.init.zeros_(self.tail.weight)
 
     @property
     def receptive_field(self) -> int:
