@@ -28,6 +28,7 @@ def _build_app() -> App:
     app = App(name="napari-synth bench", help="Measure quality and speed beside the peers.", help_format="plaintext")
     app.command(_denoise, name="denoise")
     app.command(_super_resolution, name="super-resolution")
+    app.command(_isotropic, name="isotropic")
     app.command(_runner, name="runner")
     app.command(_large, name="large")
     for name, sentence in (
@@ -71,6 +72,25 @@ def _super_resolution(
 
     _check(out)
     return _finish(bench_super_resolution(set5=set5, quick=quick, device=device, say=_say), out)
+
+
+def _isotropic(
+    *,
+    edge: Annotated[int | None, Parameter(help="Of the drawn volume in voxels; 256 where left out.")] = None,
+    volume: Annotated[Path | None, Parameter(help="A file with a volume of cubic voxels, to be measured too.")] = None,
+    minutes: Annotated[float | None, Parameter(help="How long to train; 1 where left out.")] = None,
+    quick: Quick = False,
+    device: Annotated[str, Parameter(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    out: Out = None,
+) -> int:
+    """Compare volumes made isotropic with interpolation, on the planes that were not measured."""
+    from napari_synth.benchmark.isotropic import bench_isotropic
+
+    _check(out)
+    if edge is not None and edge < 32:
+        raise InvalidParameterError(f"A volume of {edge} voxels cannot be: give an edge of at least 32.")
+    report = bench_isotropic(edge=edge, volume=volume, minutes=minutes, quick=quick, device=device, say=_say)
+    return _finish(report, out)
 
 
 def _runner(
