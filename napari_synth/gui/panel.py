@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image as ImageLayer
@@ -13,7 +14,7 @@ from qtpy.QtWidgets import QComboBox, QFrame, QHBoxLayout, QLabel, QPushButton, 
 
 from napari_synth.core import registry
 from napari_synth.core.device import Device
-from napari_synth.core.errors import SynthError
+from napari_synth.core.errors import SynthError, UntrustedModelError
 from napari_synth.core.generator import Generator, Params, Task
 from napari_synth.core.progress import CancelToken, ProgressCallback
 from napari_synth.gui.form import ParamsForm
@@ -33,6 +34,7 @@ from napari_synth.gui.layers import (
     refinement,
     trust_colormap,
 )
+from napari_synth.gui.model_files import add_model, ask_for_file, ask_for_trust
 from napari_synth.gui.placing import insert_layer, unwrapped
 from napari_synth.gui.preview import Preview
 from napari_synth.gui.results import Finished, ResultBox
@@ -47,6 +49,8 @@ if TYPE_CHECKING:
     import napari
     import napari.layers
     from napari.components import ViewerModel
+
+    from napari_synth.models.library import Entry
 
 _PAINT_MS = 30
 _DONE = {
@@ -83,20 +87,22 @@ class TaskPanel(QWidget):
         self.task = task
         self.viewer: ViewerModel = unwrapped(napari_viewer)
         self._job: Job | None = None
+        self._next: Callable[[], None] | None = None
         self._device_job: Job | None = None
         self._running: tuple[napari.layers.Image, Placement, Request] | None = None
-        self._generators = registry.generators(task)
+        self._generators: list[Generator[Params]] = []
 
         self.source = SourcePicker(self.viewer, self)
         self.generators = QComboBox(self)
         self.generators.setToolTip("How it is done")
         self.generators.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.generators.setMinimumContentsLength(8)
-        for generator in self._generators:
-            self.generators.addItem(generator.info.title)
-            self.generators.setItemData(
-                self.generators.count() - 1, generator.info.summary, Qt.ItemDataRole.ToolTipRole
-            )
+        self.open_model = QPushButton("+", self)
+        self.open_model.setToolTip(
+            "Add a model file of your own: .safetensors, .pth, TorchScript, or a bioimage.io package (zip, or its .yaml)"
+        )
+        self.open_model.setFixedWidth(28)
+        self._list_generators()
         self.summary = QLabel(self)
         self.summary.setWordWrap(True)
         self.form = ParamsForm(self._generators[0].params_type, self)
@@ -147,6 +153,12 @@ class TaskPanel(QWidget):
             self.generators.setCurrentIndex([known.info.id for known in self._generators].index(generator))
         self.run()
 
+    def add_model(self) -> None:
+        """Ask for a model file, and add it to the methods of its task."""
+        path = ask_for_file(self)
+        if path is not None and self._job is None:
+            self._add_model(path, trusted=False)
+
     def cancel(self) -> None:
         """Stop whatever is computed."""
         if self._job is not None:
@@ -173,7 +185,10 @@ class TaskPanel(QWidget):
 
     def _lay_out(self) -> None:
         inner = QWidget(self)
-        self.source.rows.addRow(label("Method", self.generators), self.generators)
+        methods = QHBoxLayout()
+        methods.addWidget(self.generators, 1)
+        methods.addWidget(self.open_model)
+        self.source.rows.addRow(label("Method", self.generators), methods)
         layout = QVBoxLayout(inner)
         layout.setContentsMargins(8, 8, 8, 8)
         layout.setSpacing(8)
@@ -205,6 +220,7 @@ class TaskPanel(QWidget):
     def _connect(self) -> None:
         self.source.changed.connect(self._on_source)
         self.generators.currentIndexChanged.connect(self._choose_generator)
+        self.open_model.clicked.connect(self.add_model)
         self.preview_button.toggled.connect(self._on_preview)
         self.run_button.clicked.connect(self.run)
         self.progress.cancelled.connect(self.cancel)
@@ -234,6 +250,19 @@ class TaskPanel(QWidget):
             raise AssertionError
         params = self.form.params().model_dump()
         return layer, Request(self.generator.info.id, image, params, read_settings())
+
+    def _list_generators(self, chosen: str | None = None) -> None:
+        """Fill the list of methods; choose one by its id, or keep the one that is chosen."""
+        current = chosen or (self.generator.info.id if self._generators else None)
+        self._generators = registry.generators(self.task)
+        ids = [generator.info.id for generator in self._generators]
+        blocked = self.generators.blockSignals(True)
+        self.generators.clear()
+        for index, generator in enumerate(self._generators):
+            self.generators.addItem(generator.info.title)
+            self.generators.setItemData(index, generator.info.summary, Qt.ItemDataRole.ToolTipRole)
+        self.generators.setCurrentIndex(ids.index(current) if current in ids else 0)
+        self.generators.blockSignals(blocked)
 
     def _choose_generator(self, index: int) -> None:
         info = self._generators[index].info
@@ -297,12 +326,13 @@ class TaskPanel(QWidget):
         work: Callable[[ProgressCallback, CancelToken], Any],
         what: str,
         then: Callable[[Any], None],
+        failed: Callable[[SynthError], None] | None = None,
     ) -> None:
-        """Run work in a thread; ``then`` gets its result in this one."""
+        """Run work in a thread; ``then`` gets its result in this one, ``failed`` its error."""
         self._job = job = Job(work, what)
         job.progressed.connect(self.progress.show_progress)
         job.returned.connect(then)
-        job.failed.connect(self._on_failed)
+        job.failed.connect(failed or self._on_failed)
         job.cancelled.connect(self._on_cancelled)
         job.finished.connect(self._on_finished)
         # The window may be closed while this runs: nobody is left to press Cancel then.
@@ -319,6 +349,9 @@ class TaskPanel(QWidget):
         self.run_button.setEnabled(self.source.layer is not None)
         self.result.set_busy(False)
         self.progress.end()
+        following, self._next = self._next, None
+        if following is not None:
+            following()
 
     def _on_failed(self, error: SynthError) -> None:
         self.messages.show_error(str(error))
@@ -372,6 +405,25 @@ class TaskPanel(QWidget):
         )
         insert_layer(self.viewer, layer, above)
         return layer
+
+    def _add_model(self, path: Path, *, trusted: bool) -> None:
+        self.messages.show_error("")
+        work = partial(add_model, path, self.task, trusted)
+        self._start(work, "Trying the model", self._on_model, partial(self._on_model_failed, path))
+
+    def _on_model(self, entry: Entry) -> None:
+        self._list_generators(entry.description.id)
+        self._choose_generator(self.generators.currentIndex())
+
+    def _on_model_failed(self, path: Path, error: SynthError) -> None:
+        if not isinstance(error, UntrustedModelError):
+            self._on_failed(error)
+        elif ask_for_trust(self, path, error):
+            again = partial(self._add_model, path, trusted=True)
+            if self._job is None:
+                again()
+            else:
+                self._next = again
 
     def _find_device(self) -> None:
         settings = read_settings()

@@ -35,6 +35,7 @@ _ROUNDS = 6
 _STEP = 1.5
 # In standard deviations of the noise: what differs less is no reason to change the result.
 _WITHIN_NOISE = 3.0
+_MOSTLY = 0.9
 _BYTES_PER_PIXEL = 900
 
 
@@ -90,8 +91,12 @@ class Enlarged(Prepared):
         condition = condition.stronger(real)
         scale = min((s for s in network.scales if s >= params.factor), default=max(network.scales))
         prepared = cls(network, condition, params, finer(image, params.factor), scale, weights)
+        if params.denoise and real < _MOSTLY and not condition.is_clean:
+            prepared.saying(
+                f"Parts of the image are quieter: only {real:.0%} of the measured noise level is taken for noise."
+            )
         if params.factor > scale:
-            prepared.notes = (f"The network makes it {scale} times finer; the rest is interpolated.",)
+            prepared.saying(f"The network makes it {scale} times finer; the rest is interpolated.")
         return prepared
 
     @property

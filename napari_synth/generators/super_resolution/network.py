@@ -14,7 +14,7 @@ class Network(Generator[NetworkParams]):
 
     info: ClassVar[GeneratorInfo] = GeneratorInfo(
         id="super-resolution/network",
-        title="Sharpening network",
+        title="Super-resolution network",
         summary="Makes the image finer with a network that comes with the plugin. More pixels do not mean more resolution:"
         " detail finer than yours is a guess.",
         task=Task.SUPER_RESOLUTION,
