@@ -36,18 +36,22 @@ COMMON = Group("Options", sort_key=0)
 class Verb:
     """A task as a command."""
 
+    name: str
     task: Task
     sentence: str
-
-    @property
-    def name(self) -> str:
-        """What the user types."""
-        return self.task.verb
+    generator: str = ""
+    "Its default; that of the task where it is left out."
 
 
 VERBS = (
-    Verb(Task.DENOISE, "Remove the noise of an image, or of every image of a folder."),
-    Verb(Task.SUPER_RESOLUTION, "Make an image, or every image of a folder, finer."),
+    Verb(Task.DENOISE.verb, Task.DENOISE, "Remove the noise of an image, or of every image of a folder."),
+    Verb(Task.SUPER_RESOLUTION.verb, Task.SUPER_RESOLUTION, "Make an image, or every image of a folder, finer."),
+    Verb(
+        "make-isotropic",
+        Task.SUPER_RESOLUTION,
+        "Make the voxels of a volume, or of every one of a folder, cubic.",
+        "isotropic",
+    ),
 )
 
 
@@ -162,7 +166,8 @@ def _list(task: Annotated[str | None, Parameter(help="Only those of one task, e.
 
 def _task_command(verb: Verb, words: Sequence[str]) -> Callable[..., int]:
     """Return the command of a task with the options of the generator that the words name."""
-    name = (_named_generator(words) if words[:1] == [verb.name] else None) or generators(verb.task)[0].info.name
+    named = _named_generator(words) if words[:1] == [verb.name] else None
+    name = named or verb.generator or generators(verb.task)[0].info.name
     chosen = registered(f"{verb.task}/{name.removeprefix(f'{verb.task}/')}")
 
     def command(

@@ -336,3 +336,25 @@ def test_help_and_list_load_nothing_heavy(words: list[str]) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout.splitlines()[-1]) == [0, []]
+
+
+@pytest.mark.parametrize("suffix", [".ome.tif", ".ome.zarr"])
+def test_a_finer_result_covers_the_same_place(noisy: Path, tmp_path: Path, suffix: str) -> None:
+    target = tmp_path / f"fine{suffix}"
+    assert main(["upscale", str(noisy), str(target), "--factor", "1.5", "--generator", "lanczos", "--quiet"]) == 0
+    before, after = read_image(noisy), read_image(target)
+    assert after.axes == before.axes
+    for axis in "YX":
+        assert after.sizes[axis] == round(1.5 * before.sizes[axis])
+        extents = [image.sizes[axis] * image.spacing[axis] for image in (before, after)]
+        assert extents[1] == pytest.approx(extents[0], rel=1e-5)
+
+
+def test_a_volume_is_made_isotropic(tmp_path: Path) -> None:
+    volume = np.random.default_rng(0).poisson(50, (8, 40, 40)).astype("u2")
+    source, target = tmp_path / "slices.ome.tif", tmp_path / "cubic.ome.tif"
+    write_image(source, Image(volume, "ZYX", {"Z": 2.0, "Y": 1.0, "X": 1.0}))
+    assert main(["make-isotropic", str(source), str(target), "--steps", "2", "--quiet"]) == 0
+    result = read_image(target)
+    assert result.shape == (16, 40, 40)
+    assert len(set(result.spacing.values())) == 1
