@@ -216,3 +216,19 @@ def test_frozen_weights_stay(cpu: Device) -> None:
     train(Line(), both, cpu, Budget(steps=50))
     assert both.frozen.weight.item() == before
     assert both.free.weight.item() > 1.0
+
+
+def test_muon_fits_what_lies_between_head_and_tail(cpu: Device) -> None:
+    def deep() -> nn.Sequential:
+        torch.manual_seed(0)
+        layers = nn.Sequential()
+        for name, size in (("head", (1, 8)), ("body", (8, 8)), ("tail", (8, 1))):
+            layers.add_module(name, nn.Linear(*size, bias=False))
+        return layers
+
+    trained, start = deep(), deep()
+    options = FitSettings(learning_rate=0.02, averaging=0.9, optimizer="muon")
+    result = fit(trained, Line(), Budget(steps=100), cpu, torch.Generator().manual_seed(0), settings=options)
+    assert result.held_out[-1][1] < 0.01 * result.held_out[0][1]
+    for after, before in zip(trained.parameters(), start.parameters(), strict=True):
+        assert not torch.equal(after, before)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from napari_synth.training.muon import Muon, orthogonalised
+from napari_synth.training.muon import Muon, hidden_weights, orthogonalised
 
 
 @pytest.mark.parametrize("shape", [(8, 30), (30, 8), (12, 12)])
@@ -53,3 +53,14 @@ def test_a_weight_without_gradient_stays():
 def test_a_closure_is_refused():
     with pytest.raises(ValueError, match="closure"):
         Muon([nn.Parameter(torch.ones(2, 2))], lr=0.1).step(lambda: None)
+
+
+def test_heads_tails_and_vectors_are_no_hidden_weights():
+    network = nn.Sequential()
+    for name, layer in (("head", nn.Conv2d(1, 4, 3)), ("body", nn.Conv2d(4, 4, 3)), ("tail", nn.Conv2d(4, 1, 3))):
+        network.add_module(name, layer)
+    hidden, outer = hidden_weights(network)
+    assert [tuple(weight.shape) for weight in hidden] == [(4, 4, 3, 3)]
+    assert len(outer) == 5
+    network.body.requires_grad_(False)
+    assert hidden_weights(network)[0] == []
