@@ -40,8 +40,15 @@ class Codec:
     result_dtype: np.dtype[Any]
     difference: bool = False
 
-    def encode(self, counts: npt.NDArray[Any]) -> torch.Tensor:
-        """Return normalised float32 intensities on the device, with NaN and inf filled from around them."""
+    def encode(self, counts: npt.NDArray[Any], holes: npt.NDArray[np.bool_] | None = None) -> torch.Tensor:
+        """Return normalised float32 intensities on the device, with NaN and inf filled from around them.
+
+        Parameters
+        ----------
+        counts : array, (N, C, *spatial)
+        holes : array of bool, (N, 1, *spatial), optional
+            Pixels that are filled from around them as well; they are returned as one more channel.
+        """
         import torch
 
         if self.dtype in _FITS_FLOAT32:
@@ -49,11 +56,15 @@ class Codec:
             normalised = (raw.to(torch.float32) - self.intensity.offset) / self.intensity.scale
         else:
             normalised = torch.from_numpy(self.intensity.forward(counts)).to(self.device.torch_name)
-        if self.dtype.kind == "f":
-            finite = torch.isfinite(normalised)
-            if not bool(finite.all()):
-                normalised = _fill(normalised, finite)
-        return normalised
+        if self.dtype.kind != "f" and holes is None:
+            return normalised
+        known = torch.isfinite(normalised)
+        if holes is not None:
+            hidden = torch.from_numpy(np.require(holes, requirements=["C", "W"])).to(self.device.torch_name)
+            known &= ~hidden
+        if not bool(known.all()):
+            normalised = _fill(normalised, known)
+        return normalised if holes is None else torch.cat((normalised, hidden.to(normalised.dtype)), dim=1)
 
     def decode(self, normalised: torch.Tensor) -> npt.NDArray[Any]:
         """Return counts in the dtype of the result."""
@@ -84,7 +95,7 @@ def keep_nonfinite(result: npt.NDArray[Any], source: npt.NDArray[Any], block: Bl
     """
     if source.dtype.kind != "f" or result.dtype.kind != "f" or np.isfinite(source).all():
         return
-    origins = source[np.ix_(np.arange(len(source)), *(span.origins for span in block.spans))]
+    origins = block.at_results(source)
     lost = ~np.isfinite(origins)
     result[lost] = origins[lost]
 

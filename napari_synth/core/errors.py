@@ -18,6 +18,10 @@ class AxesError(SynthError):
     """The axes do not describe the image, or lack what the generator needs."""
 
 
+class MaskError(SynthError):
+    """The mask does not fit the image, marks nothing, or leaves nothing to learn from."""
+
+
 class UnknownGeneratorError(SynthError):
     """No generator, or no model, has this id."""
 

@@ -21,6 +21,7 @@ from napari_synth.core.errors import GeneratorError, OutOfMemoryError, SynthErro
 from napari_synth.core.generator import BlockSpec, Generator, Params, Prepared
 from napari_synth.core.image import Image, colour_samples
 from napari_synth.core.intensity import IntensityTransform, Statistics
+from napari_synth.core.masks import holes
 from napari_synth.core.progress import Reporter
 from napari_synth.core.resampling import resampled
 from napari_synth.core.tiling import Block, full_region, make_block, plan_cores, split_core
@@ -65,6 +66,21 @@ class Item:
     channel: Channel
     position: tuple[tuple[str, int], ...]
     core: tuple[slice, ...]
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """What was read for an item: its block with halo, padded by reflection at the far end.
+
+    Attributes
+    ----------
+    counts : numpy.ndarray, (C, *spatial)
+    holes : numpy.ndarray of bool, (1, *spatial), or None
+        Which of them are to be filled, where the image has a mask.
+    """
+
+    counts: npt.NDArray[Any]
+    holes: npt.NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
@@ -151,10 +167,10 @@ class Execution:
                 upcoming: list[Item] = []
                 results: list[npt.NDArray[Any]] | None = None
                 with suppress(MemoryShortError, MemoryError):
-                    blocks = reading.result()
+                    pixels = reading.result()
                     upcoming = self._next_batch(queue, batch_pixels)
                     reading = reader.submit(self._read, upcoming)
-                    results = self._apply(batch, blocks)
+                    results = self._apply(batch, pixels)
                 if results is None:
                     self.device.release_memory()
                     batch_pixels = prod(self._block(batch[0]).shape) * len(batch) // 2
@@ -202,39 +218,70 @@ class Execution:
     def _block(self, item: Item) -> Block:
         return make_block(item.core, self.source.sizes, item.channel.spec)
 
-    def _read(self, batch: list[Item]) -> list[npt.NDArray[Any]]:
-        """Read blocks with halo, each as (C, *spatial), padded by reflection at the far end."""
+    def _read(self, batch: list[Item]) -> list[Pixels]:
         return [self._read_one(item, self._block(item)) for item in batch]
 
-    def _read_one(self, item: Item, block: Block) -> npt.NDArray[Any]:
-        spec = item.channel.spec
+    def _read_one(self, item: Item, block: Block) -> Pixels:
+        image, spec = item.channel.image, item.channel.spec
         selection: dict[str, slice | int] = dict(item.position)
         selection |= {axis: span.read for axis, span in zip(spec.axes, block.spans, strict=True)}
         if self.joint:
             selection["S"] = slice(0, self.samples)
-        pixels = item.channel.image.read(**selection)
-        axes = [axis for axis in item.channel.image.axes if not isinstance(selection.get(axis), int)]
-        wanted = (["S"] if self.joint else []) + list(spec.axes)
-        pixels = pixels.transpose([axes.index(axis) for axis in wanted])
-        pixels = pixels if self.joint else pixels[None]
+        axes = [axis for axis in image.axes if not isinstance(selection.get(axis), int)]
+        order = [axes.index(axis) for axis in (["S"] if self.joint else []) + list(spec.axes)]
         pads = [(0, 0), *((0, span.pad) for span in block.spans)]
-        return np.pad(pixels, pads, mode="reflect") if any(pad for _, pad in pads) else pixels
 
-    def _apply(self, batch: list[Item], blocks: list[npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
+        def block_of(found: npt.NDArray[Any]) -> npt.NDArray[Any]:
+            found = found.transpose(order)
+            found = found if self.joint else found[None]
+            return np.pad(found, pads, mode="reflect") if any(pad for _, pad in pads) else found
+
+        counts = image.read(**selection)
+        if image.mask is None:
+            return Pixels(block_of(counts))
+        masked = np.broadcast_to(holes(image, selection), counts.shape)
+        return Pixels(block_of(counts), block_of(masked)[:1])
+
+    def _apply(self, batch: list[Item], pixels: list[Pixels]) -> list[npt.NDArray[Any]]:
         """Restore a batch on the device; return the cores in counts, with the axes of the source."""
+        if self.source.mask is not None:
+            results = self._filled(batch, pixels)
+        else:
+            results = list(self._restore(batch, pixels))
+            for item, result, source in zip(batch, results, pixels, strict=True):
+                keep_nonfinite(result, source.counts, self._block(item))
+        return [self._as_source_axes(result, batch[0].channel.spec) for result in results]
+
+    def _filled(self, batch: list[Item], pixels: list[Pixels]) -> list[npt.NDArray[Any]]:
+        """Restore the pixels that are to be filled; all others are those of the source, bit by bit."""
+        results, filled = [], []
+        for item, source in zip(batch, pixels, strict=True):
+            block = self._block(item)
+            kept = block.at_results(source.counts)
+            results.append(np.zeros_like(kept, self.result_dtype) if self.is_difference else kept)
+            filled.append(np.zeros_like(kept, bool) if source.holes is None else block.at_results(source.holes))
+        # Most blocks of a large image have no hole.
+        marked = [i for i, hole in enumerate(filled) if hole.any()]
+        if marked:
+            restored = self._restore([batch[i] for i in marked], [pixels[i] for i in marked])
+            for i, result in zip(marked, restored, strict=True):
+                results[i] = np.where(filled[i], result, results[i])
+        return results
+
+    def _restore(self, batch: list[Item], pixels: list[Pixels]) -> npt.NDArray[Any]:
+        """Restore a batch on the device; return the cores in counts, (N, C, *spatial)."""
         import torch
 
         channel = batch[0].channel
         codec = Codec(channel.intensity, self.device, self.source.dtype, self.result_dtype, self.is_difference)
-        first, spec = self._block(batch[0]), channel.spec
+        counts = np.stack([source.counts for source in pixels])
+        masks = [source.holes for source in pixels if source.holes is not None]
+        samplings = [span.sampling for span in self._block(batch[0]).spans]
         with _ONE_AT_A_TIME, translated_errors(self.generator, self.device), torch.inference_mode():
-            tensor = codec.encode(np.stack(blocks))
+            tensor = codec.encode(counts, np.stack(masks) if masks else None)
             with _autocast(self.device):
                 restored = channel.prepared.apply(tensor)
-            counts = codec.decode(resampled(restored, [span.sampling for span in first.spans], spec.kernel))
-        for item, result, source in zip(batch, counts, blocks, strict=True):
-            keep_nonfinite(result, source, self._block(item))
-        return [self._as_source_axes(result, spec) for result in counts]
+            return codec.decode(resampled(restored, samplings, channel.spec.kernel))
 
     def _as_source_axes(self, result: npt.NDArray[Any], spec: BlockSpec) -> npt.NDArray[Any]:
         """Bring (C, *spatial) into the order of the source, with length 1 along the axes that were mapped over."""

@@ -216,11 +216,13 @@ class Prepared(ABC):
         block : torch.Tensor, (N, C, *spatial), float32
             Normalised intensities (see `Context.intensity`) without NaN, on the device of the context; C is the number of
             RGB samples where the generator sees them jointly, else 1. Spatial axes are those of ``spec.axes``, halo included.
+            Where the image has a mask, one more channel follows: 1 where a pixel is to be filled, else 0; what lay there is
+            replaced by the mean of what is around it, so that no result depends on it.
 
         Returns
         -------
         torch.Tensor, (N, C, *(spatial * scale)), float32
-            Normalised intensities; the runner crops the halo away.
+            Normalised intensities; the runner crops the halo away, and takes nothing but the filled pixels where there is a mask.
         """
 
     def transposed(self) -> Prepared:

@@ -61,6 +61,8 @@ class Image:
         Unit of an axis, e.g. ``"micrometer"``; an axis that is left out is in pixels.
     name : str
         What the user calls it.
+    mask : Image, optional
+        Which pixels are to be filled, see `napari_synth.core.masks`.
 
     Raises
     ------
@@ -75,6 +77,7 @@ class Image:
     spacing: Mapping[str, float] = field(default_factory=dict)
     units: Mapping[str, str] = field(default_factory=dict)
     name: str = "image"
+    mask: Image | None = None
 
     def __post_init__(self) -> None:
         try:
@@ -164,7 +167,10 @@ class Image:
             data = da.from_array(data)
         index = tuple(selection.get(axis, slice(None)) for axis in self.axes)
         axes = "".join(axis for axis in self.axes if not isinstance(selection.get(axis), int))
-        return replace(self, data=data[index], axes=axes)
+        mask = None
+        if self.mask is not None:
+            mask = self.mask.select(**{axis: part for axis, part in selection.items() if axis in self.mask.axes})
+        return replace(self, data=data[index], axes=axes, mask=mask)
 
     def with_data(self, data: Any, *, name: str | None = None) -> Image:
         """Return the same axes, spacing and units around other data of the same number of dimensions."""

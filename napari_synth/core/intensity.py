@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_synth.core.errors import InvalidImageError
+from napari_synth.core.errors import InvalidImageError, MaskError
 from napari_synth.core.image import Image
-from napari_synth.core.sampling import sample_planes
+from napari_synth.core.masks import intact_samples
 
 
 @dataclass(frozen=True)
@@ -84,15 +84,19 @@ class IntensityTransform:
 
 
 def measure_statistics(image: Image) -> Statistics:
-    """Measure the intensities of the whole image (of an evenly spread sample where it is huge).
+    """Measure the intensities of the whole image (of an evenly spread sample where it is huge), without what is to be filled.
 
     Raises
     ------
     InvalidImageError
         No pixel is finite.
+    MaskError
+        All that are finite are to be filled.
     """
-    pixels = np.concatenate([plane.ravel() for plane in sample_planes(image)])
+    pixels = np.concatenate(intact_samples(image))
     finite = pixels[np.isfinite(pixels)] if image.dtype.kind == "f" else pixels
+    if finite.size == 0 and image.mask is not None:
+        raise MaskError("The mask leaves no pixel to learn from: mark less of the image.")
     if finite.size == 0:
         raise InvalidImageError("The image has no finite pixel: there is nothing to restore from.")
     values = finite.astype(np.float64)

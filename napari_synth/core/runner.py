@@ -21,9 +21,10 @@ from napari_synth.core import registry
 from napari_synth.core.device import Device, PrecisionChoice, resolve_device
 from napari_synth.core.errors import AxesError, InvalidParameterError, OutOfMemoryError
 from napari_synth.core.execution import Channel, Execution, MemoryShortError, translated_errors
-from napari_synth.core.generator import BlockSpec, Context, Generator, Params
+from napari_synth.core.generator import BlockSpec, Context, Generator, Params, Task
 from napari_synth.core.image import Image, without_alpha
 from napari_synth.core.intensity import IntensityTransform, Statistics, measure_statistics
+from napari_synth.core.masks import check_mask
 from napari_synth.core.noise import NoiseReport
 from napari_synth.core.progress import CancelToken, ProgressCallback, Reporter
 from napari_synth.core.recipe import Recipe, Source, current_versions
@@ -54,6 +55,7 @@ def prepare(
     generator : str
         Id of the generator, e.g. ``"denoise/blind"``.
     image : Image
+        With a mask where the task is to inpaint; one of another task is left aside.
     params : mapping, optional
         Settings of the generator; what is left out has its default.
     device, precision : str
@@ -85,6 +87,10 @@ def prepare(
     settings = chosen.params_type.parse(params or {})
     place = resolve_device(device, precision)
     reporter = Reporter(progress, cancel)
+    if chosen.info.task == Task.INPAINT:
+        check_mask(image)
+    else:
+        image = replace(image, mask=None)
     channels = []
     count = image.sizes.get("C", 0)
     for index in range(count) if count else [None]:
@@ -171,7 +177,7 @@ class PreparedRun:
         spacing = dict(self.source.spacing)
         for axis, ratio in self._ratios.items():
             spacing[axis] = spacing.get(axis, 1.0) / float(ratio)
-        return replace(self.source, data=self.lazy(), spacing=spacing)
+        return replace(self.source, data=self.lazy(), spacing=spacing, mask=None)
 
     @property
     def result_shape(self) -> tuple[int, ...]:

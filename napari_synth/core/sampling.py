@@ -18,21 +18,39 @@ _FEWEST_PLANES = 16
 def sample_planes(image: Image, most_pixels: int = MOST_PIXELS, window: int = WINDOW) -> list[npt.NDArray[Any]]:
     """Return windows of the image's planes that together hold at most about ``most_pixels`` pixels.
 
-    The windows are spread evenly over all planes and over the field, the same ones at every call, so that statistics of them
-    stand for the whole image.
-
     Parameters
     ----------
     image : Image
-    most_pixels : int
-        A smaller image is taken whole.
-    window : int
-        Edge of a window in pixels, where planes are too large to be taken whole.
+    most_pixels, window : int
+        See `sample_windows`.
 
     Returns
     -------
     list of numpy.ndarray, each (Y, X)
         In counts, of the image's dtype; one entry a plane and RGB sample.
+    """
+    ordered = [axis for axis in image.axes if axis in "YX"] == ["Y", "X"]
+    windows = (image.read(**at) for at in sample_windows(image, most_pixels, window))
+    return [plane if ordered else plane.T for plane in windows]
+
+
+def sample_windows(image: Image, most_pixels: int = MOST_PIXELS, window: int = WINDOW) -> list[dict[str, slice | int]]:
+    """Return where to look at an image so that statistics stand for the whole of it.
+
+    The windows are spread evenly over all planes and over the field, the same ones at every call.
+
+    Parameters
+    ----------
+    image : Image
+    most_pixels : int
+        Of all windows together, about; a smaller image is taken whole.
+    window : int
+        Edge of a window in pixels, where planes are too large to be taken whole.
+
+    Returns
+    -------
+    list of dict
+        What `Image.read` takes: a position along every axis but Y and X, and a part of those.
     """
     lead = "".join(axis for axis in image.axes if axis not in "YX")
     positions = list(np.ndindex(*(image.sizes[axis] for axis in lead)))
@@ -49,14 +67,11 @@ def sample_planes(image: Image, most_pixels: int = MOST_PIXELS, window: int = WI
             for y in _starts(image.sizes["Y"], edge["Y"], rows)
             for x in _starts(image.sizes["X"], edge["X"], max(1, affordable // planes // rows))
         ]
-    order = [axis for axis in image.axes if axis in "YX"]
-    sampled = []
-    for position in positions:
-        at: dict[str, slice | int] = {axis: int(i) for axis, i in zip(lead, position, strict=True)}
-        for y, x in windows:
-            plane = image.read(**at, Y=y, X=x)
-            sampled.append(plane if order == ["Y", "X"] else plane.T)
-    return sampled
+    return [
+        {**{axis: int(i) for axis, i in zip(lead, position, strict=True)}, "Y": y, "X": x}
+        for position in positions
+        for y, x in windows
+    ]
 
 
 def _spread(size: int, count: int) -> list[int]:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise, product
 from math import ceil, prod
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -114,6 +115,12 @@ class Block:
     def layout(self) -> tuple[tuple[int, Sampling], ...]:
         """What blocks must share to be restored in one batch: sizes, and where the results lie in them."""
         return tuple((span.size, span.sampling) for span in self.spans)
+
+    def at_results(self, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return, of pixels that were read (C, *spatial), those in which the pixels of the result have their centres."""
+        index: tuple[Any, ...] = (slice(None), *np.ix_(*(span.origins for span in self.spans)))
+        chosen: npt.NDArray[Any] = pixels[index]
+        return chosen
 
 
 def result_range(part: slice, ratio: Fraction) -> slice:
