@@ -22,6 +22,10 @@ class MaskError(SynthError):
     """The mask does not fit the image, marks nothing, or leaves nothing to learn from."""
 
 
+class ReferenceImageError(SynthError):
+    """A reference image is missing, is not wanted, or does not fit the image."""
+
+
 class UnknownGeneratorError(SynthError):
     """No generator, or no model, has this id."""
 

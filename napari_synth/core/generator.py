@@ -105,6 +105,8 @@ class GeneratorInfo:
         Whether it learns from the image when it is run, which takes more than a moment.
     invents : bool
         Whether its output is invented content rather than measured data restored.
+    reference_image : {"none", "optional", "needed"}
+        Whether it takes another image that shows how the result should look.
     """
 
     id: str
@@ -117,6 +119,7 @@ class GeneratorInfo:
     colour: Literal["joint", "separate"] = "separate"
     trains: bool = False
     invents: bool = False
+    reference_image: Literal["none", "optional", "needed"] = "none"
 
     @property
     def name(self) -> str:
@@ -271,6 +274,9 @@ class Context:
         Every random draw comes from it (see `torch_generator` and `numpy_generator`).
     report : Reporter
         To be told of every step of work that takes longer than a moment; it raises `Cancelled`.
+    reference : Image or None
+        How the result should look, where ``info.reference_image`` allows for it: like the image without a C axis and without alpha,
+        but of any size, dtype and range.
     """
 
     device: Device
@@ -278,6 +284,7 @@ class Context:
     statistics: Statistics
     seed: int = 0
     report: Reporter = field(default_factory=Reporter)
+    reference: Image | None = None
 
     def torch_generator(self, stream: int = 0) -> torch.Generator:
         """Return a fresh random generator on the device; ``stream`` tells independent uses apart."""

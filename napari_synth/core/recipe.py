@@ -60,6 +60,7 @@ class Recipe(pydantic.BaseModel):
     versions: dict[str, str] = {}
     weights: dict[str, str] = {}
     source: Source | None = None
+    reference: Source | None = None
     notes: tuple[str, ...] = ()
 
     @classmethod

@@ -19,7 +19,7 @@ import psutil
 
 from napari_synth.core import registry
 from napari_synth.core.device import Device, PrecisionChoice, resolve_device
-from napari_synth.core.errors import AxesError, InvalidParameterError, OutOfMemoryError
+from napari_synth.core.errors import AxesError, InvalidParameterError, OutOfMemoryError, ReferenceImageError
 from napari_synth.core.execution import Channel, Execution, MemoryShortError, translated_errors
 from napari_synth.core.generator import BlockSpec, Context, Generator, Params, Task
 from napari_synth.core.image import Image, without_alpha
@@ -40,6 +40,7 @@ def prepare(
     image: Image,
     params: Mapping[str, Any] | None = None,
     *,
+    reference: Image | None = None,
     device: str = "auto",
     precision: PrecisionChoice = "auto",
     seed: int = 0,
@@ -58,6 +59,8 @@ def prepare(
         With a mask where the task is to inpaint; one of another task is left aside.
     params : mapping, optional
         Settings of the generator; what is left out has its default.
+    reference : Image, optional
+        How the result should look, for a generator that takes such an image: with as many channels as the image, or none.
     device, precision : str
         See `napari_synth.core.device.resolve_device`.
     seed : int
@@ -91,6 +94,7 @@ def prepare(
         check_mask(image)
     else:
         image = replace(image, mask=None)
+    _check_reference(chosen, image, reference)
     channels = []
     count = image.sizes.get("C", 0)
     for index in range(count) if count else [None]:
@@ -101,7 +105,7 @@ def prepare(
             with translated_errors(chosen, place):
                 statistics = measure_statistics(part)
                 intensity = IntensityTransform.from_statistics(statistics)
-                context = Context(place, intensity, statistics, seed, reporter)
+                context = Context(place, intensity, statistics, seed, reporter, _reference_of(reference, index))
                 prepared = chosen.prepare(part, settings, context)
         except MemoryShortError as error:
             raise OutOfMemoryError(
@@ -120,6 +124,7 @@ def prepare(
         versions=dict(current_versions()),
         weights={name: value for channel in channels for name, value in channel.prepared.weights.items()},
         source=Source.of(image),
+        reference=Source.of(reference) if reference is not None else None,
         notes=_notes(channels),
     )
     return PreparedRun(image, chosen, settings, place, recipe, tuple(channels), tile, memory_budget)
@@ -341,6 +346,33 @@ class PreparedRun:
                 alpha = np.take(alpha, nearest(asked[axis], ratio), i)
         index = tuple(slice(samples, None) if axis == "S" else slice(None) for axis in self.source.axes)
         out[index] = 0 if self.is_spread else alpha
+
+
+def _check_reference(generator: Generator[Params], image: Image, reference: Image | None) -> None:
+    info = generator.info
+    if reference is None:
+        if info.reference_image == "needed":
+            raise ReferenceImageError(
+                f"{info.title} needs a reference image: say which image the result should look like."
+            )
+        return
+    if info.reference_image == "none":
+        raise ReferenceImageError(f"{info.title} takes no reference image: leave it out, or choose another generator.")
+    for axis, what in (("C", "channels"), ("S", "colours")):
+        wanted, found = (without_alpha(one).sizes.get(axis, 1) for one in (image, reference))
+        if wanted != found and not (axis == "C" and found == 1):
+            raise ReferenceImageError(
+                f"The reference image has {found} {what}, the image {wanted}: give a reference image with as many."
+            )
+
+
+def _reference_of(reference: Image | None, channel: int | None) -> Image | None:
+    """Return the part of a reference image that belongs to a channel; one without channels belongs to all."""
+    if reference is None:
+        return None
+    if "C" in reference.axes:
+        reference = reference.select(C=(channel or 0) if reference.sizes["C"] > 1 else 0)
+    return without_alpha(reference)
 
 
 def _check_axes(generator: Generator[Params], spec: BlockSpec, image: Image) -> None:
