@@ -6,7 +6,6 @@ from pathlib import Path
 
 from qtpy.QtWidgets import QFileDialog, QMessageBox, QWidget
 
-from napari_synth.core.errors import UntrustedModelError
 from napari_synth.core.generator import Task
 from napari_synth.core.progress import CancelToken, ProgressCallback, Reporter
 from napari_synth.models import library
@@ -21,9 +20,12 @@ def ask_for_file(parent: QWidget) -> Path | None:
     return Path(path) if path else None
 
 
-def ask_for_trust(parent: QWidget, path: Path, error: UntrustedModelError) -> bool:
+def ask_for_trust(parent: QWidget, path: Path) -> bool:
     """Let the user decide on a file that can only be used by executing what it contains."""
-    text = f"{error}\n\nDo you trust the people {path.name} comes from? What it contains will be executed with your rights."
+    text = (
+        f"{path.name} holds a program, not only weights. It would run with your rights on this computer.\n\n"
+        "Do you trust where it comes from?"
+    )
     buttons = QMessageBox.StandardButton
     answer = QMessageBox.warning(parent, "Trust this file?", text, buttons.Yes | buttons.Cancel, buttons.Cancel)
     return bool(answer == buttons.Yes)
@@ -31,5 +33,6 @@ def ask_for_trust(parent: QWidget, path: Path, error: UntrustedModelError) -> bo
 
 def add_model(path: Path, task: Task, trusted: bool, progress: ProgressCallback, cancel: CancelToken) -> Entry:
     """Copy a model file for a task into the user's library; runs in a thread."""
-    Reporter(progress, cancel).start("Trying the model")
-    return library.add(path, task=task, trusted=trusted)
+    report = Reporter(progress, cancel)
+    report.start("Trying the model")
+    return library.add(path, task=task, trusted=trusted, report=report)

@@ -418,7 +418,7 @@ class TaskPanel(QWidget):
     def _on_model_failed(self, path: Path, error: SynthError) -> None:
         if not isinstance(error, UntrustedModelError):
             self._on_failed(error)
-        elif ask_for_trust(self, path, error):
+        elif ask_for_trust(self, path):
             again = partial(self._add_model, path, trusted=True)
             if self._job is None:
                 again()

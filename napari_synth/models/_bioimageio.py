@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 import warnings
 import zipfile
@@ -20,6 +21,7 @@ from napari_synth.core.errors import MissingExtraError, ModelFileError, Untruste
 from napari_synth.generators.model_files._processing import BEFORE, BEHIND, check_steps
 from napari_synth.models._network import Facts, FileNetwork, padded
 from napari_synth.models._torchscript import open_script
+from napari_synth.models._wording import in_brief
 
 _SPEC_AXES = ("batch", "channel", "y", "x")
 _TASK_TAGS = {
@@ -40,16 +42,16 @@ def read(path: Path, trusted: bool) -> tuple[FileNetwork, Facts]:
     MissingExtraError
         bioimageio.core is not installed.
     """
-    with _as_folder(path) as folder:
-        return _read(path, folder, _describe(path, folder), trusted)
-
-
-def _read(path: Path, folder: Path, described: Any, trusted: bool) -> tuple[FileNetwork, Facts]:
     if not trusted:
         raise UntrustedModelError(
             f"{path} is a package whose network is a program: if you trust where it comes from, add it with --trust"
             " (in Python trusted=True)."
         )
+    with _as_folder(path) as folder:
+        return _read(path, folder, _describe(path, folder))
+
+
+def _read(path: Path, folder: Path, described: Any) -> tuple[FileNetwork, Facts]:
     source = _one(path, described.inputs, "takes", "inputs")
     target = _one(path, described.outputs, "returns", "outputs")
     before = _steps(source.preprocessing)
@@ -67,7 +69,6 @@ def _read(path: Path, folder: Path, described: Any, trusted: bool) -> tuple[File
         input_channels=next((axis.size for axis in source.axes if axis.type == "channel"), 1),
         task=next((task for task, known in _TASK_TAGS.items() if tags & known), None),
         multiple=multiple,
-        minimum=minimum,
         title=str(described.name),
         reference="; ".join(str(entry.text) for entry in described.cite),
         licence=str(described.license or ""),
@@ -102,7 +103,7 @@ def _as_folder(path: Path) -> Iterator[Path]:
         try:
             with zipfile.ZipFile(path) as archive:
                 archive.extractall(name)
-        except (OSError, zipfile.BadZipFile, RuntimeError) as error:
+        except Exception as error:  # every compression has errors of its own
             raise ModelFileError(f"The package {path} is damaged: download it again.") from error
         yield Path(name)
 
@@ -118,31 +119,39 @@ def _describe(path: Path, folder: Path) -> Any:
         raise ModelFileError(
             f"{path} is no bioimage.io package of a model, or a damaged one: download it again."
         ) from error
-    for weights in (described.weights.torchscript, described.weights.pytorch_state_dict):
-        if weights is not None and str(weights.source).startswith("http"):
-            raise ModelFileError(
-                f"The package {path} does not hold its weights, only where they are: download the whole package."
-            )
     return described
+
+
+def _check_inside(path: Path, folder: Path, source: Any) -> None:
+    """Refuse what lies outside of the package: it was not shown to whoever trusts the package, and can change later."""
+    if not (folder / str(source)).resolve().is_relative_to(folder.resolve()) or "://" in str(source):
+        raise ModelFileError(
+            f"The package {path} does not hold all that it runs, only where it is ({source}): download the whole package."
+        )
 
 
 def _open(path: Path, folder: Path, described: Any) -> tuple[FileNetwork, str]:
     """Load the weights, and say what they are."""
     script, state = described.weights.torchscript, described.weights.pytorch_state_dict
     if script is not None:
+        _check_inside(path, folder, script.source)
         return open_script(folder / str(script.source), f"in {path}"), "bioimage.io package, TorchScript"
     if state is None:
         raise ModelFileError(
             f"The package {path} has no weights that torch can run: choose one with TorchScript or a state dict."
         )
+    _check_inside(path, folder, state.source)
+    # Where it names a library instead, that is one that the user installed.
+    if hasattr(state.architecture, "source"):
+        _check_inside(path, folder, state.architecture.source)
     backend = import_bioimageio("bioimageio.core.backends.pytorch_backend")
     try:
         module = backend.load_torch_model(state, load_state=True, devices=["cpu"])
     except Exception as error:  # packaged Python raises whatever it likes
         raise ModelFileError(
-            f"The network in the package {path} cannot be built ({error}): ask its authors."
+            f"The network in the package {path} cannot be built ({in_brief(error)}): ask its authors."
         ) from error
-    module.eval().requires_grad_(False)
+    module.eval().float().requires_grad_(False)
     return FileNetwork(module, module), f"bioimage.io package, {state.architecture.callable}"
 
 
@@ -181,7 +190,7 @@ def _sizes(path: Path, tensor: Any) -> tuple[int, int]:
             )
         multiples.append(axis.size.step)
         minima.append(axis.size.min)
-    return max(multiples), max(minima)
+    return math.lcm(*multiples), max(minima)
 
 
 def _in_order(

@@ -45,8 +45,8 @@ class Facts:
     input_channels : int
     task : str or None
         None where the file does not say.
-    multiple, minimum : int
-        What sizes must be a multiple of, and at least, in pixels.
+    multiple : int
+        What sizes must be a multiple of, in pixels.
     whole : bool
         Whether it must see the whole plane.
     half : bool
@@ -61,7 +61,6 @@ class Facts:
     input_channels: int
     task: str | None = None
     multiple: int = 1
-    minimum: int = 0
     whole: bool = False
     half: bool = False
     title: str = ""

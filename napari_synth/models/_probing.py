@@ -5,23 +5,27 @@ is a hundred pixels and more, of which it hardly uses any; and windows of attent
 where a tile begins. Neither is written in a model file, so both are measured on a probe image: the network runs on the
 whole of it and on parts, and the results are compared in a small core::
 
-    0         start      core      stop        160
+    0         start      core      stop       size
     |-----------[~halo~~|####|~~halo~]-----------|
 
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from napari_synth.core.errors import ModelFileError
+from napari_synth.core.errors import ModelFileError, SynthError
+from napari_synth.core.progress import Reporter
 from napari_synth.models._network import FileNetwork
+from napari_synth.models._wording import in_brief
 
 SAME = 1e-5
 """Difference, of a range of 1, that rounding explains."""
@@ -29,9 +33,9 @@ TOLERATED = 1e-3
 """Difference of a tile from the whole that the user is told of."""
 LARGEST_HALO = 48
 _HALOS = (4, 8, 12, 16, 24, 32, LARGEST_HALO)
-_MULTIPLES = (1, 2, 4, 8, 16, 32)
-_SIZE = 160
-_CORE = slice(80, 96)
+_MULTIPLES = (1, 2, 4, 8, 16, 32, 64)
+_CORE = 16
+_MARGIN = 32
 _GUESS = 1024
 _CHANNELS = (1, 3, 4)
 
@@ -65,7 +69,7 @@ class Behaviour:
     bytes_per_pixel: int
 
 
-def measure(network: FileNetwork, channels: int, *, multiple: int = 1, minimum: int = 0) -> Behaviour:
+def measure(network: FileNetwork, channels: int, *, multiple: int = 1, report: Reporter | None = None) -> Behaviour:
     """Run a network on a probe image and on parts of it.
 
     Parameters
@@ -74,70 +78,129 @@ def measure(network: FileNetwork, channels: int, *, multiple: int = 1, minimum: 
         On the CPU.
     channels : int
         Of its input.
-    multiple, minimum : int
-        What is known of the sizes that it takes, in pixels.
+    multiple : int
+        What sizes must be a multiple of, as far as that is known, in pixels.
+    report : Reporter, optional
+        Told of every run of the network.
 
     Raises
     ------
     ModelFileError
         It fails, or does not return an image that is a whole number of times finer.
+    Cancelled
+        The user wishes to stop.
     """
     if channels not in _CHANNELS:
         raise ModelFileError(f"The network takes {channels} channels, and can be given 1 or 3: choose another model.")
-    image = _probe(-(-_SIZE // multiple) * multiple, channels)
+    report = report or Reporter()
     try:
-        with torch.inference_mode(), _largest_layer(network) as largest:
-            whole = network(image)
-        scale, outputs = _geometry(image, whole)
         with torch.inference_mode():
-            comparison = _Comparison(network, image, whole, scale)
-            multiple = comparison.find_multiple(multiple)
-            errors = comparison.errors_by_halo(multiple, minimum)
-            halo, difference = list(errors.items())[-1]
+            comparison = _first_comparison(network, channels, multiple, report)
+            found = comparison.find_multiple(multiple)
+            if found > comparison.multiple:
+                comparison = _Comparison.of(network, channels, found, report)
+            halo, difference = list(comparison.errors_by_halo(found).items())[-1]
             is_global = difference > TOLERATED and comparison.is_global()
-    except (RuntimeError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise ModelFileError(f"The network in the file fails on an image ({error}): choose another model.") from error
+    except SynthError:
+        raise
+    except Exception as error:  # a network is somebody's program
+        raise ModelFileError(
+            f"The network in the file fails on an image ({in_brief(error)}): choose another model."
+        ) from error
     return Behaviour(
-        scale=scale,
-        output_channels=outputs,
-        multiple=multiple,
+        scale=comparison.scale,
+        output_channels=comparison.whole.shape[1],
+        multiple=found,
         halo=halo,
         error=difference,
         is_global=is_global,
-        # The largest layer's input, output and what it works with, and as much for the layers around it.
-        bytes_per_pixel=max(64, 4 * largest[0] // image[0, 0].numel()) if largest[0] else _GUESS * scale**2,
+        bytes_per_pixel=comparison.bytes_per_pixel,
     )
+
+
+def _first_comparison(network: FileNetwork, channels: int, multiple: int, report: Reporter) -> _Comparison:
+    """Compare on a small probe image; on a larger one where the network does not take the size of the small one."""
+    try:
+        return _Comparison.of(network, channels, multiple, report)
+    except SynthError:
+        raise
+    except Exception:  # noqa: BLE001 - a network is somebody's program; what it says of the second size is told
+        return _Comparison.of(network, channels, math.lcm(multiple, _MULTIPLES[-1]), report)
 
 
 @dataclass(frozen=True)
 class _Comparison:
+    """A network, and what it makes of the whole probe image.
+
+    Attributes
+    ----------
+    network : FileNetwork
+    report : Reporter
+    multiple : int
+        Of which the probe image leaves room for halos that are no smaller than `LARGEST_HALO`.
+    core : int
+        Where the core begins along both axes, in pixels.
+    image, whole : Tensor
+        The probe image and the network's answer.
+    scale : int
+    bytes_per_pixel : int
+    """
+
     network: FileNetwork
+    report: Reporter
+    multiple: int
+    core: int
     image: Tensor
     whole: Tensor
     scale: int
+    bytes_per_pixel: int
+
+    @classmethod
+    def of(cls, network: FileNetwork, channels: int, multiple: int, report: Reporter) -> Self:
+        """Run the network on the probe image."""
+        halo = _up(LARGEST_HALO, multiple)
+        core = halo + max(_MARGIN, multiple)
+        image = _probe(_up(core + _CORE + halo + max(_MARGIN // 2, multiple), multiple), channels)
+        report.advance()
+        with _largest_layer(network) as largest:
+            whole = network(image)
+        scale = _scale(image, whole)
+        # The largest layer's input, output and what it works with, and as much for the layers around it.
+        measured = max(64, 4 * largest[0] // image[0, 0].numel()) if largest[0] else _GUESS * scale**2
+        return cls(network, report, multiple, core, image, whole, scale, measured)
 
     def find_multiple(self, known: int) -> int:
-        """Return the smallest step by which the image can be shifted and the result only shifts with it."""
-        errors = {}
+        """Return the smallest step by which the image can be shifted and the result only shifts with it.
+
+        Raises
+        ------
+        ModelFileError
+            The network fails on all parts of the image.
+        """
+        errors = {known: math.inf}
         for step in _MULTIPLES:
             multiple = step * known
-            if multiple > max(_MULTIPLES):
+            if multiple > max(known, _MULTIPLES[-1]):
                 break
-            errors[multiple] = self._difference(multiple, self.image.shape[-1])
+            try:
+                errors[multiple] = self._difference(multiple, self.image.shape[-1])
+            except SynthError:
+                raise
+            except Exception:  # noqa: BLE001 - networks with strides fail on most sizes
+                continue
             if errors[multiple] <= SAME:
                 break
-        best = min(errors.values(), default=0.0)
-        return min((multiple for multiple, error in errors.items() if error <= max(SAME, 3 * best)), default=known)
+        best = min(errors.values())
+        if math.isinf(best):
+            raise ModelFileError("The network in the file takes images of one size only: choose another model.")
+        return min(multiple for multiple, error in errors.items() if error <= max(SAME, 3 * best))
 
-    def errors_by_halo(self, multiple: int, minimum: int) -> dict[int, float]:
+    def errors_by_halo(self, multiple: int) -> dict[int, float]:
         """Return the difference of a tile from the whole by halo, up to the halo from which on there is none."""
         errors = {}
-        for wanted in _HALOS:
-            # A tile has its halo on one side at least: with that much, it is never smaller than the network takes.
-            halo = -(-max(wanted, minimum) // multiple) * multiple
-            start = max(0, (_CORE.start - halo) // multiple * multiple)
-            stop = min(self.image.shape[-1], -(-(_CORE.stop + halo) // multiple) * multiple)
-            errors[halo] = self._difference(start, stop)
+        for halo in dict.fromkeys(_up(wanted, multiple) for wanted in _HALOS):
+            start = (self.core - halo) // multiple * multiple
+            errors[halo] = self._difference(start, _up(self.core + _CORE + halo, multiple))
             if errors[halo] <= SAME:
                 break
         return errors
@@ -150,24 +213,30 @@ class _Comparison:
     def _influence(self, distance: int) -> float:
         """Return how much the core changes where everything further away than ``distance`` is made half as bright."""
         changed = self.image / 2
-        kept = slice(_CORE.start - distance, _CORE.stop + distance)
+        kept = slice(self.core - distance, self.core + _CORE + distance)
         changed[..., kept, kept] = self.image[..., kept, kept]
-        core = slice(self.scale * _CORE.start, self.scale * _CORE.stop)
-        return float((self.network(changed)[..., core, core] - self.whole[..., core, core]).abs().max())
+        return self._change(changed, 0)
 
     def _difference(self, start: int, stop: int) -> float:
         """Return how much the core changes where the network sees only ``[start, stop)`` along both axes."""
-        part = self.network(self.image[..., start:stop, start:stop].contiguous())
-        core, shifted = (slice(self.scale * a, self.scale * b) for a, b in self._bounds(start))
-        return float((part[..., shifted, shifted] - self.whole[..., core, core]).abs().max())
+        return self._change(self.image[..., start:stop, start:stop].contiguous(), start)
 
-    @staticmethod
-    def _bounds(start: int) -> tuple[tuple[int, int], tuple[int, int]]:
-        return (_CORE.start, _CORE.stop), (_CORE.start - start, _CORE.stop - start)
+    def _change(self, seen: Tensor, start: int) -> float:
+        """Return how much the core changes where the network sees another image, which begins at ``start``."""
+        self.report.advance()
+        answer = self.network(seen)
+        core = slice(self.scale * self.core, self.scale * (self.core + _CORE))
+        there = slice(core.start - self.scale * start, core.stop - self.scale * start)
+        return float((answer[..., there, there] - self.whole[..., core, core]).abs().max())
 
 
-def _geometry(image: Tensor, result: object) -> tuple[int, int]:
-    """Return the scale and the channels of a result."""
+def _up(size: int, multiple: int) -> int:
+    """Return the smallest multiple that is no smaller."""
+    return -(-size // multiple) * multiple
+
+
+def _scale(image: Tensor, result: object) -> int:
+    """Return how many times finer a result is; raises `ModelFileError` where it is no image of one or three channels."""
     if not isinstance(result, Tensor) or result.dim() != 4:
         raise ModelFileError("The network in the file does not return one image: choose another model.")
     scale = result.shape[-1] // image.shape[-1]
@@ -181,7 +250,7 @@ def _geometry(image: Tensor, result: object) -> tuple[int, int]:
         raise ModelFileError(f"The network returns {outputs} channels, not an image of 1 or 3: choose another model.")
     if not bool(torch.isfinite(result).all()):
         raise ModelFileError("The network in the file returns NaN: download the file again.")
-    return scale, outputs
+    return scale
 
 
 def _probe(size: int, channels: int) -> Tensor:

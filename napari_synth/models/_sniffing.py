@@ -27,11 +27,11 @@ def kind_of(path: Path) -> Kind:
         raise ModelFileError(f"The folder {path} is no bioimage.io package: it must hold a {PACKAGE_NAMES[0]}.")
     if not path.is_file():
         raise ModelFileError(f"There is no model file {path}: check the path.")
-    if path.suffix == ".safetensors":
+    suffix = path.suffix.lower()
+    if suffix == ".safetensors":
         return "napari-synth" if holds_card(path) else "spandrel"
     if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
+        names = _names(path)
         if any(name in names for name in PACKAGE_NAMES):
             return "bioimageio"
         # What torch itself goes by: it would hand such a file over to the interpreter, whatever its suffix.
@@ -39,12 +39,21 @@ def kind_of(path: Path) -> Kind:
             return "torchscript"
         if any(name.endswith("/data.pkl") for name in names):
             return "spandrel"
-    elif path.suffix in _PICKLE_SUFFIXES:
+    elif suffix in _PICKLE_SUFFIXES:
         return "spandrel"
     raise ModelFileError(
         f"{path} is no model file that can be read: give a .safetensors, .pth or .ckpt file, a TorchScript, or a bioimage.io"
         " package (zip or folder)."
     )
+
+
+def _names(path: Path) -> list[str]:
+    """Return the names of what a zip contains."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.namelist()
+    except Exception as error:  # the reader raises five types and more for what is damaged
+        raise ModelFileError(f"The model file {path} is damaged: download it again.") from error
 
 
 def content_hash(path: Path) -> str:

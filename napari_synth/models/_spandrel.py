@@ -10,6 +10,7 @@ from typing import Any
 from napari_synth.core.errors import ModelFileError
 from napari_synth.models._network import Facts, FileNetwork
 from napari_synth.models._torchvision import import_spandrel
+from napari_synth.models._wording import in_brief
 
 _TASKS = {"SR": "super-resolution", "Restoration": "denoise"}
 _USELESS = {
@@ -41,18 +42,16 @@ def read(path: Path) -> tuple[FileNetwork, Facts]:
         ) from error
     except Exception as error:  # detection guesses: whatever goes wrong behind it is the file's fault
         raise ModelFileError(
-            f"The weights in {path} fit no network completely ({error}): download the file again."
+            f"The weights in {path} fit no network completely ({in_brief(error)}): download the file again."
         ) from error
     if descriptor.purpose not in _TASKS:
         what = _USELESS.get(descriptor.purpose, f"is for {descriptor.purpose}")
         raise ModelFileError(f"The network in {path} ({descriptor.architecture.name}) {what}: choose another model.")
-    needs = descriptor.size_requirements
     facts = Facts(
         architecture=descriptor.architecture.name,
         input_channels=descriptor.input_channels,
         task=_TASKS[descriptor.purpose],
-        multiple=needs.multiple_of,
-        minimum=needs.minimum,
+        multiple=descriptor.size_requirements.multiple_of,
         whole=descriptor.tiling is spandrel.ModelTiling.INTERNAL,
         half=descriptor.supports_half,
     )
@@ -75,7 +74,7 @@ def _state(path: Path) -> Any:
     from safetensors.torch import load_file
 
     try:
-        if path.suffix == ".safetensors":
+        if path.suffix.lower() == ".safetensors":
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, OSError, EOFError) as error:

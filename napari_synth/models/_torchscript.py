@@ -59,5 +59,6 @@ def open_script(source: Any, name: str) -> FileNetwork:
             module: Any = torch.jit.load(source, map_location="cpu")  # type: ignore[no-untyped-call]
     except Exception as error:  # RuntimeError, and others for what is cut off
         raise ModelFileError(f"The TorchScript {name} is damaged: download it again.") from error
-    module.eval()
+    # Images are float32, whatever the weights were saved in.
+    module.eval().float()
     return FileNetwork(module, module)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 NAME_PATTERN = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 PACKAGE_NAMES = ("bioimageio.yaml", "rdf.yaml")
@@ -26,7 +27,7 @@ class ModelDescription(BaseModel):
     task: str = Field(description="What the model does, e.g. denoise.")
     kind: Kind = Field(description="Which reader the file needs.")
     architecture: str = Field(description="Name of the network's architecture, as far as it is known.")
-    file: str = Field(description="Name of the file or folder.")
+    file: str = Field(description="Name of the file or folder, beside this description.")
     sha256: str = Field(description="Hash of its content, in hexadecimal.")
     trusted: bool = Field(default=False, description="Whether the user allowed it to execute what it contains.")
     scale: int = Field(default=1, ge=1, description="How many times finer the result is.")
@@ -48,6 +49,14 @@ class ModelDescription(BaseModel):
     reference: str = Field(default="", description="Who made it, or the paper.")
     licence: str = Field(default="", description="Licence of the weights.")
     notes: tuple[str, ...] = Field(default=(), description="Plain sentences that every run repeats.")
+
+    @field_validator("file")
+    @classmethod
+    def _is_only_a_name(cls, file: str) -> str:
+        """Refuse a way to another folder: what is there would be loaded, and removed with the model."""
+        if file in {"", ".."} or Path(file).name != file:
+            raise ValueError("not the name of a file")
+        return file
 
     @property
     def id(self) -> str:

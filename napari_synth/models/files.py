@@ -160,7 +160,7 @@ def load_model(path: Path | str) -> tuple[nn.Module, ModelCard]:
         network = build_network(card.architecture, card.config)
     except KeyError as error:
         raise ModelFileError(_unknown_architecture(path, card)) from error
-    except (TypeError, ValueError) as error:
+    except Exception as error:  # torch raises RuntimeError, MemoryError and others for numbers that make no network
         raise ModelFileError(
             f"The model file {path} describes a network that cannot be built: download or train it again."
         ) from error

@@ -21,6 +21,8 @@ import platformdirs
 from pydantic import ValidationError
 
 from napari_synth.core.errors import ModelFileError, UnknownGeneratorError
+from napari_synth.core.progress import Reporter
+from napari_synth.models._wording import in_brief
 from napari_synth.models.description import PACKAGE_NAMES, ModelDescription
 
 VARIABLE = "NAPARI_SYNTH_MODELS"
@@ -49,11 +51,21 @@ def folder() -> Path:
 
 def resolved(path: Path | str) -> Path:
     """Return the absolute path of a model file; of a package, where its description was named, the folder."""
-    absolute = Path(path).expanduser().resolve()
-    return absolute.parent if absolute.name in PACKAGE_NAMES and absolute.is_file() else absolute
+    absolute = Path(path).expanduser().absolute()
+    if absolute.name in PACKAGE_NAMES and absolute.is_file():
+        absolute = absolute.parent
+    # A link to a file has the name that matters: what it points to may be called by its hash.
+    return absolute.resolve() if absolute.is_dir() else absolute
 
 
-def add(path: Path | str, *, task: str | None = None, name: str | None = None, trusted: bool = False) -> Entry:
+def add(
+    path: Path | str,
+    *,
+    task: str | None = None,
+    name: str | None = None,
+    trusted: bool = False,
+    report: Reporter | None = None,
+) -> Entry:
     """Copy a model file into the library; from then on it is a generator.
 
     Its network is run on a small probe image to measure its scale and how far it looks, which takes a minute for the
@@ -70,6 +82,8 @@ def add(path: Path | str, *, task: str | None = None, name: str | None = None, t
         The generator is ``task/name``; made from the file's name where it is left out.
     trusted : bool
         Whether TorchScript and Python inside a package may be executed: only for files from people you trust.
+    report : Reporter, optional
+        Told of every run of the network.
 
     Raises
     ------
@@ -79,12 +93,16 @@ def add(path: Path | str, *, task: str | None = None, name: str | None = None, t
         It must be executed, and is not trusted.
     MissingExtraError
         The extra that reads it is not installed.
+    Cancelled
+        The user wishes to stop; nothing was copied.
     """
     from napari_synth.core import registry
-    from napari_synth.models.reading import describe
+    from napari_synth.generators.model_files import generator_for
+    from napari_synth.models.reading import check_unchanged, describe
 
     path = resolved(path)
-    description = describe(path, task=task, name=name, trusted=trusted)
+    description = describe(path, task=task, name=name, trusted=trusted, report=report)
+    generator_for(description, path)
     if registry.is_taken(description.id):
         raise ModelFileError(f"There is a generator {description.id!r} already: give the model another name.")
     target = folder() / description.task / description.name
@@ -94,13 +112,15 @@ def add(path: Path | str, *, task: str | None = None, name: str | None = None, t
         try:
             copy = temporary / description.file
             (shutil.copytree if path.is_dir() else shutil.copy)(path, copy)
+            check_unchanged(description, copy)
             (temporary / _DESCRIPTION).write_text(description.model_dump_json(indent=1), encoding="utf-8")
             temporary.replace(target)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
     except OSError as error:
-        raise ModelFileError(f"The model cannot be copied to {target}: {error.strerror}.") from error
+        # That of copying a folder is a list of what failed, without a word for all of it.
+        raise ModelFileError(f"The model cannot be copied to {target}: {error.strerror or in_brief(error)}.") from error
     registry.refresh()
     return Entry(description, target / description.file)
 

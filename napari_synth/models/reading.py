@@ -7,17 +7,23 @@ from functools import lru_cache
 from pathlib import Path
 
 from napari_synth.core.errors import ModelFileError
+from napari_synth.core.progress import Reporter
 from napari_synth.models._network import Facts, FileNetwork
 from napari_synth.models._probing import TOLERATED, Behaviour, measure
 from napari_synth.models._sniffing import content_hash, kind_of
 from napari_synth.models.description import NAME_PATTERN, RUNNABLE_TASKS, Kind, ModelDescription
-from napari_synth.models.files import load_model, weights_hash
+from napari_synth.models.files import load_model
 
 _DOES = {"denoise": "Removes noise", "super-resolution": "Makes the image finer"}
 
 
 def describe(
-    path: Path, *, task: str | None = None, name: str | None = None, trusted: bool = False
+    path: Path,
+    *,
+    task: str | None = None,
+    name: str | None = None,
+    trusted: bool = False,
+    report: Reporter | None = None,
 ) -> ModelDescription:
     """Read a model file, run its network on a small probe image, and say what was found.
 
@@ -31,6 +37,8 @@ def describe(
         What the generator will be called; made from the file's name where it is left out.
     trusted : bool
         Whether TorchScript and packaged Python may be executed.
+    report : Reporter, optional
+        Told of every run of the network.
 
     Raises
     ------
@@ -40,15 +48,19 @@ def describe(
         It must be executed, and is not trusted.
     MissingExtraError
         The extra that reads it is not installed.
+    Cancelled
+        The user wishes to stop.
     """
     if task is not None and task not in RUNNABLE_TASKS:
         raise ModelFileError(f"A model file cannot be run for {task!r}: use {' or '.join(RUNNABLE_TASKS)}.")
     kind = kind_of(path)
+    # Of what will be read: whatever is put in its place meanwhile is found out.
+    sha256 = content_hash(path)
     name = _checked_name(name) if name is not None else _name_from(path)
     if kind == "napari-synth":
-        return _describe_own(path, task, name)
+        return _describe_own(path, task, name, sha256)
     network, facts = read(path, kind, trusted=trusted)
-    behaviour = measure(network, facts.input_channels, multiple=facts.multiple, minimum=facts.minimum)
+    behaviour = measure(network, facts.input_channels, multiple=facts.multiple, report=report)
     found = _task(path, facts, behaviour, task)
     return ModelDescription(
         name=name,
@@ -58,7 +70,7 @@ def describe(
         kind=kind,
         architecture=facts.architecture,
         file=path.name,
-        sha256=content_hash(path),
+        sha256=sha256,
         trusted=trusted,
         scale=behaviour.scale,
         input_channels=facts.input_channels,
@@ -102,9 +114,20 @@ def open_network(description: ModelDescription, path: Path, torch_name: str) -> 
     ModelFileError
         The file is not the one that was described.
     """
+    check_unchanged(description, path)
+    return _open(path, description.kind, description.trusted, description.sha256, torch_name)
+
+
+def check_unchanged(description: ModelDescription, path: Path) -> None:
+    """Refuse a file that is not the one that was described.
+
+    Raises
+    ------
+    ModelFileError
+        It is another one.
+    """
     if content_hash(path) != description.sha256:
         raise ModelFileError(f"The model file {path} has changed since it was added: remove it and add it again.")
-    return _open(path, description.kind, description.trusted, description.sha256, torch_name)
 
 
 @lru_cache(maxsize=2)
@@ -112,7 +135,7 @@ def _open(path: Path, kind: Kind, trusted: bool, sha256: str, torch_name: str) -
     return read(path, kind, trusted=trusted)[0].to(torch_name)
 
 
-def _describe_own(path: Path, task: str | None, name: str) -> ModelDescription:
+def _describe_own(path: Path, task: str | None, name: str, sha256: str) -> ModelDescription:
     network, card = load_model(path)
     if task is not None and task != card.task:
         raise ModelFileError(f"The model in {path} is for {card.task}, not for {task}: leave the task out.")
@@ -126,7 +149,7 @@ def _describe_own(path: Path, task: str | None, name: str) -> ModelDescription:
         kind="napari-synth",
         architecture=card.architecture,
         file=path.name,
-        sha256=weights_hash(path),
+        sha256=sha256,
         scale=max(getattr(network, "scales", (1,))),
         multiple=getattr(network, "multiple", 1),
         licence=card.weights_licence,
@@ -175,5 +198,5 @@ def _checked_name(name: str) -> str:
 
 def _name_from(path: Path) -> str:
     """Return the file's name without its suffix, as an identifier."""
-    stem = path.name if path.is_dir() else path.name.split(".", 1)[0]
+    stem = path.name if path.is_dir() else path.stem
     return re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-") or "model"

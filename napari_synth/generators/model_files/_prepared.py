@@ -13,14 +13,13 @@ from torch.nn import functional
 
 from napari_synth import models
 from napari_synth.core.device import Device
-from napari_synth.core.errors import ModelFileError
 from napari_synth.core.generator import BlockSpec, Context, Prepared
 from napari_synth.core.image import Image
 from napari_synth.generators.model_files._processing import Processing
 from napari_synth.generators.super_resolution._interpolated import finer
 from napari_synth.models._network import FileNetwork
 from napari_synth.models.description import ModelDescription
-from napari_synth.models.reading import open_network
+from napari_synth.models.reading import check_unchanged, open_network
 
 
 class PreparedFile(Prepared):
@@ -115,8 +114,7 @@ def own_network(description: ModelDescription, path: Path, device: Device) -> tu
     ModelFileError
         The file is not the one that was described.
     """
-    if models.weights_hash(path) != description.sha256:
-        raise ModelFileError(f"The model file {path} has changed since it was added: remove it and add it again.")
+    check_unchanged(description, path)
     return _own(path, description.sha256, device.torch_name), {description.name: description.sha256}
 
 

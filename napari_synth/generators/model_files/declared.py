@@ -80,11 +80,11 @@ class EnlargerFile(_FromFile, Generator[NetworkParams]):
         return RotationEnsemble(prepared, "mean") if params.ensemble else prepared
 
 
-OWN: dict[str, tuple[type[Generator[Any]], type[Params]]] = {
-    "noise-conditioned-unet": (DenoiserFile, BlindParams),
-    "super-resolution-unet": (EnlargerFile, NetworkParams),
+OWN: dict[tuple[str, str], tuple[type[Generator[Any]], type[Params]]] = {
+    (Task.DENOISE, "noise-conditioned-unet"): (DenoiserFile, BlindParams),
+    (Task.SUPER_RESOLUTION, "super-resolution-unet"): (EnlargerFile, NetworkParams),
 }
-"""What runs the architectures of our own model files, and its settings, by the name in the card."""
+"""What runs our own model files, and its settings, by the task and the architecture in the card."""
 
 
 def generator_for(description: ModelDescription, path: Path) -> Generator[Params]:
@@ -99,11 +99,14 @@ def generator_for(description: ModelDescription, path: Path) -> Generator[Params
         base: type[Generator[Any]] = NetworkFile
         settings: type[Params] = _with_factor(description) if description.scale > 1 else ModelFileParams
         joint = description.input_channels > 1
-    elif description.architecture in OWN:
-        base, settings = OWN[description.architecture]
+    elif (own := (description.task, description.architecture)) in OWN:
+        base, settings = OWN[own]
         joint = True
     else:
-        raise ModelFileError(f"Models of the architecture {description.architecture!r} cannot be run from a file.")
+        raise ModelFileError(
+            f"Models of the architecture {description.architecture!r} for {description.task} cannot be run from a file:"
+            " update napari-synth."
+        )
     info = GeneratorInfo(
         id=description.id,
         title=description.title,
