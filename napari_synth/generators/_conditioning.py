@@ -17,6 +17,7 @@ from napari_synth.core.device import Device
 from napari_synth.core.generator import Context
 from napari_synth.core.image import Image
 from napari_synth.core.noise import NoiseModel, NoiseReport, estimate_noise
+from napari_synth.core.quiet import share_of_noise
 from napari_synth.core.sampling import sample_planes
 from napari_synth.networks.sigma_map import sigma_map
 
@@ -99,7 +100,30 @@ def measure_condition(
         Whether to trust the measured correlation of neighbours, or what the user knows.
     """
     context.report.start("Measuring the noise")
-    report = estimate_noise(sample_planes(image))
+    return _condition_of(estimate_noise(sample_planes(image)), context, sigma, correlated)
+
+
+def measure_certain_condition(image: Image, context: Context) -> tuple[Condition, float]:
+    """Measure the noise of an image, and take no more for it than the quietest parts of the image allow.
+
+    Returns
+    -------
+    (condition, share) : pair of Condition and float
+        The share of the measured level that was taken, 0 to 1.
+    """
+    context.report.start("Measuring the noise")
+    planes = sample_planes(image)
+    report = estimate_noise(planes)
+    share = share_of_noise(planes, report)
+    return _condition_of(report, context).stronger(share), share
+
+
+def _condition_of(
+    report: NoiseReport,
+    context: Context,
+    sigma: float | None = None,
+    correlated: Literal["auto", "independent", "correlated"] = "auto",
+) -> Condition:
     model = report.model if sigma is None else NoiseModel(gain=0.0, offset=0.0, read_noise=sigma)
     correlation = report.correlation if report.correlated else (0.0, 0.0)
     if correlated == "independent":

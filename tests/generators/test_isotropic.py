@@ -187,6 +187,21 @@ def test_the_gain_on_held_out_planes_is_told() -> None:
     assert any("dB nearer the truth than cubic" in note for note in run.notes)
 
 
+def test_nothing_is_called_held_out_that_was_learnt_from() -> None:
+    run = prepare(ID, Image(thick(balls())[:, :24, :24], "ZYX"), {"factor": 4, "steps": 5})
+    assert any("learnt from" in note for note in run.notes)
+    assert not any("held-out" in note for note in run.notes)
+
+
+@pytest.mark.parametrize("factor", [1.03, 1.5])
+def test_tile_equals_whole_where_interpolation_is_resampled(monkeypatch: pytest.MonkeyPatch, factor: float) -> None:
+    monkeypatch.setattr(Enlargement, "gain", lambda task, network: -0.1)
+    low = np.random.default_rng(0).normal(100, 20, (40, 32, 32)).astype("f4")
+    whole = prepare(ID, Image(low, "ZYX"), {"factor": factor, "steps": 1, "consistency": "off"})
+    pieces = PreparedRun(**{name: getattr(whole, name) for name in whole.__dataclass_fields__} | {"tile": 16})
+    np.testing.assert_allclose(pieces.compute(), whole.compute(), atol=1e-5 * np.ptp(low))
+
+
 @pytest.mark.parametrize("shape", [(2, 22, 22), (3, 5, 40), (7, 33, 17)])
 def test_small_volumes(shape: tuple[int, int, int]) -> None:
     result = isotropic(np.random.default_rng(0).normal(100.0, 10.0, shape).astype("f4"))

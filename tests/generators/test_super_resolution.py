@@ -161,6 +161,37 @@ def test_a_noisy_or_a_tiny_image_is_not_learnt_from() -> None:
         assert any(reason in note and "bundled network is used" in note for note in run.notes)
 
 
+@pytest.mark.parametrize("shape", [(24, 200), (200, 24), (32, 16)])
+def test_nothing_is_called_held_out_that_was_learnt_from(shape: tuple[int, int]) -> None:
+    run = prepare("super-resolution/adapted", Image.from_array(camera(200)[: shape[0], : shape[1]]), {"steps": 1})
+    assert any("too small to learn from" in note for note in run.notes)
+    assert not any("held-out" in note for note in run.notes)
+
+
+def test_noise_that_is_left_in_is_not_learnt_either() -> None:
+    noisy = camera(96) + np.random.default_rng(0).normal(0, 25, (96, 96)).astype("f4")
+    run = prepare("super-resolution/adapted", Image.from_array(noisy), {"denoise": False})
+    assert any("would learn its noise" in note for note in run.notes)
+
+
+def test_held_out_pixels_are_few_enough_for_a_cancel_to_take_effect() -> None:
+    pool = PatchPool(torch.rand(7, 300, 2000))
+    lesson = CoarserCopy(pool, pool, 3, 16, "cubic")
+    assert lesson.validation.numel() <= 2**18
+    assert lesson.validation.shape[-2] % 6 == lesson.validation.shape[-1] % 6 == 0
+
+
+@pytest.mark.parametrize("name", ["network", "lanczos"])
+def test_the_memory_of_a_block_is_that_of_its_colours_and_of_its_result(name: str) -> None:
+    def needed(image: np.ndarray, axes: str, factor: float) -> int:
+        prepared = prepare(f"super-resolution/{name}", Image(image, axes), {"factor": factor}).channels[0].prepared
+        return prepared.spec.bytes_per_pixel
+
+    gray = camera(32)
+    assert needed(np.stack([gray] * 3, -1), "YXS", 2) == 3 * needed(gray, "YX", 2)
+    assert needed(gray, "YX", 16) > 16 * 16 * 12
+
+
 def test_adapting_lowers_the_error_of_held_out_pixels() -> None:
     pool = PatchPool(torch.from_numpy(fabric() / 255)[None])
     training, held_out = pool.split(1 / 6, least=16)

@@ -7,10 +7,12 @@ A region of the image is held out; what was learnt is used only where it enlarge
 from __future__ import annotations
 
 import copy
+from math import prod
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from napari_synth.core.errors import TrainingDivergedError
 from napari_synth.core.generator import Context, Prepared
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 _HELD_OUT = 1 / 6
 _RATE = 3e-4
 _LEAST = 8
+_MOST_HELD_OUT = 2**18
+_FEWEST_TILES = 4
 # In standard errors: less is chance.
 _CONVINCING = 2.0
 
@@ -37,8 +41,9 @@ def adapt(image: Image, params: AdaptedParams, context: Context) -> Prepared:
     network, weights = bundled_network(MODEL, context.device)
     bundled = Enlarged.of(image, network, weights, params, context)
     pool = collect_crops(image, "YX", context.intensity, context.device.torch_name)
-    training, held_out = pool.split(_HELD_OUT, least=_LEAST * bundled.scale)
-    if min(training.spatial) < _LEAST * bundled.scale:
+    least = _LEAST * bundled.scale
+    training, held_out = pool.split(_HELD_OUT, least=least)
+    if training is held_out or min(training.spatial) < least or _tiles_of(held_out, least) < _FEWEST_TILES:
         return bundled.saying("The image is too small to learn from: the bundled network is used.")
     if bundled.is_noisy:
         return bundled.saying("The image is noisy, and adapting would learn its noise: the bundled network is used.")
@@ -61,6 +66,10 @@ def adapt(image: Image, params: AdaptedParams, context: Context) -> Prepared:
     )
 
 
+def _tiles_of(pool: PatchPool, edge: int) -> int:
+    return len(pool.crops) * prod(size // edge for size in pool.spatial)
+
+
 class CoarserCopy:
     """The squared error of a coarser copy that is enlarged; an `Objective`.
 
@@ -79,7 +88,10 @@ class CoarserCopy:
         multiple = SuperResolutionUNet.multiple * scale
         self.patch = training.fitting((patch * scale,) * 2, (multiple,) * 2)
         height, width = held_out.fitting(held_out.spatial, (multiple,) * 2)
-        self.validation = held_out.crops[:, None, :height, :width]
+        # A check between two steps must not take much longer than they do.
+        width = max(multiple, min(width, _MOST_HELD_OUT // height // multiple * multiple))
+        every = -(-len(held_out.crops) * height * width // _MOST_HELD_OUT)
+        self.validation = held_out.crops[::every, None, :height, :width]
 
     def loss(self, network: nn.Module, batch_size: int, generator: torch.Generator) -> Tensor:
         """See `Objective.loss`."""
@@ -98,14 +110,13 @@ class CoarserCopy:
                 torch.cat([self._tiles(error) for error in self._held_out(network)]) for network in (before, after)
             )
         difference = old - new
-        return float(old.mean()), float(new.mean()), float(difference.std(correction=0)) / len(difference) ** 0.5
+        return float(old.mean()), float(new.mean()), float(difference.std()) / len(difference) ** 0.5
 
     def _held_out(self, network: nn.Module) -> list[Tensor]:
         return [self._errors(network, crop) for crop in torch.split(self.validation, 1)]
 
     def _tiles(self, error: Tensor) -> Tensor:
-        edge = min(_LEAST * self.scale, *error.shape[-2:])
-        return torch.nn.functional.avg_pool2d(error.square(), edge).flatten()
+        return functional.avg_pool2d(error.square(), _LEAST * self.scale).flatten()
 
     def _errors(self, network: nn.Module, fine: Tensor) -> Tensor:
         small = coarse(fine, self.scale, self.pixels)

@@ -13,16 +13,14 @@ from torch.nn import functional
 
 from napari_synth.core.generator import BlockSpec, Context, Prepared
 from napari_synth.core.image import Image
-from napari_synth.core.quiet import share_of_noise
-from napari_synth.core.sampling import sample_planes
 from napari_synth.generators._conditioning import (
     Condition,
     from_opponents,
     full_precision,
-    measure_condition,
+    measure_certain_condition,
     to_opponents,
 )
-from napari_synth.generators.super_resolution._interpolated import finer
+from napari_synth.generators.super_resolution._interpolated import bytes_for_result, finer
 from napari_synth.generators.super_resolution._options import NetworkParams, Pixels
 from napari_synth.networks.sigma_map import gaussian_blur
 from napari_synth.networks.super_resolution_unet import SuperResolutionUNet, enlarged
@@ -36,7 +34,7 @@ _STEP = 1.5
 # In standard deviations of the noise: what differs less is no reason to change the result.
 _WITHIN_NOISE = 3.0
 _MOSTLY = 0.9
-_BYTES_PER_PIXEL = 900
+_BYTES_PER_PIXEL = 1000
 
 
 class Enlarged(Prepared):
@@ -47,34 +45,29 @@ class Enlarged(Prepared):
     network : SuperResolutionUNet
     condition : Condition
     params : NetworkParams
-    sizes : tuple of int
-        Height and width of the result.
-    scale : int
-        How many times finer the network's result is; the runner resamples it where that is not the size that is wanted.
+    spec : BlockSpec
+        Its scale is the network's; the runner resamples where that does not give the result's size.
     weights : mapping of str to str
         Hashes of the weight files.
+
+    Attributes
+    ----------
+    is_noisy : bool
+        Whether the image has noise that can be seen, removed or not.
     """
+
+    is_noisy: bool = False
 
     def __init__(
         self,
         network: SuperResolutionUNet,
         condition: Condition,
         params: NetworkParams,
-        sizes: tuple[int, ...],
-        scale: int,
+        spec: BlockSpec,
         weights: Mapping[str, str],
     ) -> None:
         self._network, self._condition, self._params = network, condition, params
-        self._sizes, self._scale = sizes, scale
-        self.weights, self.noise = weights, condition.report
-        self.spec = BlockSpec(
-            "YX",
-            (_HALO,) * 2,
-            (network.multiple,) * 2,
-            (scale,) * 2,
-            bytes_per_pixel=_BYTES_PER_PIXEL + 24 * scale**2,
-            result=sizes,
-        )
+        self.spec, self.weights, self.noise = spec, weights, condition.report
 
     @classmethod
     def of(
@@ -86,14 +79,23 @@ class Enlarged(Prepared):
         context: Context,
     ) -> Enlarged:
         """Measure the noise of an image, and choose the nearest scale of the network."""
-        condition = measure_condition(image, context)
-        real = share_of_noise(sample_planes(image), condition.report) if params.denoise else 0.0
-        condition = condition.stronger(real)
+        condition, share = measure_certain_condition(image, context)
         scale = min((s for s in network.scales if s >= params.factor), default=max(network.scales))
-        prepared = cls(network, condition, params, finer(image, params.factor), scale, weights)
-        if params.denoise and real < _MOSTLY and not condition.is_clean:
+        needed = max(_BYTES_PER_PIXEL, 24 * scale**2 + bytes_for_result(params.factor))
+        spec = BlockSpec(
+            "YX",
+            (_HALO,) * 2,
+            (network.multiple,) * 2,
+            (scale,) * 2,
+            # Colours go through the network beside each other.
+            bytes_per_pixel=needed * image.sizes.get("S", 1),
+            result=finer(image, params.factor),
+        )
+        prepared = cls(network, condition if params.denoise else condition.stronger(0.0), params, spec, weights)
+        prepared.is_noisy = condition.is_coarse
+        if params.denoise and share < _MOSTLY and not condition.is_clean:
             prepared.saying(
-                f"Parts of the image are quieter: only {real:.0%} of the measured noise level is taken for noise."
+                f"Parts of the image are quieter: only {share:.0%} of the measured noise level is taken for noise."
             )
         if params.factor > scale:
             prepared.saying(f"The network makes it {scale} times finer; the rest is interpolated.")
@@ -102,12 +104,7 @@ class Enlarged(Prepared):
     @property
     def scale(self) -> int:
         """How many times finer the network's result is."""
-        return self._scale
-
-    @property
-    def is_noisy(self) -> bool:
-        """Whether there is noise that can be seen."""
-        return self._condition.is_coarse
+        return self.spec.scale[0]
 
     def saying(self, sentence: str) -> Enlarged:
         """Add a note, and return this."""
@@ -116,9 +113,7 @@ class Enlarged(Prepared):
 
     def with_network(self, network: SuperResolutionUNet) -> Enlarged:
         """Return the same with other weights."""
-        other = Enlarged(network, self._condition, self._params, self._sizes, self._scale, self.weights)
-        other.notes = self.notes
-        return other
+        return self._like(network, self._condition, self.spec)
 
     def apply(self, block: Tensor) -> Tensor:
         """Enlarge blocks (N, C, H, W); see `Prepared.apply`."""
@@ -127,18 +122,21 @@ class Enlarged(Prepared):
             n, c, h, w = planes.shape
             flat, sigma = planes.reshape(n * c, 1, h, w), variance.sqrt().reshape(n * c, 1, h, w)
             with network_precision:
-                fine = self._network(flat, sigma, self._condition.correlation_of(flat), self._scale).float()
+                fine = self._network(flat, sigma, self._condition.correlation_of(flat), self.scale).float()
             if self._params.consistency:
-                fine = consistent(fine, flat, sigma, self._scale, self._params.pixels)
+                fine = consistent(fine, flat, sigma, self.scale, self._params.pixels)
             return from_opponents(fine.reshape(n, c, *fine.shape[-2:]))
 
     def transposed(self) -> Prepared:
         """Return the same with the directions of correlated noise swapped."""
         y, x = self._condition.correlation
-        condition, sizes = replace(self._condition, correlation=(x, y)), self._sizes[::-1]
-        swapped = Enlarged(self._network, condition, self._params, sizes, self._scale, self.weights)
-        swapped.notes = self.notes
-        return swapped
+        swapped = replace(self.spec, result=self.spec.result and self.spec.result[::-1])
+        return self._like(self._network, replace(self._condition, correlation=(x, y)), swapped)
+
+    def _like(self, network: SuperResolutionUNet, condition: Condition, spec: BlockSpec) -> Enlarged:
+        made = Enlarged(network, condition, self._params, spec, self.weights)
+        made.notes, made.is_noisy = self.notes, self.is_noisy
+        return made
 
 
 def consistent(fine: Tensor, measured: Tensor, sigma: Tensor, scale: int, pixels: Pixels) -> Tensor:

@@ -14,6 +14,14 @@ def finer(image: Image, factor: float) -> tuple[int, int]:
     return round(image.sizes["Y"] * factor), round(image.sizes["X"] * factor)
 
 
+def bytes_for_result(factor: float) -> int:
+    """Return the working memory that the pixels of a result take, for each pixel of the image.
+
+    There is a resampled copy beside the result, and two of rounded counts.
+    """
+    return round(16 * factor**2)
+
+
 class Interpolated(Prepared):
     """An image that is interpolated.
 
@@ -27,8 +35,7 @@ class Interpolated(Prepared):
 
     def __init__(self, image: Image, factor: float, kernel: Kernel) -> None:
         halo, one = (RADIUS[kernel] + 1,) * 2, (1, 1)
-        # A result has factor² as many pixels, a resampled copy beside it, and one along the first axis only.
-        needed = round(8 + 12 * factor**2)
+        needed = (16 + bytes_for_result(factor)) * image.sizes.get("S", 1)
         self.spec = BlockSpec("YX", halo, one, one, bytes_per_pixel=needed, result=finer(image, factor), kernel=kernel)
 
     def apply(self, block: Tensor) -> Tensor:

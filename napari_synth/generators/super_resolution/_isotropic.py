@@ -21,10 +21,8 @@ from torch import Tensor, nn
 from napari_synth.core.errors import AxesError, InvalidImageError, InvalidParameterError, TrainingDivergedError
 from napari_synth.core.generator import BlockSpec, Context, Prepared
 from napari_synth.core.image import Image
-from napari_synth.core.quiet import share_of_noise
 from napari_synth.core.resampling import RADIUS, resized
-from napari_synth.core.sampling import sample_planes
-from napari_synth.generators._conditioning import Condition, full_precision, measure_condition
+from napari_synth.generators._conditioning import Condition, full_precision, measure_certain_condition
 from napari_synth.generators.super_resolution._slices import SliceModel
 from napari_synth.networks.axial_enlarger import AxialEnlarger
 from napari_synth.networks.sigma_map import BLUR_STD, blur_radius
@@ -55,8 +53,7 @@ def train_isotropic(image: Image, params: IsotropicParams, context: Context) -> 
     model = SliceModel(max(2, math.ceil(ratio / _TOLERANCE)), ratio, params.slices, params.blur)
     result_size = (planes, image.sizes["Y"], image.sizes["X"])
     _check_planes(image, model)
-    condition = measure_condition(image, context)
-    condition = condition.stronger(share_of_noise(sample_planes(image), condition.report))
+    condition, _ = measure_certain_condition(image, context)
     exact = params.consistency == "exact" or (params.consistency == "auto" and params.slices == "thin")
     kept: Consistency = "off" if params.consistency == "off" else "exact" if exact else "within noise"
 
@@ -87,7 +84,8 @@ def train_isotropic(image: Image, params: IsotropicParams, context: Context) -> 
     except TrainingDivergedError:
         return restorer(None, "Learning from this volume did not settle: slices are filled in by cubic interpolation.")
     gain = task.gain(network)
-    trained = restorer(network if gain > 0.0 else None, _training_note(result), _gain_note(gain))
+    seen = training is held_out
+    trained = restorer(network if gain > 0.0 else None, _training_note(result), _gain_note(gain, seen=seen))
     trained.resolved = {"steps": result.planned}
     return trained
 
@@ -237,7 +235,8 @@ class IsotropicRestorer(Prepared):
         self._network, self._model, self._condition, self._kept = network, model, condition, kept
         self.noise = condition.report
         lateral = 0 if network is None else network.receptive_field
-        along = max(lateral, RADIUS["cubic"]) + (model.reach if kept != "off" else 0)
+        # One more, since a factor that is not whole is resampled from this.
+        along = max(lateral, RADIUS["cubic"]) + 1 + (model.reach if kept != "off" else 0)
         if kept == "within noise" and not condition.is_clean:
             lateral = max(lateral, blur_radius(BLUR_STD))
         self.spec = BlockSpec(
@@ -292,7 +291,8 @@ def _training_note(result: FitResult) -> str:
     )
 
 
-def _gain_note(gain: float) -> str:
+def _gain_note(gain: float, *, seen: bool) -> str:
+    where = "On the planes it learnt from, too small to hold any out," if seen else "On held-out planes"
     if gain > 0.0:
-        return f"On held-out planes it is {gain:.1f} dB nearer the truth than cubic interpolation."
-    return "On held-out planes it is no nearer the truth than cubic interpolation, which is used."
+        return f"{where} it is {gain:.1f} dB nearer the truth than cubic interpolation."
+    return f"{where} it is no nearer the truth than cubic interpolation, which is used."
