@@ -211,10 +211,80 @@ def make_isotropic(
     return result if is_image else result.data
 
 
+def inpaint(
+    image: Any,
+    mask: Any = None,
+    generator: str | Generator[Any] = "auto",
+    *,
+    mask_from: str | None = None,
+    mask_ids: Sequence[int] | None = None,
+    grow: int = 0,
+    axes: str | None = None,
+    device: str = "auto",
+    precision: PrecisionChoice = "auto",
+    seed: int = 0,
+    tile: int | None = None,
+    progress: ProgressCallback | None = None,
+    cancel: CancelToken | None = None,
+    **params: Any,
+) -> Any:
+    """Fill what is scratched, dusty, dead, burnt or missing; every pixel outside the mask stays as it is, bit by bit.
+
+    Parameters
+    ----------
+    image : array-like or Image
+        As for `denoise`.
+    mask : array-like or Image, optional
+        Of bool or integers, not zero where a pixel is to be filled, with Y and X and any other axes of the image: what is marked
+        once is filled along those that it lacks. Axes are found by their sizes. The mask of an Image where it is left out.
+    generator : str or Generator
+        ``"auto"`` (chooses by the width of each hole), ``"biharmonic"``, ``"patches"``, or one of another package.
+    mask_from : {"nan", "zero", "saturated", "hot"}, optional
+        A rule that makes the mask of the image instead: what is not finite, zero, at the top of the range, or a single hot or dead
+        pixel.
+    mask_ids : sequence of int, optional
+        The labels of the mask that mark what is to be filled; all but 0 where they are left out.
+    grow : int
+        Pixels in Y and X by which the mask is grown.
+    axes, device, precision, seed, tile, progress, cancel, **params
+        As for `denoise`.
+
+    Returns
+    -------
+    array
+        As for `denoise`.
+
+    Raises
+    ------
+    SynthError
+        One of its subclasses for every cause that lies with the input; see `napari_synth.core.errors`.
+    """
+    return run(
+        _of_task("inpaint", generator),
+        image,
+        mask=mask,
+        mask_from=mask_from,
+        mask_ids=mask_ids,
+        grow=grow,
+        axes=axes,
+        device=device,
+        precision=precision,
+        seed=seed,
+        tile=tile,
+        progress=progress,
+        cancel=cancel,
+        **params,
+    )
+
+
 def run(
     recipe_or_id: Recipe | Generator[Any] | str,
     image: Any,
     *,
+    mask: Any = None,
+    mask_from: str | None = None,
+    mask_ids: Sequence[int] | None = None,
+    grow: int | None = None,
     axes: str | None = None,
     device: str | None = None,
     precision: PrecisionChoice | None = None,
@@ -232,6 +302,8 @@ def run(
         A `napari_synth.core.recipe.Recipe`, the YAML of one, the id of a generator such as ``"denoise/blind"``, or what
         `load_model` returns.
     image : array-like or Image
+    mask, mask_from, mask_ids, grow
+        As for `inpaint`; what is left out is taken from the recipe, but a mask that was drawn must be given again.
     axes, device, precision, seed, tile, **params
         As for `denoise`; what is given takes the place of what the recipe says. The axes of a recipe hold for an array of as many
         dimensions: those of another are guessed, and an Image keeps its own.
@@ -258,6 +330,7 @@ def run(
     from napari_synth.core import registry
     from napari_synth.core.generator import Generator
     from napari_synth.core.image import Image
+    from napari_synth.core.masking import with_mask
     from napari_synth.core.recipe import Recipe
     from napari_synth.core.runner import prepare
 
@@ -272,6 +345,7 @@ def run(
         recipe = Recipe(generator=recipe_or_id)
     fits = recipe.axes is not None and not isinstance(image, Image) and len(recipe.axes) == np.ndim(image)
     source = Image.from_array(image, axes or (recipe.axes if fits else None))
+    source = with_mask(source, recipe, mask, rule=mask_from, ids=mask_ids, grow=grow)
     prepared = prepare(
         recipe.generator,
         source,

@@ -7,6 +7,7 @@ holds over those that it lacks: a plane drawn once is a hole through the whole s
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -18,7 +19,26 @@ from napari_synth.core.image import Image, without_alpha
 from napari_synth.core.sampling import sample_windows
 
 
-def as_mask(mask: Any, image: Image, axes: str | None = None) -> Image:
+@dataclass(frozen=True)
+class Mask(Image):
+    """A mask that tells how it was made, for the recipe.
+
+    Parameters
+    ----------
+    rule : str, optional
+        What marked the pixels of the image, see `napari_synth.core.mask_rules`; None where it was drawn or given.
+    ids : tuple of int
+        The labels that were chosen; all where there are none.
+    grow : int
+        Pixels by which it was grown.
+    """
+
+    rule: str | None = None
+    ids: tuple[int, ...] = ()
+    grow: int = 0
+
+
+def as_mask(mask: Any, image: Image, axes: str | None = None) -> Mask:
     """Return a mask for an image.
 
     Parameters
@@ -32,7 +52,7 @@ def as_mask(mask: Any, image: Image, axes: str | None = None) -> Image:
 
     Returns
     -------
-    Image
+    Mask
         Of uint8, lazy where the mask is.
 
     Raises
@@ -40,6 +60,7 @@ def as_mask(mask: Any, image: Image, axes: str | None = None) -> Image:
     MaskError
         It has other sizes than the image, axes that the image lacks, or no integers.
     """
+    made = mask if isinstance(mask, Mask) else None
     if isinstance(mask, Image):
         axes, mask = axes or mask.axes, _without_colours(mask) if "S" in mask.axes else mask.data
         axes = axes.replace("S", "")
@@ -67,7 +88,8 @@ def as_mask(mask: Any, image: Image, axes: str | None = None) -> Image:
             f"The mask has {shape[found.index(wrong[0])]} pixels along {wrong[0]}, the image {sizes[wrong[0]]}:"
             " give a mask of the size of the image."
         )
-    return Image((mask != 0).astype(np.uint8), found, name="mask")
+    marked = (mask != 0).astype(np.uint8)
+    return replace(made, data=marked, axes=found) if made else Mask(marked, found, name="mask")
 
 
 def holes(image: Image, selection: Mapping[str, slice | int]) -> npt.NDArray[np.bool_]:

@@ -20,9 +20,12 @@ from napari_synth.core import registry
 from napari_synth.core.errors import RecipeError, UnknownGeneratorError
 from napari_synth.core.generator import Task
 from napari_synth.core.image import Image
+from napari_synth.core.mask_rules import RULES
+from napari_synth.core.masks import Mask
 from napari_synth.core.sampling import sample_planes
 
 FORMAT: Literal[1] = 1
+_MOST_COUNTED = 2**28
 
 
 class Source(pydantic.BaseModel):
@@ -44,6 +47,61 @@ class Source(pydantic.BaseModel):
         return cls(name=image.name, shape=image.shape, dtype=str(image.dtype), fingerprint=digest.hexdigest()[:16])
 
 
+class MaskRecord(pydantic.BaseModel):
+    """How the mask of a run was made: what is needed to make it again, on this image or on another.
+
+    A mask by a rule can be made of any image; one that was drawn has to be given again, and its labels and growth hold for it.
+    """
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    rule: str | None = None
+    ids: tuple[int, ...] = ()
+    grow: int = 0
+    pixels: int | None = None
+    "How many of its pixels it marks; None where it is too large to be counted."
+    share: float | None = None
+    "The same over all of them."
+    fingerprint: str = ""
+
+    @pydantic.field_validator("rule")
+    @classmethod
+    def _known(cls, rule: str | None) -> str | None:
+        if rule is not None and rule not in RULES:
+            raise ValueError(f"there is no rule {rule!r} for a mask")
+        return rule
+
+    @classmethod
+    def of(cls, mask: Image) -> MaskRecord:
+        """Describe a mask; it is counted where it is in memory or has at most 2^28 pixels."""
+        made = mask if isinstance(mask, Mask) else Mask(mask.data, mask.axes)
+        pixels = None
+        if not mask.is_lazy or mask.n_pixels <= _MOST_COUNTED:
+            lead = "".join(axis for axis in mask.axes if axis not in "YX")
+            pixels = sum(int(np.count_nonzero(mask.read(**at))) for at in mask.indices(lead))
+        return cls(
+            rule=made.rule,
+            ids=made.ids,
+            grow=made.grow,
+            pixels=pixels,
+            share=None if pixels is None else pixels / mask.n_pixels,
+            fingerprint=Source.of(mask).fingerprint,
+        )
+
+    def options(self) -> dict[str, Any]:
+        """Return what makes the mask again, as the arguments of `napari_synth.run` but the mask itself."""
+        found = {"mask_from": self.rule, "mask_ids": list(self.ids) or None, "grow": self.grow or None}
+        return {name: value for name, value in found.items() if value is not None}
+
+    def sentences(self) -> tuple[str, ...]:
+        """Say how much is filled, where that is known."""
+        if self.pixels is None or self.share is None:
+            return ()
+        return (
+            f"The mask marks {self.pixels} pixel{'s' * (self.pixels != 1)}, {100 * self.share:.2g} % of the image.",
+        )
+
+
 class Recipe(pydantic.BaseModel):
     """A run that can be repeated: same input, same kind of device, same result."""
 
@@ -61,6 +119,7 @@ class Recipe(pydantic.BaseModel):
     weights: dict[str, str] = {}
     source: Source | None = None
     reference: Source | None = None
+    mask: MaskRecord | None = None
     notes: tuple[str, ...] = ()
 
     @classmethod
@@ -104,14 +163,17 @@ class Recipe(pydantic.BaseModel):
 
     def to_python(self) -> str:
         """Return the run as Python that can be pasted."""
-        arguments = "".join(f", {name}={value!r}" for name, value in self._options().items())
+        given = ", mask=mask" if self.needs_mask else ""
+        arguments = given + "".join(f", {name}={value!r}" for name, value in self._options().items())
         call = f"napari_synth.run({self.generator!r}, image{arguments})"
         return f"import napari_synth\n\nresult = {call}\n"
 
-    def to_command(self, source: str = "IN.tif", target: str = "OUT.tif") -> str:
+    def to_command(self, source: str = "IN.tif", target: str = "OUT.tif", mask: str = "MASK.tif") -> str:
         """Return the run as a command line for a POSIX shell."""
         task, name = self.generator.split("/", 1)
         words = ["napari-synth", Task(task).verb, source, target, "--generator", name]
+        if self.needs_mask:
+            words += ["--mask", mask]
         for option, value in self._options().items():
             flag = option.replace("_", "-")
             if isinstance(value, bool):
@@ -121,6 +183,11 @@ class Recipe(pydantic.BaseModel):
             elif value is not None:
                 words += [f"--{flag}", str(value)]
         return shlex.join(words)
+
+    @property
+    def needs_mask(self) -> bool:
+        """Whether a mask has to be given to repeat it: the run had one that no rule makes."""
+        return self.mask is not None and self.mask.rule is None
 
     def differing_weights(self, repeated: Recipe) -> str | None:
         """Return a sentence where a repeated run used other weights than this recipe's under the same name, else None."""
@@ -141,8 +208,9 @@ class Recipe(pydantic.BaseModel):
             "seed": self.seed,
             "tile": self.tile,
         }
+        masked = self.mask.options() if self.mask is not None else {}
         usual = {"axes": None, "device": "auto", "precision": "auto", "seed": 0, "tile": None}
-        return {k: v for k, v in options.items() if v != usual[k]} | self._unusual_params()
+        return {k: v for k, v in options.items() if v != usual[k]} | masked | self._unusual_params()
 
     def _unusual_params(self) -> dict[str, Any]:
         """Return the settings that are not the generator's defaults; all of them where it is not installed here."""

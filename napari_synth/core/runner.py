@@ -27,7 +27,7 @@ from napari_synth.core.intensity import IntensityTransform, Statistics, measure_
 from napari_synth.core.masks import check_mask
 from napari_synth.core.noise import NoiseReport
 from napari_synth.core.progress import CancelToken, ProgressCallback, Reporter
-from napari_synth.core.recipe import Recipe, Source, current_versions
+from napari_synth.core.recipe import MaskRecord, Recipe, Source, current_versions
 from napari_synth.core.rotations import RotationEnsemble
 from napari_synth.core.tiling import nearest, result_range
 
@@ -87,6 +87,8 @@ def prepare(
     if not 0 <= seed < 2**31:
         raise InvalidParameterError(f"The seed cannot be {seed}: give a whole number from 0 to {2**31 - 1}.")
     chosen = registry.generator(generator)
+    if refusal := chosen.info.refusal(image.axes):
+        raise AxesError(refusal)
     settings = chosen.params_type.parse(params or {})
     place = resolve_device(device, precision)
     reporter = Reporter(progress, cancel)
@@ -113,6 +115,7 @@ def prepare(
             ) from error
         _check_axes(chosen, prepared.spec, image)
         channels.append(Channel(part, index, statistics, intensity, prepared))
+    masked = None if image.mask is None else MaskRecord.of(image.mask)
     recipe = Recipe(
         generator=generator,
         params=settings.model_dump(mode="json") | _resolved(channels),
@@ -124,8 +127,9 @@ def prepare(
         versions=dict(current_versions()),
         weights={name: value for channel in channels for name, value in channel.prepared.weights.items()},
         source=Source.of(image),
+        mask=masked,
         reference=Source.of(reference) if reference is not None else None,
-        notes=_notes(channels),
+        notes=(*(masked.sentences() if masked else ()), *_notes(channels)),
     )
     return PreparedRun(image, chosen, settings, place, recipe, tuple(channels), tile, memory_budget)
 
