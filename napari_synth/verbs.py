@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from numpy.typing import ArrayLike
+
+    from napari_synth.augmentation import Pipeline, Transform
     from napari_synth.core.device import PrecisionChoice
     from napari_synth.core.generator import Generator, Params
     from napari_synth.core.progress import CancelToken, ProgressCallback
@@ -365,6 +368,64 @@ def run(
     if isinstance(image, Image):
         return replace(prepared.result, data=result)
     return np.asarray(result)
+
+
+def augment(
+    image: Any,
+    *,
+    labels: Any = None,
+    points: ArrayLike | None = None,
+    shapes: Sequence[ArrayLike] | None = None,
+    vectors: ArrayLike | None = None,
+    tracks: ArrayLike | None = None,
+    transforms: Pipeline | Iterable[Transform] | str = "light-microscopy",
+    axes: str | None = None,
+    seed: int = 0,
+) -> Any:
+    """Change an image at random, and all that lies in it with it.
+
+    Parameters
+    ----------
+    image : array-like, Tensor or Image
+        Any integer or float dtype and range, 2 to 6 dimensions. A tensor is worked on where it is, and keeps its gradient.
+    labels : array-like or Tensor, optional
+        Ids of any integer dtype, with the axes of the image, without ``S``, without ``C`` too, or its spatial ones.
+    points, shapes, vectors, tracks : optional
+        As napari's layers hold them; see `napari_synth.augmentation.Sample`.
+    transforms : Pipeline, sequence of Transform, or str
+        What is done: ``"light-microscopy"``, ``"electron-microscopy"``, ``"histology"``, ``"mri"``, ``"ct"``, YAML, or transforms
+        of `napari_synth.augmentation`.
+    axes : str, optional
+        A role of ``TCZYXS`` for each dimension; guessed where it is left out.
+    seed : int
+        Same input and seed: same result.
+
+    Returns
+    -------
+    array, Image or Sample
+        The image, of the kind and dtype it was given as; where anything else was given, a `napari_synth.augmentation.Sample` that
+        holds it all. Lazy arrays are read where the result shows them, and give numpy.
+
+    Raises
+    ------
+    SynthError
+        One of its subclasses for every cause that lies with the input; see `napari_synth.core.errors`.
+    """
+    from napari_synth.augmentation import Pipeline, Sample
+    from napari_synth.core.errors import InvalidParameterError
+    from napari_synth.core.image import Image
+
+    if not isinstance(seed, int):
+        raise InvalidParameterError(f"The seed cannot be {seed!r}: give a whole number.")
+    sample = Sample(image, axes or "", labels, "", points, shapes, vectors, tracks)
+    pipeline = Pipeline.of(transforms)
+    result = pipeline.apply(sample, pipeline.draw(seed, sample))
+    changed: Any = result.image
+    if isinstance(image, Image):
+        changed = replace(image, data=result.image, axes=result.axes, spacing=result.spacing)
+    if all(part is None for part in (labels, points, shapes, vectors, tracks)):
+        return changed
+    return result
 
 
 def load_model(

@@ -1,0 +1,87 @@
+"""Augmentation: an image, its labels, points, shapes, vectors and tracks changed together, by the same random draw.
+
+Importing this package loads neither torch nor napari: transforms only declare what `warping` and `shading` do.
+"""
+
+from napari_synth.augmentation.draws import Draw, Step
+from napari_synth.augmentation.geometry import (
+    Crop,
+    Elastic,
+    Fisheye,
+    Flip,
+    Perspective,
+    QuarterTurn,
+    Resize,
+    Rotate,
+    Scale,
+    Shear,
+    ThinPlate,
+    Translate,
+)
+from napari_synth.augmentation.intensities import (
+    Bleaching,
+    Blur,
+    Brightness,
+    CameraNoise,
+    ColourJitter,
+    Contrast,
+    CutMix,
+    Erase,
+    Gamma,
+    HistogramJitter,
+    Illumination,
+    MixUp,
+    MotionBlur,
+    Rings,
+    Sharpen,
+    StainJitter,
+    Stripes,
+    Vignetting,
+)
+from napari_synth.augmentation.pipeline import TRANSFORMS, Pipeline, Sampling
+from napari_synth.augmentation.presets import PRESETS, preset
+from napari_synth.augmentation.sample import Sample
+from napari_synth.augmentation.transform import Frame, Transform
+
+__all__ = [
+    "PRESETS",
+    "TRANSFORMS",
+    "Bleaching",
+    "Blur",
+    "Brightness",
+    "CameraNoise",
+    "ColourJitter",
+    "Contrast",
+    "Crop",
+    "CutMix",
+    "Draw",
+    "Elastic",
+    "Erase",
+    "Fisheye",
+    "Flip",
+    "Frame",
+    "Gamma",
+    "HistogramJitter",
+    "Illumination",
+    "MixUp",
+    "MotionBlur",
+    "Perspective",
+    "Pipeline",
+    "QuarterTurn",
+    "Resize",
+    "Rings",
+    "Rotate",
+    "Sample",
+    "Sampling",
+    "Scale",
+    "Sharpen",
+    "Shear",
+    "StainJitter",
+    "Step",
+    "Stripes",
+    "ThinPlate",
+    "Transform",
+    "Translate",
+    "Vignetting",
+    "preset",
+]
