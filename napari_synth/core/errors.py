@@ -71,6 +71,14 @@ class TrainingDivergedError(SynthError):
     """A network cannot be fitted to this image: its loss does not stay finite."""
 
 
+class TrainingDataError(SynthError):
+    """What is to be learnt from does not fit together, is too small, or is not what the training needs."""
+
+
+class CheckpointError(SynthError):
+    """A checkpoint of a training run cannot be read or written, or is of another run."""
+
+
 class GeneratorError(SynthError):
     """A generator failed in a way it did not foresee; the cause is attached."""
 

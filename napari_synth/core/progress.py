@@ -24,6 +24,8 @@ class Progress:
         Seconds since the stage began.
     message : str
         Something the user should know now, e.g. that the blocks were made smaller; usually empty.
+    news : object or None
+        Something that can be drawn, see `napari_synth.training.news`; usually None.
     """
 
     stage: str
@@ -31,6 +33,7 @@ class Progress:
     total: int
     elapsed: float
     message: str = ""
+    news: object | None = None
 
     @property
     def remaining(self) -> float | None:
@@ -100,8 +103,17 @@ class Reporter:
         """Tell the user something without moving on."""
         self._report(text)
 
-    def _report(self, message: str = "") -> None:
+    def tell(self, news: object) -> None:
+        """Hand something over that can be drawn, without moving on."""
+        self._report(news=news)
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether anybody is told."""
+        return self._callback is not None
+
+    def _report(self, message: str = "", news: object | None = None) -> None:
         self.cancel.check()
         if self._callback is not None:
             elapsed = time.perf_counter() - self._start
-            self._callback(Progress(self._stage, self._done, self._total, elapsed, message))
+            self._callback(Progress(self._stage, self._done, self._total, elapsed, message, news))

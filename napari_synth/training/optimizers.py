@@ -1,0 +1,28 @@
+"""Makes the optimisers of a network, and lays its weights out for speed."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from napari_synth.training.muon import Muon, hidden_weights
+from napari_synth.training.schedule import FitSettings
+
+
+def usual_optimizers(network: nn.Module, settings: FitSettings) -> list[torch.optim.Optimizer]:
+    """Return what the settings ask for: Adam, or Muon for hidden layers and AdamW for the others."""
+    rate = settings.learning_rate
+    if settings.optimizer == "adam":
+        trained = [p for p in network.parameters() if p.requires_grad]
+        return [torch.optim.Adam(trained, lr=rate, betas=(0.9, 0.99))]
+    hidden, outer = hidden_weights(network)
+    return [Muon(hidden, lr=rate), torch.optim.AdamW(outer, lr=rate, betas=(0.9, 0.99), weight_decay=1e-4)]
+
+
+def channels_last(network: nn.Module) -> nn.Module:
+    """Lay the weights of convolutions out as the processors' fast kernels want them."""
+    layouts = {4: torch.channels_last, 5: torch.channels_last_3d}
+    for parameter in network.parameters():
+        if parameter.dim() in layouts:
+            parameter.data = parameter.data.contiguous(memory_format=layouts[parameter.dim()])
+    return network
