@@ -14,6 +14,7 @@ from rich.console import Console
 
 from napari_synth.cli import models
 from napari_synth.cli.jobs import Job, plan_jobs, run_job
+from napari_synth.cli.masks import AS_IN_RECIPE, Masked
 from napari_synth.cli.options import with_settings
 from napari_synth.cli.progress import INTERRUPTED, cancel_on_interrupt, progress_bar, say
 from napari_synth.core.errors import (
@@ -52,6 +53,7 @@ VERBS = (
         "Make the voxels of a volume, or of every one of a folder, cubic.",
         "isotropic",
     ),
+    Verb(Task.INPAINT.verb, Task.INPAINT, "Fill the scratched, dead, burnt or missing pixels of an image, or of many."),
 )
 
 
@@ -137,7 +139,7 @@ def _build_app(words: Sequence[str]) -> App:
         help_format="plaintext",
     )
     app.command(_list, name="list")
-    for verb in VERBS:
+    for verb in (verb for verb in VERBS if generators(verb.task)):
         app.command(_task_command(verb, words), name=verb.name, help=verb.sentence)
     app.command(_run, name="run")
     app.command(models.app())
@@ -170,7 +172,7 @@ def _task_command(verb: Verb, words: Sequence[str]) -> Callable[..., int]:
     name = named or verb.generator or generators(verb.task)[0].info.name
     chosen = registered(f"{verb.task}/{name.removeprefix(f'{verb.task}/')}")
 
-    def command(
+    def restore(
         source: Source,
         target: Target,
         /,
@@ -179,11 +181,25 @@ def _task_command(verb: Verb, words: Sequence[str]) -> Callable[..., int]:
         output: Output = Output(),
         params: Mapping[str, Any],
     ) -> int:
-        options = {name: value for name, value in asdict(how).items() if name != "generator"}
-        recipe = Recipe(generator=chosen.info.id, params=dict(params), **options)
-        return _process(source, target, recipe, output, how.axes)
+        return _process(source, target, recipe_of(how, params), output, how.axes)
 
-    return with_settings(command, chosen)
+    def fill(
+        source: Source,
+        target: Target,
+        /,
+        *,
+        masked: Masked = AS_IN_RECIPE,
+        how: Run = Run(),
+        output: Output = Output(),
+        params: Mapping[str, Any],
+    ) -> int:
+        return _process(source, target, recipe_of(how, params), output, how.axes, masked)
+
+    def recipe_of(how: Run, params: Mapping[str, Any]) -> Recipe:
+        options = {name: value for name, value in asdict(how).items() if name != "generator"}
+        return Recipe(generator=chosen.info.id, params=dict(params), **options)
+
+    return with_settings(fill if verb.task == Task.INPAINT else restore, chosen)
 
 
 def _run(
@@ -193,12 +209,13 @@ def _run(
     /,
     *,
     instead: Instead = Instead(),
+    masked: Masked = AS_IN_RECIPE,
     output: Output = Output(),
 ) -> int:
     """Repeat a run from its recipe, on the same or on other images."""
     values = {name: value for name, value in asdict(instead).items() if value is not None and name != "axes"}
     repeated = Recipe.from_file(recipe).model_copy(update=values)
-    return _process(source, target, repeated, output, instead.axes)
+    return _process(source, target, repeated, output, instead.axes, masked)
 
 
 def _bench(*arguments: Annotated[str, Parameter(allow_leading_hyphen=True, show=False)]) -> int:
@@ -219,7 +236,9 @@ def _doctor() -> int:
     return 0 if all(finding.good for finding in findings) else SKIPPED
 
 
-def _process(source: str, target: Path, recipe: Recipe, output: Output, axes: str | None) -> int:
+def _process(
+    source: str, target: Path, recipe: Recipe, output: Output, axes: str | None, masked: Masked = AS_IN_RECIPE
+) -> int:
     """Run a recipe on one image, or on many: there a bad one is told of and skipped."""
     from napari_synth.core.device import resolve_device
 
@@ -229,6 +248,7 @@ def _process(source: str, target: Path, recipe: Recipe, output: Output, axes: st
         # What is wrong with every image is better told once, and at once.
         registered(recipe.generator).params_type.parse(recipe.params)
         resolve_device(recipe.device, recipe.precision)
+        masked.check(recipe)
         errors = Console(stderr=True, quiet=output.quiet, force_terminal=True if output.progress else None)
         shown = not output.quiet and (errors.is_terminal if output.progress is None else output.progress)
 
@@ -238,6 +258,7 @@ def _process(source: str, target: Path, recipe: Recipe, output: Output, axes: st
                     job,
                     recipe,
                     axes=axes,
+                    masked=masked,
                     overwrite=output.overwrite,
                     write_recipe=output.recipe,
                     memory_budget=budget,

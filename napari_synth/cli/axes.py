@@ -11,7 +11,7 @@ from napari_synth.files import image_suffix
 
 def with_axes_of_recipe(image: Image, path: Path, axes: str | None) -> Image:
     """Return the image with a recipe's axes where its file has none and they have as many letters as it has dimensions."""
-    if axes is None or axes == image.axes or len(axes) != len(image.axes) or _names_its_axes(path):
+    if axes is None or axes == image.axes or len(axes) != len(image.axes) or names_its_axes(path):
         return image
     same = {new for new, old in zip(axes, image.axes, strict=True) if new == old}
     return replace(
@@ -22,8 +22,8 @@ def with_axes_of_recipe(image: Image, path: Path, axes: str | None) -> Image:
     )
 
 
-def _names_its_axes(path: Path) -> bool:
-    """Look into the head of a file that can be read."""
+def names_its_axes(path: Path) -> bool:
+    """Return whether a file that can be read says what its dimensions are; only its head is looked into."""
     suffix = image_suffix(path)
     if path.is_dir():
         import zarr

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from napari_synth.cli.axes import with_axes_of_recipe
+from napari_synth.cli.masks import AS_IN_RECIPE, Masked
 from napari_synth.core.errors import ImageFileError
 from napari_synth.core.progress import CancelToken, ProgressCallback
 from napari_synth.core.recipe import Recipe
@@ -91,6 +92,7 @@ def run_job(
     recipe: Recipe,
     *,
     axes: str | None = None,
+    masked: Masked = AS_IN_RECIPE,
     overwrite: bool,
     write_recipe: bool,
     memory_budget: int | None = None,
@@ -101,6 +103,7 @@ def run_job(
 
     ``axes`` are what the user says of this image. Those of the recipe hold only where the file has none and they have as many
     letters as the image has dimensions, so that a recipe made on a plane also runs on a stack, and one of colours on channels.
+    ``masked`` says what is filled, where that is not as in the recipe.
 
     A result that ends in ``.zarr``, or is larger than the memory budget, is written block by block as it is made; any other is
     judged against its source.
@@ -118,6 +121,7 @@ def run_job(
     image = read_image(job.source, axes)
     if axes is None:
         image = with_axes_of_recipe(image, job.source, recipe.axes)
+    image = masked.applied(image, recipe, job.source)
     check_format(target, image)
     prepared = prepare(
         recipe.generator,

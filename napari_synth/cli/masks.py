@@ -1,0 +1,108 @@
+"""The options that say what is filled, and the mask file that belongs to an image."""
+
+from __future__ import annotations
+
+import fnmatch
+import glob
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Group, Parameter
+
+from napari_synth.cli.axes import names_its_axes
+from napari_synth.core.errors import ImageFileError, MaskError
+from napari_synth.core.generator import Task
+from napari_synth.core.image import Image
+from napari_synth.core.masking import with_mask
+from napari_synth.core.recipe import Recipe
+from napari_synth.files import READABLE_SUFFIXES, image_suffix, read_image
+
+MASK = Group("What is filled", sort_key=0)
+
+
+@Parameter(name="*", group=MASK)
+@dataclass(frozen=True)
+class Masked:
+    """What is filled; what is left out is taken from the recipe that is repeated."""
+
+    mask: str | None = None
+    "An image that is not 0 where pixels are to be filled; for many, one for all or a folder or pattern with one of each name."
+    mask_from: Literal["nan", "zero", "saturated", "hot"] | None = None
+    "A rule that finds the pixels in the image itself instead."
+    mask_ids: Annotated[tuple[int, ...] | None, Parameter(negative=())] = None
+    "Only this label of the mask; can be given several times."
+    grow: int | None = None
+    "Pixels in Y and X by which the mask is grown."
+
+    def check(self, recipe: Recipe) -> None:
+        """Raise `MaskError` where there is no mask for any image, or two, `ImageFileError` where its file is not there."""
+        if self.mask is not None and self.mask_from is not None:
+            raise MaskError("A mask and a rule for one are given: give --mask or --mask-from.")
+        if self.mask is not None and not glob.has_magic(self.mask) and not Path(self.mask).exists():
+            raise ImageFileError(f"There is no mask {self.mask!r}: check the name.")
+        if self.mask is not None or self.mask_from is not None or not recipe.generator.startswith(f"{Task.INPAINT}/"):
+            return
+        if recipe.mask is None:
+            raise MaskError("There is no mask: add --mask MASK.tif, or --mask-from nan, zero, saturated or hot.")
+        if recipe.needs_mask:
+            raise MaskError("The mask of this recipe was drawn: add --mask with the mask of the images.")
+
+    def applied(self, image: Image, recipe: Recipe, path: Path) -> Image:
+        """Return the image of a path with its mask.
+
+        Raises
+        ------
+        SynthError
+            The mask is not there, cannot be read or does not fit.
+        """
+        mask = None if self.mask is None else _read(find_mask(self.mask, path))
+        return with_mask(image, recipe, mask, rule=self.mask_from, ids=self.mask_ids, grow=self.grow)
+
+
+AS_IN_RECIPE = Masked()
+
+
+def find_mask(where: str, image: Path) -> Path:
+    """Return the mask of an image.
+
+    Parameters
+    ----------
+    where : str
+        A file (which belongs to every image), a folder with a file of the image's name in any format, or a pattern in whose last
+        part the first ``*`` stands for the image's name, such as ``"masks/*_mask.tif"``.
+    image : pathlib.Path
+
+    Raises
+    ------
+    ImageFileError
+        There is none, or more than one.
+    """
+    stem = _stem(image)
+    if glob.has_magic(where):
+        last = Path(where).name
+        wanted = last.replace("*", glob.escape(stem), 1)
+        found = [Path(match) for match in glob.glob(where, recursive=True)]  # noqa: PTH207 - it takes absolute patterns
+        matching = sorted(path for path in found if "*" in last and fnmatch.fnmatchcase(path.name, wanted))
+    elif Path(where).is_dir() and image_suffix(Path(where)) not in {".zarr", ".ome.zarr"}:
+        matching = sorted(
+            path for path in Path(where).iterdir() if image_suffix(path) in READABLE_SUFFIXES and _stem(path) == stem
+        )
+    else:
+        return Path(where)
+    if not matching:
+        raise ImageFileError(f"There is no mask for {stem!r} in {where!r}: give it the name of the image.")
+    if len(matching) > 1:
+        names = " and ".join(repr(path.name) for path in matching[:2])
+        raise ImageFileError(f"There is more than one mask for {stem!r} in {where!r}, {names}: leave one of them.")
+    return matching[0]
+
+
+def _read(path: Path) -> Any:
+    """Return a mask as an image where its file says what its dimensions are, else as an array: its axes are found by sizes."""
+    mask = read_image(path)
+    return mask if names_its_axes(path) else mask.data
+
+
+def _stem(path: Path) -> str:
+    return path.name[: len(path.name) - len(image_suffix(path))]
