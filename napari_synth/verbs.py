@@ -280,10 +280,66 @@ def inpaint(
     )
 
 
+def translate(
+    image: Any,
+    reference: Any = None,
+    generator: str | Generator[Any] = "auto",
+    *,
+    axes: str | None = None,
+    device: str = "auto",
+    precision: PrecisionChoice = "auto",
+    seed: int = 0,
+    tile: int | None = None,
+    progress: ProgressCallback | None = None,
+    cancel: CancelToken | None = None,
+    **params: Any,
+) -> Any:
+    """Make an image look like another, or change its tone.
+
+    Parameters
+    ----------
+    image : array-like or Image
+        As for `denoise`.
+    reference : array-like or Image, optional
+        How the result should look: of any size, with as many channels and colours as the image, or one channel for all. What it
+        lacks has a standard where the generator knows one.
+    generator : str or Generator
+        ``"auto"`` (what fits the image and the reference); for slides ``"macenko"``, ``"vahadane"``, ``"reinhard"``; with any
+        reference ``"quantile-matching"``, ``"colour-transfer"``, ``"patch-style"``, ``"neural-style"``; for the tone
+        ``"contrast"``, ``"gamma"``, ``"clahe"``, ``"unsharp"``, ``"colour-balance"``; or one of another package.
+    axes, device, precision, seed, tile, progress, cancel, **params
+        As for `denoise`.
+
+    Returns
+    -------
+    array
+        As for `denoise`.
+
+    Raises
+    ------
+    SynthError
+        One of its subclasses for every cause that lies with the input; see `napari_synth.core.errors`.
+    """
+    return run(
+        _of_task("translate", generator),
+        image,
+        reference=reference,
+        axes=axes,
+        device=device,
+        precision=precision,
+        seed=seed,
+        tile=tile,
+        progress=progress,
+        cancel=cancel,
+        **params,
+    )
+
+
 def run(
     recipe_or_id: Recipe | Generator[Any] | str,
     image: Any,
     *,
+    reference: Any = None,
     mask: Any = None,
     mask_from: str | None = None,
     mask_ids: Sequence[int] | None = None,
@@ -305,6 +361,8 @@ def run(
         A `napari_synth.core.recipe.Recipe`, the YAML of one, the id of a generator such as ``"denoise/blind"``, or what
         `load_model` returns.
     image : array-like or Image
+    reference : array-like or Image, optional
+        As for `translate`; a recipe need not be given one again where it holds what was learnt of it.
     mask, mask_from, mask_ids, grow
         As for `inpaint`; what is left out is taken from the recipe, but a mask that was drawn must be given again.
     axes, device, precision, seed, tile, **params
@@ -335,6 +393,7 @@ def run(
     from napari_synth.core.image import Image
     from napari_synth.core.masking import with_mask
     from napari_synth.core.recipe import Recipe
+    from napari_synth.core.references import as_reference
     from napari_synth.core.runner import prepare
 
     if isinstance(recipe_or_id, Recipe):
@@ -353,6 +412,7 @@ def run(
         recipe.generator,
         source,
         {**recipe.params, **params},
+        reference=None if reference is None else as_reference(reference, source),
         device=device or recipe.device,
         precision=precision or recipe.precision,
         seed=recipe.seed if seed is None else seed,

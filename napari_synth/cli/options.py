@@ -31,7 +31,7 @@ def with_settings(command: Callable[..., int], generator: Generator[Params]) -> 
         for name, parameter in inspect.signature(command, eval_str=True).parameters.items()
         if name != "params"
     ]
-    settings = [_parameter(name, field) for name, field in generator.params_type.model_fields.items()]
+    settings = [_parameter(name, field) for name, field in generator.params_type.settable().items()]
 
     def with_options(*arguments: Any, **options: Any) -> int:
         params = {parameter.name: options.pop(parameter.name) for parameter in settings if parameter.name in options}

@@ -24,6 +24,7 @@ from napari_synth.core.progress import Reporter
 
 if TYPE_CHECKING:
     import torch
+    from pydantic.fields import FieldInfo
 
 
 Kernel = Literal["cubic", "lanczos"]
@@ -50,10 +51,22 @@ class Task(StrEnum):
 class Params(pydantic.BaseModel):
     """The settings of a generator: every field has a title, a description, bounds and a default.
 
-    A field with ``json_schema_extra={"advanced": True}`` is folded away in the panel.
+    A field with ``json_schema_extra={"advanced": True}`` is folded away in the panel; one with ``{"fitted": True}`` holds what a
+    run learnt of its reference image, so that it is set by recipes alone.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @classmethod
+    def settable(cls) -> dict[str, FieldInfo]:
+        """Return the fields that users set, by name."""
+        return {name: field for name, field in cls.model_fields.items() if name not in cls.learnt()}
+
+    @classmethod
+    def learnt(cls) -> tuple[str, ...]:
+        """Return the names of the fields that hold what was learnt of a reference image."""
+        extras = {name: field.json_schema_extra for name, field in cls.model_fields.items()}
+        return tuple(name for name, extra in extras.items() if isinstance(extra, dict) and extra.get("fitted"))
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> Params:
@@ -107,6 +120,8 @@ class GeneratorInfo:
         Whether its output is invented content rather than measured data restored.
     reference_image : {"none", "optional", "needed"}
         Whether it takes another image that shows how the result should look.
+    needs_colour : bool
+        Whether it takes nothing but images with the samples of an RGB pixel.
     """
 
     id: str
@@ -120,11 +135,20 @@ class GeneratorInfo:
     trains: bool = False
     invents: bool = False
     reference_image: Literal["none", "optional", "needed"] = "none"
+    needs_colour: bool = False
 
     @property
     def name(self) -> str:
         """The id without its task."""
         return self.id.split("/", 1)[1]
+
+    def refusal(self, axes: str) -> str:
+        """Say why an image with these axes cannot be taken, "" where it can."""
+        if self.needs_colour and "S" not in axes:
+            return f"{self.title} needs colours, the image has {axes}: give an RGB image, or choose another generator."
+        if 2 in self.spatial_dims or "Z" in axes:
+            return ""
+        return f"{self.title} needs a Z axis, the image has {axes}: set the axes."
 
 
 @dataclass(frozen=True)
@@ -201,7 +225,7 @@ class Prepared(ABC):
         SHA-256 of every weight file that was used, by model name, for the recipe.
     resolved : mapping of str to object
         Settings that the run decided on, which the recipe stores so that it can be repeated: the steps that fitted into the
-        minutes, say.
+        minutes, say. Of the numbers of several channels the recipe stores the largest; lists it joins in the channels' order.
     """
 
     spec: BlockSpec
@@ -277,6 +301,8 @@ class Context:
     reference : Image or None
         How the result should look, where ``info.reference_image`` allows for it: like the image without a C axis and without alpha,
         but of any size, dtype and range.
+    channel : int or None
+        Position along C of the image that is prepared; None where there is no C axis.
     """
 
     device: Device
@@ -285,6 +311,7 @@ class Context:
     seed: int = 0
     report: Reporter = field(default_factory=Reporter)
     reference: Image | None = None
+    channel: int | None = None
 
     def torch_generator(self, stream: int = 0) -> torch.Generator:
         """Return a fresh random generator on the device; ``stream`` tells independent uses apart."""

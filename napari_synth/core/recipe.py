@@ -164,16 +164,28 @@ class Recipe(pydantic.BaseModel):
     def to_python(self) -> str:
         """Return the run as Python that can be pasted."""
         given = ", mask=mask" if self.needs_mask else ""
+        given += ", reference=reference" if self.reference is not None else ""
         arguments = given + "".join(f", {name}={value!r}" for name, value in self._options().items())
         call = f"napari_synth.run({self.generator!r}, image{arguments})"
         return f"import napari_synth\n\nresult = {call}\n"
 
-    def to_command(self, source: str = "IN.tif", target: str = "OUT.tif", mask: str = "MASK.tif") -> str:
-        """Return the run as a command line for a POSIX shell."""
+    def to_command(
+        self,
+        source: str = "IN.tif",
+        target: str = "OUT.tif",
+        mask: str = "MASK.tif",
+        reference: str = "REFERENCE.tif",
+        recipe: str = "RECIPE.yaml",
+    ) -> str:
+        """Return the run as a command line for a POSIX shell; what was learnt of a reference is in the recipe's file alone."""
+        if self.reference is None and any(self.params.get(name) is not None for name in self._learnt()):
+            return shlex.join(["napari-synth", "run", recipe, source, target])
         task, name = self.generator.split("/", 1)
         words = ["napari-synth", Task(task).verb, source, target, "--generator", name]
         if self.needs_mask:
             words += ["--mask", mask]
+        if self.reference is not None:
+            words += ["--reference", reference]
         for option, value in self._options().items():
             flag = option.replace("_", "-")
             if isinstance(value, bool):
@@ -219,7 +231,16 @@ class Recipe(pydantic.BaseModel):
         except UnknownGeneratorError:
             return self.params
         usual = {name: field.get_default(call_default_factory=True) for name, field in fields.items()}
-        return {name: value for name, value in self.params.items() if name not in usual or value != usual[name]}
+        params = {name: value for name, value in self.params.items() if name not in usual or value != usual[name]}
+        again = self._learnt() if self.reference is not None else ()
+        return {name: value for name, value in params.items() if name not in again}
+
+    def _learnt(self) -> tuple[str, ...]:
+        """Return the names of the settings that hold what was learnt of a reference image."""
+        try:
+            return registry.generator(self.generator).params_type.learnt()
+        except UnknownGeneratorError:
+            return ()
 
 
 @cache

@@ -107,7 +107,9 @@ def prepare(
             with translated_errors(chosen, place):
                 statistics = measure_statistics(part)
                 intensity = IntensityTransform.from_statistics(statistics)
-                context = Context(place, intensity, statistics, seed, reporter, _reference_of(reference, index))
+                context = Context(
+                    place, intensity, statistics, seed, reporter, _reference_of(reference, index), index
+                )
                 prepared = chosen.prepare(part, settings, context)
         except MemoryShortError as error:
             raise OutOfMemoryError(
@@ -388,11 +390,14 @@ def _check_axes(generator: Generator[Params], spec: BlockSpec, image: Image) -> 
 
 
 def _resolved(channels: list[Channel]) -> dict[str, Any]:
-    """Return the settings that the generator decided on; where channels differ, the largest."""
+    """Return the settings that the generator decided on: lists joined in the order of channels, else the largest."""
     resolved: dict[str, Any] = {}
     for channel in channels:
         for name, value in channel.prepared.resolved.items():
-            resolved[name] = max(value, resolved.get(name, value))
+            if isinstance(value, list):
+                resolved[name] = resolved.get(name, []) + value
+            else:
+                resolved[name] = max(value, resolved.get(name, value))
     return resolved
 
 
