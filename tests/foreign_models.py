@@ -77,7 +77,7 @@ def weights(architecture: str) -> dict[str, torch.Tensor]:
 def weights_file(folder: Path, architecture: str, suffix: str = ".pth") -> Path:
     """Write random weights of an architecture."""
     path = folder / f"My {architecture}_v1{suffix}"
-    if suffix == ".safetensors":
+    if suffix.lower() == ".safetensors":
         from safetensors.torch import save_file
 
         save_file(weights(architecture), path)
@@ -97,10 +97,39 @@ class _Called(nn.Module):
         return self.function(image)
 
 
+class StridedUNet(nn.Module):
+    """Halves the image some times, and takes only sizes that can be halved so often."""
+
+    def __init__(self, levels: int) -> None:
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            self.first = nn.Conv2d(1, 4, 3, padding=1)
+            self.downs = nn.ModuleList(nn.Conv2d(4, 4, 2, stride=2) for _ in range(levels))
+            self.ups = nn.ModuleList(nn.ConvTranspose2d(8, 4, 2, stride=2) for _ in range(levels))
+            self.last = nn.Conv2d(8, 1, 1)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        image = self.first(image)
+        skipped = []
+        for down in self.downs:
+            skipped.append(image)
+            image = torch.relu(down(image))
+        image = torch.cat((image, image), 1)
+        for up in self.ups:
+            image = torch.cat((up(image), skipped.pop()), 1)
+        return self.last(image)
+
+
 def script_file(path: Path, function: Callable[[torch.Tensor], torch.Tensor], channels: int = 1) -> Path:
     """Write a function of an image as TorchScript."""
+    return script_of(path, _Called(function), torch.rand(1, channels, 16, 16))
+
+
+def script_of(path: Path, network: nn.Module, example: torch.Tensor | None = None) -> Path:
+    """Write a network as TorchScript, traced where there is an example, else compiled."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        scripted: Any = torch.jit.trace(_Called(function), torch.rand(1, channels, 16, 16))
-    scripted.save(path)
+        made: Any = torch.jit.script(network) if example is None else torch.jit.trace(network, example)
+    made.save(path)
     return path

@@ -79,11 +79,15 @@ def _export(
     name: Annotated[str, Parameter(name="NAME", help="A bundled model, one of your library, or a path.")],
     out: Package,
     /,
+    *,
+    scale: Annotated[
+        int | None, Parameter(help="How many times finer a super-resolution network makes images; its smallest.")
+    ] = None,
 ) -> int:
     """Write one of our models as a bioimage.io package."""
     from napari_synth.models import export_bioimageio
 
-    say(Console(), f"Wrote {export_bioimageio(name, out)}.")
+    say(Console(), f"Wrote {export_bioimageio(name, out, scale=scale)}.")
     return 0
 
 

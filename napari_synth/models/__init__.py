@@ -13,11 +13,11 @@ from napari_synth.models.card import FORMAT_VERSION, ModelCard, TrainingData
 from napari_synth.models.files import bundled, load_model, read_card, save_model, weights_hash
 
 
-def export_bioimageio(name_or_path: str | Path, out: Path | str) -> Path:
+def export_bioimageio(name_or_path: str | Path, out: Path | str, *, scale: int | None = None) -> Path:
     """Write one of our models as a bioimage.io package; see `napari_synth.models.export.export_bioimageio`."""
     from napari_synth.models.export import export_bioimageio as export
 
-    return export(name_or_path, out)
+    return export(name_or_path, out, scale=scale)
 
 
 __all__ = [

@@ -13,14 +13,13 @@ whole of it and on parts, and the results are compared in a small core::
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from napari_synth.core.errors import ModelFileError, SynthError
 from napari_synth.core.progress import Reporter
@@ -36,7 +35,7 @@ _HALOS = (4, 8, 12, 16, 24, 32, LARGEST_HALO)
 _MULTIPLES = (1, 2, 4, 8, 16, 32, 64)
 _CORE = 16
 _MARGIN = 32
-_GUESS = 1024
+_LEAST_BYTES = 64
 _CHANNELS = (1, 3, 4)
 
 
@@ -162,12 +161,12 @@ class _Comparison:
         core = halo + max(_MARGIN, multiple)
         image = _probe(_up(core + _CORE + halo + max(_MARGIN // 2, multiple), multiple), channels)
         report.advance()
-        with _largest_layer(network) as largest:
+        with _LargestResult() as largest:
             whole = network(image)
         scale = _scale(image, whole)
-        # The largest layer's input, output and what it works with, and as much for the layers around it.
-        measured = max(64, 4 * largest[0] // image[0, 0].numel()) if largest[0] else _GUESS * scale**2
-        return cls(network, report, multiple, core, image, whole, scale, measured)
+        # The largest operation's input, output and what it works with, and as much for those around it.
+        bytes_per_pixel = max(_LEAST_BYTES, 4 * largest.bytes // image[0, 0].numel())
+        return cls(network, report, multiple, core, image, whole, scale, bytes_per_pixel)
 
     def find_multiple(self, known: int) -> int:
         """Return the smallest step by which the image can be shifted and the result only shifts with it.
@@ -263,20 +262,15 @@ def _probe(size: int, channels: int) -> Tensor:
     return torch.from_numpy(image[None].astype(np.float32))
 
 
-@contextmanager
-def _largest_layer(network: FileNetwork) -> Iterator[list[int]]:
-    """Give a list whose only item is the size in bytes of the largest result of any layer."""
-    largest = [0]
+class _LargestResult(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Notes the size in bytes of the largest result of any operation, those inside a script among them."""
 
-    def watch(module: object, inputs: object, output: object) -> None:
-        if isinstance(output, Tensor):
-            largest[0] = max(largest[0], output.numel() * output.element_size())
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.bytes = 0
 
-    # A script has no hooks: its memory is guessed.
-    watched = [module for module in network.module.modules() if not isinstance(module, torch.jit.ScriptModule)]
-    handles = [module.register_forward_hook(watch) for module in watched]
-    try:
-        yield largest
-    finally:
-        for handle in handles:
-            handle.remove()
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if isinstance(result, Tensor):
+            self.bytes = max(self.bytes, result.untyped_storage().nbytes())
+        return result

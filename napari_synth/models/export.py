@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import tempfile
 import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from torch import nn
 
 from napari_synth.core.errors import ModelFileError
 from napari_synth.models._bioimageio import import_bioimageio
-from napari_synth.models._blind_denoiser import BlindDenoiser
+from napari_synth.models._blind import BlindDenoiser, BlindEnlarger
 from napari_synth.models.card import ModelCard
 from napari_synth.models.files import bundled, load_model
 
@@ -21,12 +23,12 @@ _TEST_SIZE = 128
 _LEAST = 64
 
 
-def export_bioimageio(name_or_path: str | Path, out: Path | str) -> Path:
+def export_bioimageio(name_or_path: str | Path, out: Path | str, *, scale: int | None = None) -> Path:
     """Write one of our models as a bioimage.io package.
 
-    The package holds TorchScript, so that it runs without napari-synth and without Python of its own. The denoiser
-    measures the noise itself there, taken for independent and equally strong everywhere: it is less than what
-    `denoise/blind` does.
+    The package holds TorchScript, so that it runs without napari-synth and without Python of its own. The network
+    measures the noise itself there, taken for independent and equally strong everywhere: that is less than what
+    `denoise/blind` and `super-resolution/network` do. A network that enlarges is exported for one scale.
 
     Parameters
     ----------
@@ -34,6 +36,8 @@ def export_bioimageio(name_or_path: str | Path, out: Path | str) -> Path:
         A bundled model such as ``"denoise-blind"``, one of the library, or a path.
     out : Path or str
         The package, a file that ends in ``.zip`` and does not exist.
+    scale : int, optional
+        How many times finer a super-resolution network makes images; its smallest where it is left out.
 
     Returns
     -------
@@ -43,7 +47,7 @@ def export_bioimageio(name_or_path: str | Path, out: Path | str) -> Path:
     Raises
     ------
     ModelFileError
-        The model cannot be exported, or `out` cannot be written.
+        The model cannot be exported, or not for this scale, or `out` cannot be written.
     MissingExtraError
         bioimageio.core is not installed.
     """
@@ -52,23 +56,97 @@ def export_bioimageio(name_or_path: str | Path, out: Path | str) -> Path:
     if out.suffix != ".zip" or out.exists() or not out.parent.is_dir():
         raise ModelFileError(f"The package cannot be written to {out}: give the name of a new file that ends in .zip.")
     network, card = load_model(_find(name_or_path))
-    if card.architecture != "noise-conditioned-unet":
+    if card.architecture not in _CONTENTS:
         raise ModelFileError(f"Models of the architecture {card.architecture!r} cannot be exported.")
-    wrapped = BlindDenoiser(network.to(memory_format=torch.contiguous_format)).eval()  # type: ignore[call-overload]
+    content = _CONTENTS[card.architecture](network.to(memory_format=torch.contiguous_format), card, scale)  # type: ignore[call-overload]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         noisy = _test_image()
-        script = _script(wrapped, torch.from_numpy(noisy))
+        script = _script(content.network.eval(), torch.from_numpy(noisy))
         script.save(folder / "weights.pt")
         np.save(folder / "input.npy", noisy)
         with torch.inference_mode():
             np.save(folder / "output.npy", script(torch.from_numpy(noisy)).numpy())
-        (folder / "README.md").write_text(_documentation(card), encoding="utf-8")
+        (folder / "README.md").write_text(_documentation(card, content), encoding="utf-8")
         with warnings.catch_warnings():
             # What is recommended for models of the public collection, such as a cover.
             warnings.simplefilter("ignore")
-            spec.save_bioimageio_package(_description(card, folder), output_path=out)
+            spec.save_bioimageio_package(_description(card, content, folder), output_path=out)
     return out
+
+
+@dataclass(frozen=True)
+class _Content:
+    """What is exported of a model.
+
+    Attributes
+    ----------
+    network : nn.Module
+        Takes an image in counts, returns one.
+    title, does : str
+        Its name, and what it does, as the beginning of a sentence.
+    tags : tuple of str
+    cite : mapping of str to str
+        DOIs by paper.
+    explanation : str
+        What the user of the package should know of it besides.
+    multiple : int
+        What sizes must be a multiple of, in pixels.
+    scale : int
+    """
+
+    network: nn.Module
+    title: str
+    does: str
+    tags: tuple[str, ...]
+    cite: Mapping[str, str]
+    explanation: str
+    multiple: int
+    scale: int = 1
+
+
+def _denoiser(network: Any, card: ModelCard, scale: int | None) -> _Content:
+    if scale is not None:
+        raise ModelFileError(f"The model {card.name!r} makes nothing finer: leave the scale out.")
+    return _Content(
+        BlindDenoiser(network),
+        title=card.title,
+        does="Removes noise from grey images of any range",
+        tags=("denoising", "restoration"),
+        cite={"Zhang et al., FFDNet, IEEE TIP 2018": "10.1109/TIP.2018.2839891"},
+        explanation="",
+        multiple=network.multiple,
+    )
+
+
+def _enlarger(network: Any, card: ModelCard, scale: int | None) -> _Content:
+    scale = min(network.scales) if scale is None else scale
+    if scale not in network.scales:
+        known = ", ".join(map(str, network.scales))
+        raise ModelFileError(
+            f"The model {card.name!r} cannot make images {scale} times finer in one step: choose a scale of {known}."
+        )
+    return _Content(
+        BlindEnlarger(network, scale),
+        title=f"Super-resolution x{scale}",
+        does=f"Makes grey images of any range {scale} times finer and removes their noise on the way",
+        tags=("super-resolution",),
+        cite={
+            "Kim et al., VDSR, CVPR 2016": "10.1109/CVPR.2016.182",
+            "Shi et al., ESPCN, CVPR 2016": "10.1109/CVPR.2016.207",
+        },
+        explanation=f"This package makes images {scale} times finer. Its result is not corrected to the measured pixels, as"
+        " napari-synth does afterwards. In an image without noise, very fine structure is taken for a little noise.",
+        multiple=network.multiple,
+        scale=scale,
+    )
+
+
+_CONTENTS: dict[str, Callable[[Any, ModelCard, int | None], _Content]] = {
+    "noise-conditioned-unet": _denoiser,
+    "super-resolution-unet": _enlarger,
+}
+"""What is exported, by the architecture in the card."""
 
 
 def _find(name_or_path: str | Path) -> Path:
@@ -105,19 +183,20 @@ def _test_image() -> np.ndarray[Any, np.dtype[np.float32]]:
     return np.asarray(noisy[None, None], dtype=np.float32)
 
 
-def _documentation(card: ModelCard) -> str:
+def _documentation(card: ModelCard, content: _Content) -> str:
     limits = "".join(f"- {limit}\n" for limit in card.limits)
     measured = "".join(
         f"| {test} | {image} | {value:g} |\n" for test, row in card.metrics.items() for image, value in row.items()
     )
     return "\n\n".join(
         (
-            f"# {card.title}",
+            f"# {content.title}",
             "Exported from napari-synth. The image is given in counts, of any range. The noise is measured inside, taken for"
             " independent between pixels and equally strong everywhere. Tiles would measure it each for themselves: give whole"
             " images where they fit.",
+            *([content.explanation] if content.explanation else []),
             "## Validation",
-            "Measured with the true noise level:",
+            "Measured in napari-synth with the true noise level:",
             f"| test | image | value |\n|---|---|---|\n{measured}",
             "## Limits",
             limits or "- None is known.",
@@ -125,33 +204,33 @@ def _documentation(card: ModelCard) -> str:
     )
 
 
-def _description(card: ModelCard, folder: Path) -> Any:
-    """Return the description of a denoiser with one channel."""
+def _description(card: ModelCard, content: _Content, folder: Path) -> Any:
+    """Return the description of a network with one channel."""
     v5 = import_bioimageio("bioimageio.spec.model.v0_5")
-    size = v5.ParameterizedSize(min=_LEAST, step=8)
+    size = v5.ParameterizedSize(min=_LEAST, step=content.multiple)
 
     def file(name: str) -> Any:
         return v5.FileDescr(source=folder / name)
 
-    def same(axis: str) -> Any:
+    def restored(axis: str) -> Any:
         return v5.SpaceOutputAxis(
-            id=v5.AxisId(axis), size=v5.SizeReference(tensor_id=v5.TensorId("noisy"), axis_id=v5.AxisId(axis))
+            id=v5.AxisId(axis),
+            scale=1 / content.scale,
+            size=v5.SizeReference(tensor_id=v5.TensorId("image"), axis_id=v5.AxisId(axis)),
         )
 
     channel = v5.ChannelAxis(channel_names=[v5.Identifier("intensity")])
     return v5.ModelDescr(
-        name=card.title,
-        description=f"Removes noise from grey images of any range (napari-synth, {card.name} {card.version}).",
+        name=content.title,
+        description=f"{content.does} (napari-synth, {card.name} {card.version}).",
         authors=[v5.Author(name="The napari-synth founders")],
-        cite=[
-            v5.CiteEntry(text="Zhang et al., FFDNet, IEEE TIP 2018", doi=v5.Doi("10.1109/TIP.2018.2839891")),
-        ],
+        cite=[v5.CiteEntry(text=paper, doi=v5.Doi(doi)) for paper, doi in content.cite.items()],
         license=v5.LicenseId(card.weights_licence),
-        tags=["denoising", "restoration", "2d", "pytorch"],
+        tags=[*content.tags, "2d", "pytorch"],
         documentation=file("README.md"),
         inputs=[
             v5.InputTensorDescr(
-                id=v5.TensorId("noisy"),
+                id=v5.TensorId("image"),
                 axes=[
                     v5.BatchAxis(),
                     channel,
@@ -163,8 +242,8 @@ def _description(card: ModelCard, folder: Path) -> Any:
         ],
         outputs=[
             v5.OutputTensorDescr(
-                id=v5.TensorId("clean"),
-                axes=[v5.BatchAxis(), channel, same("y"), same("x")],
+                id=v5.TensorId("restored"),
+                axes=[v5.BatchAxis(), channel, restored("y"), restored("x")],
                 test_tensor=file("output.npy"),
             )
         ],

@@ -64,6 +64,9 @@ def test_errors_are_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 
 def test_a_model_is_exported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["model", "export", "denoise-blind", str(tmp_path / "model.zip")]) == 0
+    assert main(["model", "export", "super-resolution", str(tmp_path / "model.zip"), "--scale", "3"]) == 0
     assert "Wrote" in capsys.readouterr().out
-    assert (tmp_path / "model.zip").is_file()
+    assert main(["model", "add", str(tmp_path / "model.zip"), "--name", "thrice", "--trust"]) == 0
+    assert "Added super-resolution/thrice: bioimage.io package, TorchScript, 3 times" in capsys.readouterr().out
+    assert main(["model", "export", "denoise-blind", str(tmp_path / "other.zip"), "--scale", "3"]) == 2
+    assert "leave the scale out" in capsys.readouterr().err

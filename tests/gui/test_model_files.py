@@ -51,11 +51,11 @@ def finish(panel: TaskPanel, qtbot: Any) -> None:
 def test_a_model_that_is_opened_is_the_chosen_method(panel, qtbot, monkeypatch, tmp_path) -> None:
     copy = tmp_path / "my-denoiser.safetensors"
     copy.write_bytes(bundled("denoise-blind").read_bytes())
-    before = panel.generators.count()
+    before = panel.methods.count()
     choose(monkeypatch, copy)
     panel.open_model.click()
     finish(panel, qtbot)
-    assert panel.generators.count() == before + 1
+    assert panel.methods.count() == before + 1
     assert panel.generator.info.id == "denoise/my-denoiser"
     assert panel.summary.text() == panel.generator.info.summary
 
@@ -69,6 +69,7 @@ def test_a_file_that_executes_code_is_asked_about(panel, qtbot, monkeypatch, tmp
     qtbot.wait(50)
     finish(panel, qtbot)
     assert "half.pt" in asked[0]
+    assert "--trust" not in asked[0]
     assert (panel.generator.info.id == "denoise/half") == trust
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import warnings
 import zipfile
 from pathlib import Path
@@ -10,16 +11,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 from bioimageio import core
 from bioimageio.spec import save_bioimageio_package, save_bioimageio_package_as_folder
 from bioimageio.spec.model import v0_5
+from skimage import data
 
 import napari_synth
 from napari_synth.core import registry
 from napari_synth.core.errors import ModelFileError, UntrustedModelError
 from napari_synth.generators.model_files._processing import Processing
-from napari_synth.models import bundled, export_bioimageio, library
+from napari_synth.models import ModelCard, bundled, export_bioimageio, library, load_model, save_model
+from napari_synth.models._blind import BlindEnlarger
 from napari_synth.models.reading import describe
+from napari_synth.networks.super_resolution_unet import SuperResolutionUNet
 
 # The library leaves files for the garbage collector, and torch would rather have new packages in another format.
 pytestmark = [
@@ -162,10 +167,64 @@ def test_what_cannot_be_exported(tmp_path: Path, exported: Path) -> None:
         ("denoise-blind", exported, "new file"),
         ("denoise-blind", tmp_path / "model.bin", r"\.zip"),
         ("denoise-everything", tmp_path / "model.zip", "denoise-blind"),
-        ("super-resolution", tmp_path / "model.zip", "cannot be exported"),
     ):
         with pytest.raises(ModelFileError, match=words):
             export_bioimageio(name, out)
+    for name, scale, words in (
+        ("denoise-blind", 2, "leave the scale out"),
+        ("super-resolution", 5, "scale of 2, 3, 4"),
+        ("super-resolution", 1, "scale of 2, 3, 4"),
+    ):
+        with pytest.raises(ModelFileError, match=words):
+            export_bioimageio(name, tmp_path / "model.zip", scale=scale)
+    assert not (tmp_path / "model.zip").exists()
+
+
+@pytest.fixture(scope="module")
+def small_enlarger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write a small network that enlarges, with random weights."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = SuperResolutionUNet((6, 8), 1, 1, 1)
+        for weight in network.parameters():
+            torch.nn.init.normal_(weight, std=0.05)
+    card = ModelCard(
+        name="finer",
+        title="Finer",
+        task="super-resolution",
+        architecture="super-resolution-unet",
+        config=network.config,
+        weights_licence="MIT",
+    )
+    return save_model(tmp_path_factory.mktemp("small") / "finer.safetensors", network, card)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_an_exported_enlarger_passes_its_test_and_is_run_back(tmp_path: Path, small_enlarger: Path, scale: int) -> None:
+    path = export_bioimageio(small_enlarger, tmp_path / "finer.zip", scale=scale)
+    summary = core.test_description(path)
+    assert summary.status == "passed", summary.format()
+    generator = napari_synth.load_model(path, trusted=True)
+    assert generator.info.id == "super-resolution/finer"
+    assert generator.params_type().model_dump()["factor"] == scale
+
+    image = np.random.default_rng(0).poisson(300, (70, 90)).astype("u2")
+    result = napari_synth.upscale(image, scale, generator)
+    with torch.inference_mode():
+        wrapped = BlindEnlarger(load_model(small_enlarger)[0], scale)
+        expected = wrapped(torch.from_numpy(image.astype("f4"))[None, None])[0, 0].numpy()
+    np.testing.assert_allclose(result, expected.clip(0), atol=0.51)
+
+
+def test_the_exported_bundled_enlarger_neither_amplifies_noise_nor_loses_detail(tmp_path: Path) -> None:
+    path = export_bioimageio("super-resolution", tmp_path / "finer.zip")
+    generator = napari_synth.load_model(path, trusted=True)
+    fine = data.camera()[128:384, 128:384].astype("f4") + 100
+    coarse = fine.reshape(128, 2, 128, 2).mean((1, 3))
+    for noise, gain in ((0.0, 0.0), (12.0, 1.0)):
+        noisy = coarse + np.random.default_rng(0).normal(0, noise, coarse.shape).astype("f4")
+        errors = [np.sqrt(np.mean((napari_synth.upscale(noisy, 2, by) - fine) ** 2)) for by in (generator, "lanczos")]
+        assert 20 * np.log10(errors[1] / errors[0]) > gain
 
 
 def test_a_model_of_the_library_is_exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -262,6 +321,54 @@ def test_damaged_packages(tmp_path: Path, exported: Path) -> None:
             bad.writestr(name, b"?" if name.endswith(".pt") else archive.read(name))
     with pytest.raises(ModelFileError, match="damaged"):
         describe(tmp_path / "bad.zip", trusted=True)
+
+
+def test_a_package_with_broken_compression(tmp_path: Path) -> None:
+    path = tmp_path / "broken.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("rdf.yaml", "type: model\n" * 100)
+    content = bytearray(path.read_bytes())
+    content[40:50] = b"\xff" * 10
+    path.write_bytes(content)
+    with pytest.raises(UntrustedModelError):
+        describe(path)
+    with pytest.raises(ModelFileError, match="damaged"):
+        describe(path, trusted=True)
+
+
+@pytest.mark.parametrize("where", ["absolute", "climbing", "url"])
+@pytest.mark.parametrize("what", ["weights", "network"])
+def test_trust_in_a_package_is_none_in_what_lies_outside(tmp_path: Path, where: str, what: str) -> None:
+    path, harm = package(tmp_path), tmp_path / "harm"
+    outside = {"weights": tmp_path / "parts" / "weights.pt", "network": tmp_path / "parts" / "network.py"}[what]
+    if what == "network":
+        outside.write_text(f"open({str(harm)!r}, 'w').close()\n{SOURCE}")
+    description = yaml.safe_load((path / "rdf.yaml").read_text())
+    changed = description["weights"]["pytorch_state_dict"]
+    if what == "network":
+        changed = changed["architecture"]
+    changed["source"] = {
+        "absolute": str(outside),
+        "climbing": f"../parts/{outside.name}",
+        "url": f"https://example.invalid/{outside.name}",
+    }[where]
+    del changed["sha256"]
+    (path / "rdf.yaml").write_text(yaml.safe_dump(description))
+    with pytest.raises(ModelFileError, match="download the whole package"):
+        describe(path, trusted=True)
+    assert not harm.exists()
+
+
+def test_a_zip_cannot_write_outside_of_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = package(tmp_path, as_folder=False)
+    (tmp_path / "scratch").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("../../climbed", "x")
+        archive.writestr(str(tmp_path / "absolute"), "x")
+    describe(path, trusted=True)
+    assert not (tmp_path / "absolute").exists()
+    assert not (tmp_path / "climbed").exists()
 
 
 def test_a_package_is_named_by_its_description_too(tmp_path: Path) -> None:

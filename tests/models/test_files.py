@@ -161,8 +161,9 @@ def test_weights_of_another_shape(tmp_path, network):
         load_model(path)
 
 
-def test_a_config_that_builds_nothing(tmp_path, network):
-    path = save_model(tmp_path / "m.safetensors", network, make_card(config={"colour": "red"}))
+@pytest.mark.parametrize("config", [{"colour": "red"}, {"widths": [-4, 6, 8]}, {"widths": [10**9, 6, 8]}])
+def test_a_config_that_builds_nothing(tmp_path, network, config):
+    path = save_model(tmp_path / "m.safetensors", network, make_card(config=config))
     with pytest.raises(ModelFileError, match="cannot be built"):
         load_model(path)
 

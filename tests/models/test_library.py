@@ -124,7 +124,21 @@ def name_unknown_architecture(entry: library.Entry) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | {"kind": "napari-synth", "architecture": "newer"}))
 
 
-@pytest.mark.parametrize("harm", [break_description, lose_file, rename, name_unknown_architecture])
+def point_elsewhere(entry: library.Entry) -> None:
+    path = entry.path.parent / "description.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"file": "../my-restoring-v1/My restoring_v1.pth"}))
+
+
+def speak_of_another_task(entry: library.Entry) -> None:
+    path = entry.path.parent / "description.json"
+    changed = {"kind": "napari-synth", "architecture": "noise-conditioned-unet"}
+    path.write_text(json.dumps(json.loads(path.read_text()) | changed))
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [break_description, lose_file, rename, name_unknown_architecture, point_elsewhere, speak_of_another_task],
+)
 def test_a_broken_entry_is_told_of_once_and_takes_nothing_away(tmp_path: Path, harm) -> None:
     library.add(weights_file(tmp_path, "restoring"))
     entry = library.add(weights_file(tmp_path, "compact"))
@@ -137,6 +151,41 @@ def test_a_broken_entry_is_told_of_once_and_takes_nothing_away(tmp_path: Path, h
     assert "denoise/blind" in found
     assert "super-resolution/my-compact-v1" not in found
     assert ids() == found
+
+
+@pytest.mark.parametrize("file", ["..", ".", "", "../../treasure/gold"])
+def test_a_description_cannot_have_other_folders_removed(tmp_path: Path, shelf: Path, file: str) -> None:
+    (tmp_path / "treasure").mkdir()
+    (tmp_path / "treasure" / "gold").touch()
+    entry = library.add(weights_file(tmp_path, "compact"))
+    path = entry.path.parent / "description.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"file": file}))
+    with pytest.raises(UnknownGeneratorError):
+        library.remove("my-compact-v1")
+    assert (tmp_path / "treasure" / "gold").exists()
+    assert entry.path.exists()
+
+
+def test_a_link_is_taken_by_its_own_name(tmp_path: Path) -> None:
+    blob = tmp_path / "3fa9c1"
+    blob.write_bytes(weights_file(tmp_path, "compact", ".safetensors").read_bytes())
+    link = tmp_path / "nice.safetensors"
+    link.symlink_to(blob)
+    entry = library.add(link)
+    assert entry.description.name == "nice"
+    assert not entry.path.is_symlink()
+
+
+def test_a_file_that_changes_while_it_is_added_is_refused(
+    tmp_path: Path, shelf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exchange(_: object, copy: Path) -> None:
+        copy.write_bytes(b"something else")
+
+    monkeypatch.setattr("shutil.copy", exchange)
+    with pytest.raises(ModelFileError, match="has changed"):
+        library.add(weights_file(tmp_path, "compact"))
+    assert not [path for path in shelf.rglob("*") if path.is_file()]
 
 
 def test_removing_what_is_not_there_names_what_is(tmp_path: Path) -> None:

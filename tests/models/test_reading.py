@@ -8,9 +8,19 @@ from pathlib import Path
 
 import pytest
 import torch
-from foreign_models import ARCHITECTURES, CHANNELS, SCALES, script_file, weights_file
+from foreign_models import (
+    ARCHITECTURES,
+    CHANNELS,
+    SCALES,
+    StridedUNet,
+    script_file,
+    script_of,
+    weights,
+    weights_file,
+)
 
-from napari_synth.core.errors import ModelFileError, UntrustedModelError
+from napari_synth.core.errors import Cancelled, ModelFileError, UntrustedModelError
+from napari_synth.core.progress import CancelToken, Reporter
 from napari_synth.models import ModelCard, bundled, save_model
 from napari_synth.models.reading import describe
 from napari_synth.networks import NoiseConditionedUNet
@@ -38,7 +48,7 @@ def test_what_spandrel_detects(tmp_path: Path, architecture: str) -> None:
     assert not found.whole
 
 
-@pytest.mark.parametrize("suffix", [".safetensors", ".pt", ".ckpt"])
+@pytest.mark.parametrize("suffix", [".safetensors", ".pt", ".ckpt", ".SAFETENSORS", ".PTH"])
 def test_other_suffixes(tmp_path: Path, suffix: str) -> None:
     assert describe(weights_file(tmp_path, "compact", suffix)).architecture == "RealESRGAN Compact"
 
@@ -103,8 +113,30 @@ def test_weights_of_which_some_are_missing(tmp_path: Path) -> None:
     content = torch.load(path, weights_only=True)
     del content["body.3.weight"]
     torch.save(content, path)
-    with pytest.raises(ModelFileError, match=r"fit no network|architecture"):
+    with pytest.raises(ModelFileError, match="fit no network completely") as caught:
         describe(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_weights_of_another_precision(tmp_path: Path, dtype: torch.dtype) -> None:
+    content = {name: tensor.to(dtype) for name, tensor in weights("compact").items()}
+    torch.save(content, tmp_path / "model.pth")
+    assert describe(tmp_path / "model.pth").scale == 2
+
+
+def test_a_zip_whose_list_of_contents_is_damaged(tmp_path: Path) -> None:
+    path = weights_file(tmp_path, "compact")
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"PK\x01\x02", b"????"))
+    assert zipfile.is_zipfile(path)
+    with pytest.raises(ModelFileError, match="damaged"):
+        describe(path)
+
+
+def test_a_file_is_named_without_its_last_suffix(tmp_path: Path) -> None:
+    path = weights_file(tmp_path, "compact")
+    assert describe(path.rename(tmp_path / "4x_v1.5.pth")).name == "4x-v1-5"
 
 
 @pytest.mark.parametrize(
@@ -172,6 +204,70 @@ def test_a_deep_network_says_how_much_tiles_may_differ(tmp_path: Path) -> None:
     assert found.halo == 48
     assert found.tile_error > 1e-3
     assert "may differ" in found.notes[0]
+
+
+@pytest.mark.parametrize("levels", [3, 5, 6])
+def test_a_network_with_strides_is_given_sizes_that_it_takes(tmp_path: Path, levels: int) -> None:
+    script = script_of(tmp_path / "unet.pt", StridedUNet(levels), torch.rand(1, 1, 64, 64))
+    found = describe(script, task="denoise", trusted=True)
+    assert found.multiple == 2**levels
+    # What the network sees lies around the cell of the coarsest grid in which a pixel is.
+    assert found.halo >= 2**levels
+    assert found.tile_error < 1e-5
+
+
+def test_a_script_in_double_precision(tmp_path: Path) -> None:
+    network = StridedUNet(1).double()
+    script = script_of(tmp_path / "double.pt", network, torch.rand(1, 1, 64, 64).double())
+    assert describe(script, task="denoise", trusted=True).multiple == 2
+
+
+class Picky(torch.nn.Module):
+    """Refuses what is larger than a stamp."""
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        if image.shape[-1] > 64:
+            raise ValueError("It is too large.")
+        return image
+
+
+class Rigid(torch.nn.Module):
+    """Takes the size of the probe image, and no other."""
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        if image.shape[-1] != 64 and image.shape[-1] != 160:
+            raise ValueError("It is another size.")
+        return image
+
+
+@pytest.mark.parametrize(("network", "words"), [(Picky(), "too large"), (Rigid(), "one size only")])
+def test_a_script_that_refuses_an_image_is_told_of_in_one_line(
+    tmp_path: Path, network: torch.nn.Module, words: str
+) -> None:
+    with pytest.raises(ModelFileError, match=words) as caught:
+        describe(script_of(tmp_path / "model.pt", network), task="denoise", trusted=True)
+    assert "\n" not in str(caught.value)
+
+
+def test_memory_is_measured_inside_scripts_too(tmp_path: Path) -> None:
+    def wide(image: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.conv2d(image, torch.ones(100, 1, 1, 1)).mean(1, keepdim=True)
+
+    found = describe(script_file(tmp_path / "wide.pt", wide), task="denoise", trusted=True)
+    assert found.bytes_per_pixel == 4 * 100 * 4
+
+
+def test_a_cancel_takes_effect_at_the_next_run_of_the_network(tmp_path: Path) -> None:
+    cancel, stages = CancelToken(), []
+
+    def stop(progress: object) -> None:
+        stages.append(progress)
+        if len(stages) == 2:
+            cancel.cancel()
+
+    with pytest.raises(Cancelled):
+        describe(weights_file(tmp_path, "compact"), report=Reporter(stop, cancel))
+    assert len(stages) == 2
 
 
 @pytest.mark.parametrize("name", ["", "With Space", "../up", "a/b"])
