@@ -144,13 +144,14 @@ def make_span(start: int, stop: int, size: int, halo: int, multiple: int, ratio:
 
 
 def make_block(cores: tuple[slice, ...], sizes: Mapping[str, int], spec: BlockSpec) -> Block:
-    """Return the block that restores the given cores of an image of the given sizes."""
+    """Return the block that restores the given cores of an image of the given sizes; a whole one reads all of its axes."""
     ratios = spec.ratios(sizes)
+    halos = tuple(sizes[axis] for axis in spec.axes) if spec.whole else spec.halo
     return Block(
         tuple(
             make_span(core.start, core.stop, sizes[axis], halo, multiple, ratios[axis], scale)
             for axis, core, halo, multiple, scale in zip(
-                spec.axes, cores, spec.halo, spec.multiple, spec.scale, strict=True
+                spec.axes, cores, halos, spec.multiple, spec.scale, strict=True
             )
         )
     )

@@ -119,6 +119,14 @@ def test_a_mask_holds_over_the_axes_that_it_lacks(
     assert (result[whole] != image.data[whole]).mean() > 0.9
 
 
+def test_a_region_of_a_method_that_needs_the_whole_plane_is_that_of_the_whole(fakes: AddFake) -> None:
+    fakes(Fill(BlockSpec.plane(0, multiple=4, whole=True)))
+    image, mask = image_of((70, 90), "YX"), box((70, 90))
+    run = prepare("inpaint/fake", replace(image, mask=as_mask(mask, image)))
+    whole = run.compute()
+    assert np.array_equal(run.compute(region={"Y": slice(12, 20), "X": slice(22, 61)}), whole[12:20, 22:61])
+
+
 def test_blocks_without_a_hole_are_handed_on(fill: Fill) -> None:
     image = image_of((128, 128), "YX")
     fill_in(image, box((128, 128)), tile=32)
