@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import glob
-import os
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +16,10 @@ from napari_synth.files import (
     WRITABLE_SUFFIXES,
     check_format,
     create_ome_zarr,
+    find_images,
     image_suffix,
+    is_folder,
+    is_zarr,
     read_image,
     replacing,
     write_image,
@@ -58,25 +59,12 @@ def plan_jobs(source: str, target: Path) -> tuple[list[Job], bool]:
     ImageFileError
         There is no image, or the target does not fit.
     """
-    path = Path(source)
-    if path.exists() and not _is_folder(path):
-        inside = target.is_dir() and not _is_zarr(target)
-        return [Job(path, target / _result_name(path, by_suffix=False) if inside else target)], False
-    if path.is_dir():
-        found = sorted(item for item in path.iterdir() if _is_image(item))
-        root = path
-    elif glob.has_magic(source):
-        # Results may lie among the sources from an earlier run, each with its recipe: those are no images.
-        matches = map(Path, glob.glob(source, recursive=True))  # noqa: PTH207 - it takes absolute patterns
-        found = sorted(m for m in matches if not _is_folder(m) and not m.name.endswith(RECIPE_SUFFIX))
-        root = Path(os.path.commonpath([item.parent for item in found])) if found else Path()
-    else:
-        raise ImageFileError(f"There is no file {source!r}: check the name.")
-    if not found:
-        raise ImageFileError(
-            f"There is no image in {source!r}: check the name, or give a pattern such as '{source}/*.czi'."
-        )
-    if target.exists() and not _is_folder(target):
+    # Results may lie among the sources from an earlier run, each with its recipe: those are no images.
+    found, root = find_images(source, ignored=RECIPE_SUFFIX)
+    if root is None:
+        inside = target.is_dir() and not is_zarr(target)
+        return [Job(found[0], target / _result_name(found[0], by_suffix=False) if inside else target)], False
+    if target.exists() and not is_folder(target):
         raise ImageFileError(f"{str(target)!r} is a file: results of several images need a folder.")
     plain = [item.relative_to(root).parent / _result_name(item, by_suffix=False) for item in found]
     names = Counter(plain)
@@ -175,17 +163,3 @@ def _result_name(source: Path, *, by_suffix: bool) -> str:
         return source.name
     stem = source.name if by_suffix else source.name[: len(source.name) - len(suffix)]
     return stem + (".png" if suffix in READABLE_SUFFIXES else ".ome.tif")
-
-
-def _is_image(path: Path) -> bool:
-    return not path.name.startswith(".") and image_suffix(path) in READABLE_SUFFIXES and not _is_folder(path)
-
-
-def _is_folder(path: Path) -> bool:
-    return path.is_dir() and not _is_zarr(path)
-
-
-def _is_zarr(path: Path) -> bool:
-    return image_suffix(path) in {".zarr", ".ome.zarr"} or any(
-        (path / name).is_file() for name in ("zarr.json", ".zattrs", ".zgroup", ".zarray")
-    )

@@ -11,6 +11,7 @@ from napari_synth.files.access import (
     write_image,
 )
 from napari_synth.files.atomic import replacing
+from napari_synth.files.listing import find_images, is_folder, is_zarr
 from napari_synth.files.ome_zarr import OmeZarrTarget, create_ome_zarr
 
 __all__ = [
@@ -19,7 +20,10 @@ __all__ = [
     "OmeZarrTarget",
     "check_format",
     "create_ome_zarr",
+    "find_images",
     "image_suffix",
+    "is_folder",
+    "is_zarr",
     "read_image",
     "replacing",
     "write_image",

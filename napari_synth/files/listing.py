@@ -1,0 +1,66 @@
+"""Which image files a word on the command line means."""
+
+from __future__ import annotations
+
+import glob
+import os
+from pathlib import Path
+
+from napari_synth.core.errors import ImageFileError
+from napari_synth.files.access import READABLE_SUFFIXES, image_suffix
+
+_ZARR_MARKS = ("zarr.json", ".zattrs", ".zgroup", ".zarray")
+
+
+def find_images(source: str | Path, *, ignored: str = "") -> tuple[list[Path], Path | None]:
+    """Return the images that a name, a folder or a pattern stands for.
+
+    Parameters
+    ----------
+    source : str or Path
+        An image, a folder (every image in it whose suffix is one of ours), or a pattern such as ``"day*/**/*.tif"``.
+    ignored : str
+        How names end that a pattern does not mean, e.g. those of recipes beside images.
+
+    Returns
+    -------
+    (found, root) : list of Path, and Path or None
+        Sorted; the folder that they have in common, None where the source is one image.
+
+    Raises
+    ------
+    ImageFileError
+        There is no image.
+    """
+    source = str(source)
+    path = Path(source)
+    if path.exists() and not is_folder(path):
+        return [path], None
+    if path.is_dir():
+        found = sorted(item for item in path.iterdir() if _is_image(item))
+        root = path
+    elif glob.has_magic(source):
+        matches = map(Path, glob.glob(source, recursive=True))  # noqa: PTH207 - it takes absolute patterns
+        found = sorted(m for m in matches if not is_folder(m) and not (ignored and m.name.endswith(ignored)))
+        root = Path(os.path.commonpath([item.parent for item in found])) if found else Path()
+    else:
+        raise ImageFileError(f"There is no file {source!r}: check the name.")
+    if not found:
+        raise ImageFileError(
+            f"There is no image in {source!r}: check the name, or give a pattern such as '{source}/*.czi'."
+        )
+    return found, root
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether a path is a folder and no image."""
+    return path.is_dir() and not is_zarr(path)
+
+
+def is_zarr(path: Path) -> bool:
+    """Return whether a path is a zarr, by its name or by what it holds."""
+    return image_suffix(path) in {".zarr", ".ome.zarr"} or any((path / name).is_file() for name in _ZARR_MARKS)
+
+
+def _is_image(path: Path) -> bool:
+    return not path.name.startswith(".") and image_suffix(path) in READABLE_SUFFIXES and not is_folder(path)
