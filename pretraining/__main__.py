@@ -6,6 +6,7 @@ import itertools
 import logging
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -58,7 +59,8 @@ def train(
     photos: Path | None = None,
     crops: Path | None = None,
     scenes: int = 1200,
-    batch: int = 16,
+    batch: int | None = None,
+    learning_rate: float = 5e-3,
     resume: bool = False,
     device: Annotated[str, cyclopts.Parameter(help="auto, cpu or cuda.")] = "auto",
     report_minutes: float = 10.0,
@@ -80,7 +82,9 @@ def train(
     scenes
         Number of generated images.
     batch
-        Patches a step.
+        Patches a step; where it is left out, what the lesson was tried with.
+    learning_rate
+        The highest.
     resume
         Go on from the checkpoint in `out`.
     report_minutes
@@ -90,13 +94,17 @@ def train(
     data(out=folder, photos=photos, scenes=scenes)
     chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     denoises = what == "denoise"
-    lesson = Denoising(batch) if denoises else Enlarging(batch)
+    lesson = Denoising() if denoises else Enlarging()
+    if batch is not None:
+        lesson = replace(lesson, batch=batch)
     evaluate, text = (evaluate_denoiser, DENOISER) if denoises else (evaluate_enlarger, ENLARGER)
-    settings = Settings(minutes=minutes, report_seconds=60.0 * report_minutes)
+    settings = Settings(minutes=minutes, learning_rate=learning_rate, report_seconds=60.0 * report_minutes)
     trainer = Trainer(out, CropStore.open(folder), lesson, settings, torch.device(chosen))
     if resume:
         trainer.resume()
-    command = f"python -m pretraining {what} --minutes {minutes:g} --batch {batch}"
+    command = (
+        f"python -m pretraining {what} --minutes {minutes:g} --batch {lesson.batch} --learning-rate {learning_rate:g}"
+    )
     signals = itertools.count()
     received = {"stop": False}
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from napari_synth.networks import SuperResolutionUNet, gaussian_blur
+from napari_synth.networks.super_resolution_unet import enlarged
 from pretraining.crops import CropStore
 from pretraining.noise import NoiseSettings, add_noise
 from pretraining.patches import draw_patches
@@ -42,6 +43,8 @@ class Enlarging:
         Patches a step.
     patch : int
         Edge of a coarse patch in pixels, even.
+    candidates : int
+        Patches drawn for each that is kept: those that the cubic enlargement misses most.
     oversampled : float
         Share of the patches whose fine image is blurred already, as most microscopy is: no detail is to be invented there.
     other_pixels : float
@@ -53,11 +56,12 @@ class Enlarging:
         Keyword arguments of the network.
     """
 
-    batch: int = 16
+    batch: int = 8
     patch: int = 40
+    candidates: int = 2
     oversampled: float = 0.2
-    other_pixels: float = 0.25
-    noisy: float = 0.35
+    other_pixels: float = 0.2
+    noisy: float = 0.25
     noise: NoiseSettings = field(
         default_factory=lambda: NoiseSettings(largest_sigma=50.0 / 255.0, photons=(15.0, 500.0))
     )
@@ -71,7 +75,8 @@ class Enlarging:
         """Return the next batch."""
         scales = tuple(self.config.get("scales", (2, 3, 4)))
         scale = scales[int(torch.randint(len(scales), (), generator=generator))]
-        fine = draw_patches(store, self.batch, self.patch * scale, generator)
+        drawn = draw_patches(store, self.batch * self.candidates, self.patch * scale, generator)
+        fine = drawn[_missed(drawn, scale).topk(self.batch).indices]
         coarse = []
         for image in torch.split(fine, 1):
             blurred, width, other, kind, lens = torch.rand(5, generator=generator).tolist()
@@ -99,6 +104,11 @@ class Enlarging:
         )
         weight = (0.02 / sigma.mean(dim=(1, 2, 3)).clamp_min(0.02)).sqrt()
         return network(coarse, sigma, correlation, batch.scale) - fine, weight
+
+
+def _missed(fine: Tensor, scale: int) -> Tensor:
+    """Return the mean error of the cubic enlargement of each image once it was reduced, (N,)."""
+    return (enlarged(reduced(fine, scale, "cubic"), scale) - fine).abs().mean(dim=(1, 2, 3))
 
 
 def reduced(fine: Tensor, scale: int, pixels: Pixels, lens: float = 0.35) -> Tensor:
