@@ -105,9 +105,10 @@ def upscale(
     image : array-like or Image
         As for `denoise`.
     factor : float
-        How many times finer, above 1; it need not be a whole number.
+        How many times finer, 1 to 16; it need not be a whole number.
     generator : str or Generator
-        ``"network"`` (a bundled network, held to the measured pixels), ``"lanczos"``, ``"bicubic"``, or one of another package.
+        ``"network"`` (a bundled network, held to the measured pixels), ``"adapted"`` (the same, fine-tuned on the image itself),
+        ``"lanczos"``, ``"bicubic"``, or one of another package.
     axes, device, precision, seed, tile, progress, cancel, **params
         As for `denoise`.
 

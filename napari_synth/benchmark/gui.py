@@ -106,7 +106,6 @@ def measure_blocks(size: int = 1024, generator: str = "denoise/blind") -> Blocks
     import napari
     from qtpy.QtWidgets import QApplication
 
-    from napari_synth.core.registry import generators
     from napari_synth.gui.panel import DenoisePanel
 
     viewer = napari.Viewer(show=True)
@@ -115,7 +114,7 @@ def measure_blocks(size: int = 1024, generator: str = "denoise/blind") -> Blocks
         raise AssertionError("napari made no application")
     panel = DenoisePanel(viewer)
     viewer.window.add_dock_widget(panel, name="Denoise")
-    panel.generators.setCurrentIndex([entry.info.id for entry in generators("denoise")].index(generator))
+    panel.methods.choose(generator)
     watch = _Watch(application)
     placed: list[float] = []
     viewer.layers.events.inserted.connect(lambda _event: placed.append(time.perf_counter()))

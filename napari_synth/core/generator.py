@@ -7,7 +7,7 @@ returns, a `Prepared`, restores one block at a time and is pure: the same block 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
@@ -303,6 +303,8 @@ class Context:
         but of any size, dtype and range.
     channel : int or None
         Position along C of the image that is prepared; None where there is no C axis.
+    interim : callable, optional
+        To be given what training has come to so far, where somebody looks on.
     """
 
     device: Device
@@ -312,6 +314,7 @@ class Context:
     report: Reporter = field(default_factory=Reporter)
     reference: Image | None = None
     channel: int | None = None
+    interim: Callable[[Prepared], None] | None = None
 
     def torch_generator(self, stream: int = 0) -> torch.Generator:
         """Return a fresh random generator on the device; ``stream`` tells independent uses apart."""

@@ -6,10 +6,10 @@ Eager numpy, lazy dask, the preview of the visible field and a file on the comma
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import pairwise
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ from napari_synth.core import registry
 from napari_synth.core.device import Device, PrecisionChoice, resolve_device
 from napari_synth.core.errors import AxesError, InvalidParameterError, OutOfMemoryError, ReferenceImageError
 from napari_synth.core.execution import Channel, Execution, MemoryShortError, translated_errors
-from napari_synth.core.generator import BlockSpec, Context, Generator, Params, Task
+from napari_synth.core.generator import BlockSpec, Context, Generator, Params, Prepared, Task
 from napari_synth.core.image import Image, without_alpha
 from napari_synth.core.intensity import IntensityTransform, Statistics, measure_statistics
 from napari_synth.core.masks import check_mask
@@ -48,6 +48,7 @@ def prepare(
     memory_budget: int | None = None,
     progress: ProgressCallback | None = None,
     cancel: CancelToken | None = None,
+    interim: Callable[[PreparedRun], None] | None = None,
 ) -> PreparedRun:
     """Let a generator look at an image: load weights, measure the noise, or train.
 
@@ -72,6 +73,8 @@ def prepare(
     progress : callable, optional
         Called with `Progress` in this thread.
     cancel : CancelToken, optional
+    interim : callable, optional
+        Called in this thread, while a generator trains, with what it has come to so far: training goes on once it returns.
 
     Returns
     -------
@@ -97,8 +100,18 @@ def prepare(
     else:
         image = replace(image, mask=None)
     _check_reference(chosen, image, reference)
-    channels = []
+    channels: list[Channel] = []
     count = image.sizes.get("C", 0)
+
+    def watched(channel: Callable[[Prepared], Channel], index: int | None) -> Callable[[Prepared], None] | None:
+        # Only with the last channel there is something of each.
+        if interim is None or index not in (None, count - 1):
+            return None
+        recipe = Recipe(generator=generator)
+        return lambda prepared: interim(
+            PreparedRun(image, chosen, settings, place, recipe, (*channels, channel(prepared)), tile, memory_budget)
+        )
+
     for index in range(count) if count else [None]:
         part = without_alpha(image if index is None else image.select(C=index))
         suffix = "" if index is None else f" (channel {index + 1} of {count})"
@@ -107,8 +120,16 @@ def prepare(
             with translated_errors(chosen, place):
                 statistics = measure_statistics(part)
                 intensity = IntensityTransform.from_statistics(statistics)
+                channel = partial(Channel, part, index, statistics, intensity)
                 context = Context(
-                    place, intensity, statistics, seed, reporter, _reference_of(reference, index), index
+                    place,
+                    intensity,
+                    statistics,
+                    seed,
+                    reporter,
+                    _reference_of(reference, index),
+                    index,
+                    watched(channel, index),
                 )
                 prepared = chosen.prepare(part, settings, context)
         except MemoryShortError as error:
@@ -116,7 +137,7 @@ def prepare(
                 f"{chosen.info.title} does not fit into the memory of {place.title}: choose smaller settings, or the cpu."
             ) from error
         _check_axes(chosen, prepared.spec, image)
-        channels.append(Channel(part, index, statistics, intensity, prepared))
+        channels.append(channel(prepared))
     masked = None if image.mask is None else MaskRecord.of(image.mask)
     recipe = Recipe(
         generator=generator,

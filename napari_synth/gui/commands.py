@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from napari_synth.gui.panel import DenoisePanel, UpscalePanel
+    from napari_synth.gui.panel import DenoisePanel, InpaintPanel, UpscalePanel
 
 __all__ = [
     "DenoisePanel",
+    "InpaintPanel",
     "UpscalePanel",
     "denoise_active_layer",
+    "inpaint_active_layer",
     "make_active_layer_isotropic",
     "upscale_active_layer",
 ]
@@ -18,7 +20,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Load a panel's class when napari opens it."""
-    if name in ("DenoisePanel", "UpscalePanel"):
+    if name in ("DenoisePanel", "InpaintPanel", "UpscalePanel"):
         from napari_synth.gui import panel
 
         return getattr(panel, name)
@@ -31,8 +33,16 @@ def denoise_active_layer() -> None:
 
 
 def upscale_active_layer() -> None:
-    """Make the active layer finer with the default generator."""
-    _run_on_active_layer("Upscale")
+    """Make the active layer twice as fine with the default generator, whatever the panel was last used for."""
+    _run_on_active_layer("Upscale", "super-resolution/network", factor=2.0)
+
+
+def inpaint_active_layer() -> None:
+    """Open the panel for the active layer: what is to be filled has to be drawn or chosen first."""
+    opened = _open_for_active_layer("Inpaint")
+    if opened is not None:
+        widget, layer = opened
+        widget.show_for(layer)
 
 
 def make_active_layer_isotropic() -> None:
@@ -40,8 +50,16 @@ def make_active_layer_isotropic() -> None:
     _run_on_active_layer("Upscale", "super-resolution/isotropic")
 
 
-def _run_on_active_layer(panel: str, generator: str | None = None) -> None:
-    """Open a panel (or take the open one) and run it on the active layer.
+def _run_on_active_layer(panel: str, generator: str | None = None, **params: Any) -> None:
+    """Open a panel (or take the open one) and run it on the active layer."""
+    opened = _open_for_active_layer(panel)
+    if opened is not None:
+        widget, layer = opened
+        widget.show_and_run(layer, generator, **params)
+
+
+def _open_for_active_layer(panel: str) -> tuple[Any, Any] | None:
+    """Open a panel (or take the open one) and return it with the active layer; None where that is no image.
 
     napari would hand over any active layer, and nothing where there is none: the type is checked here, and said plainly.
     """
@@ -52,13 +70,13 @@ def _run_on_active_layer(panel: str, generator: str | None = None) -> None:
 
     viewer = napari.current_viewer()
     if viewer is None:
-        return
+        return None
     layer = viewer.layers.selection.active
     if layer is None:
         show_warning("No layer is selected: select an image layer in the layer list, then do this again.")
-        return
+        return None
     if not is_source(layer):
         show_warning(f"{layer.name!r} is a {type(layer).__name__} layer: select an Image layer, then do this again.")
-        return
+        return None
     _, widget = viewer.window.add_plugin_dock_widget("napari-synth", panel)
-    widget.show_and_run(layer, generator)
+    return widget, layer

@@ -49,13 +49,13 @@ class ParamsForm(QWidget):
         super().__init__(parent)
         self.params_type = params_type
         self._fields: dict[str, _Field] = {}
-        schema = params_type.model_json_schema()
+        self._properties = params_type.model_json_schema()["properties"]
         plain, advanced = rows(), rows()
         for name, info in params_type.model_fields.items():
-            field = _Field(name, info, schema["properties"][name], self)
+            field = _Field(name, info, self._properties[name], self)
             self._fields[name] = field
             field.changed.connect(self.changed)
-            place = advanced if schema["properties"][name].get("advanced") else plain
+            place = advanced if self._properties[name].get("advanced") else plain
             place.addRow(field.label, field.editor)
 
         layout = QVBoxLayout(self)
@@ -95,6 +95,16 @@ class ParamsForm(QWidget):
         """Set fields by name; fields that are left out keep their value."""
         for name, value in values.items():
             self._fields[name].value = value
+
+    def take_over(self, other: ParamsForm) -> None:
+        """Set what another form shows too, with the same meaning and bounds."""
+        self.set_values(
+            {
+                name: value
+                for name, value in other.values().items()
+                if self._properties.get(name) == other._properties[name]
+            }
+        )
 
     def editor(self, name: str) -> QWidget:
         """Return the widget of a field."""

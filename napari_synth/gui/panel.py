@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image as ImageLayer
+from napari.layers import Labels as LabelsLayer
 from napari.utils.theme import get_theme
 from qtpy.QtCore import QEvent, Qt, QTimer
-from qtpy.QtWidgets import QComboBox, QFrame, QHBoxLayout, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
-from napari_synth.core import registry
 from napari_synth.core.device import Device
 from napari_synth.core.errors import SynthError, UntrustedModelError
 from napari_synth.core.generator import Generator, Params, Task
@@ -22,6 +22,7 @@ from napari_synth.gui.judging import removed_signal, trust_map
 from napari_synth.gui.layers import (
     CONFIDENCE,
     DERIVED,
+    FILLED,
     METADATA_KEY,
     REMOVED,
     RESULT,
@@ -34,6 +35,8 @@ from napari_synth.gui.layers import (
     refinement,
     trust_colormap,
 )
+from napari_synth.gui.methods import MethodList
+from napari_synth.gui.mask_picker import MaskPicker
 from napari_synth.gui.model_files import add_model, ask_for_file, ask_for_trust
 from napari_synth.gui.placing import insert_layer, unwrapped
 from napari_synth.gui.preview import Preview
@@ -90,22 +93,18 @@ class TaskPanel(QWidget):
         self._next: Callable[[], None] | None = None
         self._device_job: Job | None = None
         self._running: tuple[napari.layers.Image, Placement, Request] | None = None
-        self._generators: list[Generator[Params]] = []
 
         self.source = SourcePicker(self.viewer, self)
-        self.generators = QComboBox(self)
-        self.generators.setToolTip("How it is done")
-        self.generators.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.generators.setMinimumContentsLength(8)
+        self.mask = MaskPicker(self.viewer, self.source, self._wanted, self) if task == Task.INPAINT else None
+        self.methods = MethodList(task, self)
         self.open_model = QPushButton("+", self)
         self.open_model.setToolTip(
             "Add a model file of your own: .safetensors, .pth, TorchScript, or a bioimage.io package (zip, or its .yaml)"
         )
         self.open_model.setFixedWidth(28)
-        self._list_generators()
         self.summary = QLabel(self)
         self.summary.setWordWrap(True)
-        self.form = ParamsForm(self._generators[0].params_type, self)
+        self.form = ParamsForm(self.generator.params_type, self)
         self.preview_button = QPushButton("Preview", self)
         self.preview_button.setCheckable(True)
         self.preview_button.setToolTip(
@@ -123,7 +122,7 @@ class TaskPanel(QWidget):
         self.preview = Preview(self.viewer, self._wanted, self)
         self._lay_out()
         self._connect()
-        self._choose_generator(0)
+        self._on_method()
         self._on_source()
         self._on_theme()
         # Once the panel is on the screen: loading torch takes seconds.
@@ -138,6 +137,9 @@ class TaskPanel(QWidget):
         self.preview_button.setChecked(False)
         self.messages.show_error("")
         self.messages.show_notes(())
+        if self.mask is not None:
+            self.mask.stop()
+            self.mask.renew()
         try:
             layer, request = self._wanted()
         except SynthError as error:
@@ -146,12 +148,23 @@ class TaskPanel(QWidget):
         self._running = (layer, Placement.of(layer), request)
         self._start(partial(restore, request), _DOING[self.task], self._on_restored)
 
-    def show_and_run(self, layer: napari.layers.Image, generator: str | None = None) -> None:
-        """Choose a layer, and a generator by its id where one is given, and run with what is set."""
+    def show_and_run(self, layer: napari.layers.Image, generator: str | None = None, **params: Any) -> None:
+        """Choose a layer, and a generator by its id where one is given, and run with what is set but for ``params``."""
+        if self._job is not None:
+            self.messages.show_error("The panel is at work: wait until it is done or cancel it, then do this again.")
+            return
         self.source.choose(layer)
         if generator is not None:
-            self.generators.setCurrentIndex([known.info.id for known in self._generators].index(generator))
+            if refusal := self.methods.refusal(generator):
+                self.messages.show_error(refusal)
+                return
+            self.methods.choose(generator)
+        self.form.set_values(params)
         self.run()
+
+    def show_for(self, layer: napari.layers.Image) -> None:
+        """Choose a layer; what else is needed the user has to say."""
+        self.source.choose(layer)
 
     def add_model(self) -> None:
         """Ask for a model file, and add it to the methods of its task."""
@@ -171,6 +184,8 @@ class TaskPanel(QWidget):
         if self._device_job is not None:
             self._device_job.cancel()
         self.preview_button.setChecked(False)
+        if self.mask is not None:
+            self.mask.stop()
         self.result.reset_comparison()
 
     # Qt
@@ -185,10 +200,10 @@ class TaskPanel(QWidget):
 
     def _lay_out(self) -> None:
         inner = QWidget(self)
-        methods = QHBoxLayout()
-        methods.addWidget(self.generators, 1)
-        methods.addWidget(self.open_model)
-        self.source.rows.addRow(label("Method", self.generators), methods)
+        beside = QHBoxLayout()
+        beside.addWidget(self.methods, 1)
+        beside.addWidget(self.open_model)
+        self.source.rows.addRow(label("Method", self.methods), beside)
         layout = QVBoxLayout(inner)
         layout.setContentsMargins(8, 8, 8, 8)
         layout.setSpacing(8)
@@ -219,7 +234,7 @@ class TaskPanel(QWidget):
 
     def _connect(self) -> None:
         self.source.changed.connect(self._on_source)
-        self.generators.currentIndexChanged.connect(self._choose_generator)
+        self.methods.chosen.connect(self._on_method)
         self.open_model.clicked.connect(self.add_model)
         self.preview_button.toggled.connect(self._on_preview)
         self.run_button.clicked.connect(self.run)
@@ -233,6 +248,10 @@ class TaskPanel(QWidget):
         self.preview.failed.connect(self._on_failed)
         self.preview.ended.connect(self._on_preview_ended)
         self.preview.switched_off.connect(self._on_preview_off)
+        if self.mask is not None:
+            self.mask.changed.connect(self.preview.request)
+            self.mask.preview.updated.connect(self._on_preview_updated)
+            self.mask.preview.failed.connect(self._on_failed)
         self.viewer.events.theme.connect(self._on_theme)
         self.viewer.layers.events.removed.connect(self._on_layer_removed)
 
@@ -241,7 +260,7 @@ class TaskPanel(QWidget):
     @property
     def generator(self) -> Generator[Params]:
         """The chosen generator."""
-        return self._generators[self.generators.currentIndex()]
+        return self.methods.method
 
     def _wanted(self) -> tuple[napari.layers.Image, Request]:
         image = self.source.image()
@@ -249,27 +268,16 @@ class TaskPanel(QWidget):
         if layer is None:
             raise AssertionError
         params = self.form.params().model_dump()
-        return layer, Request(self.generator.info.id, image, params, read_settings())
+        mask = self.mask.request(layer, image) if self.mask is not None else None
+        return layer, Request(self.generator.info.id, image, params, read_settings(), mask)
 
-    def _list_generators(self, chosen: str | None = None) -> None:
-        """Fill the list of methods; choose one by its id, or keep the one that is chosen."""
-        current = chosen or (self.generator.info.id if self._generators else None)
-        self._generators = registry.generators(self.task)
-        ids = [generator.info.id for generator in self._generators]
-        blocked = self.generators.blockSignals(True)
-        self.generators.clear()
-        for index, generator in enumerate(self._generators):
-            self.generators.addItem(generator.info.title)
-            self.generators.setItemData(index, generator.info.summary, Qt.ItemDataRole.ToolTipRole)
-        self.generators.setCurrentIndex(ids.index(current) if current in ids else 0)
-        self.generators.blockSignals(blocked)
-
-    def _choose_generator(self, index: int) -> None:
-        info = self._generators[index].info
+    def _on_method(self) -> None:
+        info = self.generator.info
         self.summary.setText(info.summary)
         tooltip = info.summary if not info.reference else f"{info.summary}\n{info.reference}"
         self.summary.setToolTip(tooltip)
-        form = ParamsForm(self._generators[index].params_type, self)
+        form = ParamsForm(self.generator.params_type, self)
+        form.take_over(self.form)
         self._form_place.replaceWidget(self.form, form)
         self.form.hide()
         self.form.deleteLater()
@@ -279,6 +287,8 @@ class TaskPanel(QWidget):
 
     def _on_source(self) -> None:
         there = self.source.layer is not None
+        if roles := self.source.roles:
+            self.methods.offer_for(roles)
         self.preview_button.setEnabled(there)
         self.run_button.setEnabled(there and self._job is None)
         if not there:
@@ -379,6 +389,7 @@ class TaskPanel(QWidget):
         )
         if source.blending == "additive":
             source.visible = False
+        self._add_filled(outcome.filled, source, placement, result)
         self.result.show_run(Finished(prepared, source, result, request.image, outcome.pixels, placement))
         self._show_device(prepared.device)
         stored = f"The result is larger than the memory budget: it is in {outcome.path}." if outcome.path else ""
@@ -406,14 +417,32 @@ class TaskPanel(QWidget):
         insert_layer(self.viewer, layer, above)
         return layer
 
+    def _add_filled(
+        self, levels: tuple[Any, ...], source: napari.layers.Image, placement: Placement, above: napari.layers.Layer
+    ) -> None:
+        """Add which pixels are invented, hidden: they would cover what was put there."""
+        if self.mask is None or not levels:
+            return
+        self.mask.uncover()
+        pyramid = len(levels) > 1
+        layer = LabelsLayer(
+            levels if pyramid else levels[0],
+            name=fresh_name(f"{source.name} filled pixels", (other.name for other in self.viewer.layers)),
+            metadata=mark(FILLED),
+            multiscale=pyramid,
+            visible=False,
+            **placement.as_kwargs(),
+        )
+        insert_layer(self.viewer, layer, above)
+
     def _add_model(self, path: Path, *, trusted: bool) -> None:
         self.messages.show_error("")
         work = partial(add_model, path, self.task, trusted)
         self._start(work, "Trying the model", self._on_model, partial(self._on_model_failed, path))
 
     def _on_model(self, entry: Entry) -> None:
-        self._list_generators(entry.description.id)
-        self._choose_generator(self.generators.currentIndex())
+        self.methods.refresh()
+        self.methods.choose(entry.description.id)
 
     def _on_model_failed(self, path: Path, error: SynthError) -> None:
         if not isinstance(error, UntrustedModelError):
@@ -518,6 +547,13 @@ class DenoisePanel(TaskPanel):
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__(napari_viewer, Task.DENOISE)
+
+
+class InpaintPanel(TaskPanel):
+    """The panel for inpainting, as napari's menu opens it."""
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__(napari_viewer, Task.INPAINT)
 
 
 class UpscalePanel(TaskPanel):

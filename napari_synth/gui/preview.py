@@ -13,6 +13,7 @@ from napari.layers import Image as ImageLayer
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_synth.core.errors import AxesError, SynthError
+from napari_synth.core.progress import Progress
 from napari_synth.core.runner import PreparedRun
 from napari_synth.gui.layers import (
     PREVIEW,
@@ -24,7 +25,7 @@ from napari_synth.gui.layers import (
     refinement,
 )
 from napari_synth.gui.placing import camera_of, insert_layer, remove_layer
-from napari_synth.gui.runs import Request, restore_region
+from napari_synth.gui.runs import Interim, Request, restore_region
 from napari_synth.gui.worker import Job
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ WIDEST = 1024
 """Pixels: of a larger visible field the centre is shown, so that a preview stays a matter of moments."""
 
 Wanted = Callable[[], "tuple[napari.layers.Image, Request]"]
+Work = Callable[..., "tuple[PreparedRun | None, Any]"]
+Look = Callable[["napari.layers.Image"], dict[str, Any]]
+Words = Callable[[str, "PreparedRun | None", Any], tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,13 @@ def visible_field(layer: napari.layers.Image, viewer: ViewerModel, axes: str, wi
     return Field(tuple(start), tuple(stop))
 
 
+def _words(size: str, prepared: PreparedRun | None, _pixels: Any) -> tuple[str, ...]:
+    """Say what a preview of a run shows."""
+    if prepared is None:
+        return (f"Preview of {size} pixels, learnt from these alone: a run learns from the whole image.",)
+    return (f"Preview of {size} pixels.", *prepared.notes)
+
+
 class Preview(QObject):
     """Keeps a temporary layer up to date with what a run would give.
 
@@ -109,6 +120,14 @@ class Preview(QObject):
     wanted : callable
         Returns the source layer and the request; raises a `SynthError` where nothing can be run.
     parent : QObject, optional
+    work : callable
+        Computes what is shown of a region, with the parameters and results of `restore_region`.
+    look : callable
+        Returns how the layer is shown, as keyword arguments, from the source layer.
+    name : str
+        Of the layer, behind that of the source.
+    words : callable
+        Returns sentences on what is shown, from its size in words and from what ``work`` returned.
     """
 
     began = Signal()
@@ -121,10 +140,21 @@ class Preview(QObject):
     switched_off = Signal()
     """The preview went off by itself: its layer or its source was deleted."""
 
-    def __init__(self, viewer: ViewerModel, wanted: Wanted, parent: QObject | None = None) -> None:
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        wanted: Wanted,
+        parent: QObject | None = None,
+        *,
+        work: Work = restore_region,
+        look: Look = appearance,
+        name: str = "preview",
+        words: Words = _words,
+    ) -> None:
         super().__init__(parent)
         self._viewer = viewer
         self._wanted = wanted
+        self._work, self._look, self._name, self._words = work, look, name, words
         self._on = False
         self._layer: napari.layers.Image | None = None
         self._source: napari.layers.Image | None = None
@@ -206,14 +236,29 @@ class Preview(QObject):
         self._source = source
         self._asked = (request, field)
         prepared = self._prepared if shown is not None and _same(shown[0], request) else None
-        work = partial(restore_region, request, field.region(request.image.axes), prepared)
+        work = partial(self._work, request, field.region(request.image.axes), prepared)
         self._job = Job(work, "The preview")
-        self._job.progressed.connect(self.progressed)
+        self._job.progressed.connect(self._on_progressed)
         self._job.returned.connect(self._on_returned)
         self._job.failed.connect(self._on_failed)
         self._job.finished.connect(self._on_finished)
         self.began.emit()
         self._job.start()
+
+    def _on_progressed(self, progress: Progress) -> None:
+        self.progressed.emit(progress)
+        if (
+            not isinstance(progress.news, Interim)
+            or not self._on
+            or self._asked is None
+            or self._source is None
+            or self._again
+        ):
+            return
+        self._show(self._source, self._asked[1], progress.news.pixels, None)
+        # What a zoom is compared with: this is not the preview yet.
+        self._done = None
+        self.updated.emit(("Preview while the method still learns.",))
 
     def _on_returned(self, result: tuple[PreparedRun | None, Any]) -> None:
         if not self._on or self._asked is None or self._source is None or self._again:
@@ -223,10 +268,7 @@ class Preview(QObject):
         self._prepared = prepared
         self._show(self._source, field, pixels, prepared)
         size = " by ".join(str(b - a) for a, b in zip(field.start, field.stop, strict=True) if b - a > 1)
-        if prepared is None:
-            self._said = (f"Preview of {size} pixels, learnt from these alone: a run learns from the whole image.",)
-        else:
-            self._said = (f"Preview of {size} pixels.", *prepared.notes)
+        self._said = self._words(size, prepared, pixels)
         self._tell()
 
     def _tell(self) -> None:
@@ -248,7 +290,11 @@ class Preview(QObject):
             self._layer.translate = place.translate
             return
         self._layer = ImageLayer(
-            pixels, name=f"{source.name} preview", metadata=mark(PREVIEW), **appearance(source), **place.as_kwargs()
+            pixels,
+            name=f"{source.name} {self._name}",
+            metadata=mark(PREVIEW),
+            **self._look(source),
+            **place.as_kwargs(),
         )
         insert_layer(self._viewer, self._layer)
 
@@ -287,4 +333,6 @@ def _same(one: Request, other: Request) -> bool:
         and one.generator == other.generator
         and one.params == other.params
         and one.settings == other.settings
+        and one.mask is other.mask
+        and one.mask is other.mask
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,18 @@ from napari_synth.core import registry, runner
 from napari_synth.core.device import Device, resolve_device
 from napari_synth.core.image import Image
 from napari_synth.core.judging import verdicts
-from napari_synth.core.progress import CancelToken, ProgressCallback
+from napari_synth.core.progress import CancelToken, Progress, ProgressCallback
 from napari_synth.core.runner import PreparedRun
+from napari_synth.gui.filled import filled_levels
+from napari_synth.gui.masks import MaskRequest
 from napari_synth.gui.settings import RunSettings
 from napari_synth.gui.stores import discarding, free_path, open_levels
 
 Region = Mapping[str, slice | int]
 
 _NEIGHBOURS = 4
+# Pixels are shown while training goes on after at least so many times as long as they took.
+_PATIENCE = 3.0
 _LOOKED_AT = 8
 # A spread below this share of the noise is rounding: colours that show it would say that the method is unsure.
 _SHARE_OF_NOISE = 0.05
@@ -40,12 +45,19 @@ class Request:
     params : mapping
         What was set.
     settings : RunSettings
+    mask : MaskRequest or None
+        Which pixels are to be filled.
     """
 
     generator: str
     image: Image
     params: Mapping[str, Any]
     settings: RunSettings
+    mask: MaskRequest | None = None
+
+    def source(self) -> Image:
+        """Return the image with its mask, which is made where this is asked for: in the worker."""
+        return self.image if self.mask is None else replace(self.image, mask=self.mask.mask())
 
     def quick(self) -> tuple[Request, tuple[str, ...]]:
         """Return the request without what takes minutes, and the titles of the settings that were put back to their default.
@@ -60,7 +72,13 @@ class Request:
                 titles.append(info.title or name)
         return replace(self, params=params), tuple(titles)
 
-    def prepare(self, image: Image, progress: ProgressCallback | None, cancel: CancelToken | None) -> PreparedRun:
+    def prepare(
+        self,
+        image: Image,
+        progress: ProgressCallback | None,
+        cancel: CancelToken | None,
+        interim: Callable[[PreparedRun], None] | None = None,
+    ) -> PreparedRun:
         """Let the generator look at an image."""
         return runner.prepare(
             self.generator,
@@ -71,6 +89,7 @@ class Request:
             memory_budget=self.settings.memory_budget,
             progress=progress,
             cancel=cancel,
+            interim=interim,
         )
 
 
@@ -90,6 +109,8 @@ class Outcome:
         Counts at which a display of the spread should be full.
     path : pathlib.Path or None
         Where it is on disk.
+    filled : tuple of array-like
+        The levels of `napari_synth.gui.filled.filled_levels`.
     """
 
     prepared: PreparedRun
@@ -97,6 +118,7 @@ class Outcome:
     verdict: tuple[str, ...] = ()
     limit: float = 1.0
     path: Path | None = None
+    filled: tuple[Any, ...] = ()
 
     @property
     def pixels(self) -> Any:
@@ -106,12 +128,13 @@ class Outcome:
 
 def restore(request: Request, progress: ProgressCallback, cancel: CancelToken) -> Outcome:
     """Run a generator over a whole image."""
-    prepared = request.prepare(request.image, progress, cancel)
+    prepared = request.prepare(request.source(), progress, cancel)
     try:
         outcome = _compute(prepared, request.settings.folder, progress, cancel)
         with discarding(outcome.path):
             cancel.check()
-            judged = replace(outcome, verdict=verdicts(prepared, outcome.pixels))
+            filled = filled_levels(prepared, request.settings, progress, cancel)
+            judged = replace(outcome, verdict=verdicts(prepared, outcome.pixels), filled=filled)
             cancel.check()
             return judged
     finally:
@@ -145,7 +168,7 @@ def restore_region(
     progress: ProgressCallback,
     cancel: CancelToken,
 ) -> tuple[PreparedRun | None, Any]:
-    """Restore a region for a preview.
+    """Restore a region for a preview; a generator that trains lets what it has come to so far be shown.
 
     Parameters
     ----------
@@ -166,11 +189,43 @@ def restore_region(
     """
     if registry.generator(request.generator).info.trains:
         near, inside = _neighbourhood(request.image, region)
-        crop = request.image.with_data(request.image.read(**near))
-        return None, request.prepare(crop, progress, cancel).compute(region=inside, progress=progress, cancel=cancel)
+        crop = request.source().select(**near)
+        crop = crop.with_data(crop.read())
+        onlooker = _Onlooker(inside, progress, cancel)
+        prepared = request.prepare(crop, onlooker.tell, cancel, onlooker.show)
+        return None, prepared.compute(region=inside, progress=progress, cancel=cancel)
     if prepared is None:
-        prepared = request.prepare(request.image, progress, cancel)
+        prepared = request.prepare(request.source(), progress, cancel)
     return prepared, prepared.compute(region=region, progress=progress, cancel=cancel)
+
+
+@dataclass(frozen=True)
+class Interim:
+    """What a region looks like while a generator still learns."""
+
+    pixels: Any
+
+
+class _Onlooker:
+    """Shows on a region what training has come to so far, seldom enough not to hold it up."""
+
+    def __init__(self, region: Region, progress: ProgressCallback, cancel: CancelToken) -> None:
+        self._region, self._progress, self._cancel = region, progress, cancel
+        self._latest = Progress("Preparing", 0, 0, 0.0)
+        self._ready = 0.0
+
+    def tell(self, progress: Progress) -> None:
+        self._latest = progress
+        self._progress(progress)
+
+    def show(self, run: PreparedRun) -> None:
+        begun = time.monotonic()
+        if begun < self._ready:
+            return
+        pixels = run.compute(region=self._region, cancel=self._cancel)
+        now = time.monotonic()
+        self._ready = now + _PATIENCE * (now - begun)
+        self._progress(replace(self._latest, news=Interim(pixels)))
 
 
 def find_device(settings: RunSettings, _progress: ProgressCallback, _cancel: CancelToken) -> Device:

@@ -80,6 +80,18 @@ class SourcePicker(QWidget):
         """The chosen layer, None where there is no image."""
         return self._shown
 
+    @property
+    def roles(self) -> str:
+        """The roles of the axes of the chosen layer, "" where there is none, or they do not fit it."""
+        if self._shown is None:
+            return ""
+        axes = self.axes.currentText().strip().upper()
+        try:
+            check_axes(axes, tuple(full_resolution(self._shown).shape))
+        except SynthError:
+            return ""
+        return axes
+
     def choose(self, layer: napari.layers.Image) -> None:
         """Choose a layer of the list."""
         self.layers.setCurrentIndex(self._layers.index(layer))

@@ -36,7 +36,7 @@ class Job(QObject):
     """
 
     progressed = Signal(object)
-    """A `Progress`; at most 20 a second, but every message and every new stage."""
+    """A `Progress`; at most 20 a second, but every message, every new stage and all news."""
     returned = Signal(object)
     """What the function returned."""
     failed = Signal(object)
@@ -100,6 +100,7 @@ class Job(QObject):
         if (
             progress.stage == self._last_stage
             and not progress.message
+            and progress.news is None
             and not complete
             and now - self._last_report < _SHORTEST_BETWEEN_REPORTS
         ):

@@ -114,7 +114,7 @@ def test_real_generators_run_preview_and_are_judged(window, settings, qtbot, gen
     window.add_image(pixels, name="cells")
     panel = TaskPanel(window, Task.DENOISE)
     window.window.add_dock_widget(panel)
-    panel.generators.setCurrentIndex([entry.info.id for entry in panel._generators].index(generator))
+    panel.methods.choose(generator)
     panel.preview_button.click()
     qtbot.waitUntil(lambda: panel.preview.layer is not None, timeout=30_000)
     previewed = panel.preview.layer.data
@@ -154,7 +154,7 @@ def test_the_result_carries_a_recipe_that_can_be_repeated(dock, viewer, qtbot, n
 def test_invented_content_is_marked_and_lies_on_its_source(dock, viewer, qtbot, noisy) -> None:
     source = viewer.add_image(noisy(20, 30), name="cells", scale=(2, 3), rotate=20)
     panel = dock()
-    panel.generators.setCurrentIndex(2)
+    panel.methods.setCurrentIndex(2)
     run(qtbot, panel)
     result = viewer.layers["cells denoised (synthetic)"]
     assert result.metadata["napari_synth"]["synthetic"] is True
@@ -727,8 +727,8 @@ def test_it_fits_into_300_pixels(window, settings, qtbot, noisy) -> None:
     window.window.add_dock_widget(panel)
     panel.result.show()
     inner = panel.findChild(panel_module.QScrollArea).widget()
-    for index in range(panel.generators.count()):
-        panel.generators.setCurrentIndex(index)
+    for index in range(panel.methods.count()):
+        panel.methods.setCurrentIndex(index)
         panel.form.more.setChecked(True)
         qtbot.wait(20)
         assert panel.minimumSizeHint().width() <= 300

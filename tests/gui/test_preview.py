@@ -188,7 +188,7 @@ def test_one_that_learns_learns_from_the_field_only(panel, viewer, control, qtbo
     source = viewer.add_image(noisy(20, 40, 50), name="stack")
     viewer.dims.current_step = (10, 0, 0)
     looked_at(source, (0, 5, 6), (20, 15, 30))
-    panel.generators.setCurrentIndex(1)
+    panel.methods.setCurrentIndex(1)
     panel.preview_button.click()
     layer = shown(qtbot, panel)
     assert control.prepared == [(9, 10, 24)]
@@ -198,7 +198,7 @@ def test_one_that_learns_learns_from_the_field_only(panel, viewer, control, qtbo
 def test_a_finer_result(panel, viewer, qtbot) -> None:
     source = viewer.layers["cells"]
     looked_at(source, (4, 4), (14, 14))
-    panel.generators.setCurrentIndex(2)
+    panel.methods.setCurrentIndex(2)
     panel.preview_button.click()
     layer = shown(qtbot, panel)
     assert layer.data.shape == (20, 20)

@@ -7,8 +7,10 @@ A region of the image is held out; what was learnt is used only where it enlarge
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from functools import partial
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -47,7 +49,8 @@ def adapt(image: Image, params: AdaptedParams, context: Context) -> Prepared:
         return bundled.saying("The image is too small to learn from: the bundled network is used.")
     if bundled.is_noisy:
         return bundled.saying("The image is noisy, and adapting would learn its noise: the bundled network is used.")
-    lesson = CoarserCopy(training, held_out, bundled.scale, params.patch, params.pixels)
+    watch = partial(_show, bundled, context.interim) if context.interim else None
+    lesson = CoarserCopy(training, held_out, bundled.scale, params.patch, params.pixels, watch)
     learner = copy.deepcopy(network).requires_grad_(True)
     settings = FitSettings(_RATE, params.batch, warm_up=10, averaging=0.95, validations=4)
     budget, random = Budget(steps=params.steps), context.torch_generator()
@@ -66,6 +69,10 @@ def adapt(image: Image, params: AdaptedParams, context: Context) -> Prepared:
     )
 
 
+def _show(bundled: Enlarged, interim: Callable[[Prepared], None], network: Any) -> None:
+    interim(bundled.with_network(network))
+
+
 def _tiles_of(pool: PatchPool, edge: int) -> int:
     return len(pool.crops) * prod(size // edge for size in pool.spatial)
 
@@ -81,10 +88,20 @@ class CoarserCopy:
         Edge of a coarse patch in pixels; smaller where the pool is.
     pixels : {"cubic", "area", "gaussian"}
         How the copy is made coarse.
+    watch : callable, optional
+        Given the network at every validation, to be shown.
     """
 
-    def __init__(self, training: PatchPool, held_out: PatchPool, scale: int, patch: int, pixels: Pixels) -> None:
-        self.pool, self.scale, self.pixels = training, scale, pixels
+    def __init__(
+        self,
+        training: PatchPool,
+        held_out: PatchPool,
+        scale: int,
+        patch: int,
+        pixels: Pixels,
+        watch: Callable[[nn.Module], None] | None = None,
+    ) -> None:
+        self.pool, self.scale, self.pixels, self.watch = training, scale, pixels, watch
         multiple = SuperResolutionUNet.multiple * scale
         self.patch = training.fitting((patch * scale,) * 2, (multiple,) * 2)
         height, width = held_out.fitting(held_out.spatial, (multiple,) * 2)
@@ -100,6 +117,8 @@ class CoarserCopy:
 
     def held_out(self, network: nn.Module) -> float:
         """See `Objective.held_out`."""
+        if self.watch is not None:
+            self.watch(network)
         with torch.no_grad():
             return float(torch.cat([error.square() for error in self._held_out(network)]).mean())
 

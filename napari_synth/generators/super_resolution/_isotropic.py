@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor, nn
 
-from napari_synth.core.errors import AxesError, InvalidImageError, InvalidParameterError, TrainingDivergedError
+from napari_synth.core.errors import InvalidImageError, InvalidParameterError, TrainingDivergedError
 from napari_synth.core.generator import BlockSpec, Context, Prepared
 from napari_synth.core.image import Image
 from napari_synth.core.resampling import RADIUS, resized
@@ -39,6 +39,8 @@ _LEAST_SLICES = 4
 _PATCH = 64
 _HELD_OUT = 1 / 16
 _VALIDATION_PIXELS = 2**17
+# In decibels: less is not worth the guess.
+_LEAST_GAIN = 0.05
 # A result this much finer than a whole number of planes a slice is resampled from it.
 _TOLERANCE = Fraction(21, 20)
 # In standard deviations of the noise: what differs less is no reason to change the result.
@@ -85,7 +87,7 @@ def train_isotropic(image: Image, params: IsotropicParams, context: Context) -> 
         return restorer(None, "Learning from this volume did not settle: slices are filled in by cubic interpolation.")
     gain = task.gain(network)
     seen = training is held_out
-    trained = restorer(network if gain > 0.0 else None, _training_note(result), _gain_note(gain, seen=seen))
+    trained = restorer(network if gain >= _LEAST_GAIN else None, _training_note(result), _gain_note(gain, seen=seen))
     trained.resolved = {"steps": result.planned}
     return trained
 
@@ -95,13 +97,9 @@ def result_planes(image: Image, factor: float | None) -> int:
 
     Raises
     ------
-    AxesError
-        The image has no Z axis.
     InvalidParameterError
         There is nothing to do, or it cannot be told what.
     """
-    if "Z" not in image.axes:
-        raise AxesError(f"Make isotropic needs a Z axis, the image has {image.axes}: set the axes.")
     if factor is None:
         factor = _factor_of_spacing(image)
     planes = round(image.sizes["Z"] * factor)
@@ -293,6 +291,6 @@ def _training_note(result: FitResult) -> str:
 
 def _gain_note(gain: float, *, seen: bool) -> str:
     where = "On the planes it learnt from, too small to hold any out," if seen else "On held-out planes"
-    if gain > 0.0:
+    if gain >= _LEAST_GAIN:
         return f"{where} it is {gain:.1f} dB nearer the truth than cubic interpolation."
     return f"{where} it is no nearer the truth than cubic interpolation, which is used."

@@ -28,7 +28,7 @@ class NetworkParams(FactorParams):
 
     consistency: bool = Field(
         True,
-        title="Stay true to the measured pixels",
+        title="Keep the measured pixels",
         description="Correct the result until, made coarse again, it gives the image that was measured (within its noise).",
     )
     pixels: Pixels = Field(

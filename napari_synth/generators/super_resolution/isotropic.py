@@ -51,7 +51,8 @@ class IsotropicParams(Params):
     consistency: Literal["auto", "exact", "within noise", "off"] = Field(
         "auto",
         title="Keep the measured slices",
-        description="Correct the result until its planes measure as the slices do: exactly, or as far as that is not noise."
+        description="Correct the result until its planes measure as the slices do: exactly (nearly, where the factor is"
+        " no whole number), or as far as that is not noise."
         " Auto is exact for thin slices, and within the noise for thick ones, which would be noisier than they were else.",
         json_schema_extra={"advanced": True},
     )
@@ -71,7 +72,8 @@ class Isotropic(Generator[IsotropicParams]):
     info: ClassVar[GeneratorInfo] = GeneratorInfo(
         id="super-resolution/isotropic",
         title="Make isotropic",
-        summary="For stacks with thick or distant slices: learns from their fine planes how to fill in what lies between slices.",
+        summary="For stacks with thick or distant slices: learns from their fine planes how to fill in what lies between slices."
+        " More planes do not mean more resolution: what no slice measured is a guess.",
         task=Task.SUPER_RESOLUTION,
         reference="Weigert et al., Isotropic reconstruction of 3D fluorescence microscopy images, MICCAI 2017; Zhao et al., SMORE,"
         " IEEE TMI 2021",
