@@ -26,6 +26,7 @@ class Control:
         self.stopped = threading.Event()
         self.fail_in_prepare: BaseException | None = None
         self.fail_in_apply: BaseException | None = None
+        self.so_far: float | None = None
         self.prepared: list[tuple[int, ...]] = []
         self.thorough: list[bool] = []
         self.threads: set[int] = set()
@@ -52,6 +53,9 @@ class Fake(Generator[FakeParams]):
         control.prepared.append(image.shape)
         control.thorough.append(params.thorough)
         context.report.start("Working", 1000)
+        offset = context.intensity.offset / context.intensity.scale
+        if control.so_far is not None and context.interim is not None:
+            context.interim(FakePrepared(control, control.so_far, offset))
         try:
             control.started.set()
             while not control.go_on.is_set():
@@ -61,7 +65,6 @@ class Fake(Generator[FakeParams]):
                 raise control.fail_in_prepare
         finally:
             control.stopped.set()
-        offset = context.intensity.offset / context.intensity.scale
         return FakePrepared(control, params.gain, offset)
 
 

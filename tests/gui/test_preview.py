@@ -195,6 +195,23 @@ def test_one_that_learns_learns_from_the_field_only(panel, viewer, control, qtbo
     assert np.allclose(layer.data, source.data[10:11, 5:15, 6:30] * 0.5, atol=1)
 
 
+def test_what_training_has_come_to_is_shown_until_it_ends(panel, viewer, control, qtbot) -> None:
+    panel.methods.setCurrentIndex(1)
+    control.go_on.clear()
+    control.so_far = 0.25
+    panel.preview_button.click()
+    layer = viewer.layers[0]
+    qtbot.waitUntil(lambda: panel.preview.layer is not None, timeout=5000)
+    assert panel.preview._job is not None
+    assert np.allclose(panel.preview.layer.data, layer.data * 0.25, atol=1)
+    assert np.allclose(panel.preview.layer.extent.world, layer.extent.world)
+    assert "still learns" in panel.messages.notes.text()
+    control.go_on.set()
+    settle(qtbot, panel)
+    assert np.allclose(panel.preview.layer.data, layer.data * 0.5, atol=1)
+    assert "learnt from these alone" in panel.messages.notes.text()
+
+
 def test_a_finer_result(panel, viewer, qtbot) -> None:
     source = viewer.layers["cells"]
     looked_at(source, (4, 4), (14, 14))
