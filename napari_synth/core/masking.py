@@ -60,7 +60,7 @@ def make_mask(
         if ids:
             raise MaskError("A mask by a rule has no labels: leave them out, or give a mask of labels.")
         return grown(mask_by_rule(image, rule), grow)
-    made = as_mask(_chosen(mask, ids) if ids else mask, image, axes)
+    made = as_mask(chosen_labels(mask, ids) if ids else mask, image, axes)
     return grown(replace(made, ids=tuple(ids) or made.ids), grow)
 
 
@@ -155,8 +155,14 @@ def _grow_plane(plane: npt.NDArray[np.uint8], pixels: int) -> None:
     part[distance_transform_edt(part == 0) <= pixels] = 1
 
 
-def _chosen(mask: Any, ids: Sequence[int]) -> Any:
-    """Return which pixels have one of the labels."""
+def chosen_labels(mask: Any, ids: Sequence[int]) -> Any:
+    """Return which pixels of labels have one of these, as an array or an Image like what is given.
+
+    Raises
+    ------
+    MaskError
+        None has (which a lazy one does not tell yet), or they are no integers.
+    """
     data = mask.data if isinstance(mask, Image) else mask
     if not hasattr(data, "shape") or not hasattr(data, "dtype"):
         data = np.asarray(data)

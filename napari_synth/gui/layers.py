@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 METADATA_KEY = "napari_synth"
 RESULT, PREVIEW, REMOVED, TRUST, CONFIDENCE = "result", "preview", "removed", "trust", "confidence"
-DERIVED = frozenset({REMOVED, TRUST, CONFIDENCE})
+FILLED = "filled"
+DERIVED = frozenset({REMOVED, TRUST, CONFIDENCE, FILLED})
 """What is added to judge a result."""
 
 TRUST_EXPLAINED, TRUST_LIMIT = 3.0, 8.0
@@ -213,7 +214,7 @@ def mark(kind: str, recipe: Mapping[str, Any] | None = None, **more: Any) -> dic
     Parameters
     ----------
     kind : str
-        ``"result"``, ``"preview"``, ``"removed"``, ``"trust"`` or ``"confidence"``.
+        ``"result"``, ``"preview"``, ``"removed"``, ``"trust"``, ``"confidence"`` or ``"filled"``.
     recipe : mapping, optional
         The recipe as plain values.
     **more

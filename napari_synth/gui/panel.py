@@ -35,8 +35,8 @@ from napari_synth.gui.layers import (
     refinement,
     trust_colormap,
 )
-from napari_synth.gui.methods import MethodList
 from napari_synth.gui.mask_picker import MaskPicker
+from napari_synth.gui.methods import MethodList
 from napari_synth.gui.model_files import add_model, ask_for_file, ask_for_trust
 from napari_synth.gui.placing import insert_layer, unwrapped
 from napari_synth.gui.preview import Preview
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     import napari
     import napari.layers
     from napari.components import ViewerModel
+    from qtpy.QtGui import QShowEvent
 
     from napari_synth.models.library import Entry
 
@@ -95,7 +96,7 @@ class TaskPanel(QWidget):
         self._running: tuple[napari.layers.Image, Placement, Request] | None = None
 
         self.source = SourcePicker(self.viewer, self)
-        self.mask = MaskPicker(self.viewer, self.source, self._wanted, self) if task == Task.INPAINT else None
+        self.mask_picker = MaskPicker(self.viewer, self.source, self._wanted, self) if task == Task.INPAINT else None
         self.methods = MethodList(task, self)
         self.open_model = QPushButton("+", self)
         self.open_model.setToolTip(
@@ -137,9 +138,9 @@ class TaskPanel(QWidget):
         self.preview_button.setChecked(False)
         self.messages.show_error("")
         self.messages.show_notes(())
-        if self.mask is not None:
-            self.mask.stop()
-            self.mask.renew()
+        if self.mask_picker is not None:
+            self.mask_picker.stop()
+            self.mask_picker.renew()
         try:
             layer, request = self._wanted()
         except SynthError as error:
@@ -184,11 +185,16 @@ class TaskPanel(QWidget):
         if self._device_job is not None:
             self._device_job.cancel()
         self.preview_button.setChecked(False)
-        if self.mask is not None:
-            self.mask.stop()
+        if self.mask_picker is not None:
+            self.mask_picker.stop()
         self.result.reset_comparison()
 
     # Qt
+
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """Give the form the height of its rows in napari's style, which they take on only when they are shown."""
+        super().showEvent(event)
+        QTimer.singleShot(0, self._fit_form)
 
     def changeEvent(self, event: QEvent | None) -> None:
         """Stop when the dock was closed: napari takes the panel out of it and forgets it."""
@@ -232,6 +238,9 @@ class TaskPanel(QWidget):
         outer.addWidget(scroll)
         self.setMinimumWidth(280)
 
+    def _fit_form(self) -> None:
+        self.form.updateGeometry()
+
     def _connect(self) -> None:
         self.source.changed.connect(self._on_source)
         self.methods.chosen.connect(self._on_method)
@@ -248,10 +257,10 @@ class TaskPanel(QWidget):
         self.preview.failed.connect(self._on_failed)
         self.preview.ended.connect(self._on_preview_ended)
         self.preview.switched_off.connect(self._on_preview_off)
-        if self.mask is not None:
-            self.mask.changed.connect(self.preview.request)
-            self.mask.preview.updated.connect(self._on_preview_updated)
-            self.mask.preview.failed.connect(self._on_failed)
+        if self.mask_picker is not None:
+            self.mask_picker.changed.connect(self.preview.request)
+            self.mask_picker.preview.updated.connect(self._on_preview_updated)
+            self.mask_picker.preview.failed.connect(self._on_failed)
         self.viewer.events.theme.connect(self._on_theme)
         self.viewer.layers.events.removed.connect(self._on_layer_removed)
 
@@ -268,7 +277,7 @@ class TaskPanel(QWidget):
         if layer is None:
             raise AssertionError
         params = self.form.params().model_dump()
-        mask = self.mask.request(layer, image) if self.mask is not None else None
+        mask = self.mask_picker.request(layer, image) if self.mask_picker is not None else None
         return layer, Request(self.generator.info.id, image, params, read_settings(), mask)
 
     def _on_method(self) -> None:
@@ -421,9 +430,9 @@ class TaskPanel(QWidget):
         self, levels: tuple[Any, ...], source: napari.layers.Image, placement: Placement, above: napari.layers.Layer
     ) -> None:
         """Add which pixels are invented, hidden: they would cover what was put there."""
-        if self.mask is None or not levels:
+        if self.mask_picker is None or not levels:
             return
-        self.mask.uncover()
+        self.mask_picker.uncover()
         pyramid = len(levels) > 1
         layer = LabelsLayer(
             levels if pyramid else levels[0],

@@ -151,8 +151,9 @@ class ResultBox(QWidget):
         if finished is not None:
             self._opacity = finished.result.opacity
             self.title.setText(f"<b>{escape(finished.result.name)}</b>")
-            # Only pixel by pixel can a result be subtracted from its source.
-            comparable = finished.prepared.result_shape == finished.prepared.source.shape
+            prepared = finished.prepared
+            # Only pixel by pixel can a result be subtracted from its source; what is filled was no signal.
+            comparable = prepared.result_shape == prepared.source.shape and prepared.source.mask is None
             self.removed.setVisible(comparable)
             self.trust.setVisible(comparable)
 
