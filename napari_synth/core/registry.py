@@ -33,6 +33,18 @@ _BUILT_IN = (
     "napari_synth.generators.super_resolution.lanczos:Lanczos",
     "napari_synth.generators.super_resolution.bicubic:Bicubic",
     "napari_synth.generators.super_resolution.isotropic:Isotropic",
+    "napari_synth.generators.translate.auto:Auto",
+    "napari_synth.generators.translate.macenko:Macenko",
+    "napari_synth.generators.translate.vahadane:Vahadane",
+    "napari_synth.generators.translate.reinhard:Reinhard",
+    "napari_synth.generators.translate.quantile_matching:QuantileMatching",
+    "napari_synth.generators.translate.colour_transfer:ColourTransfer",
+    "napari_synth.generators.translate.patch_style:PatchStyle",
+    "napari_synth.generators.translate.contrast:Contrast",
+    "napari_synth.generators.translate.gamma:Gamma",
+    "napari_synth.generators.translate.clahe:Clahe",
+    "napari_synth.generators.translate.unsharp:Unsharp",
+    "napari_synth.generators.translate.colour_balance:ColourBalance",
 )
 
 

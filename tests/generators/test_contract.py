@@ -22,12 +22,14 @@ BRIEF: dict[str, dict[str, Any]] = {
     "denoise/zero-shot-noise2noise": {"steps": 3, "patch": 32, "batch": 4},
     "denoise/adapt": {"steps": 3},
     "super-resolution/adapted": {"steps": 2, "patch": 16, "batch": 2},
+    "translate/patch-style": {"steps": 2},
 }
 LONG = {
     "denoise/noise2void": {"steps": 2, "patch": 32, "batch": 1},
     "denoise/zero-shot-noise2noise": {"steps": 2, "patch": 32, "batch": 1},
     "denoise/adapt": {"steps": 2},
     "super-resolution/adapted": {"steps": 2, "patch": 16, "batch": 1},
+    "translate/patch-style": {"steps": 1, "structure": 7},
 }
 LASTING = {"denoise/noise2void": 60, "denoise/zero-shot-noise2noise": 200}
 
@@ -53,6 +55,21 @@ def brief(generator: Generator[Params]) -> dict[str, Any]:
     return BRIEF.get(generator.info.id, {})
 
 
+def coloured(generator: Generator[Params], image: np.ndarray, axes: str = "YX") -> Image:
+    """An image that the generator takes: gray as colours where it needs them."""
+    if not generator.info.needs_colour or "S" in axes:
+        return Image(image, axes)
+    return Image(np.stack([image, image[::-1], image], -1), f"{axes}S")
+
+
+def given(generator: Generator[Params], image: Image) -> dict[str, Any]:
+    """What a run of the generator needs besides the image: a reference of the same kind, which is the image turned over."""
+    if generator.info.reference_image != "needed":
+        return {}
+    flipped = tuple(slice(None, None, -1) if axis in "YX" else slice(None) for axis in image.axes)
+    return {"reference": image.with_data(image.data[flipped])}
+
+
 @functools.cache
 def clean(size: int = 96) -> np.ndarray:
     start = 150
@@ -65,8 +82,13 @@ def noisy(shape: tuple[int, ...] = (96, 96), dtype: str = "u2", sigma: float = 2
     return np.clip(image, 0, None).astype(dtype)
 
 
-def run(generator: Generator[Params], image: np.ndarray, **options: Any) -> np.ndarray:
-    return napari_synth.run(generator.info.id, image, **(brief(generator) | options))
+def run(generator: Generator[Params], image: np.ndarray, axes: str | None = None, **options: Any) -> np.ndarray:
+    if not generator.info.needs_colour and generator.info.reference_image != "needed":
+        return napari_synth.run(generator.info.id, image, axes=axes, **(brief(generator) | options))
+    source = coloured(generator, image, axes or "YX")
+    settings = brief(generator) | given(generator, source) | options
+    result = napari_synth.run(generator.info.id, source, **settings).data
+    return result if source.data is image else result[..., 0]
 
 
 @every_generator
@@ -147,7 +169,8 @@ def test_same_seed_same_result(generator: Generator[Params]) -> None:
 @every_generator
 def test_tile_equals_whole(generator: Generator[Params]) -> None:
     image = noisy((200, 176), "f4")
-    whole = runner.prepare(generator.info.id, Image.from_array(image), brief(generator))
+    source = coloured(generator, image)
+    whole = runner.prepare(generator.info.id, source, brief(generator), **given(generator, source))
     pieces = runner.PreparedRun(**{**vars_of(whole), "tile": 64})
     spread = np.ptp(image)
     assert np.abs(whole.compute() - pieces.compute()).max() <= 1e-3 * spread
@@ -169,10 +192,13 @@ def test_cancel_within_one_block_or_step(generator: Generator[Params], stage: st
         if (progress.stage == "Restoring") == (stage == "restoring") and (progress.done or not generator.info.trains):
             token.cancel()
 
-    image = Image(noisy((3, 560, 520)), "TYX")
+    image = coloured(generator, noisy((3, 560, 520)), "TYX")
+    options = given(generator, image)
 
     def go() -> None:
-        prepared = runner.prepare(generator.info.id, image, LONG.get(generator.info.id), progress=watch, cancel=token)
+        prepared = runner.prepare(
+            generator.info.id, image, LONG.get(generator.info.id), progress=watch, cancel=token, **options
+        )
         runner.PreparedRun(**vars_of(prepared) | {"tile": 64}).compute(progress=watch, cancel=token)
 
     with pytest.raises(errors.Cancelled):
@@ -182,14 +208,17 @@ def test_cancel_within_one_block_or_step(generator: Generator[Params], stage: st
 
 @every_generator
 def test_recipe_repeats_the_run(generator: Generator[Params]) -> None:
-    image = noisy((48, 48))
-    prepared = runner.prepare(generator.info.id, Image.from_array(image), brief(generator), seed=5)
-    np.testing.assert_array_equal(napari_synth.run(prepared.recipe.to_yaml(), image), prepared.compute())
+    image = coloured(generator, noisy((48, 48)))
+    options = given(generator, image)
+    prepared = runner.prepare(generator.info.id, image, brief(generator), seed=5, **options)
+    again = napari_synth.run(prepared.recipe.to_yaml(), image.data, **options)
+    np.testing.assert_array_equal(again, prepared.compute())
 
 
 @every_generator
 def test_notes_are_sentences_and_none_is_said_twice(generator: Generator[Params]) -> None:
-    notes = runner.prepare(generator.info.id, Image.from_array(noisy((48, 48))), brief(generator)).notes
+    image = coloured(generator, noisy((48, 48)))
+    notes = runner.prepare(generator.info.id, image, brief(generator), **given(generator, image)).notes
     assert notes or generator.info.task != Task.DENOISE
     assert len(set(notes)) == len(notes)
     assert all(note.endswith(".") for note in notes)

@@ -1,0 +1,57 @@
+"""Which way to translate fits an image and its reference."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from napari_synth.core import registry
+from napari_synth.core.generator import Context, Prepared
+from napari_synth.core.image import Image
+from napari_synth.generators.translate._colours import sample_colours
+from napari_synth.generators.translate._slides import estimate_white
+from napari_synth.generators.translate.auto import AutoParams
+
+_LIT, _MOSTLY, _TINTED = 0.4, 0.8, 0.02
+
+
+def choose(image: Image, reference: Image | None) -> str:
+    """Return the name of the method that fits.
+
+    Parameters
+    ----------
+    image : Image
+    reference : Image or None
+    """
+    slides = [is_slide(one) for one in (image, reference) if one is not None]
+    if all(slides):
+        return "macenko"
+    if reference is None:
+        return "contrast"
+    return "colour-transfer" if image.sizes.get("S") == 3 else "quantile-matching"
+
+
+def is_slide(image: Image) -> bool:
+    """Return whether an image looks like a stained slide: mostly lit, and stains take more of the green than of the red."""
+    if image.sizes.get("S") != 3:
+        return False
+    colours = sample_colours(image)
+    transmitted = colours / estimate_white(colours)
+    if np.median(transmitted.mean(axis=1)) < _LIT:
+        return False
+    tinted = transmitted[np.ptp(transmitted, axis=1) > _TINTED * 5]
+    return len(tinted) > 0 and float(np.mean(tinted[:, 1] <= tinted[:, 0] + _TINTED)) > _MOSTLY
+
+
+def prepare_choice(image: Image, params: AutoParams, context: Context) -> Prepared:
+    """Prepare the method that fits, or the one that the recipe names."""
+    name = params.method or choose(image, context.reference)
+    method = registry.generator(f"translate/{name}")
+    values: dict[str, Any] = {"strength": params.strength}
+    if "fitted" in method.params_type.model_fields:
+        values["fitted"] = params.fitted
+    prepared = method.prepare(image, method.params_type.parse(values), context)
+    prepared.notes = (f"Done by {method.info.title} ({method.info.id}).", *prepared.notes)
+    prepared.resolved = {**prepared.resolved, "method": name}
+    return prepared

@@ -1,0 +1,57 @@
+"""Looks at the colours of a whole image: at all of them, or at evenly spread ones where it is huge."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_synth.core.errors import InvalidImageError
+from napari_synth.core.image import Image
+from napari_synth.core.sampling import sample_windows
+
+Colours = npt.NDArray[np.float64]
+
+MOST_COLOURS = 2**18
+
+
+def sample_colours(image: Image, seed: int = 0, most: int = MOST_COLOURS) -> Colours:
+    """Return the colours of pixels that are spread over the image.
+
+    Parameters
+    ----------
+    image : Image
+        With three samples along S.
+    seed : int
+        Draws pixels where there are more than `most`.
+    most : int
+
+    Returns
+    -------
+    numpy.ndarray, (pixels, 3)
+        In counts, finite.
+
+    Raises
+    ------
+    InvalidImageError
+        The image has no three colours, or no finite pixel.
+    """
+    if image.sizes.get("S") != 3:
+        raise InvalidImageError("There are no three colours: give an RGB image, or set the axes.")
+    found = []
+    for at in sample_windows(image.select(S=0)):
+        pixels = image.read(**at)
+        left = [axis for axis in image.axes if not isinstance(at.get(axis), int)]
+        found.append(np.moveaxis(pixels, left.index("S"), -1).reshape(-1, 3))
+    colours: Colours = np.concatenate(found)
+    if len(colours) > most:
+        colours = colours[np.sort(np.random.default_rng(seed).choice(len(colours), most, replace=False))]
+    colours = colours.astype(np.float64)
+    colours = colours[np.isfinite(colours).all(axis=1)]
+    if len(colours) == 0:
+        raise InvalidImageError("No pixel has three finite colours: there is nothing to measure.")
+    return colours
+
+
+def full_scale(image: Image) -> float:
+    """Return the counts that are called white by convention: the largest of an integer dtype, 1 of a float."""
+    return float(np.iinfo(image.dtype).max) if image.dtype.kind in "iu" else 1.0

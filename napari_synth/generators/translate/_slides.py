@@ -1,0 +1,116 @@
+"""Stained slides in transmitted light: the empty slide, optical density, and where there is tissue.
+
+Ruifrok and Johnston, "Quantification of histochemical staining by color deconvolution", Anal. Quant. Cytol. Histol. 2001.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from napari_synth.core.generator import Context
+from napari_synth.core.image import Image
+from napari_synth.generators.translate._colours import Colours, sample_colours
+
+TISSUE = 0.15
+"""Mean optical density (natural logarithm) over the colours from which on a pixel is tissue."""
+_BLACK = 3.0
+_FEWEST, _LEAST_SHARE = 30, 1e-3
+_DARKEST = 1e-3
+_BRIGHTEST = 99.0
+_MOST_TINT = 0.15
+
+
+@dataclass(frozen=True)
+class Slide:
+    """A slide whose light is known.
+
+    Attributes
+    ----------
+    white : numpy.ndarray, (3,)
+        Colour of the empty slide in counts; ones where the image is black all over.
+    tissue : numpy.ndarray, (pixels, 3)
+        Optical densities of evenly spread pixels with tissue; none where there is too little to measure.
+    """
+
+    white: Colours
+    tissue: Colours
+
+    @classmethod
+    def of(cls, image: Image, white: float | None = None, seed: int = 0) -> Slide:
+        """Estimate the light of a slide, unless ``white`` (in counts) is known, and find its tissue."""
+        colours = sample_colours(image, seed)
+        light = np.full(3, white) if white is not None else estimate_white(colours)
+        density = -np.log(np.maximum(colours / light, _DARKEST))
+        mean = density.mean(axis=1)
+        found = density[(mean >= TISSUE) & (mean <= _BLACK)]
+        return cls(light, found if len(found) >= max(_FEWEST, _LEAST_SHARE * len(density)) else found[:0])
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no tissue to measure."""
+        return len(self.tissue) == 0
+
+
+def estimate_white(colours: Colours) -> Colours:
+    """Return the colour of the empty slide: that of the brightest pixels.
+
+    Parameters
+    ----------
+    colours : numpy.ndarray, (pixels, 3)
+
+    Returns
+    -------
+    numpy.ndarray, (3,)
+        Above 0.
+    """
+    brightness = colours.mean(axis=1)
+    white: Colours = np.median(colours[brightness >= np.percentile(brightness, _BRIGHTEST)], axis=0)
+    # Where the whole field is tissue, the brightest pixels have its tint and the lamp has not.
+    if np.ptp(white) > _MOST_TINT * white.max():
+        white = np.full(3, white.max())
+    return white if white.min() > 0 else np.ones(3)
+
+
+@dataclass(frozen=True)
+class Light:
+    """Turns the normalised intensities of blocks into transmitted light, and back.
+
+    Parameters
+    ----------
+    white : numpy.ndarray, (3,)
+    context : Context
+    """
+
+    white: Colours
+    context: Context
+
+    def transmitted(self, block: Tensor) -> Tensor:
+        """Return intensities (N, 3, H, W) as shares of the empty slide's."""
+        intensity = self.context.intensity
+        return block * self._colour(block, intensity.scale / self.white) + self._colour(
+            block, intensity.offset / self.white
+        )
+
+    def normalised(self, transmitted: Tensor) -> Tensor:
+        """Return transmitted light as normalised intensities."""
+        intensity = self.context.intensity
+        gain, offset = self.white / intensity.scale, intensity.offset / intensity.scale
+        return transmitted * self._colour(transmitted, gain) - offset
+
+    @staticmethod
+    def _colour(like: Tensor, values: Colours) -> Tensor:
+        return like.new_tensor(values.tolist()).view(1, 3, 1, 1)
+
+
+def optical_density(transmitted: Tensor) -> Tensor:
+    """Return the natural logarithm of how much weaker light became; bounded where there is none left."""
+    return -transmitted.clamp_min(_DARKEST).log()
+
+
+def tissue_weight(density: Tensor) -> Tensor:
+    """Return 1 where there is tissue, 0 where there is none, and what lies between at its edge, (N, 1, H, W)."""
+    along = (density.mean(dim=1, keepdim=True) * (2.0 / TISSUE) - 1.0).clamp(0.0, 1.0)
+    return along.square() * (3.0 - 2.0 * along)
