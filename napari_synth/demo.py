@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import numpy.typing as npt
 from cyclopts import App, Parameter
 from rich.console import Console
 
 from napari_synth import samples
-from napari_synth.core.errors import GeneratorError, SynthError
+from napari_synth.core.errors import GeneratorError, SynthError, UnknownGeneratorError
+from napari_synth.pictures import STRIPS
 
 _PATIENCE_MS = 300_000
 _WINDOW = (1400, 850)
@@ -28,14 +28,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _demo(
     *,
-    sample: Annotated[str, Parameter(help=f"One of {', '.join(samples.SAMPLES)}.")] = "actin",
+    sample: Annotated[str, Parameter(help=f"For napari: one of {', '.join(samples.SAMPLES)}.")] = "actin",
+    task: Annotated[str, Parameter(help=f"For the picture: one of {', '.join(STRIPS)}.")] = "denoise",
     screenshot: Annotated[Path | None, Parameter(help="Save a picture of napari's window here, and close it.")] = None,
-    picture: Annotated[Path | None, Parameter(help="Save the image before and after here, without napari.")] = None,
+    picture: Annotated[Path | None, Parameter(help="Save a sample before and after here, without napari.")] = None,
 ) -> int:
     console = Console()
     try:
         if picture is not None:
-            console.print(write_picture(sample, picture), markup=False, soft_wrap=True)
+            if task not in STRIPS:
+                raise UnknownGeneratorError(f"There is no picture of {task!r}: choose one of {', '.join(STRIPS)}.")
+            strip = STRIPS[task]()
+            strip.write(picture)
+            console.print(f"{strip.said()}: {picture}", markup=False, soft_wrap=True)
         if screenshot is not None or picture is None:
             show_in_napari(sample, screenshot)
     except SynthError as error:
@@ -44,35 +49,6 @@ def _demo(
     if screenshot is not None:
         console.print(f"napari's window: {screenshot}", markup=False, soft_wrap=True)
     return 0
-
-
-def write_picture(sample: str, path: Path) -> str:
-    """Denoise a plane of a sample and save it beside the source and, where it is known, the truth.
-
-    Returns
-    -------
-    str
-        What the picture shows, in one sentence, with the peak signal-to-noise ratios where the truth is known.
-    """
-    import imageio.v3 as iio
-    from skimage.metrics import peak_signal_noise_ratio
-
-    from napari_synth import denoise
-
-    image, truth = samples.load(sample), samples.load_truth(sample)
-    at = {axis: size // 2 for axis, size in image.sizes.items() if axis in "TCZ"}
-    panels = [image.read(**at), denoise(image).read(**at)]
-    said = f"{sample} before and after"
-    if truth is not None:
-        panels.append(truth.read(**at))
-        span = float(panels[2].max()) - float(panels[2].min())
-        before, after = (peak_signal_noise_ratio(panels[2], panel, data_range=span) for panel in panels[:2])
-        said = f"{sample} before ({before:.1f} dB), after ({after:.1f} dB), truth"
-    low, high = np.percentile(panels[-1], [0.5, 99.8])
-    row = np.concatenate([_shown(panel, low, high) for panel in panels], axis=1)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    iio.imwrite(path, row)
-    return f"{said}: {path}"
 
 
 def show_in_napari(sample: str, screenshot: Path | None = None) -> None:
@@ -128,12 +104,6 @@ def show_in_napari(sample: str, screenshot: Path | None = None) -> None:
     napari.run()
     if screenshot is not None and not finished:
         raise GeneratorError("The demo made no result in five minutes: run napari-synth doctor to see what is wrong.")
-
-
-def _shown(pixels: npt.NDArray[Any], low: float, high: float) -> npt.NDArray[np.uint8]:
-    """Map intensities to 8 bits for a screen."""
-    scaled = (pixels.astype(np.float64) - low) / max(high - low, 1e-12)
-    return (np.clip(scaled, 0, 1) * 255).astype(np.uint8)
 
 
 if __name__ == "__main__":

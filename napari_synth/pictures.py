@@ -1,0 +1,101 @@
+"""Pictures of what the methods do on the samples, each panel beside the truth where it is known; the README shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_synth import samples
+
+Pixels = npt.NDArray[Any]
+
+_COARSER = 3
+_ENLARGED = slice(96, 288)
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Panels of one size that are shown side by side.
+
+    Attributes
+    ----------
+    panels : dict of str to numpy.ndarray, (Y, X) or (Y, X, S)
+        What they show, in the order from left to right.
+    truth : str or None
+        The panel that holds the truth.
+    """
+
+    panels: dict[str, Pixels]
+    truth: str | None = None
+
+    def said(self) -> str:
+        """Return what the panels show, with the peak signal-to-noise ratios where the truth is known."""
+        if self.truth is None:
+            return ", ".join(self.panels)
+        from skimage.metrics import peak_signal_noise_ratio
+
+        truth = self.panels[self.truth]
+        span = float(truth.max()) - float(truth.min())
+        decibels = {
+            name: f" ({peak_signal_noise_ratio(truth, panel, data_range=span):.1f} dB)"
+            for name, panel in self.panels.items()
+            if name != self.truth
+        }
+        return ", ".join(name + decibels.get(name, "") for name in self.panels)
+
+    def write(self, path: Path) -> None:
+        """Save the panels as one PNG, all with the contrast of the last."""
+        import imageio.v3 as iio
+
+        last = list(self.panels.values())[-1]
+        low, high = (0.0, 255.0) if last.dtype == np.uint8 else np.percentile(last, [0.5, 99.8])
+        row = np.concatenate([_shown(panel, low, high) for panel in self.panels.values()], axis=1)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        iio.imwrite(path, row)
+
+
+def denoised(sample: str = "actin") -> Strip:
+    """Denoise a plane of a sample with the default method."""
+    from napari_synth import denoise
+
+    image, truth = samples.load(sample), samples.load_truth(sample)
+    at = {axis: size // 2 for axis, size in image.sizes.items() if axis in "TCZ"}
+    panels = {"before": image.read(**at), "after": denoise(image).read(**at)}
+    if truth is None:
+        return Strip(panels)
+    return Strip(panels | {"truth": truth.read(**at)}, "truth")
+
+
+def upscaled(sample: str = "tissue") -> Strip:
+    """Make a part of a sample coarse by averaging, and fine again: as coarse pixels, by Lanczos' method, by the bundled network."""
+    from napari_synth import upscale
+
+    image = samples.load_truth(sample) or samples.load(sample)
+    at = {axis: size // 2 for axis, size in image.sizes.items() if axis in "TCZ"}
+    fine = image.read(**at, Y=_ENLARGED, X=_ENLARGED)
+    height, width = (size // _COARSER * _COARSER for size in fine.shape[:2])
+    fine = fine[:height, :width]
+    cells = fine.reshape(height // _COARSER, _COARSER, width // _COARSER, _COARSER, -1)
+    coarse = cells.mean(axis=(1, 3)).round().astype(fine.dtype).reshape(cells.shape[0], cells.shape[2], *fine.shape[2:])
+    panels = {
+        f"{_COARSER} times coarser": coarse.repeat(_COARSER, 0).repeat(_COARSER, 1),
+        "Lanczos": upscale(coarse, _COARSER, "lanczos"),
+        "network": upscale(coarse, _COARSER),
+        "truth": fine,
+    }
+    return Strip(panels, "truth")
+
+
+STRIPS: dict[str, Callable[[], Strip]] = {"denoise": denoised, "upscale": upscaled}
+"""The picture of each verb, on its usual sample."""
+
+
+def _shown(pixels: Pixels, low: float, high: float) -> npt.NDArray[np.uint8]:
+    """Map intensities to 8 bits for a screen."""
+    scaled = (pixels.astype(np.float64) - low) / max(high - low, 1e-12)
+    return (np.clip(scaled, 0, 1) * 255).astype(np.uint8)
