@@ -29,7 +29,7 @@ Range = tuple[float, float]
 
 _PERCENTILES = (0.1, 99.9)
 _MOST_PIXELS = 2**18
-_FEW_PIXELS = 2**14
+_FEW_PIXELS = 2**12
 
 
 @dataclass(frozen=True)
@@ -106,11 +106,12 @@ def apply_batch(
     moved = _planar(images, plan.axes)
     repeats = moved.shape[1] // images.shape[1]
     level = background(pipeline.sampling, low).repeat_interleave(repeats, 1)
-    changed = warped(Windows.whole(moved), warp, pipeline.sampling, level)
+    windows = Windows.whole(moved)
+    like = torch.empty(0, device=images.device)
+    places = folded(warp.coordinates(like), windows.sizes, pipeline.sampling.outside)
+    changed = warped(windows, warp, places, pipeline.sampling, level)
     changed = changed.view(*images.shape[:2], *images.shape[2 : images.ndim - len(plan.axes)], *plan.result)
-    volume = changed[:, None] if images.ndim == 5 else changed[:, None, :, None]
-    volume = shaded(volume, plan, low, high, rgb=rgb)
-    changed = volume[:, 0] if images.ndim == 5 else volume[:, 0, :, 0]
+    changed = shaded_batch(changed, plan, low, high, rgb=rgb)
 
     moved_labels = None
     if labels is not None:
@@ -119,17 +120,17 @@ def apply_batch(
                 f"Labels of shape {tuple(labels.shape)} do not lie on images of shape {tuple(images.shape)}."
             )
         stacked = labels if labels.ndim == images.ndim else labels[:, None]
-        moved_labels = warped_labels(Windows.whole(_planar(stacked, plan.axes)), warp, pipeline.sampling)
+        moved_labels = warped_labels(Windows.whole(_planar(stacked, plan.axes)), places)
         moved_labels = moved_labels.view(*stacked.shape[: stacked.ndim - len(plan.axes)], *plan.result)
-        moved_labels = _pasted(moved_labels, plan)
+        moved_labels = pasted(moved_labels, plan)
         moved_labels = moved_labels if labels.ndim == images.ndim else moved_labels[:, 0]
-    moved_points, inside = None, None
+    rows, inside = None, None
     if points is not None:
-        moved_points, inside = _moved_points(points, plan, warp, spatial, pipeline.sampling)
-    return Batch(counted(changed, images.dtype), moved_labels, moved_points, inside, tuple(draws))
+        rows, inside = moved_points(points, plan, warp, spatial, pipeline.sampling)
+    return Batch(counted(changed, images.dtype), moved_labels, rows, inside, tuple(draws))
 
 
-def warped(windows: Windows, warp: SamplingMap, sampling: Sampling, level: Tensor) -> Tensor:
+def warped(windows: Windows, warp: SamplingMap, places: Tensor, sampling: Sampling, level: Tensor) -> Tensor:
     """Read images at the places of a map.
 
     Parameters
@@ -137,6 +138,8 @@ def warped(windows: Windows, warp: SamplingMap, sampling: Sampling, level: Tenso
     windows : Windows
         Of any dtype.
     warp : SamplingMap
+    places : Tensor (B, *result, D)
+        Its coordinates, folded into the sources as ``sampling`` says.
     sampling : Sampling
     level : Tensor (B, C)
         Background in counts.
@@ -147,11 +150,10 @@ def warped(windows: Windows, warp: SamplingMap, sampling: Sampling, level: Tenso
         Floating point; where pixels fall on pixels, of the dtype of the images and with exactly their values.
     """
     images = windows.images
-    values = floating(images)
-    places = folded(warp.coordinates(values.new_empty(0)), windows.sizes, sampling.outside)
     if warp.whole:
-        taken = pick(exact(images), places, windows.starts, exact(counted(level.to(values), images.dtype)))
+        taken = pick(exact(images), places, windows.starts, exact(counted(level, images.dtype).to(images.device)))
         return taken.view(images.dtype)
+    values = floating(images)
     shape = (*level.shape, *(1 for _ in images.shape[2:]))
     lost = ~torch.isfinite(values) if images.is_floating_point() else None
     holes = lost is not None and bool(lost.any())
@@ -169,11 +171,9 @@ def warped(windows: Windows, warp: SamplingMap, sampling: Sampling, level: Tenso
     return result
 
 
-def warped_labels(windows: Windows, warp: SamplingMap, sampling: Sampling) -> Tensor:
+def warped_labels(windows: Windows, places: Tensor) -> Tensor:
     """Take the nearest label at the places of a map, 0 outside; see `warped`."""
-    labels = exact(windows.images)
-    places = folded(warp.coordinates(torch.empty(0, device=labels.device)), windows.sizes, sampling.outside)
-    return pick(labels, places, windows.starts).view(windows.images.dtype)
+    return pick(exact(windows.images), places, windows.starts).view(windows.images.dtype)
 
 
 def shaded(
@@ -197,15 +197,24 @@ def shaded(
     colours, rest = values[:, :, : low.shape[1]], values[:, :, low.shape[1] :]
     shape = (len(values), 1, -1, 1, 1, 1)
     offset, spread = low.to(values).view(shape), (high - low).to(values).view(shape)
-    lost = ~torch.isfinite(colours)
-    holes = bool(lost.any())
+    lost = ~torch.isfinite(colours) if images.is_floating_point() else None
+    holes = lost is not None and bool(lost.any())
     unit = (colours - offset) / spread
     if holes:
+        assert lost is not None
         unit = torch.where(lost, torch.zeros_like(unit), unit)
     changed = shade(unit, plan.intensities, low, high, rgb=rgb, partner=partner) * spread + offset
     if holes:
+        assert lost is not None
         changed = torch.where(lost, colours, changed)
     return torch.cat([changed, rest], 2) if rest.shape[2] else changed
+
+
+def shaded_batch(images: Tensor, plan: Plan, low: Tensor, high: Tensor, *, rgb: bool) -> Tensor:
+    """Apply the intensity transforms of a plan to images (B, C, [Z,] Y, X); see `shaded`."""
+    if images.ndim == 5:
+        return shaded(images[:, None], plan, low, high, rgb=rgb)[:, 0]
+    return shaded(images[:, None, :, None], plan, low, high, rgb=rgb)[:, 0, :, 0]
 
 
 def in_units(images: Tensor, low: Tensor, high: Tensor) -> Tensor:
@@ -230,8 +239,8 @@ def stacked_ranges(images: Tensor, draws: Sequence[Draw]) -> tuple[Tensor, Tenso
     flat = floating(images.detach().flatten(2))
     flat = flat[:, :, :: max(1, flat.shape[2] // _FEW_PIXELS)]
     flat = torch.where(torch.isfinite(flat), flat, flat.nan_to_num(0.0, 0.0, 0.0).amin(2, keepdim=True))
-    quantiles = torch.tensor([p / 100 for p in _PERCENTILES], dtype=flat.dtype, device=flat.device)
-    low, high = torch.quantile(flat, quantiles, dim=2)
+    ranked = flat.sort(2).values
+    low, high = (ranked[..., round(p / 100 * (ranked.shape[2] - 1))] for p in _PERCENTILES)
     return low, torch.where(high > low, high, low + 1)
 
 
@@ -276,7 +285,7 @@ def _planar(images: Tensor, axes: str) -> Tensor:
     return images.flatten(1, 2) if images.ndim == 5 and axes == "YX" else images
 
 
-def _pasted(labels: Tensor, plan: Plan) -> Tensor:
+def pasted(labels: Tensor, plan: Plan) -> Tensor:
     """Return labels (B, K, [Z,] Y, X) with what CutMix pastes."""
     for step in plan.intensities:
         if step.kind != MIXING[1]:
@@ -289,7 +298,7 @@ def _pasted(labels: Tensor, plan: Plan) -> Tensor:
     return labels
 
 
-def _moved_points(
+def moved_points(
     points: Sequence[npt.ArrayLike], plan: Plan, warp: SamplingMap, spatial: str, sampling: Sampling
 ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
     """Move the points of all items at once."""
@@ -316,14 +325,14 @@ def _moved_points(
 def _pasted_points(
     items: list[Tensor], inside: list[Tensor], boxes: Tensor, others: Tensor, active: Tensor, result: tuple[int, ...]
 ) -> tuple[list[Tensor], list[Tensor]]:
-    pasted, kept = list(items), list(inside)
+    merged, kept = list(items), list(inside)
     for i in range(len(items)):
         if active[i]:
             j = int(others[i])
             own, other = in_box(items[i], boxes[i], result), in_box(items[j], boxes[i], result) & inside[j]
-            pasted[i] = torch.cat([items[i], items[j][other]])
+            merged[i] = torch.cat([items[i], items[j][other]])
             kept[i] = torch.cat([inside[i] & ~own, inside[j][other]])
-    return pasted, kept
+    return merged, kept
 
 
 def in_view(places: Tensor, sizes: tuple[int, ...]) -> Tensor:

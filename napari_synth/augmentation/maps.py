@@ -13,7 +13,6 @@ from typing import Protocol
 
 import torch
 import torch.nn.functional as F
-from kornia.geometry.linalg import transform_points
 from torch import Tensor
 
 from napari_synth.augmentation.geometry import STEEPEST
@@ -61,26 +60,22 @@ class Projective:
         return self.affine and bool((matrix == matrix.round()).all() and (matrix[:, :-1, :-1].abs().sum(2) == 1).all())
 
     def pull(self, places: Tensor) -> Tensor:
-        """See `Stage.pull`."""
-        return self._moved(self.backward, places)
+        """See `Stage.pull`; what lies beyond the horizon of a perspective comes from far away."""
+        return self._moved(self.backward, places)[0]
 
     def push(self, places: Tensor) -> Tensor:
         """See `Stage.push`; places beyond the horizon of a perspective go nowhere, and are NaN."""
-        forward = torch.linalg.inv(self.backward)
-        if self.affine:
-            return self._moved(forward, places)
-        # The scale of a homogeneous matrix is free: that of the centre of the view is taken to be positive.
-        moved = self._moved(forward, places)
-        last = self.backward[:, -1:].to(places)
-        depth = (last[..., :-1] * moved).sum(-1) + last[..., -1]
-        return torch.where((depth > _HORIZON)[..., None], moved, torch.nan)
+        moved, depth = self._moved(torch.linalg.inv(self.backward), places)
+        # The depths of a map and of its inverse are each other's reciprocals.
+        return moved if depth is None else torch.where((depth > 0) & (depth < 1 / _HORIZON), moved, torch.nan)
 
-    def _moved(self, matrix: Tensor, places: Tensor) -> Tensor:
-        matrix = matrix.to(places)
-        if self.affine:
-            return torch.baddbmm(matrix[:, None, :-1, -1], places, matrix[:, :-1, :-1].mT)
-        moved: Tensor = transform_points(matrix, places)
-        return moved
+    def _moved(self, matrix: Tensor, places: Tensor) -> tuple[Tensor, Tensor | None]:
+        affine, matrix = self.affine, matrix.to(places)
+        moved = torch.baddbmm(matrix[:, None, :-1, -1], places, matrix[:, :-1, :-1].mT)
+        if affine:
+            return moved, None
+        depth = torch.baddbmm(matrix[:, None, -1:, -1], places, matrix[:, -1:, :-1].mT)
+        return moved / depth.clamp(min=_HORIZON), depth
 
     def coordinates(self, sizes: Sequence[int], like: Tensor) -> Tensor:
         """Return `pull` of the pixels of a result (B, *sizes, D), whose axes are in the order ([Z,] Y, X)."""
@@ -97,11 +92,8 @@ class Projective:
                 total = total + (self.backward[:, index, axis].view(shape) * step).to(like)
             return total.expand(-1, *sizes)
 
-        rows = [row(index) for index in range(ndim)]
-        if not self.affine:
-            depth = row(ndim)
-            rows = [part / depth for part in rows]
-        return torch.stack(rows, -1)
+        rows = torch.stack([row(index) for index in range(ndim)], -1)
+        return rows if self.affine else rows / row(ndim).clamp(min=_HORIZON)[..., None]
 
 
 @dataclass(frozen=True)
@@ -111,7 +103,8 @@ class Displacement:
     Attributes
     ----------
     lattice : Tensor (B, D, *nodes), on the CPU
-        Displacements in pixels, components in the order (x, y[, z]); its outer nodes are the outer pixels of the frame. Its slope is at most `STEEPEST`, so that it has an inverse.
+        Displacements in pixels, components in the order (x, y[, z]); its outer nodes are the outer pixels of the frame. Its
+        slope is at most `STEEPEST`, so that it has an inverse.
     sizes : tuple of int
         Of the frame, in the order ([Z,] Y, X).
     """
@@ -122,17 +115,16 @@ class Displacement:
     @classmethod
     def unfolded(cls, lattice: Tensor, sizes: tuple[int, ...]) -> Displacement:
         """Return the field, weakened where it would fold."""
-        with torch.no_grad():
-            slope = torch.zeros(len(lattice), dtype=lattice.dtype, device=lattice.device)
-            for component in lattice.unbind(1):
-                total = torch.zeros_like(slope)
-                for axis, size in enumerate(sizes, 1):
-                    nodes = component.shape[axis]
-                    if nodes > 1:
-                        steep = component.diff(dim=axis).abs().flatten(1).amax(1)
-                        total = total + steep * (nodes - 1) / max(size - 1, 1)
-                slope = torch.maximum(slope, total)
-            factor = (STEEPEST / slope.clamp(min=STEEPEST)).view(-1, *(1 for _ in lattice.shape[1:]))
+        slope = lattice.new_zeros(len(lattice))
+        for component in lattice.unbind(1):
+            total = torch.zeros_like(slope)
+            for axis, size in enumerate(sizes, 1):
+                nodes = component.shape[axis]
+                if nodes > 1:
+                    steep = component.diff(dim=axis).abs().flatten(1).amax(1)
+                    total = total + steep * (nodes - 1) / max(size - 1, 1)
+            slope = torch.maximum(slope, total)
+        factor = (STEEPEST / slope.clamp(min=STEEPEST)).view(-1, *(1 for _ in lattice.shape[1:]))
         return cls(lattice * factor, sizes)
 
     def pull(self, places: Tensor) -> Tensor:
@@ -154,9 +146,16 @@ class Displacement:
 
     def coordinates(self, sizes: Sequence[int], like: Tensor) -> Tensor:
         """Return `pull` of the pixels of the frame (B, *sizes, D); see `Projective.coordinates`."""
-        mode = "bilinear" if len(sizes) == 2 else "trilinear"
-        dense = F.interpolate(self.lattice.to(like), tuple(sizes), mode=mode, align_corners=True)
-        return dense.movedim(1, -1) + pixels(sizes, like)
+        return self.dense(self.lattice, sizes, like) + pixels(sizes, like)
+
+    @staticmethod
+    def dense(lattice: Tensor, sizes: Sequence[int], like: Tensor) -> Tensor:
+        """Return the displacement of every pixel of the frame (B, *sizes, D)."""
+        flat = len(sizes) == 2
+        order = torch.channels_last if flat else torch.channels_last_3d
+        nodes = lattice.to(like).contiguous(memory_format=order)
+        found = F.interpolate(nodes, tuple(sizes), mode="bilinear" if flat else "trilinear", align_corners=True)
+        return found.movedim(1, -1)
 
     def _at(self, places: Tensor) -> Tensor:
         """Return the displacements (B, N, D) at places."""
@@ -283,16 +282,27 @@ class SamplingMap:
 
     def coordinates(self, like: Tensor) -> Tensor:
         """Return where every pixel of the result comes from, (B, *result, D), on the device and of the dtype of ``like``."""
-        last = self.stages[-1] if self.stages and not self.inverted else None
-        if isinstance(last, (Projective, Displacement)):
-            grid = last.coordinates(self.result, like)
-            flat = grid.reshape(self.batch, -1, grid.shape[-1])
-            for stage in reversed(self.stages[:-1]):
-                flat = stage.pull(flat)
-        else:
+        if self.inverted or not self.stages:
             plain = pixels(self.result, like)
             flat = self.pull(plain.view(1, -1, plain.shape[-1]).expand(self.batch, -1, -1))
-        return flat.view(self.batch, *self.result, len(self.result))
+            return flat.view(self.batch, *self.result, len(self.result))
+        *rest, last = self.stages
+        before = rest[-1] if rest else None
+        if isinstance(last, Displacement) and isinstance(before, Projective) and before.affine:
+            # A matrix after a field is the matrix of the pixels plus that of the nodes, of which there are few.
+            turned = torch.einsum("bij,bj...->bi...", before.backward[:, :-1, :-1].to(last.lattice), last.lattice)
+            grid = before.coordinates(self.result, like) + last.dense(turned, self.result, like)
+            rest.pop()
+        elif isinstance(last, (Projective, Displacement)):
+            grid = last.coordinates(self.result, like)
+        else:
+            plain = pixels(self.result, like)
+            grid = plain.expand(self.batch, *plain.shape)
+            rest.append(last)
+        flat = grid.reshape(self.batch, -1, grid.shape[-1])
+        for stage in reversed(rest):
+            flat = stage.pull(flat)
+        return flat.view(grid.shape)
 
 
 def pixels(sizes: Sequence[int], like: Tensor) -> Tensor:

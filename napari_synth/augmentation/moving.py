@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from math import prod
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -120,50 +121,61 @@ def _moved(
 ) -> Sample:
     """Move everything by a map."""
     changes: dict[str, Any] = {}
+    view: _View | None = None
     if sample.image is not None:
-        layout, windows = _window(sample.image, sample.axes, warp, draw.axes, sampling)
-        level = _levels(ranges, sampling, layout, sample.sizes, draw.axes).to(windows.images.device)
-        moved = warped(windows, warp, sampling, level)
+        device = sample.image.device if isinstance(sample.image, Tensor) else torch.device("cpu")
+        view = _View.of(warp, _sizes(sample, draw.axes), sampling, device)
+        layout, windows = view.window(sample.image, sample.axes, draw.axes)
+        level = _levels(ranges, sampling, layout, sample.sizes, draw.axes).to(device)
+        moved = warped(windows, warp, view.places, sampling, level)
         changes["image"] = _finished(moved, layout, draw.axes, sample.image)
     if sample.labels is not None:
-        layout, windows = _window(sample.labels, sample.labels_axes, warp, draw.axes, sampling)
-        moved = warped_labels(windows, warp, sampling)
-        changes["labels"] = _finished(moved, layout, draw.axes, sample.labels)
+        device = sample.labels.device if isinstance(sample.labels, Tensor) else torch.device("cpu")
+        if view is None or view.places.device != device:
+            view = _View.of(warp, _sizes(sample, draw.axes), sampling, device)
+        layout, windows = view.window(sample.labels, sample.labels_axes, draw.axes)
+        changes["labels"] = _finished(warped_labels(windows, view.places), layout, draw.axes, sample.labels)
     result = replace(sample, **changes)
     for name, rows in sample.coordinates():
         result = _with_rows(result, name, *_pushed(rows, sample.columns(name, rows), warp, draw.axes, name), sampling)
     return result
 
 
-def _window(array: Any, own: str, warp: SamplingMap, axes: str, sampling: Sampling) -> tuple[Layout, Windows]:
-    """Read the part of an array that a map shows, as (1, C, *axes)."""
-    sizes = dict(zip(own, array.shape, strict=True))
-    moved = torch.tensor([[sizes[axis] for axis in reversed(axes)]], dtype=torch.float32)
-    first, last = [0] * len(axes), [sizes[axis] for axis in axes]
-    if warp.result != warp.sizes:
-        first, last = _shown(warp, moved, axes, sampling)
-    index = tuple(
-        slice(first[axes.index(axis)], last[axes.index(axis)]) if axis in axes else slice(None) for axis in own
-    )
-    part = tensor_of(array[index])
-    layout = Layout(own, sizes)
-    stacked = layout.forth(part)
-    stacked = stacked.reshape(1, -1, *stacked.shape[5 - len(axes) :])
-    starts = torch.tensor([list(reversed(first))], dtype=torch.float32)
-    return layout, Windows(stacked, starts.to(part.device), moved.to(part.device))
+@dataclass(frozen=True)
+class _View:
+    """What a map shows: the places of its pixels, and the part of the source around them."""
 
+    places: Tensor
+    sizes: tuple[int, ...]
+    first: tuple[int, ...]
+    last: tuple[int, ...]
 
-def _shown(warp: SamplingMap, sizes: Tensor, axes: str, sampling: Sampling) -> tuple[list[int], list[int]]:
-    """Return the first pixels and the ends of what a map shows along each axis, at least one pixel."""
-    like = torch.empty(0)
-    with torch.no_grad():
-        places = folded(warp.coordinates(like), sizes, sampling.outside).flatten(0, -2)
-        margin = _MARGIN + (2 * steps(warp).amax(0) if sampling.antialias else 0)
-        low, high = places.amin(0) - margin, places.amax(0) + margin
-    top = sizes[0] - 1
-    start = torch.minimum(low.floor().clamp(min=0), top).flip(0).long().tolist()
-    end = torch.minimum(high.ceil().clamp(min=0), top).flip(0).long().tolist()
-    return start, [int(last) + 1 for last in end]
+    @classmethod
+    def of(cls, warp: SamplingMap, sizes: tuple[int, ...], sampling: Sampling, device: torch.device) -> _View:
+        whole = torch.tensor([sizes[::-1]], dtype=torch.float32, device=device)
+        places = folded(warp.coordinates(torch.empty(0, device=device)), whole, sampling.outside)
+        if prod(warp.result) >= prod(sizes):
+            return cls(places, sizes, (0,) * len(sizes), sizes)
+        with torch.no_grad():
+            flat = places.flatten(0, -2)
+            margin = _MARGIN + (2 * steps(warp).amax(0).to(flat) if sampling.antialias else 0)
+            low, high = (flat.amin(0) - margin).floor(), (flat.amax(0) + margin).ceil()
+            top = whole[0] - 1
+            first = torch.minimum(low.clamp(min=0), top).flip(0).long().tolist()
+            last = torch.minimum(high.clamp(min=0), top).flip(0).long().tolist()
+        return cls(places, sizes, tuple(first), tuple(int(end) + 1 for end in last))
+
+    def window(self, array: Any, own: str, axes: str) -> tuple[Layout, Windows]:
+        """Read the part of an array, as (1, C, *axes)."""
+        parts = {axis: slice(a, b) for axis, a, b in zip(axes, self.first, self.last, strict=True)}
+        part = tensor_of(array[tuple(parts.get(axis, slice(None)) for axis in own)])
+        layout = Layout(own, dict(zip(own, (int(size) for size in array.shape), strict=True)))
+        stacked = layout.forth(part)
+        stacked = stacked.reshape(1, -1, *stacked.shape[5 - len(axes) :])
+        starts, sizes = (
+            torch.tensor([values[::-1]], dtype=torch.float32, device=part.device) for values in (self.first, self.sizes)
+        )
+        return layout, Windows(stacked, starts, sizes)
 
 
 def _levels(

@@ -81,11 +81,12 @@ def read(
     Tensor (B, C, *result)
     """
     shape = (len(places), *(1 for _ in range(places.ndim - 2)), -1)
-    own = places - windows.starts.to(places).view(shape)
+    starts = windows.starts.to(windows.images)
+    places = places.to(windows.images)
     if interpolation == "cubic":
-        return _read_cubic(windows.images, own, background)
-    size = own.new_tensor(windows.images.shape[:1:-1])
-    grid = (own * 2 + 1) / size - 1
+        return _read_cubic(windows.images, places - starts.view(shape), background)
+    size = places.new_tensor(windows.images.shape[:1:-1])
+    grid = torch.addcmul(((1 - 2 * starts) / size - 1).view(shape), places, 2 / size)
     if background is None:
         return F.grid_sample(windows.images, grid, mode="bilinear", padding_mode="border", align_corners=False)
     level = background.to(windows.images).view(*background.shape, *(1 for _ in windows.images.shape[2:]))
@@ -108,21 +109,25 @@ def pick(images: Tensor, places: Tensor, starts: Tensor, background: Tensor | fl
     background : Tensor (B, C) or float
         What lies outside.
     """
-    shape = (len(places), *(1 for _ in range(places.ndim - 2)), -1)
-    nearest = torch.floor(places - starts.to(places).view(shape) + 0.5).long()
-    index = torch.zeros_like(nearest[..., 0])
-    inside = torch.ones_like(index, dtype=torch.bool)
+    starts = starts.to(places)
+    index: Tensor | None = None
+    inside: Tensor | None = None
     for axis, size in enumerate(images.shape[2:]):
-        at = nearest[..., images.ndim - 3 - axis]
-        inside &= (at >= 0) & (at < size)
-        index = index * size + at.clamp(0, size - 1)
+        column = images.ndim - 3 - axis
+        start = starts[:, column].view(-1, *(1 for _ in places.shape[1:-1]))
+        at = (places[..., column].detach() + (0.5 - start)).floor_()
+        kept = at.clamp(0, size - 1)
+        within = kept == at
+        index = kept.long() if index is None else index.mul_(size).add_(kept.long())
+        inside = within if inside is None else inside.logical_and_(within)
+    assert index is not None
+    assert inside is not None
     flat = index.flatten(1)[:, None].expand(-1, images.shape[1], -1)
     taken = images.flatten(2).gather(2, flat).view(*images.shape[:2], *places.shape[1:-1])
     if isinstance(background, Tensor):
         level = background.to(images).view(*background.shape, *(1 for _ in places.shape[1:-1]))
-    else:
-        level = images.new_tensor(background)
-    return torch.where(inside[:, None], taken, level)
+        return torch.where(inside[:, None], taken, level)
+    return taken.masked_fill_(inside.logical_not_()[:, None], background)
 
 
 def steps(warp: SamplingMap) -> Tensor:

@@ -1,7 +1,7 @@
 """What the transforms of `napari_synth.augmentation.intensities` do to batches of images.
 
-Images are (B, T, C, Z, Y, X), with all of T, C and Z even where they are 1, and in units of their own range: 0 and 1 are its low and
-high ends. Nothing is clipped: where kornia clips to [0, 1], what lies outside keeps its distance to that range.
+Images are (B, T, C, Z, Y, X), with all of T, C and Z even where they are 1, and in units of their own range: 0 and 1 are its
+low and high ends. Nothing is clipped: where kornia clips to [0, 1], what lies outside keeps its distance to that range.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from napari_synth.augmentation.plan import PlannedStep, generators
 _FAINT = 0.15
 """Optical density of tissue that is hardly stained."""
 _DARKEST = 1e-3
+_MANY_PHOTONS = 20.0
 
 
 @dataclass(frozen=True)
@@ -215,13 +216,22 @@ def _camera_noise(images: Tensor, values: Values, scene: Scene) -> Tensor:
     expected = (images - black) / unit
     rates = expected.detach().clamp(min=0.0)
     sources = generators(scene.step, images.device)
-    counted = torch.stack([torch.poisson(rate, generator=source) for rate, source in zip(rates, sources, strict=True)])
+    counted = torch.stack([_counted(rate, source) for rate, source in zip(rates, sources, strict=True)])
     # Counting has no gradient; its mean has.
     electrons = expected + (counted - rates)
     read = torch.stack(
         [torch.randn(rate.shape, generator=s, device=rate.device) for rate, s in zip(rates, sources, strict=True)]
     )
     return black + unit * (electrons + _each(values["read_noise"]) * read.to(images))
+
+
+def _counted(rates: Tensor, source: torch.Generator) -> Tensor:
+    """Count photons; where they are many, by a normal distribution with the skewness of Poisson's, which is much faster."""
+    normal = torch.randn(rates.shape, generator=source, device=rates.device, dtype=torch.float32).to(rates)
+    counts = (rates + rates.sqrt() * normal + (normal * normal - 1) / 6).round_()
+    few = rates < _MANY_PHOTONS
+    counts[few] = torch.poisson(rates[few], generator=source)
+    return counts
 
 
 def _bleaching(images: Tensor, values: Values, scene: Scene) -> Tensor:
