@@ -17,6 +17,7 @@ from napari_synth.cli.jobs import Job, plan_jobs, run_job
 from napari_synth.cli.masks import AS_IN_RECIPE, Masked
 from napari_synth.cli.options import with_settings
 from napari_synth.cli.progress import INTERRUPTED, cancel_on_interrupt, progress_bar, say
+from napari_synth.cli.references import NO_REFERENCE, Referenced
 from napari_synth.core.errors import (
     Cancelled,
     ImageFileError,
@@ -54,6 +55,7 @@ VERBS = (
         "isotropic",
     ),
     Verb(Task.INPAINT.verb, Task.INPAINT, "Fill the scratched, dead, burnt or missing pixels of an image, or of many."),
+    Verb(Task.TRANSLATE.verb, Task.TRANSLATE, "Make an image, or many, look like another, or change their tone."),
 )
 
 
@@ -195,11 +197,23 @@ def _task_command(verb: Verb, words: Sequence[str]) -> Callable[..., int]:
     ) -> int:
         return _process(source, target, recipe_of(how, params), output, how.axes, masked)
 
+    def restyle(
+        source: Source,
+        target: Target,
+        /,
+        *,
+        referenced: Referenced = NO_REFERENCE,
+        how: Run = Run(),
+        output: Output = Output(),
+        params: Mapping[str, Any],
+    ) -> int:
+        return _process(source, target, recipe_of(how, params), output, how.axes, referenced=referenced)
+
     def recipe_of(how: Run, params: Mapping[str, Any]) -> Recipe:
         options = {name: value for name, value in asdict(how).items() if name != "generator"}
         return Recipe(generator=chosen.info.id, params=dict(params), **options)
 
-    return with_settings(fill if verb.task == Task.INPAINT else restore, chosen)
+    return with_settings({Task.INPAINT: fill, Task.TRANSLATE: restyle}.get(verb.task, restore), chosen)
 
 
 def _run(
@@ -210,12 +224,13 @@ def _run(
     *,
     instead: Instead = Instead(),
     masked: Masked = AS_IN_RECIPE,
+    referenced: Referenced = NO_REFERENCE,
     output: Output = Output(),
 ) -> int:
     """Repeat a run from its recipe, on the same or on other images."""
     values = {name: value for name, value in asdict(instead).items() if value is not None and name != "axes"}
     repeated = Recipe.from_file(recipe).model_copy(update=values)
-    return _process(source, target, repeated, output, instead.axes, masked)
+    return _process(source, target, repeated, output, instead.axes, masked, referenced)
 
 
 def _bench(*arguments: Annotated[str, Parameter(allow_leading_hyphen=True, show=False)]) -> int:
@@ -237,7 +252,13 @@ def _doctor() -> int:
 
 
 def _process(
-    source: str, target: Path, recipe: Recipe, output: Output, axes: str | None, masked: Masked = AS_IN_RECIPE
+    source: str,
+    target: Path,
+    recipe: Recipe,
+    output: Output,
+    axes: str | None,
+    masked: Masked = AS_IN_RECIPE,
+    referenced: Referenced = NO_REFERENCE,
 ) -> int:
     """Run a recipe on one image, or on many: there a bad one is told of and skipped."""
     from napari_synth.core.device import resolve_device
@@ -249,6 +270,7 @@ def _process(
         registered(recipe.generator).params_type.parse(recipe.params)
         resolve_device(recipe.device, recipe.precision)
         masked.check(recipe)
+        referenced.check()
         errors = Console(stderr=True, quiet=output.quiet, force_terminal=True if output.progress else None)
         shown = not output.quiet and (errors.is_terminal if output.progress is None else output.progress)
 
@@ -259,6 +281,7 @@ def _process(
                     recipe,
                     axes=axes,
                     masked=masked,
+                    referenced=referenced,
                     overwrite=output.overwrite,
                     write_recipe=output.recipe,
                     memory_budget=budget,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from napari_synth.cli.axes import with_axes_of_recipe
 from napari_synth.cli.masks import AS_IN_RECIPE, Masked
+from napari_synth.cli.references import NO_REFERENCE, Referenced
 from napari_synth.core.errors import ImageFileError
 from napari_synth.core.progress import CancelToken, ProgressCallback
 from napari_synth.core.recipe import Recipe
@@ -81,6 +82,7 @@ def run_job(
     *,
     axes: str | None = None,
     masked: Masked = AS_IN_RECIPE,
+    referenced: Referenced = NO_REFERENCE,
     overwrite: bool,
     write_recipe: bool,
     memory_budget: int | None = None,
@@ -91,7 +93,7 @@ def run_job(
 
     ``axes`` are what the user says of this image. Those of the recipe hold only where the file has none and they have as many
     letters as the image has dimensions, so that a recipe made on a plane also runs on a stack, and one of colours on channels.
-    ``masked`` says what is filled, where that is not as in the recipe.
+    ``masked`` says what is filled, where that is not as in the recipe, and ``referenced`` how the result should look.
 
     A result that ends in ``.zarr``, or is larger than the memory budget, is written block by block as it is made; any other is
     judged against its source.
@@ -115,6 +117,7 @@ def run_job(
         recipe.generator,
         image,
         recipe.params,
+        reference=referenced.of(image),
         device=recipe.device,
         precision=recipe.precision,
         seed=recipe.seed,

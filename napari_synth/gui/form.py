@@ -51,7 +51,7 @@ class ParamsForm(QWidget):
         self._fields: dict[str, _Field] = {}
         self._properties = params_type.model_json_schema()["properties"]
         plain, advanced = rows(), rows()
-        for name, info in params_type.model_fields.items():
+        for name, info in params_type.settable().items():
             field = _Field(name, info, self._properties[name], self)
             self._fields[name] = field
             field.changed.connect(self.changed)
