@@ -110,9 +110,13 @@ def _pairs(folder: Path, scale: int) -> list[Pair]:
     found = sorted(folder.glob(f"*_x{scale}_HR.png"))
     if not found:
         raise ImageFileError(f"There are no pairs such as NAME_x{scale}_HR.png in {str(folder)!r}: check the folder.")
+    coarse = [path.with_name(path.name.replace("_HR", "_LR")) for path in found]
+    for path in coarse:
+        if not path.is_file():
+            raise ImageFileError(f"There is no {path.name} beside its _HR in {str(folder)!r}: check the folder.")
     return [
-        Pair(path.name.split("_x")[0], iio.imread(path), iio.imread(path.with_name(path.name.replace("_HR", "_LR"))))
-        for path in found
+        Pair(fine.name.split("_x")[0], iio.imread(fine), iio.imread(small))
+        for fine, small in zip(found, coarse, strict=True)
     ]
 
 

@@ -52,7 +52,6 @@ if TYPE_CHECKING:
     import napari
     import napari.layers
     from napari.components import ViewerModel
-    from qtpy.QtGui import QShowEvent
 
     from napari_synth.models.library import Entry
 
@@ -191,11 +190,6 @@ class TaskPanel(QWidget):
 
     # Qt
 
-    def showEvent(self, event: QShowEvent | None) -> None:
-        """Give the form the height of its rows in napari's style, which they take on only when they are shown."""
-        super().showEvent(event)
-        QTimer.singleShot(0, self._fit_form)
-
     def changeEvent(self, event: QEvent | None) -> None:
         """Stop when the dock was closed: napari takes the panel out of it and forgets it."""
         super().changeEvent(event)
@@ -237,9 +231,6 @@ class TaskPanel(QWidget):
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(scroll)
         self.setMinimumWidth(280)
-
-    def _fit_form(self) -> None:
-        self.form.updateGeometry()
 
     def _connect(self) -> None:
         self.source.changed.connect(self._on_source)

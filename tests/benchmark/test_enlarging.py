@@ -55,3 +55,9 @@ def test_degradations_cut_blur_and_add_noise() -> None:
 def test_a_folder_without_pairs_is_refused(tmp_path) -> None:
     with pytest.raises(ImageFileError, match="no pairs"):
         bench_super_resolution(set5=tmp_path, quick=True)
+
+
+def test_a_pair_without_its_coarse_image_is_told_of(tmp_path) -> None:
+    iio.imwrite(tmp_path / "face_x2_HR.png", np.zeros((8, 8), np.uint8))
+    with pytest.raises(ImageFileError, match="no face_x2_LR"):
+        bench_super_resolution(set5=tmp_path, quick=True)
