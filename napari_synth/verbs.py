@@ -489,6 +489,89 @@ def augment(
     return result
 
 
+def train(
+    generator: str,
+    source: Any,
+    target: Any = None,
+    *,
+    minutes: float | None = None,
+    steps: int | None = None,
+    out: Path | str | None = None,
+    axes: str | None = None,
+    region: Any = None,
+    name: str | None = None,
+    resume: bool = False,
+    seed: int = 0,
+    device: str = "auto",
+    precision: PrecisionChoice = "auto",
+    progress: ProgressCallback | None = None,
+    cancel: CancelToken | None = None,
+    **params: Any,
+) -> Generator[Params]:
+    """Train a model on images; it becomes a generator of your library.
+
+    Parameters
+    ----------
+    generator : str
+        What to train: ``"denoise/supervised"``, ``"denoise/noise2noise"``, ``"denoise/noise2void"``, or one of another package.
+    source : array-like, Image, path, or sequence of them
+        What is learnt from; a path may be a file, a folder or a pattern.
+    target : array-like, Image, path, or sequence of them, optional
+        Where pairs are learnt from, the image that belongs to each source.
+    minutes : float, optional
+        About how long to train, 10 where it is left out; 0 for until ``cancel`` stops it.
+    steps : int, optional
+        Train so many steps rather than by the clock.
+    out : Path or str, optional
+        Folder for the model and the checkpoint; one in that of your library where it is left out.
+    axes : str, optional
+        A role of ``TCZYXS`` for each dimension; guessed where it is left out.
+    region : array-like, Image or path, optional
+        Labels, not zero where the source may be learnt from.
+    name : str, optional
+        What the model will be called; made from the source's name where it is left out.
+    resume : bool
+        Go on exactly from the checkpoint in ``out``; a training that was at its end gets its time once more.
+    seed, device, precision
+        As for `denoise`.
+    progress : callable, optional
+        Called with a `napari_synth.core.progress.Progress` after every step.
+    cancel : CancelToken, optional
+        A `napari_synth.training.control.TrainingControl` can pause and stop the training, which keeps its best weights.
+    **params
+        Settings of the training.
+
+    Returns
+    -------
+    Generator
+        Can be given to the verb of its task; its ``path`` is the model file.
+
+    Raises
+    ------
+    SynthError
+        One of its subclasses for every cause that lies with the input; see `napari_synth.core.errors`.
+    """
+    from napari_synth.training.studio import train_model
+
+    given = {"minutes": minutes, "steps": steps, "seed": seed}
+    trained = train_model(
+        generator,
+        source,
+        target,
+        {name: value for name, value in given.items() if value is not None} | params,
+        out=out,
+        axes=axes,
+        region=region,
+        name=name,
+        resume=resume,
+        device=device,
+        precision=precision,
+        progress=progress,
+        cancel=cancel,
+    )
+    return trained.generator
+
+
 def load_model(
     path: Path | str, *, task: str | None = None, name: str | None = None, trusted: bool = False
 ) -> Generator[Params]:

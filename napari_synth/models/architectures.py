@@ -9,7 +9,9 @@ if TYPE_CHECKING:
     from torch import nn
 
 ARCHITECTURES: dict[str, str] = {
+    "blind-spot-unet": "napari_synth.networks.blind_spot_unet:BlindSpotUNet",
     "noise-conditioned-unet": "napari_synth.networks.noise_conditioned_unet:NoiseConditionedUNet",
+    "residual-unet": "napari_synth.networks.residual_unet:ResidualUNet",
     "super-resolution-unet": "napari_synth.networks.super_resolution_unet:SuperResolutionUNet",
 }
 """Name in the card, and ``module:class``; the module is imported only when a network is built."""

@@ -38,5 +38,16 @@ class ModelCard(BaseModel):
     )
     limits: tuple[str, ...] = Field(default=(), description="Where the model fails or was not tested.")
     weights_licence: str = Field(default="", description="Licence of the weights, as an SPDX identifier.")
+    normalisation: dict[str, Any] = Field(
+        default_factory=dict, description="How intensities were brought to what the network sees."
+    )
+    extras: dict[str, Any] = Field(default_factory=dict, description="What else a generator needs that runs the model.")
+    images: tuple[dict[str, Any], ...] = Field(
+        default=(), description="Name, shape, dtype and fingerprint of the user's images that it was trained on."
+    )
+    curve: dict[str, list[float]] = Field(
+        default_factory=dict, description="Step, seconds and losses of the training, and step and metrics of validations."
+    )
+    versions: dict[str, str] = Field(default_factory=dict, description="Of the programs that trained it.")
     version: str = Field(default="1", description="Version of the weights.")
     format_version: int = Field(default=FORMAT_VERSION, ge=1, description="Version of the file's layout.")

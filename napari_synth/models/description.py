@@ -33,6 +33,7 @@ class ModelDescription(BaseModel):
     scale: int = Field(default=1, ge=1, description="How many times finer the result is.")
     input_channels: int = Field(default=1, ge=1)
     output_channels: int = Field(default=1, ge=1)
+    spatial_dims: tuple[int, ...] = Field(default=(2,), description="Dimensionalities of the blocks that it takes.")
     multiple: int = Field(default=1, ge=1, description="Blocks begin and end at multiples of this, in pixels.")
     halo: int = Field(default=0, ge=0, description="Context in pixels on each side of a block.")
     tile_error: float = Field(

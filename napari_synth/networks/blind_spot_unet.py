@@ -14,8 +14,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
-class _ResidualBlock(nn.Module):
-    """``x + conv(relu(conv(x)))``."""
+class BiasedBlock(nn.Module):
+    """``x + conv(relu(conv(x)))``, with biases.
+
+    Parameters
+    ----------
+    convolution : type
+        ``nn.Conv2d`` or ``nn.Conv3d``.
+    width : int
+        Channels.
+    """
 
     def __init__(self, convolution: Any, width: int) -> None:
         super().__init__()
@@ -23,6 +31,7 @@ class _ResidualBlock(nn.Module):
         self.second = convolution(width, width, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return a tensor of the same shape (N, C, *spatial)."""
         change: Tensor = self.second(functional.relu(self.first(x), inplace=True))
         return x + change
 
@@ -50,16 +59,16 @@ class BlindSpotUNet(nn.Module):
         self, dims: int = 2, width: int = 24, out_channels: int = 1, generator: torch.Generator | None = None
     ) -> None:
         super().__init__()
-        self.dims, self.out_channels = dims, out_channels
+        self.dims, self.width, self.out_channels = dims, width, out_channels
         convolution: Any = nn.Conv2d if dims == 2 else nn.Conv3d
         transposed: Any = nn.ConvTranspose2d if dims == 2 else nn.ConvTranspose3d
         halving = (1,) * (dims - 2) + (2, 2)
         self.head = convolution(4, width, 3, padding=1)
-        self.encoder = _ResidualBlock(convolution, width)
+        self.encoder = BiasedBlock(convolution, width)
         self.down = convolution(width, 2 * width, halving, stride=halving)
-        self.bottom = nn.Sequential(_ResidualBlock(convolution, 2 * width), _ResidualBlock(convolution, 2 * width))
+        self.bottom = nn.Sequential(BiasedBlock(convolution, 2 * width), BiasedBlock(convolution, 2 * width))
         self.up = transposed(2 * width, width, halving, stride=halving)
-        self.decoder = _ResidualBlock(convolution, width)
+        self.decoder = BiasedBlock(convolution, width)
         self.tail = convolution(width, 4 * out_channels, 3, padding=1)
         for name, parameter in self.named_parameters():
             if name.endswith("weight"):
@@ -67,22 +76,27 @@ class BlindSpotUNet(nn.Module):
             else:
                 nn.init.zeros_(parameter)
 
+    @property
+    def config(self) -> dict[str, Any]:
+        """Keyword arguments that rebuild this network, as plain JSON types."""
+        return {"dims": self.dims, "width": self.width, "out_channels": self.out_channels}
+
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, 1, [Z,] Y, X), Y and X multiples of 4, to (N, out_channels, [Z,] Y, X)."""
         layout = torch.channels_last if self.dims == 2 else torch.channels_last_3d
-        fine = self.encoder(self.head(_unshuffle(x).contiguous(memory_format=layout)))
+        fine = self.encoder(self.head(unshuffled(x).contiguous(memory_format=layout)))
         coarse = self.bottom(self.down(fine))
-        return _shuffle(self.tail(self.decoder(self.up(coarse) + fine)))
+        return shuffled(self.tail(self.decoder(self.up(coarse) + fine)))
 
 
-def _unshuffle(x: Tensor) -> Tensor:
+def unshuffled(x: Tensor) -> Tensor:
     """``pixel_unshuffle`` by 2 in the plane, for volumes too."""
     if x.dim() == 4:
         return functional.pixel_unshuffle(x, 2)
     return functional.pixel_unshuffle(x.transpose(1, 2), 2).transpose(1, 2)
 
 
-def _shuffle(x: Tensor) -> Tensor:
+def shuffled(x: Tensor) -> Tensor:
     """``pixel_shuffle`` by 2 in the plane, for volumes too."""
     if x.dim() == 4:
         return functional.pixel_shuffle(x, 2)

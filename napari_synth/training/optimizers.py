@@ -16,7 +16,8 @@ def usual_optimizers(network: nn.Module, settings: FitSettings) -> list[torch.op
         trained = [p for p in network.parameters() if p.requires_grad]
         return [torch.optim.Adam(trained, lr=rate, betas=(0.9, 0.99))]
     hidden, outer = hidden_weights(network)
-    return [Muon(hidden, lr=rate), torch.optim.AdamW(outer, lr=rate, betas=(0.9, 0.99), weight_decay=1e-4)]
+    made: list[torch.optim.Optimizer] = [Muon(hidden, lr=rate)] if hidden else []
+    return [*made, torch.optim.AdamW(outer, lr=rate, betas=(0.9, 0.99), weight_decay=1e-4)] if outer else made
 
 
 def channels_last(network: nn.Module) -> nn.Module:

@@ -8,6 +8,7 @@ from typing import Literal
 
 # Share of a budget of minutes over which the speed is measured.
 _MEASURED = 0.1
+_FIRST_VALIDATION = 16
 # A learning rate that falls ends at this share of what it was.
 _LOWEST = 0.01
 
@@ -55,6 +56,9 @@ class FitSettings:
         Decay of the running average of the weights, a step.
     validations : int
         How often the held-out loss is taken; 0 for never.
+    early_validations : bool
+        Whether validations in the first tenth of the budget come after 16, 32, 64 … steps, so that there is something to see while
+        the speed is still measured.
     optimizer : {"adam", "muon"}
         Muon takes the weights of hidden layers, and leaves the others to AdamW; see `napari_synth.training.muon.hidden_weights`.
     """
@@ -66,12 +70,19 @@ class FitSettings:
     clip: float = 1.0
     averaging: float = 0.99
     validations: int = 8
+    early_validations: bool = False
     optimizer: Literal["adam", "muon"] = "adam"
 
     @property
     def before_changes(self) -> float:
         """Share of the budget after which, at the earliest, a step depends on how many there will be."""
-        return min(self.held_flat, 1.0 / max(1, self.validations))
+        return min(self.held_flat, _MEASURED if self.early_validations else 1.0 / max(1, self.validations))
+
+    def has_early_validation(self, step: int, spent: float) -> bool | None:
+        """Return whether one is due after a step where they go by steps alone; None where they go by the share of the budget."""
+        if not self.early_validations or spent >= _MEASURED:
+            return None
+        return step >= _FIRST_VALIDATION and step & (step - 1) == 0
 
     def rate(self, step: int, spent: float, full: float | None = None) -> float:
         """Return the learning rate of a step.

@@ -431,6 +431,9 @@ class Session:
     def _is_time_to_validate(self) -> bool:
         if self.budget.until_stopped:
             return self.result.steps >= self._next_validation
+        early = self.settings.has_early_validation(self._done, self._spent())
+        if early is not None:
+            return early
         if self._spent() * self.settings.validations < self._validations:
             return False
         self._validations = math.floor(self._spent() * self.settings.validations) + 1

@@ -27,6 +27,17 @@ class ModelFileParams(Params):
     )
 
 
+class BlindSpotFileParams(ModelFileParams):
+    """Settings of a blind-spot network from a file."""
+
+    weigh_measurement: bool = Field(
+        True,
+        title="Weigh in the pixel itself",
+        description="Combine the prediction with the measured value, by the measured noise. Off: from the neighbours alone.",
+        json_schema_extra={"advanced": True},
+    )
+
+
 class _FromFile:
     """What a generator from a file has besides: where it is, and what is known of it."""
 
@@ -66,6 +77,38 @@ class DenoiserFile(_FromFile, Generator[BlindParams]):
         return RotationEnsemble(prepared, "mean") if params.ensemble else prepared
 
 
+class RestorerFile(_FromFile, Generator[ModelFileParams]):
+    """A network that the user trained to turn bad images into good ones."""
+
+    def prepare(self, image: Image, params: ModelFileParams, context: Context) -> Prepared:
+        """Load the network; see `Generator.prepare`."""
+        from napari_synth.core.rotations import RotationEnsemble
+        from napari_synth.generators.denoise._trained import TrainedRestorer
+        from napari_synth.generators.model_files._prepared import own_network
+
+        network, weights = own_network(self.description, self.path, context.device)
+        prepared = TrainedRestorer(network, weights)
+        return RotationEnsemble(prepared, "mean") if params.ensemble else prepared
+
+
+class BlindSpotFile(_FromFile, Generator[BlindSpotFileParams]):
+    """A blind-spot network that the user trained."""
+
+    def prepare(self, image: Image, params: BlindSpotFileParams, context: Context) -> Prepared:
+        """Measure the noise and load the network; see `Generator.prepare`."""
+        from napari_synth.core.rotations import RotationEnsemble
+        from napari_synth.generators.denoise._trained import blind_spot_restorer_of
+        from napari_synth.generators.model_files._prepared import own_network
+        from napari_synth.models.files import read_card
+
+        network, weights = own_network(self.description, self.path, context.device)
+        extras = read_card(self.path).extras
+        prepared = blind_spot_restorer_of(
+            network, weights, extras, image, context, weigh_measurement=params.weigh_measurement
+        )
+        return RotationEnsemble(prepared, "mean") if params.ensemble else prepared
+
+
 class EnlargerFile(_FromFile, Generator[NetworkParams]):
     """A super-resolution network of our own, with weights from a file."""
 
@@ -81,10 +124,13 @@ class EnlargerFile(_FromFile, Generator[NetworkParams]):
 
 
 OWN: dict[tuple[str, str], tuple[type[Generator[Any]], type[Params]]] = {
+    (Task.DENOISE, "blind-spot-unet"): (BlindSpotFile, BlindSpotFileParams),
+    (Task.DENOISE, "residual-unet"): (RestorerFile, ModelFileParams),
     (Task.DENOISE, "noise-conditioned-unet"): (DenoiserFile, BlindParams),
     (Task.SUPER_RESOLUTION, "super-resolution-unet"): (EnlargerFile, NetworkParams),
 }
 """What runs our own model files, and its settings, by the task and the architecture in the card."""
+_MAPPED_OVER_COLOURS = {"blind-spot-unet", "residual-unet"}
 
 
 def generator_for(description: ModelDescription, path: Path) -> Generator[Params]:
@@ -101,7 +147,7 @@ def generator_for(description: ModelDescription, path: Path) -> Generator[Params
         joint = description.input_channels > 1
     elif (own := (description.task, description.architecture)) in OWN:
         base, settings = OWN[own]
-        joint = True
+        joint = description.input_channels > 1 or description.architecture not in _MAPPED_OVER_COLOURS
     else:
         raise ModelFileError(
             f"Models of the architecture {description.architecture!r} for {description.task} cannot be run from a file:"
@@ -114,7 +160,9 @@ def generator_for(description: ModelDescription, path: Path) -> Generator[Params
         task=Task(description.task),
         reference=description.reference,
         weights_licence=description.licence,
+        spatial_dims=description.spatial_dims,
         colour="joint" if joint else "separate",
+        needs_colour=description.architecture in _MAPPED_OVER_COLOURS and description.input_channels > 1,
     )
     fields = {"info": info, "params_type": settings, "description": description, "path": path, "__doc__": info.summary}
     return cast(Generator[Params], type(base.__name__, (base,), fields)())
