@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from napari_synth.augmentation.layout import counted, exact, floating
+from napari_synth.augmentation.layout import counted, exact, floating, from_bits
 from napari_synth.augmentation.maps import SamplingMap
 from napari_synth.augmentation.plan import Plan
 from napari_synth.augmentation.sampling import Windows, folded, pick, read, smoothed, steps
@@ -152,7 +152,7 @@ def warped(windows: Windows, warp: SamplingMap, places: Tensor, sampling: Sampli
     images = windows.images
     if warp.whole:
         taken = pick(exact(images), places, windows.starts, exact(counted(level, images.dtype).to(images.device)))
-        return taken.view(images.dtype)
+        return from_bits(taken, images.dtype)
     values = floating(images)
     shape = (*level.shape, *(1 for _ in images.shape[2:]))
     lost = ~torch.isfinite(values) if images.is_floating_point() else None
@@ -173,7 +173,7 @@ def warped(windows: Windows, warp: SamplingMap, places: Tensor, sampling: Sampli
 
 def warped_labels(windows: Windows, places: Tensor) -> Tensor:
     """Take the nearest label at the places of a map, 0 outside; see `warped`."""
-    return pick(exact(windows.images), places, windows.starts).view(windows.images.dtype)
+    return from_bits(pick(exact(windows.images), places, windows.starts), windows.images.dtype)
 
 
 def shaded(
@@ -294,7 +294,7 @@ def pasted(labels: Tensor, plan: Plan) -> Tensor:
         mask = mask & step.active.to(labels.device)[:, None, None]
         mask = mask.view(len(labels), *(1 for _ in labels.shape[1:-2]), *mask.shape[1:])
         bits = exact(labels)
-        labels = torch.where(mask, bits[partners(step)], bits).view(labels.dtype)
+        labels = from_bits(torch.where(mask, bits[partners(step)], bits), labels.dtype)
     return labels
 
 

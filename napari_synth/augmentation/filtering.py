@@ -22,11 +22,11 @@ def blurred(images: Tensor, sigmas: Tensor) -> Tensor:
         Standard deviations in pixels, in the order of the axes.
     """
     batch, *_, height, width = images.shape
-    if float(sigmas[:, -2:].max()) > _LEAST:
+    if float(sigmas[:, -2:].detach().max()) > _LEAST:
         flat = images.reshape(batch, -1, height, width)
         flat = filter2d_separable(flat, _kernel(sigmas[:, -1], images), _kernel(sigmas[:, -2], images), "replicate")
         images = flat.view(images.shape)
-    if sigmas.shape[1] == 3 and float(sigmas[:, 0].max()) > _LEAST:
+    if sigmas.shape[1] == 3 and float(sigmas[:, 0].detach().max()) > _LEAST:
         channels, depth = images.shape[1:3]
         flat = images.movedim(2, -2).reshape(batch, channels * height, depth, width)
         still = torch.ones(1, 1, dtype=images.dtype, device=images.device)

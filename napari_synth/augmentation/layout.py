@@ -87,6 +87,12 @@ def exact(tensor: Tensor) -> Tensor:
     return tensor if signed is None else tensor.view(signed)
 
 
+def from_bits(bits: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return what `exact` gave in its dtype again."""
+    # Even a view as the same dtype would cut the gradient.
+    return bits if bits.dtype == dtype else bits.view(dtype)
+
+
 def floating(tensor: Tensor) -> Tensor:
     """Return a tensor as floating point: float64 where float32 does not hold its values."""
     wide = tensor.dtype in _WIDE and tensor.device.type != "mps"

@@ -22,7 +22,16 @@ from napari_synth.augmentation.batch import (
     warped_labels,
 )
 from napari_synth.augmentation.draws import Draw
-from napari_synth.augmentation.layout import Layout, array_like, counted, exact, floating, tensor_dtype, tensor_of
+from napari_synth.augmentation.layout import (
+    Layout,
+    array_like,
+    counted,
+    exact,
+    floating,
+    from_bits,
+    tensor_dtype,
+    tensor_of,
+)
 from napari_synth.augmentation.maps import SamplingMap, pixels
 from napari_synth.augmentation.plan import Plan
 from napari_synth.augmentation.sample import Floats, Sample
@@ -212,9 +221,7 @@ def _shaded(moved: Sample, plan: Plan, ranges: tuple[tuple[float, float], ...], 
             raise InvalidImageError(
                 f"The image to be mixed in has the shape {tuple(partner.image.shape)}, not {tuple(image.shape)}: give one like it."
             )
-        theirs = measured_ranges(partner)
-        ends = [torch.tensor([part], dtype=torch.float64).to(like) for part in zip(*theirs, strict=True)]
-        other = in_units(Layout(partner.axes, partner.sizes).forth(tensor_of(partner.image))[None], ends[0], ends[1])
+        other = in_units(Layout(partner.axes, partner.sizes).forth(tensor_of(partner.image))[None], low, high)
     changed = shaded(volume, plan, low, high, rgb=moved.rgb, partner=other)
     return array_like(counted(layout.back(changed[0]), tensor_dtype(moved.image)), moved.image)
 
@@ -273,7 +280,7 @@ def _pasted(sample: Sample, partner: Sample, box: Tensor, draw: Draw) -> Sample:
         layout = Layout(sample.labels_axes, dict(zip(sample.labels_axes, ours.shape, strict=True)))
         a, b = layout.forth(exact(ours)), layout.forth(exact(theirs))
         mask = box_mask(box, (a.shape[-2], a.shape[-1]), a.device)
-        changes["labels"] = array_like(layout.back(torch.where(mask, b, a)).view(ours.dtype), sample.labels)
+        changes["labels"] = array_like(from_bits(layout.back(torch.where(mask, b, a)), ours.dtype), sample.labels)
     result = replace(sample, **changes)
     others = dict(partner.coordinates())
     for name, rows in sample.coordinates():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from math import pi
+from math import ceil, hypot, pi
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +21,8 @@ from napari_synth.augmentation.plan import PlannedStep, generators
 _FAINT = 0.15
 """Optical density of tissue that is hardly stained."""
 _DARKEST = 1e-3
-_MANY_PHOTONS = 20.0
+_MANY_PHOTONS = 12.0
+_MOST_OF_FEW = 40
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,16 @@ def shade(
     """
     for step in steps:
         if step.kind in MIXING:
-            other = images[partners(step)] if partner is None else partner
-            images = _mixed(images, other, step)
+            if partner is None:
+                others = partners(step).to(images.device)
+                shape = (len(images), 1, -1, 1, 1, 1)
+                spread = high - low
+                scale, shift = spread[others] / spread, (low[others] - low) / spread
+                # Counts stay counts: units of one range become units of the other.
+                partner_now = images[others] * scale.to(images).view(shape) + shift.to(images).view(shape)
+            else:
+                partner_now = partner
+            images = _mixed(images, partner_now, step)
             continue
         function = _FUNCTIONS[step.kind]
         if bool(step.active.all()):
@@ -226,11 +235,23 @@ def _camera_noise(images: Tensor, values: Values, scene: Scene) -> Tensor:
 
 
 def _counted(rates: Tensor, source: torch.Generator) -> Tensor:
-    """Count photons; where they are many, by a normal distribution with the skewness of Poisson's, which is much faster."""
+    """Count photons, one random number a pixel.
+
+    Where they are many, by a normal distribution with the skewness of Poisson's; where they are few, by inverting its cumulative
+    distribution. Other methods use more numbers the brighter a pixel is, and a pixel's noise would hang on all others.
+    """
     normal = torch.randn(rates.shape, generator=source, device=rates.device, dtype=torch.float32).to(rates)
     counts = (rates + rates.sqrt() * normal + (normal * normal - 1) / 6).round_()
     few = rates < _MANY_PHOTONS
-    counts[few] = torch.poisson(rates[few], generator=source)
+    mean, share = rates[few], torch.special.ndtr(normal[few])
+    if mean.numel():
+        probability = torch.exp(-mean)
+        below, number = probability.clone(), torch.zeros_like(mean)
+        for count in range(1, _MOST_OF_FEW):
+            number += share > below
+            probability *= mean / count
+            below += probability
+        counts[few] = number
     return counts
 
 
@@ -257,7 +278,8 @@ def _rings(images: Tensor, values: Values, scene: Scene) -> Tensor:
     height, width = images.shape[-2:]
     y, x = _aside(images, values["centre"])
     radius = torch.sqrt((y * y * height**2)[:, :, None] + (x * x * width**2)[:, None])
-    count = int(radius.max()) + 2
+    # The same for every centre, so that an item's rings do not hang on the rest of its batch.
+    count = ceil(hypot(height, width)) + 2
     profile = _lines(images, values, scene, count)
     below = torch.floor(radius).clamp(max=count - 2)
     part = radius - below
