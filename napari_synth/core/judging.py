@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from napari_synth.core.errors import Cancelled, InvalidImageError
+from napari_synth.core.generator import Task
 from napari_synth.core.noise import estimate_noise
 from napari_synth.core.runner import PreparedRun
 from napari_synth.core.sampling import sample_planes
@@ -16,8 +17,8 @@ from napari_synth.core.trust import assess
 def verdicts(prepared: PreparedRun, pixels: Any) -> tuple[str, ...]:
     """Judge a result by whether what was removed looks like the measured noise.
 
-    Where the image is huge, evenly spread windows are looked at. Nothing is said of invented content, of a result on another
-    grid, and of an image that is too small or too flat to be judged.
+    Where the image is huge, evenly spread windows are looked at. Nothing is said of invented content, of a translation, of a
+    result on another grid, and of an image that is too small or too flat to be judged.
 
     Parameters
     ----------
@@ -26,7 +27,8 @@ def verdicts(prepared: PreparedRun, pixels: Any) -> tuple[str, ...]:
         Its result, along the axes of its source, in counts.
     """
     source = prepared.source
-    if prepared.generator.info.invents or pixels.shape != source.shape:
+    info = prepared.generator.info
+    if info.invents or info.task == Task.TRANSLATE or pixels.shape != source.shape:
         return ()
     result = source.with_data(pixels)
     said = []

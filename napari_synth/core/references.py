@@ -34,5 +34,5 @@ def as_reference(reference: Any, image: Image) -> Image:
     if not hasattr(reference, "shape") or not hasattr(reference, "dtype"):
         reference = np.asarray(reference)
     shape = tuple(int(size) for size in reference.shape)
-    axes = image.axes if len(shape) == len(image.axes) else guess_axes(shape, rgb="S" in image.axes)
+    axes = image.axes if len(shape) == len(image.axes) else guess_axes(shape)
     return Image(reference, axes, name="reference")

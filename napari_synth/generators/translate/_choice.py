@@ -13,7 +13,8 @@ from napari_synth.generators.translate._colours import sample_colours
 from napari_synth.generators.translate._slides import estimate_white
 from napari_synth.generators.translate.auto import AutoParams
 
-_LIT, _MOSTLY, _TINTED = 0.4, 0.8, 0.02
+_LIT, _DARK, _MOSTLY = 0.4, 0.1, 0.7
+_TINTED, _NEUTRAL = 0.1, 0.05
 
 
 def choose(image: Image, reference: Image | None) -> str:
@@ -33,15 +34,17 @@ def choose(image: Image, reference: Image | None) -> str:
 
 
 def is_slide(image: Image) -> bool:
-    """Return whether an image looks like a stained slide: mostly lit, and stains take more of the green than of the red."""
+    """Return whether an image looks like a stained slide: mostly lit, nowhere black, and more red than green comes through."""
     if image.sizes.get("S") != 3:
         return False
     colours = sample_colours(image)
-    transmitted = colours / estimate_white(colours)
-    if np.median(transmitted.mean(axis=1)) < _LIT:
+    white = estimate_white(colours)
+    transmitted = colours / white
+    dark, usual = np.percentile(transmitted.mean(axis=1), [2.0, 50.0])
+    if usual < _LIT or dark < _DARK or np.ptp(white) > _TINTED * white.max():
         return False
-    tinted = transmitted[np.ptp(transmitted, axis=1) > _TINTED * 5]
-    return len(tinted) > 0 and float(np.mean(tinted[:, 1] <= tinted[:, 0] + _TINTED)) > _MOSTLY
+    tinted = transmitted[np.ptp(transmitted, axis=1) > _TINTED]
+    return len(tinted) > 0 and float(np.mean(tinted[:, 1] <= tinted[:, 0] + _NEUTRAL)) > _MOSTLY
 
 
 def prepare_choice(image: Image, params: AutoParams, context: Context) -> Prepared:

@@ -111,7 +111,7 @@ def equalise_parts(plane: Tensor, parts: int, clip: float) -> Tensor:
     parts : int
         Along each axis.
     clip : float
-        How many times the mean count a bin of a histogram may hold; what is more is spread over all bins.
+        How many times the mean count a bin of a histogram may hold; what is more goes where there is room.
 
     Returns
     -------
@@ -128,7 +128,9 @@ def equalise_parts(plane: Tensor, parts: int, clip: float) -> Tensor:
     counts = torch.bincount(part * _BINS + bins, minlength=rows * columns * _BINS).view(-1, _BINS).to(plane.dtype)
     shares = counts / counts.sum(dim=1, keepdim=True).clamp_min(1.0)
     clipped = shares.clamp_max(clip / _BINS)
-    clipped = clipped + (1.0 - clipped.sum(dim=1, keepdim=True)) / _BINS
+    room = clip / _BINS - clipped
+    excess = 1.0 - clipped.sum(dim=1, keepdim=True)
+    clipped = clipped + excess * room / room.sum(dim=1, keepdim=True).clamp_min(1e-9)
     curves = functional.pad(clipped.cumsum(dim=1), (1, 0)).T.reshape(1, 1, _BINS + 1, rows, columns)
     # One volume of curves, read at (value, row, column): between points and between parts at once.
     y = ((torch.arange(height, device=plane.device) + 0.5) * 2 / height - 1).view(1, 1, height, 1)
