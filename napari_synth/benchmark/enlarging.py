@@ -17,7 +17,7 @@ from scipy.ndimage import gaussian_filter
 import napari_synth
 from napari_synth.benchmark.metrics import WHITE, psnr, ssim
 from napari_synth.benchmark.report import Report, Table, load, mean
-from napari_synth.benchmark.scenes import six_images
+from napari_synth.benchmark.scenes import six_images, textures
 from napari_synth.core.device import resolve_device
 from napari_synth.core.errors import ImageFileError
 from napari_synth.core.image import Image
@@ -101,6 +101,9 @@ def bench_super_resolution(
             scenes = six_images(quick=quick)
             pairs = [degradation.pair(s.name, s.clean, scale, seed) for seed, s in enumerate(scenes)]
             _add(report, f"Six images, x{scale}, {degradation.title}", pairs, scale, device, say)
+        if not quick:
+            pairs = [DEGRADATIONS[0].pair(s.name, s.clean, scale, seed) for seed, s in enumerate(textures())]
+            _add(report, f"Textures, x{scale}, clean", pairs, scale, device, say)
     _add_speed(report, 128 if quick else 512, device, say)
     report.machine["load at the end"] = load()
     return report

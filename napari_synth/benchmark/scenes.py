@@ -17,7 +17,9 @@ Doubles = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.float32]
 
 SIX = ("camera", "astronaut", "coins", "moon", "cell", "immunohistochemistry")
+TEXTURES = ("brick", "grass", "gravel", "immunohistochemistry", "retina")
 _QUICK_EDGE = 160
+_TEXTURE_EDGE = 288
 
 
 @dataclass(frozen=True)
@@ -42,16 +44,23 @@ class Scene:
 
 def six_images(*, quick: bool = False) -> list[Scene]:
     """Return scikit-image's six gray images; the middles of two of them where it has to be quick."""
+    found = [_scene(name) for name in (("camera", "moon") if quick else SIX)]
+    return [scene.cropped(_QUICK_EDGE) for scene in found] if quick else found
+
+
+def textures() -> list[Scene]:
+    """Return the middles of images that are textured all over, where texture is easily taken for noise."""
+    return [_scene(name).cropped(_TEXTURE_EDGE) for name in TEXTURES]
+
+
+def _scene(name: str) -> Scene:
     from skimage import data
     from skimage.color import rgb2gray
     from skimage.util import img_as_float
 
-    found = []
-    for name in ("camera", "moon") if quick else SIX:
-        pixels = getattr(data, name)()
-        gray = rgb2gray(pixels) if pixels.ndim == 3 else img_as_float(pixels)
-        found.append(Scene(name, gray.astype(np.float64) * WHITE))
-    return [scene.cropped(_QUICK_EDGE) for scene in found] if quick else found
+    pixels = getattr(data, name)()
+    gray = rgb2gray(pixels) if pixels.ndim == 3 else img_as_float(pixels)
+    return Scene(name, gray.astype(np.float64) * WHITE)
 
 
 def folder_images(folder: Path, *, quick: bool = False) -> list[Scene]:

@@ -46,6 +46,17 @@ def test_the_network_is_better_than_lanczos(scale: int) -> None:
     assert ours > lanczos + 0.5
 
 
+@pytest.mark.parametrize("name", ["grass", "gravel", "immunohistochemistry"])
+@pytest.mark.parametrize("sigma", [0, 5])
+def test_texture_is_not_taken_for_noise(name: str, sigma: float) -> None:
+    pixels = getattr(data, name)()
+    truth = (pixels if pixels.ndim == 2 else pixels.mean(-1))[100:228, 100:228].astype("f4")
+    small = reduced(truth, 2)
+    small = small + np.random.default_rng(0).normal(0, sigma, small.shape).astype("f4")
+    ours, lanczos = (psnr(truth, napari_synth.upscale(small, 2, name)) for name in ("network", "lanczos"))
+    assert ours > lanczos - 0.1
+
+
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("factor", [1.5, 2, 2.7, 3, 5])
 def test_any_factor_keeps_everything_in_its_place(name: str, factor: float) -> None:

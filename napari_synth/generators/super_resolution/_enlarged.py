@@ -33,7 +33,6 @@ _ROUNDS = 6
 _STEP = 1.5
 # In standard deviations of the noise: what differs less is no reason to change the result.
 _WITHIN_NOISE = 3.0
-_MOSTLY = 0.9
 _BYTES_PER_PIXEL = 1000
 
 
@@ -79,7 +78,7 @@ class Enlarged(Prepared):
         context: Context,
     ) -> Enlarged:
         """Measure the noise of an image, and choose the nearest scale of the network."""
-        condition, share = measure_certain_condition(image, context)
+        condition, kept = measure_certain_condition(image, context)
         scale = min((s for s in network.scales if s >= params.factor), default=max(network.scales))
         needed = max(_BYTES_PER_PIXEL, 24 * scale**2 + bytes_for_result(params.factor))
         spec = BlockSpec(
@@ -93,10 +92,8 @@ class Enlarged(Prepared):
         )
         prepared = cls(network, condition if params.denoise else condition.stronger(0.0), params, spec, weights)
         prepared.is_noisy = condition.is_coarse
-        if params.denoise and share < _MOSTLY and not condition.is_clean:
-            prepared.saying(
-                f"Parts of the image are quieter: only {share:.0%} of the measured noise level is taken for noise."
-            )
+        if params.denoise and kept:
+            prepared.saying(kept)
         if params.factor > scale:
             prepared.saying(f"The network makes it {scale} times finer; the rest is interpolated.")
         return prepared
