@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from napari_synth import samples
 from napari_synth.core.device import Device
 from napari_synth.core.generator import Context, Generator, Prepared
 from napari_synth.core.image import Image
@@ -56,3 +57,11 @@ def restore(prepared: Prepared, context: Context, image: Floats) -> Floats:
     block = torch.from_numpy(context.intensity.forward(image))[None, None]
     with torch.inference_mode():
         return context.intensity.inverse(prepared.apply(block)[0, 0].numpy()).astype(np.float32)
+
+
+def retina_pair(edge: int = 96) -> tuple[Image, Image]:
+    """Return a piece of the retina, noisy and clean."""
+    noisy_image, clean = samples.load("retina"), samples.load_truth("retina")
+    assert clean is not None
+    part = {"Y": slice(200, 200 + edge), "X": slice(200, 200 + edge)}
+    return noisy_image.select(**part), clean.select(**part)

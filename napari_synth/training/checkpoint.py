@@ -5,6 +5,7 @@ Tensors, numbers and strings only, so that reading one executes nothing.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import random
@@ -30,17 +31,26 @@ def save(folder: Path, state: dict[str, Any]) -> Path:
     """
     path = folder / FILE
     partial = path.with_suffix(".partial")
+    make_folder(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         with partial.open("wb") as file:
             torch.save({"format": _FORMAT, **state}, file)
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
         raise CheckpointError(f"The checkpoint {path} cannot be written: {error.strerror}.") from error
     return path
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder of a run where it is missing; raises as `save`, but before anything was trained."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CheckpointError(f"The folder {folder} of the training cannot be made: {error.strerror}.") from error
 
 
 def load(folder: Path) -> dict[str, Any] | None:

@@ -219,6 +219,8 @@ class Session:
         return self.result
 
     def _run(self, stage: str) -> None:
+        if self.folder is not None and self.fabric.is_global_zero:
+            checkpoint.make_folder(self.folder)
         result = self.result
         result.planned = result.planned or (self.budget.steps or 0)
         before = self._done

@@ -98,7 +98,8 @@ def train_model(
     device, precision : str
         See `napari_synth.core.device.resolve_device`.
     devices, nodes : int
-        Devices of each machine, and machines; with more than one, this program is started once more for each.
+        Devices of each machine, and machines, which must share the folder and the library; with more than one device, this
+        program is started once more for each.
     progress : callable, optional
         Told of every step; of what can be drawn as ``Progress.news``, see `napari_synth.training.news`.
     cancel : CancelToken, optional
@@ -126,7 +127,7 @@ def train_model(
     folder = Path(out).expanduser() if out is not None else library.folder() / "runs" / model
     if resume:
         model = _name_in_checkpoint(folder, model, is_given=name is not None)
-    elif is_main:
+    else:
         _refuse_taken(chosen, model)
     with _seeded(settings.seed, place):
         context = TrainContext(place, settings.seed, report)
