@@ -25,6 +25,8 @@ class Sample:
         What allows to pass it on.
     has_truth : bool
         Whether the image before the noise was added comes with it.
+    has_mask : bool
+        Whether labels of what is to be filled come with it.
     """
 
     title: str
@@ -32,6 +34,7 @@ class Sample:
     source: str
     licence: str
     has_truth: bool = False
+    has_mask: bool = False
 
 
 _NDEV = "Tim Monko, ndev-sampledata 0.0.3"
@@ -77,6 +80,14 @@ SAMPLES: dict[str, Sample] = {
         "CC0-1.0",
         has_truth=True,
     ),
+    "damaged": Sample(
+        "Damaged retina with its mask (2D, 8 bit)",
+        "The same photograph, simulated to be scratched (label 1), dusty (2) and taken with dead and hot pixels (3).",
+        "Mikael Häggström, by way of scikit-image",
+        "CC0-1.0",
+        has_truth=True,
+        has_mask=True,
+    ),
 }
 
 
@@ -99,10 +110,17 @@ def load(name: str) -> Image:
 
 
 def load_truth(name: str) -> Image | None:
-    """Load what a sample was before noise was added to it, or None where its noise is real."""
+    """Load what a sample was before noise or damage was added to it, or None where its noise is real."""
     if not SAMPLES[name].has_truth:
         return None
     return replace(_read(f"{name}_truth"), name=f"{name} truth")
+
+
+def load_mask(name: str) -> Image | None:
+    """Load the labels of what is to be filled in a sample, or None where there is nothing."""
+    if not SAMPLES[name].has_mask:
+        return None
+    return replace(_read(f"{name}_mask"), name=f"{name} mask")
 
 
 def folder() -> Path:

@@ -46,6 +46,7 @@ def main() -> None:
     brain(rng)
     neuron()
     scratch()
+    damaged()
 
 
 def actin(rng: np.random.Generator) -> None:
@@ -106,6 +107,30 @@ def scratch() -> None:
     part = wound[:2, :, :, :224].swapaxes(0, 1)
     calibration: dict[str, Any] = {"spacing": {"Y": 0.619, "X": 0.619}, "units": {"Y": "micrometer", "X": "micrometer"}}
     save("scratch", Image(part, "TCYX", name="scratch assay", **calibration))
+
+
+def damaged() -> None:
+    """Damage a fundus photograph: 1 scratches, 2 dust, 3 dead and hot pixels, each with its label in the mask."""
+    rng = np.random.default_rng(SEED)
+    green = skimage.data.retina()[200:1224, 250:1274, 1].astype(float)
+    truth = green.reshape(512, 2, 512, 2).mean((1, 3))
+    seen = truth + rng.normal(0, 3, truth.shape)
+    mask = np.zeros(truth.shape, np.uint8)
+    y, x = np.mgrid[:512, :512]
+    for start, turn, length in ((60, 0.3, 400), (300, -0.2, 330), (430, -0.45, 260)):
+        along = x - 70
+        there = (abs(y - start - turn * along - 9 * np.sin(along / 45)) < 1.6) & (along >= 0) & (along < length)
+        seen[there], mask[there] = 235 + rng.normal(0, 6, np.count_nonzero(there)), 1
+    for centre_y, centre_x in rng.integers(40, 472, (9, 2)):
+        radius = rng.uniform(4, 11)
+        distance = np.hypot(y - centre_y, x - centre_x)
+        seen *= 1 - 0.85 * np.clip((radius + 1 - distance) / 2, 0, 1)
+        mask[distance < radius + 1] = 2
+    spots = rng.choice(truth.size, 160, replace=False)
+    seen.flat[spots], mask.flat[spots] = np.where(np.arange(160) % 2, 0, 250), 3
+    save("damaged", Image(counts(seen, "uint8"), "YX", name="damaged retina"))
+    save("damaged_truth", Image(counts(truth, "uint8"), "YX", name="retina, undamaged"))
+    save("damaged_mask", Image(mask, "YX", name="scratches, dust, dead pixels"))
 
 
 def counts(values: Array, dtype: str) -> Array:

@@ -18,6 +18,7 @@ KINDS = {
     "brain": ("ZYX", "uint16"),
     "tissue": ("YXS", "uint8"),
     "retina": ("YX", "uint8"),
+    "damaged": ("YX", "uint8"),
 }
 
 
@@ -36,6 +37,17 @@ def test_a_sample_is_what_it_says(name: str) -> None:
         difference = image.read().astype(float) - truth.read()
         assert abs(difference.mean()) < 0.05 * np.ptp(truth.read())
         assert difference.std() > 0
+
+
+def test_the_mask_of_a_damaged_sample_marks_its_damage() -> None:
+    image, truth, mask = samples.load("damaged"), samples.load_truth("damaged"), samples.load_mask("damaged")
+    assert truth is not None
+    assert mask is not None
+    assert set(np.unique(mask.read())) == {0, 1, 2, 3}
+    wrong = np.abs(image.read().astype(float) - truth.read())
+    assert wrong[mask.read() == 0].max() < 20
+    assert np.median(wrong[mask.read() > 0]) > 30
+    assert samples.load_mask("actin") is None
 
 
 def test_every_sample_names_its_source_and_licence() -> None:

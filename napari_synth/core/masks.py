@@ -138,9 +138,12 @@ def check_mask(image: Image) -> None:
     if image.mask is None:
         raise MaskError("There is no mask: say which pixels are to be filled.")
     lead = "".join(axis for axis in image.mask.axes if axis not in "YX")
+    rule = image.mask.rule if isinstance(image.mask, Mask) else None
     if not any(bool(image.mask.read(**at).any()) for at in image.mask.indices(lead)):
         raise MaskError(
-            "The mask marks no pixel of the image: mark what is to be filled, or check where the mask lies."
+            f"The rule {rule!r} marks no pixel of the image: take another, or mark what is to be filled."
+            if rule
+            else "The mask marks no pixel of the image: mark what is to be filled, or check where the mask lies."
         )
 
 

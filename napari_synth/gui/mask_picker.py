@@ -101,6 +101,7 @@ class MaskPicker(QObject):
         self._add_rows(source.rows)
         self._connect()
         self.refresh()
+        self._on_source()
 
     def request(self, layer: napari.layers.Image, image: Image) -> MaskRequest:
         """Return the mask of an image: the same request until something about it changes.
@@ -207,6 +208,7 @@ class MaskPicker(QObject):
         self.radius.valueChanged.connect(self._on_change)
         self.grow.valueChanged.connect(self._on_change)
         self.look.toggled.connect(self.preview.switch)
+        self._source.changed.connect(self._on_source)
         self.preview.switched_off.connect(self._on_look_off)
 
     # What changes
@@ -250,6 +252,14 @@ class MaskPicker(QObject):
     def _on_name(self, _event: object = None) -> None:
         for index, layer in enumerate(self._layers):
             self.choice.setItemText(index, layer.name)
+
+    def _on_source(self) -> None:
+        there = self._source.layer is not None
+        self.draw.setEnabled(there)
+        self.look.setEnabled(there)
+        if not there:
+            self.stop()
+        self.preview.request()
 
     def _on_look_off(self) -> None:
         self.look.setChecked(False)

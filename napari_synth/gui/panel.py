@@ -250,6 +250,7 @@ class TaskPanel(QWidget):
         self.preview.switched_off.connect(self._on_preview_off)
         if self.mask_picker is not None:
             self.mask_picker.changed.connect(self.preview.request)
+            self.mask_picker.preview.began.connect(self._on_mask_began)
             self.mask_picker.preview.updated.connect(self._on_preview_updated)
             self.mask_picker.preview.failed.connect(self._on_failed)
         self.viewer.events.theme.connect(self._on_theme)
@@ -304,6 +305,9 @@ class TaskPanel(QWidget):
     def _on_preview_began(self) -> None:
         self.messages.show_error("")
         self.progress.begin("Preview")
+
+    def _on_mask_began(self) -> None:
+        self.messages.show_error("")
 
     def _on_preview_updated(self, sentences: tuple[str, ...]) -> None:
         self.messages.show_notes(sentences)
@@ -389,11 +393,11 @@ class TaskPanel(QWidget):
         )
         if source.blending == "additive":
             source.visible = False
-        self._add_filled(outcome.filled, source, placement, result)
+        filled = self._add_filled(outcome.filled, source, placement, result)
         self.result.show_run(Finished(prepared, source, result, request.image, outcome.pixels, placement))
         self._show_device(prepared.device)
         stored = f"The result is larger than the memory budget: it is in {outcome.path}." if outcome.path else ""
-        self.messages.show_notes([stored, *outcome.verdict, *prepared.notes])
+        self.messages.show_notes([stored, *outcome.verdict, *prepared.notes, filled])
 
     def _add(
         self,
@@ -419,10 +423,10 @@ class TaskPanel(QWidget):
 
     def _add_filled(
         self, levels: tuple[Any, ...], source: napari.layers.Image, placement: Placement, above: napari.layers.Layer
-    ) -> None:
-        """Add which pixels are invented, hidden: they would cover what was put there."""
+    ) -> str:
+        """Add which pixels are invented, hidden since they would cover what was put there, and say so."""
         if self.mask_picker is None or not levels:
-            return
+            return ""
         self.mask_picker.uncover()
         pyramid = len(levels) > 1
         layer = LabelsLayer(
@@ -434,6 +438,7 @@ class TaskPanel(QWidget):
             **placement.as_kwargs(),
         )
         insert_layer(self.viewer, layer, above)
+        return f"The pixels that were filled are in {layer.name!r}."
 
     def _add_model(self, path: Path, *, trusted: bool) -> None:
         self.messages.show_error("")

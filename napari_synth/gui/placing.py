@@ -30,11 +30,16 @@ def insert_layer(viewer: ViewerModel, layer: napari.layers.Layer, above: napari.
 
     A result that got selected would become the source of the next run.
     """
-    active = viewer.layers.selection.active
-    selected = set(viewer.layers.selection)
+    selection = viewer.layers.selection
+    active = selection.active
+    selected = set(selection)
     position = viewer.layers.index(above) + 1 if above in viewer.layers else len(viewer.layers)
-    viewer.layers.insert(position, layer)
-    if selected:
+    if not selected:
+        viewer.layers.insert(position, layer)
+        return
+    # Nobody is told of what is active for a moment only: panels follow it.
+    with selection.events.active.blocker():
+        viewer.layers.insert(position, layer)
         viewer.layers.selection = selected
         viewer.layers.selection.active = active
 

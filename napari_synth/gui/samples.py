@@ -35,23 +35,33 @@ def retina() -> list[tuple[Any, dict[str, Any], str]]:
     return _open("retina")
 
 
+def damaged() -> list[tuple[Any, dict[str, Any], str]]:
+    """Open the sample ``damaged`` with the labels of what is to be filled."""
+    return _open("damaged")
+
+
 def _open(name: str) -> list[tuple[Any, dict[str, Any], str]]:
     import numpy as np
 
-    from napari_synth.samples import SAMPLES, load
+    from napari_synth.samples import SAMPLES, load, load_mask
 
     image = load(name)
     axes = image.axes.replace("S", "")
-    shown = {
-        "name": name,
-        "rgb": "S" in image.axes,
+    placed = {
         "axis_labels": tuple(axis.lower() for axis in axes),
         "scale": [image.spacing.get(axis, 1.0) for axis in axes],
         "units": [image.units.get(axis, "pixel") for axis in axes],
+    }
+    shown = {
+        "name": name,
+        "rgb": "S" in image.axes,
+        **placed,
         "metadata": {"description": SAMPLES[name].description, "licence": SAMPLES[name].licence},
     }
     if not shown["rgb"]:
         # A few bright pixels would leave the rest dark.
         low, high = np.percentile(image.data, [0.1, 99.8])
         shown["contrast_limits"] = (float(low), float(high))
-    return [(image.data, shown, "image")]
+    mask = load_mask(name)
+    labels = [] if mask is None else [(mask.data, {"name": mask.name, **placed}, "labels")]
+    return [(image.data, shown, "image"), *labels]

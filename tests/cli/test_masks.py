@@ -155,7 +155,7 @@ def test_a_pattern_names_the_image_with_its_first_star(tmp_path: Path) -> None:
         (["--mask", "{named}"], "39 pixels along Y, the image 40"),
         (["--mask", "{mask}", "--mask-ids", "9"], "no label 9: it has 1, 3"),
         (["--mask", "{mask}", "--grow", "999"], "from 0 to 256"),
-        (["--mask-from", "zero"], "marks no pixel"),
+        (["--mask-from", "zero"], "The rule 'zero' marks no pixel"),
         (["--mask-from", "ugly"], "--mask-from"),
     ],
 )

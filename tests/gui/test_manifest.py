@@ -93,8 +93,10 @@ def test_every_sample_opens_from_the_menu(registered, name) -> None:
 
     contribution = next(entry for entry in registered.contributions.sample_data if entry.key == name)
     assert contribution.display_name == SAMPLES[name].title
-    ((pixels, kwargs, kind),) = contribution.open()
+    (pixels, kwargs, kind), *others = contribution.open()
     assert kind == "image"
+    assert [kind for _, _, kind in others] == ["labels"] * SAMPLES[name].has_mask
+    assert all(mask.shape == pixels.shape for mask, _, _ in others)
     layer = ImageLayer(pixels, **kwargs)
     assert layer.metadata["licence"] == SAMPLES[name].licence
     assert len(layer.axis_labels) == layer.ndim
