@@ -15,7 +15,6 @@ from napari_synth.augmentation.batch import (
     background,
     in_box,
     in_units,
-    in_view,
     measured_ranges,
     shaded,
     warped,
@@ -229,7 +228,7 @@ def _shaded(moved: Sample, plan: Plan, ranges: tuple[tuple[float, float], ...], 
 def _pushed(
     rows: Floats, columns: str, warp: SamplingMap, axes: str, name: str
 ) -> tuple[Floats, npt.NDArray[np.bool_]]:
-    """Return where coordinates go, and which lie in the field of view."""
+    """Return where coordinates go, and along which axes (N, D) each lies above the lower and below the upper end of the view."""
     if any(axis not in columns for axis in axes):
         raise AxesError(f"The {name} have no column for {axes[0]}, along which the draw moves: give them one.")
     order = [columns.index(axis) for axis in axes]
@@ -237,17 +236,20 @@ def _pushed(
     pushed = warp.push(places.flip(-1)[None])[0].flip(-1).detach()
     moved = rows.copy()
     moved[:, order] = pushed.numpy()
-    return moved, in_view(pushed, warp.result).numpy()
+    view = pushed.new_tensor(warp.result) - 0.5
+    return moved, torch.stack([pushed >= -0.5, pushed <= view], -1).numpy()
 
 
-def _with_rows(sample: Sample, name: str, moved: Floats, seen: npt.NDArray[np.bool_], sampling: Sampling) -> Sample:
+def _with_rows(sample: Sample, name: str, moved: Floats, within: npt.NDArray[np.bool_], sampling: Sampling) -> Sample:
     """Return the sample with moved coordinates; what left is dropped or marked."""
     parts: Any
+    seen: npt.NDArray[np.bool_] = np.asarray(within.all((1, 2)))
     if name == "shapes":
         assert sample.shapes is not None
         ends = np.cumsum([len(np.asarray(shape)) for shape in sample.shapes])[:-1]
         parts = np.split(moved, ends)
-        inside = np.array([bool(part.any()) for part in np.split(seen, ends)], dtype=bool)
+        # A shape is in view where its bounding box is: it may surround the view.
+        inside = np.array([bool(part.any(0).all()) for part in np.split(within, ends)], dtype=bool)
     elif name == "vectors":
         starts, tips = np.split(moved, 2)
         parts = np.stack([starts, tips - starts], 1)

@@ -247,11 +247,12 @@ class Pipeline(pydantic.BaseModel):
         *,
         labels: torch.Tensor | None = None,
         points: Sequence[npt.ArrayLike] | None = None,
+        rgb: bool = False,
     ) -> Batch:
         """Augment a batch in one pass on its device; see `napari_synth.augmentation.batch.apply_batch`."""
         from napari_synth.augmentation.batch import apply_batch
 
-        return apply_batch(self, images, draws, labels=labels, points=points)
+        return apply_batch(self, images, draws, labels=labels, points=points, rgb=rgb)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the pipeline as plain values."""

@@ -213,6 +213,15 @@ def test_what_leaves_is_dropped_or_marked() -> None:
     np.testing.assert_array_equal(dropped.points, np.asarray(marked.points)[marked.inside["points"]])
 
 
+def test_a_shape_is_in_view_where_its_box_is() -> None:
+    around = np.array([[-20.0, -20.0], [-20.0, 70.0], [70.0, 70.0], [70.0, -20.0]])
+    sample = Sample(np.zeros((50, 50), np.uint8), "YX", shapes=[around, around + 100.0, around[:3] / 10])
+    pipeline = Pipeline(transforms=(QuarterTurn(),))
+    moved = pipeline.apply(sample, pipeline.draw(0, sample))
+    np.testing.assert_array_equal(moved.origin["shapes"], [0, 2])
+    assert [len(np.asarray(shape)) for shape in moved.shapes] == [4, 3]
+
+
 def test_the_field_says_where_pixels_come_from() -> None:
     y, x = np.mgrid[:80, :90].astype(np.float32)
     pipeline = Pipeline(
