@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import dask.array as da
@@ -10,12 +11,15 @@ import numpy as np
 import pytest
 import torch
 from napari.components import ViewerModel
+from npe2 import PluginManifest
 
+import napari_synth
 from napari_synth.core import registry
 from napari_synth.core.generator import BlockSpec, Context, Generator, GeneratorInfo, Params, Prepared, Task
 from napari_synth.core.image import Image
 from napari_synth.core.recipe import Recipe
 from napari_synth.gui import panel as panel_module
+from napari_synth.gui.commands import inpaint_active_layer
 from napari_synth.gui.layers import PREVIEW, kind_of
 from napari_synth.gui.panel import InpaintPanel, TaskPanel
 from napari_synth.gui.settings import RunSettings
@@ -124,6 +128,30 @@ def test_a_run_fills_the_mask_and_tells_where(dock, viewer, qtbot) -> None:
     assert (carried.rule, carried.pixels) == (None, 20)
     assert (panel.result.removed.isHidden(), panel.result.trust.isHidden()) == (True, True)
     assert not panel.result.confidence.isHidden()
+
+
+def test_the_confidence_is_that_of_the_filled_pixels(dock, viewer, qtbot) -> None:
+    viewer.add_image(cells(20, 24), name="cells")
+    viewer.add_labels(box(20, 24), name="dust")
+    panel = dock()
+    run(qtbot, panel)
+    panel.result.confidence.click()
+    qtbot.waitUntil(lambda: panel._job is None, timeout=20_000)
+    assert error(panel) == ""
+    assert (viewer.layers["cells confidence"].data[box(20, 24) == 0] == 0).all()
+
+
+def test_the_layers_menu_opens_the_panel_for_the_active_image(npe2pm, plugin_settings, make_napari_viewer) -> None:
+    npe2pm.register(PluginManifest.from_file(Path(napari_synth.__file__).parent / "napari.yaml"))
+    window = make_napari_viewer()
+    active = window.add_image(cells(20, 24), name="cells")
+    window.add_image(cells(20, 24), name="other")
+    window.layers.selection.active = active
+    inpaint_active_layer()
+    _, panel = window.window.add_plugin_dock_widget("napari-synth", "Inpaint")
+    assert isinstance(panel, InpaintPanel)
+    assert panel.source.layer is active
+    assert panel._job is None
 
 
 def test_the_source_and_the_mask_stay_chosen_after_a_run(dock, viewer, qtbot) -> None:
