@@ -306,8 +306,8 @@ def translate(
         lacks has a standard where the generator knows one.
     generator : str or Generator
         ``"auto"`` (what fits the image and the reference); for slides ``"macenko"``, ``"vahadane"``, ``"reinhard"``; with any
-        reference ``"quantile-matching"``, ``"colour-transfer"``, ``"patch-style"``, ``"neural-style"``; for the tone
-        ``"contrast"``, ``"gamma"``, ``"clahe"``, ``"unsharp"``, ``"colour-balance"``; or one of another package.
+        reference ``"quantile-matching"``, ``"colour-transfer"``, ``"patch-style"``; for the tone ``"contrast"``, ``"gamma"``,
+        ``"clahe"``, ``"unsharp"``, ``"colour-balance"``; or one of another package.
     axes, device, precision, seed, tile, progress, cancel, **params
         As for `denoise`.
 

@@ -29,6 +29,7 @@ def _build_app() -> App:
     app.command(_denoise, name="denoise")
     app.command(_super_resolution, name="super-resolution")
     app.command(_isotropic, name="isotropic")
+    app.command(_translate, name="translate")
     app.command(_runner, name="runner")
     app.command(_large, name="large")
     for name, sentence in (
@@ -91,6 +92,22 @@ def _isotropic(
         raise InvalidParameterError(f"A volume of {edge} voxels cannot be: give an edge of at least 32.")
     report = bench_isotropic(edge=edge, volume=volume, minutes=minutes, quick=quick, device=device, say=_say)
     return _finish(report, out)
+
+
+def _translate(
+    *,
+    quick: Quick = False,
+    device: Annotated[str, Parameter(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    mosaic: Annotated[Path | None, Parameter(help="Write a picture of all results there, as PNG.")] = None,
+    out: Out = None,
+) -> int:
+    """Compare stains, colours, intensities and texture with those of references, beside torchstain and scikit-image."""
+    from napari_synth.benchmark.translation import bench_translate
+
+    _check(out)
+    if mosaic is not None and not (mosaic.suffix == ".png" and mosaic.resolve().parent.is_dir()):
+        raise InvalidParameterError(f"A picture cannot be written to {str(mosaic)!r}: name it .png, in a folder that is there.")
+    return _finish(bench_translate(quick=quick, device=device, mosaic=mosaic, say=_say), out)
 
 
 def _runner(

@@ -11,7 +11,7 @@ from napari_synth.core.sampling import sample_windows
 
 Colours = npt.NDArray[np.float64]
 
-MOST_COLOURS = 2**18
+MOST_COLOURS = 2**17
 
 
 def sample_colours(image: Image, seed: int = 0, most: int = MOST_COLOURS) -> Colours:
@@ -44,7 +44,7 @@ def sample_colours(image: Image, seed: int = 0, most: int = MOST_COLOURS) -> Col
         found.append(np.moveaxis(pixels, left.index("S"), -1).reshape(-1, 3))
     colours: Colours = np.concatenate(found)
     if len(colours) > most:
-        colours = colours[np.sort(np.random.default_rng(seed).choice(len(colours), most, replace=False))]
+        colours = colours[np.sort(np.random.default_rng(seed).integers(0, len(colours), most))]
     colours = colours.astype(np.float64)
     colours = colours[np.isfinite(colours).all(axis=1)]
     if len(colours) == 0:

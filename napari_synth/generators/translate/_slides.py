@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from napari_synth.core.generator import Context
@@ -90,15 +91,14 @@ class Light:
     def transmitted(self, block: Tensor) -> Tensor:
         """Return intensities (N, 3, H, W) as shares of the empty slide's."""
         intensity = self.context.intensity
-        return block * self._colour(block, intensity.scale / self.white) + self._colour(
-            block, intensity.offset / self.white
-        )
+        gain, offset = intensity.scale / self.white, intensity.offset / self.white
+        return torch.addcmul(self._colour(block, offset), block, self._colour(block, gain))
 
     def normalised(self, transmitted: Tensor) -> Tensor:
         """Return transmitted light as normalised intensities."""
         intensity = self.context.intensity
         gain, offset = self.white / intensity.scale, intensity.offset / intensity.scale
-        return transmitted * self._colour(transmitted, gain) - offset
+        return (transmitted * self._colour(transmitted, gain)).sub_(offset)
 
     @staticmethod
     def _colour(like: Tensor, values: Colours) -> Tensor:
@@ -107,10 +107,10 @@ class Light:
 
 def optical_density(transmitted: Tensor) -> Tensor:
     """Return the natural logarithm of how much weaker light became; bounded where there is none left."""
-    return -transmitted.clamp_min(_DARKEST).log()
+    return transmitted.clamp_min(_DARKEST).log_().neg_()
 
 
 def tissue_weight(density: Tensor) -> Tensor:
     """Return 1 where there is tissue, 0 where there is none, and what lies between at its edge, (N, 1, H, W)."""
-    along = (density.mean(dim=1, keepdim=True) * (2.0 / TISSUE) - 1.0).clamp(0.0, 1.0)
+    along = density.mean(dim=1, keepdim=True).mul_(2.0 / TISSUE).sub_(1.0).clamp_(0.0, 1.0)
     return along.square() * (3.0 - 2.0 * along)

@@ -107,12 +107,13 @@ class StainPrepared(Prepared):
             stains = _concentrations(density, self._own.vectors)
             if self._show in ("haematoxylin", "eosin"):
                 which = slice(0, 1) if self._show == "haematoxylin" else slice(1, 2)
-                return self._light.normalised((-_mixed(stains[:, which], self._target[:, which])).exp())
-            residual = density - _mixed(stains, self._own.vectors)
+                return self._light.normalised(_mixed(stains[:, which], -self._target[:, which]).exp_())
             if self._show == "residual":
-                return self._light.normalised((-residual).exp())
-            changed = self._light.normalised((-_mixed(stains, self._target) - residual).exp())
-            return block + self._strength * tissue_weight(density) * (changed - block)
+                return self._light.normalised((_mixed(stains, self._own.vectors) - density).exp_())
+            # What neither stain explains stays: the density changes by the difference of the stains.
+            changed = _mixed(stains, self._own.vectors - self._target).sub_(density).exp_()
+            changed = self._light.normalised(changed)
+            return changed.sub_(block).mul_(tissue_weight(density).mul_(self._strength)).add_(block)
 
 
 def prepare_stains(image: Image, params: StainParams, context: Context, separate: Separate) -> StainPrepared:
@@ -197,19 +198,21 @@ def concentrations(tissue: Colours, vectors: Colours, sparsity: float = 0.0) -> 
 def _concentrations(density: Tensor, vectors: Colours, sparsity: float = 0.0) -> Tensor:
     """Solve the non-negative least squares of two unknowns for every pixel (N, 3, H, W), in closed form."""
     overlap = float(vectors[:, 0] @ vectors[:, 1])
-    first, second = (_mixed(density, vectors[None, :, i]) - sparsity / 2 for i in (0, 1))
-    scale = 1.0 / (1.0 - overlap**2)
-    both = scale * torch.cat((first - overlap * second, second - overlap * first), dim=1)
-    # Where one would be negative, the other explains the pixel alone: that which explains more.
-    takes_first = first >= second
-    alone = torch.cat((first * takes_first, second * ~takes_first), dim=1).clamp_min(0.0)
-    return torch.where((both >= 0).all(dim=1, keepdim=True), both, alone)
+    along = _mixed(density, vectors.T).sub_(sparsity / 2)
+    both = _mixed(along, np.array([[1.0, -overlap], [-overlap, 1.0]]) / (1.0 - overlap**2))
+    first, second = both[:, :1], both[:, 1:]
+    # Where one would be negative, the other explains the pixel alone.
+    alone = along.clamp_min_(0.0)
+    only_second, only_first = first < 0, second < 0
+    first = torch.where(only_first, alone[:, :1], first).masked_fill_(only_second, 0.0)
+    second = torch.where(only_second, alone[:, 1:], second).masked_fill_(only_first, 0.0)
+    return torch.cat((first, second), dim=1)
 
 
 def _mixed(planes: Tensor, matrix: Colours) -> Tensor:
     """Multiply the channels of (N, I, H, W) with a matrix (O, I)."""
     weight = torch.as_tensor(matrix.tolist(), dtype=planes.dtype, device=planes.device)
-    return torch.einsum("oi,nihw->nohw", weight, planes)
+    return (weight @ planes.flatten(2)).unflatten(2, planes.shape[-2:])
 
 
 def _unit(vectors: Colours) -> Colours:

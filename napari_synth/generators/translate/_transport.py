@@ -22,7 +22,6 @@ from napari_synth.generators.translate._options import StrengthParams
 
 _TURNS = 16
 _STEPS = 1024
-_MOST = 2**17
 _BYTES_PER_PIXEL = 160
 
 
@@ -115,8 +114,8 @@ def prepare_transport(image: Image, params: StrengthParams, context: Context) ->
         raise ReferenceImageError(
             "Colour transfer needs a reference image: say which image the result should look like."
         )
-    own = sample_colours(image, context.seed, _MOST)
-    target = sample_colours(context.reference, context.seed, _MOST)
+    own = sample_colours(image, context.seed)
+    target = sample_colours(context.reference, context.seed)
     if image.dtype != context.reference.dtype:
         target = target * (full_scale(image) / full_scale(context.reference))
     own, target = ((c - context.intensity.offset) / context.intensity.scale for c in (own, target))
