@@ -257,7 +257,7 @@ def sliced_distance(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> float:
     rng = np.random.default_rng(0)
     found = []
     for _ in range(_DIRECTIONS if first.shape[1] > 1 else 1):
-        axis = rng.normal(size=first.shape[1])
+        axis: npt.NDArray[np.float64] = rng.normal(size=(first.shape[1],))
         axis /= np.linalg.norm(axis)
         levels = [np.quantile(points @ axis, _SHARES) for points in (first, second)]
         found.append(float(np.abs(levels[0] - levels[1]).mean()))
@@ -270,11 +270,12 @@ def _lab(image: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
 
 def _tissue(image: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     """Return the colours in CIELAB of what is darker than an empty slide, (pixels, 3)."""
-    return _lab(image)[image.mean(axis=-1) < _EMPTY * np.percentile(image.mean(axis=-1), 99)]
+    brightness = image.mean(axis=-1)
+    return np.asarray(_lab(image)[brightness < _EMPTY * np.percentile(brightness, 99)])
 
 
 def _flat(image: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    return image.reshape(-1, image.shape[-1] if image.ndim == 3 else 1).astype(np.float64)
+    return np.asarray(image.reshape(-1, image.shape[-1] if image.ndim == 3 else 1), dtype=np.float64)
 
 
 def _luminance(image: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
@@ -284,7 +285,8 @@ def _luminance(image: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
 
 def _shown(image: npt.NDArray[Any]) -> Pixels:
     low, high = np.percentile(image, [0.5, 99.5])
-    return (WHITE * np.clip((image - low) / (high - low), 0.0, 1.0)).astype(np.uint8)
+    shown: Pixels = (WHITE * np.clip((image - low) / (high - low), 0.0, 1.0)).astype(np.uint8)
+    return shown
 
 
 def _mosaic(rows: list[list[Pixels]], edge: int = 256) -> Pixels:

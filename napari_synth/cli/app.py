@@ -214,7 +214,12 @@ def _task_command(verb: Verb, words: Sequence[str]) -> Callable[..., int]:
         options = {name: value for name, value in asdict(how).items() if name != "generator"}
         return Recipe(generator=chosen.info.id, params=dict(params), **options)
 
-    return with_settings({Task.INPAINT: fill, Task.TRANSLATE: restyle}.get(verb.task, restore), chosen)
+    command: Callable[..., int] = restore
+    if verb.task == Task.INPAINT:
+        command = fill
+    elif verb.task == Task.TRANSLATE:
+        command = restyle
+    return with_settings(command, chosen)
 
 
 def _run(

@@ -8,7 +8,7 @@ move in Pitié et al., CVIU 2007.
 
 from __future__ import annotations
 
-from math import ceil, log2
+from math import ceil, log2, sqrt
 
 import numpy as np
 import torch
@@ -104,9 +104,10 @@ def step(image: Tensor, style: Tensor, kernels: Tensor) -> Tensor:
     every = max(1, along.shape[-2] * along.shape[-1] // _MOST_PATCHES)
     change = _moves(along, _levels(along.flatten(2)[0, :, ::every]), _levels(kernels.flatten(1) @ style))
     covering = functional.conv_transpose2d(torch.ones_like(along[:, :1]), torch.ones_like(kernels[:1, :1]))
-    back: Tensor = functional.conv_transpose2d(change, kernels) / covering
     # Less than what would move patches all the way along the directions that were not drawn.
-    return back * (kernels[0].numel() / len(kernels)) ** 0.5
+    boldness = sqrt(kernels[0].numel() / len(kernels))
+    back: Tensor = functional.conv_transpose2d(change, kernels) / covering
+    return back * boldness
 
 
 def patch_distance(image: Tensor, style: Tensor, patch: int, rng: torch.Generator) -> float:

@@ -212,7 +212,7 @@ def _concentrations(density: Tensor, vectors: Colours, sparsity: float = 0.0) ->
 def _mixed(planes: Tensor, matrix: Colours) -> Tensor:
     """Multiply the channels of (N, I, H, W) with a matrix (O, I)."""
     weight = torch.as_tensor(matrix.tolist(), dtype=planes.dtype, device=planes.device)
-    return (weight @ planes.flatten(2)).unflatten(2, planes.shape[-2:])
+    return (weight @ planes.flatten(2)).view(planes.shape[0], -1, *planes.shape[-2:])
 
 
 def _unit(vectors: Colours) -> Colours:
