@@ -29,6 +29,7 @@ def _build_app() -> App:
     app.command(_denoise, name="denoise")
     app.command(_super_resolution, name="super-resolution")
     app.command(_isotropic, name="isotropic")
+    app.command(_inpaint, name="inpaint")
     app.command(_translate, name="translate")
     app.command(_runner, name="runner")
     app.command(_large, name="large")
@@ -94,6 +95,26 @@ def _isotropic(
     return _finish(report, out)
 
 
+def _inpaint(
+    *,
+    quick: Quick = False,
+    device: Annotated[str, Parameter(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    mosaic: Annotated[
+        Path | None, Parameter(help="Write what every method made of the crops there, as PNG: one file a kind of hole.")
+    ] = None,
+    out: Out = None,
+) -> int:
+    """Compare inpainting with scikit-image and OpenCV: PSNR, SSIM, texture and seconds inside the holes."""
+    from napari_synth.benchmark.inpainting import bench_inpaint
+
+    _check(out)
+    if mosaic is not None and not (mosaic.suffix == ".png" and mosaic.resolve().parent.is_dir()):
+        raise InvalidParameterError(
+            f"Pictures cannot be written to {str(mosaic)!r}: name it .png, in a folder that exists."
+        )
+    return _finish(bench_inpaint(quick=quick, device=device, mosaic=mosaic, say=_say), out)
+
+
 def _translate(
     *,
     quick: Quick = False,
@@ -106,7 +127,9 @@ def _translate(
 
     _check(out)
     if mosaic is not None and not (mosaic.suffix == ".png" and mosaic.resolve().parent.is_dir()):
-        raise InvalidParameterError(f"A picture cannot be written to {str(mosaic)!r}: name it .png, in a folder that is there.")
+        raise InvalidParameterError(
+            f"A picture cannot be written to {str(mosaic)!r}: name it .png, in a folder that is there."
+        )
     return _finish(bench_translate(quick=quick, device=device, mosaic=mosaic, say=_say), out)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from napari_synth.core.errors import ImageFileError
 
-_PACKAGES = ("napari-synth", "torch", "numpy", "scipy", "scikit-image", "bm3d", "zarr")
+_PACKAGES = ("napari-synth", "torch", "numpy", "scipy", "scikit-image", "bm3d", "opencv-python-headless", "zarr")
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from napari_synth.core.generator import BlockSpec, Generator, Params, Prepared
 from napari_synth.core.image import Image, colour_samples
 from napari_synth.core.intensity import IntensityTransform, Statistics
 from napari_synth.core.masks import holes
-from napari_synth.core.progress import Reporter
+from napari_synth.core.progress import Reporter, cancellable
 from napari_synth.core.resampling import resampled
 from napari_synth.core.tiling import Block, full_region, make_block, plan_cores, split_core
 
@@ -170,7 +170,8 @@ class Execution:
                     pixels = reading.result()
                     upcoming = self._next_batch(queue, batch_pixels)
                     reading = reader.submit(self._read, upcoming)
-                    results = self._apply(batch, pixels)
+                    with cancellable(reporter.cancel):
+                        results = self._apply(batch, pixels)
                 if results is None:
                     self.device.release_memory()
                     batch_pixels = prod(self._block(batch[0]).shape) * len(batch) // 2

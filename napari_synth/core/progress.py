@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 from napari_synth.core.errors import Cancelled
@@ -65,6 +67,26 @@ class CancelToken:
         """Raise `Cancelled` if `cancel` was called."""
         if self.is_cancelled:
             raise Cancelled("The run was cancelled: nothing was changed.")
+
+
+_of_block: ContextVar[CancelToken | None] = ContextVar("_of_block", default=None)
+
+
+@contextmanager
+def cancellable(token: CancelToken) -> Iterator[None]:
+    """Let `check_cancelled` look at a token while a block is restored."""
+    reset = _of_block.set(token)
+    try:
+        yield
+    finally:
+        _of_block.reset(reset)
+
+
+def check_cancelled() -> None:
+    """Raise `Cancelled` if the user wishes to stop; for generators that take long over one block."""
+    token = _of_block.get()
+    if token is not None:
+        token.check()
 
 
 class Reporter:

@@ -14,6 +14,7 @@ import napari_synth
 from napari_synth.core import errors, registry, runner
 from napari_synth.core.generator import Generator, Params, Task
 from napari_synth.core.image import Image
+from napari_synth.core.masks import as_mask
 from napari_synth.core.progress import CancelToken, Progress
 
 # Enough training to show that it runs; how well it restores is the benchmark's business.
@@ -56,10 +57,22 @@ def brief(generator: Generator[Params]) -> dict[str, Any]:
 
 
 def coloured(generator: Generator[Params], image: np.ndarray, axes: str = "YX") -> Image:
-    """An image that the generator takes: gray as colours where it needs them."""
+    """An image that the generator takes: gray as colours where it needs them, with a hole where it fills holes."""
+    if generator.info.task == Task.INPAINT:
+        return Image(image, axes, mask=as_mask(hole(image.shape, axes), Image(image, axes)))
     if not generator.info.needs_colour or "S" in axes:
         return Image(image, axes)
     return Image(np.stack([image, image[::-1], image], -1), f"{axes}S")
+
+
+def hole(shape: tuple[int, ...], axes: str) -> np.ndarray:
+    """A mask of a box in every plane, with a scratch beside it; along all axes but colours."""
+    sizes = {axis: size for axis, size in zip(axes, shape, strict=True) if axis != "S"}
+    mask = np.zeros(tuple(sizes.values()), bool)
+    for start, stop in ((1 / 5, 1 / 4), (1 / 3, 2 / 3)):
+        part = {axis: slice(int(size * start), int(size * stop) + 1) for axis, size in sizes.items() if size > 1}
+        mask[tuple(part[axis] if axis in part and axis in "YX" else slice(None) for axis in sizes)] = True
+    return mask
 
 
 def given(generator: Generator[Params], image: Image) -> dict[str, Any]:
@@ -83,7 +96,8 @@ def noisy(shape: tuple[int, ...] = (96, 96), dtype: str = "u2", sigma: float = 2
 
 
 def run(generator: Generator[Params], image: np.ndarray, axes: str | None = None, **options: Any) -> np.ndarray:
-    if not generator.info.needs_colour and generator.info.reference_image != "needed":
+    plain = not generator.info.needs_colour and generator.info.reference_image != "needed"
+    if plain and generator.info.task != Task.INPAINT:
         return napari_synth.run(generator.info.id, image, axes=axes, **(brief(generator) | options))
     source = coloured(generator, image, axes or "YX")
     settings = brief(generator) | given(generator, source) | options
@@ -116,6 +130,10 @@ def test_shape_and_dtype_are_kept(generator: Generator[Params], dtype: str) -> N
 @every_generator
 @pytest.mark.parametrize("shape", [(1, 1), (1, 33), (33, 1), (7, 9), (31, 45)])
 def test_tiny_and_odd_sizes(generator: Generator[Params], shape: tuple[int, int]) -> None:
+    if generator.info.task == Task.INPAINT and shape == (1, 1):
+        with pytest.raises(errors.MaskError, match="no pixel to learn from"):
+            run(generator, noisy(shape, "f4"))
+        return
     result = run(generator, noisy(shape, "f4"))
     assert result.shape == expected(generator, shape)
     assert np.isfinite(result).all()
@@ -147,7 +165,8 @@ def test_nan_and_inf_never_spread(generator: Generator[Params]) -> None:
     image = noisy((48, 48), "f4")
     image[10:14, 20:24], image[30, 31] = np.nan, np.inf
     result = run(generator, image)
-    np.testing.assert_array_equal(np.isfinite(result), at_every_pixel(generator, np.isfinite(image)))
+    finite = np.isfinite(image) | (hole(image.shape, "YX") & (generator.info.task == Task.INPAINT))
+    np.testing.assert_array_equal(np.isfinite(result), at_every_pixel(generator, finite))
     rest = run(generator, noisy((48, 48), "f4"))
     far = np.s_[-8:, :10]
     assert abs(result[far].mean() - rest[far].mean()) < 10
@@ -211,8 +230,8 @@ def test_recipe_repeats_the_run(generator: Generator[Params]) -> None:
     image = coloured(generator, noisy((48, 48)))
     options = given(generator, image)
     prepared = runner.prepare(generator.info.id, image, brief(generator), seed=5, **options)
-    again = napari_synth.run(prepared.recipe.to_yaml(), image.data, **options)
-    np.testing.assert_array_equal(again, prepared.compute())
+    again = napari_synth.run(prepared.recipe.to_yaml(), image, **options)
+    np.testing.assert_array_equal(again.data, prepared.compute())
 
 
 @every_generator
@@ -253,3 +272,14 @@ def test_noise_is_removed_and_the_mean_is_kept(generator: Generator[Params]) -> 
     )
     assert gained > 2.0
     assert abs(result.mean() - image.mean()) < 2.0
+
+
+@pytest.mark.parametrize("generator", registry.generators(Task.INPAINT), ids=lambda g: g.info.id)
+@pytest.mark.parametrize(("shape", "axes"), [((40, 44), "YX"), ((3, 40, 44), "ZYX"), ((40, 44, 3), "YXS")])
+def test_only_holes_are_filled(generator: Generator[Params], shape: tuple[int, ...], axes: str) -> None:
+    image = np.random.default_rng(0).integers(50, 200, shape).astype("u2")
+    mask = hole(shape, axes)
+    result = run(generator, np.where(mask[..., None] if "S" in axes else mask, 9999, image).astype("u2"), axes)
+    np.testing.assert_array_equal(result[~mask], image[~mask])
+    assert result[mask].min() >= 50
+    assert result[mask].max() < 200

@@ -1,0 +1,57 @@
+"""``inpaint/auto``: a method for each hole, by its radius and by what lies beside it."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from napari_synth.core.generator import Context, Generator, GeneratorInfo, Params, Prepared, Task
+from napari_synth.core.image import Image
+from napari_synth.generators.inpaint._options import SURFACE, PatchParams
+
+
+class AutoParams(PatchParams):
+    """Settings of `Auto`."""
+
+    thin: float = Field(
+        3.0,
+        ge=0,
+        le=64,
+        title="Thin up to",
+        description="Radius of the largest circle in a hole, in pixels, up to which it is filled smoothly and not with texture.",
+        json_schema_extra={"advanced": True},
+    )
+    surface: float = Field(
+        0.65,
+        ge=0,
+        le=1,
+        title="Share of the smooth surface",
+        description=SURFACE,
+        json_schema_extra={"advanced": True},
+    )
+
+
+class Auto(Generator[AutoParams]):
+    """Smooth surfaces in thin holes, neighbouring planes where they tell what is missing, patches elsewhere."""
+
+    info: ClassVar[GeneratorInfo] = GeneratorInfo(
+        id="inpaint/auto",
+        title="Automatic choice",
+        summary="Fills thin holes smoothly, thick ones with texture, and missing planes from their neighbours.",
+        task=Task.INPAINT,
+        reference="Newson et al., Video inpainting of complex scenes, SIAM J. Imaging Sciences 2014; Damelin & Hoang, 2018",
+        spatial_dims=(2, 3),
+        colour="joint",
+        invents=True,
+    )
+    params_type: ClassVar[type[Params]] = AutoParams
+
+    def prepare(self, image: Image, params: AutoParams, context: Context) -> Prepared:
+        """Look which holes there are; see `Generator.prepare`."""
+        from napari_synth.generators.inpaint._filling import Method, prepare_filling
+
+        method = Method(
+            thin=params.thin, patch_radius=params.patch_radius, context=params.context, surface=params.surface
+        )
+        return prepare_filling(image, method, params.neighbours, context)
