@@ -88,6 +88,12 @@ SAMPLES: dict[str, Sample] = {
         has_truth=True,
         has_mask=True,
     ),
+    "restained": Sample(
+        "Stained tissue, another laboratory (RGB, 8 bit)",
+        "A part of the stained tissue without noise, its stains and its lamp changed as another laboratory's would be.",
+        "Center for Microscopy and Molecular Imaging, by way of scikit-image",
+        "no known copyright restrictions",
+    ),
 }
 
 

@@ -19,6 +19,7 @@ import numpy.typing as npt
 import skimage.data
 import tifffile
 
+from napari_synth.benchmark import translation
 from napari_synth.core.image import Image
 from napari_synth.files import write_image
 
@@ -47,6 +48,7 @@ def main() -> None:
     neuron()
     scratch()
     damaged()
+    restained()
 
 
 def actin(rng: np.random.Generator) -> None:
@@ -131,6 +133,12 @@ def damaged() -> None:
     save("damaged", Image(counts(seen, "uint8"), "YX", name="damaged retina"))
     save("damaged_truth", Image(counts(truth, "uint8"), "YX", name="retina, undamaged"))
     save("damaged_mask", Image(mask, "YX", name="scratches, dust, dead pixels"))
+
+
+def restained() -> None:
+    """Show a part of the stained section as another laboratory would: mixed and stronger stains, a yellowish lamp."""
+    section = skimage.data.immunohistochemistry()[192:512, 96:416]
+    save("restained", Image(translation.restained(section), "YXS", name="stained tissue, another laboratory"))
 
 
 def counts(values: Array, dtype: str) -> Array:

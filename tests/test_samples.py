@@ -19,6 +19,7 @@ KINDS = {
     "tissue": ("YXS", "uint8"),
     "retina": ("YX", "uint8"),
     "damaged": ("YX", "uint8"),
+    "restained": ("YXS", "uint8"),
 }
 
 

@@ -40,6 +40,11 @@ def damaged() -> list[tuple[Any, dict[str, Any], str]]:
     return _open("damaged")
 
 
+def restained() -> list[tuple[Any, dict[str, Any], str]]:
+    """Open the sample ``restained``."""
+    return _open("restained")
+
+
 def _open(name: str) -> list[tuple[Any, dict[str, Any], str]]:
     import numpy as np
 

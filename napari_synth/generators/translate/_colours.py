@@ -14,7 +14,7 @@ Colours = npt.NDArray[np.float64]
 MOST_COLOURS = 2**17
 
 
-def sample_colours(image: Image, seed: int = 0, most: int = MOST_COLOURS) -> Colours:
+def sample_colours(image: Image, seed: int = 0, most: int = MOST_COLOURS, block: int = 1) -> Colours:
     """Return the colours of pixels that are spread over the image.
 
     Parameters
@@ -24,6 +24,8 @@ def sample_colours(image: Image, seed: int = 0, most: int = MOST_COLOURS) -> Col
     seed : int
         Draws pixels where there are more than `most`.
     most : int
+    block : int
+        Edge of the squares of pixels that are averaged, against noise; 1 where the image is smaller than two of them.
 
     Returns
     -------
@@ -41,7 +43,12 @@ def sample_colours(image: Image, seed: int = 0, most: int = MOST_COLOURS) -> Col
     for at in sample_windows(image.select(S=0)):
         pixels = image.read(**at)
         left = [axis for axis in image.axes if not isinstance(at.get(axis), int)]
-        found.append(np.moveaxis(pixels, left.index("S"), -1).reshape(-1, 3))
+        window = np.moveaxis(pixels, left.index("S"), -1)
+        height, width = window.shape[:2]
+        if block > 1 and min(height, width) >= 2 * block:
+            cut = window[: height // block * block, : width // block * block].astype(np.float64)
+            window = cut.reshape(height // block, block, width // block, block, 3).mean(axis=(1, 3))
+        found.append(window.reshape(-1, 3))
     colours: Colours = np.concatenate(found)
     if len(colours) > most:
         colours = colours[np.sort(np.random.default_rng(seed).integers(0, len(colours), most))]

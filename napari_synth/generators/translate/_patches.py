@@ -19,6 +19,7 @@ from napari_synth.core.errors import ReferenceImageError
 from napari_synth.core.generator import BlockSpec, Context, Prepared
 from napari_synth.core.image import Image
 from napari_synth.core.intensity import IntensityTransform, measure_statistics
+from napari_synth.core.progress import check_cancelled
 from napari_synth.core.resampling import resized
 from napari_synth.generators._conditioning import full_precision
 from napari_synth.generators.translate._options import StyleParams
@@ -67,6 +68,7 @@ class PatchStyle(Prepared):
             if level == halvings:
                 result = result + _GRAIN * params.strength * torch.randn(anchor.shape, generator=rng).to(anchor)
             for _ in range(params.steps):
+                check_cancelled()
                 moved = result + step(result, style, directions(patch, content.shape[1], rng).to(content))
                 result = torch.lerp(anchor, moved, params.strength)
             change = result - anchor

@@ -19,6 +19,8 @@ TISSUE = 0.15
 """Mean optical density (natural logarithm) over the colours from which on a pixel is tissue."""
 _BLACK = 3.0
 _FEWEST, _LEAST_SHARE = 30, 1e-3
+# Noise spreads the directions of colours, and stains would be taken for purer than they are.
+_BLOCK = 3
 _DARKEST = 1e-3
 _BRIGHTEST = 99.0
 _MOST_TINT = 0.15
@@ -42,7 +44,7 @@ class Slide:
     @classmethod
     def of(cls, image: Image, white: float | None = None, seed: int = 0) -> Slide:
         """Estimate the light of a slide, unless ``white`` (in counts) is known, and find its tissue."""
-        colours = sample_colours(image, seed)
+        colours = sample_colours(image, seed, block=_BLOCK)
         light = np.full(3, white) if white is not None else estimate_white(colours)
         density = -np.log(np.maximum(colours / light, _DARKEST))
         mean = density.mean(axis=1)
