@@ -114,13 +114,19 @@ def _round_and_clip(counts: npt.NDArray[np.float64], dtype: np.dtype[Any]) -> np
 def _fill(values: torch.Tensor, finite: torch.Tensor) -> torch.Tensor:
     """Replace what is not finite by the mean of the finite pixels around it, and by the middle where there are none."""
     import torch
-    import torch.nn.functional as F
 
     planes = torch.where(finite, values, 0.0).reshape(-1, 1, *values.shape[-2:])
     weight = finite.reshape(planes.shape).to(planes.dtype)
     filled = torch.full_like(planes, 0.5)
     for window in (31, 7):
-        total = F.avg_pool2d(planes, window, stride=1, padding=window // 2)
-        share = F.avg_pool2d(weight, window, stride=1, padding=window // 2)
+        total, share = _mean_around(planes, window), _mean_around(weight, window)
         filled = torch.where(share > 1e-6, total / share.clamp_min(1e-6), filled)
     return torch.where(finite, values, filled.reshape(values.shape))
+
+
+def _mean_around(planes: torch.Tensor, window: int) -> torch.Tensor:
+    """Return the mean over a square window; one axis after the other, which is many times faster on large planes."""
+    import torch.nn.functional as F
+
+    rows = F.avg_pool2d(planes, (1, window), stride=1, padding=(0, window // 2))
+    return F.avg_pool2d(rows, (window, 1), stride=1, padding=(window // 2, 0))
