@@ -31,6 +31,7 @@ def _build_app() -> App:
     app.command(_isotropic, name="isotropic")
     app.command(_inpaint, name="inpaint")
     app.command(_translate, name="translate")
+    app.command(_augment, name="augment")
     app.command(_runner, name="runner")
     app.command(_large, name="large")
     for name, sentence in (
@@ -131,6 +132,21 @@ def _translate(
             f"A picture cannot be written to {str(mosaic)!r}: name it .png, in a folder that is there."
         )
     return _finish(bench_translate(quick=quick, device=device, mosaic=mosaic, say=_say), out)
+
+
+def _augment(
+    *,
+    rounds: Annotated[int | None, Parameter(help="Turns of each library; 15 where left out.")] = None,
+    quick: Quick = False,
+    out: Out = None,
+) -> int:
+    """Check that image, labels and points move together, and compare images per second with kornia and others."""
+    from napari_synth.benchmark.augmentation import bench_augment
+
+    _check(out)
+    if rounds is not None and rounds < 1:
+        raise InvalidParameterError(f"{rounds} turns cannot be: give at least 1.")
+    return _finish(bench_augment(quick=quick, rounds=rounds, say=_say), out)
 
 
 def _runner(

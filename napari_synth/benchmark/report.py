@@ -13,7 +13,19 @@ from typing import Any
 
 from napari_synth.core.errors import ImageFileError
 
-_PACKAGES = ("napari-synth", "torch", "numpy", "scipy", "scikit-image", "bm3d", "opencv-python-headless", "zarr")
+_PACKAGES = (
+    "napari-synth",
+    "torch",
+    "numpy",
+    "scipy",
+    "scikit-image",
+    "bm3d",
+    "opencv-python-headless",
+    "kornia",
+    "albumentations",
+    "torchio",
+    "zarr",
+)
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,14 @@ Floats = npt.NDArray[np.float64]
 
 
 def places(sizes: Sequence[int], step: int, margin: int) -> Floats:
-    """A jittered lattice of places, far from each other and from the border."""
+    """Return a jittered lattice of places (N, D), far from each other and from the border."""
     axes = [np.arange(margin, size - margin, step, dtype=np.float64) for size in sizes]
     lattice = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, len(sizes))
     return lattice + np.random.default_rng(0).uniform(-1.0, 1.0, lattice.shape)
 
 
 def drawn(sizes: Sequence[int], dots: Floats, sigma: float = 2.0) -> npt.NDArray[np.float32]:
-    """Gaussian dots of height 100 on 0."""
+    """Return an image of Gaussian dots of height 100 on 0."""
     image = np.zeros(sizes, dtype=np.float64)
     grid = np.stack(np.meshgrid(*(np.arange(size) for size in sizes), indexing="ij"), -1)
     reach = int(np.ceil(5 * sigma))
@@ -32,7 +32,7 @@ def drawn(sizes: Sequence[int], dots: Floats, sigma: float = 2.0) -> npt.NDArray
 
 
 def distances(image: npt.NDArray[np.float32], dots: Floats, reach: int = 3) -> Floats:
-    """How far from each place the peak of what is drawn there lies, for those far enough from the border.
+    """Return how far in pixels from each place the peak of what is drawn there lies, for those far enough from the border.
 
     The logarithm of a Gaussian is a quadric, and stays nearly one where it is bent: its vertex is the dot.
     """
