@@ -28,7 +28,7 @@ _DIRECTIONS = 32
 _BYTES_PER_PIXEL = 32 * _DIRECTIONS
 _LARGEST_STYLE = 512
 _LEVELS, _POINTS = 256, 256
-_MOST_PATCHES = 2**13
+_MOST_PATCHES = 2**12
 # Flat parts need a beginning: equal patches would move alike.
 _GRAIN = 0.1
 
@@ -121,7 +121,8 @@ def patch_distance(image: Tensor, style: Tensor, patch: int, rng: torch.Generato
 
 def _levels(along: Tensor) -> Tensor:
     """Return evenly spread quantiles of values along each direction, (directions, patches), as (directions, _LEVELS)."""
-    ordered = along.sort(dim=1).values
+    # On a processor numpy sorts several times faster.
+    ordered = torch.from_numpy(np.sort(along.numpy())) if along.device.type == "cpu" else along.sort(dim=1).values
     levels: Tensor = functional.interpolate(ordered[None], size=_LEVELS, mode="linear", align_corners=True)[0]
     return levels
 
