@@ -151,8 +151,9 @@ def load_model(path: Path | str) -> tuple[nn.Module, ModelCard]:
         The file is missing, damaged, was not written by napari-synth or by a newer one, or its weights do not fit
         the network that its card describes.
     """
-    import torch
     from safetensors.torch import load_file
+
+    from napari_synth.networks.layout import channels_last
 
     path = Path(path)
     card = read_card(path)
@@ -175,7 +176,7 @@ def load_model(path: Path | str) -> tuple[nn.Module, ModelCard]:
         )
     network.load_state_dict(weights)
     network.requires_grad_(False)
-    return network.eval().to(memory_format=torch.channels_last), card  # type: ignore[call-overload]
+    return channels_last(network.eval()), card
 
 
 def _metadata(path: Path) -> dict[str, str]:

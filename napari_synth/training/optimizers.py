@@ -1,4 +1,4 @@
-"""Makes the optimisers of a network, and lays its weights out for speed."""
+"""Makes the optimisers of a network."""
 
 from __future__ import annotations
 
@@ -18,12 +18,3 @@ def usual_optimizers(network: nn.Module, settings: FitSettings) -> list[torch.op
     hidden, outer = hidden_weights(network)
     made: list[torch.optim.Optimizer] = [Muon(hidden, lr=rate)] if hidden else []
     return [*made, torch.optim.AdamW(outer, lr=rate, betas=(0.9, 0.99), weight_decay=1e-4)] if outer else made
-
-
-def channels_last(network: nn.Module) -> nn.Module:
-    """Lay the weights of convolutions out as the processors' fast kernels want them."""
-    layouts = {4: torch.channels_last, 5: torch.channels_last_3d}
-    for parameter in network.parameters():
-        if parameter.dim() in layouts:
-            parameter.data = parameter.data.contiguous(memory_format=layouts[parameter.dim()])
-    return network

@@ -8,15 +8,96 @@ and gradients of gradients as it likes.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
-from torch import nn
+from torch import Tensor, nn
 
 from napari_synth.core.device import Device
 from napari_synth.core.errors import DeviceError
 from napari_synth.training.precision import training_precision
+
+T = TypeVar("T")
+
+
+class MemoryShortElsewhereError(Exception):
+    """Another process has no memory for its share of the batch."""
+
+
+class Team:
+    """The processes that train together; one that is alone agrees with itself at no cost.
+
+    Parameters
+    ----------
+    fabric : Fabric
+        Launched.
+    """
+
+    def __init__(self, fabric: Fabric) -> None:
+        self.fabric = fabric
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether there is but one process."""
+        return bool(self.fabric.world_size == 1)
+
+    @property
+    def size(self) -> int:
+        """How many processes there are."""
+        return int(self.fabric.world_size)
+
+    def share(self, batch: Tensor) -> Tensor:
+        """Return this process' share of a batch (N, ...)."""
+        return batch if self.is_alone else batch[self.fabric.global_rank :: self.size]
+
+    def divisible(self, batch_size: int) -> int:
+        """Return a batch size that all can have an equal share of."""
+        return max(self.size, batch_size // self.size * self.size)
+
+    def mean(self, tensor: Tensor) -> Tensor:
+        """Return the mean over all processes, the same to the last bit in each."""
+        if self.is_alone:
+            return tensor
+        reduced: Any = self.fabric.all_reduce(tensor, reduce_op="mean")
+        return reduced  # type: ignore[no-any-return]
+
+    def agreed(self, value: float) -> float:
+        """Return the mean of a number over all processes."""
+        return value if self.is_alone else float(self.mean(torch.tensor(value, device=self.fabric.device)))
+
+    def from_main(self, value: T) -> T:
+        """Return what the main process has."""
+        return value if self.is_alone else self.fabric.broadcast(value)
+
+    def average_gradients(self, optimizers: Sequence[Any]) -> None:
+        """Give the weights of optimisers the mean of their gradients, unless another process is short of memory.
+
+        Raises
+        ------
+        MemoryShortElsewhereError
+            It is, and calls `tell_memory_is_short` at this very moment.
+        """
+        if self.is_alone:
+            return
+        if self.agreed(0.0) > 0:
+            raise MemoryShortElsewhereError
+        groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+        gradients = [weight.grad for group in groups for weight in group["params"] if weight.grad is not None]
+        flat = self.mean(torch.cat([gradient.reshape(-1) for gradient in gradients]))
+        for gradient, mean in zip(gradients, torch.split(flat, [g.numel() for g in gradients]), strict=True):
+            gradient.copy_(mean.view_as(gradient))
+
+    def tell_memory_is_short(self) -> None:
+        """Let the others, which are about to average gradients, know that there are none here."""
+        self.agreed(1.0)
+
+    def wait(self) -> None:
+        """Wait for the others."""
+        if not self.is_alone:
+            self.fabric.barrier()
 
 
 class _Replicas(DDPStrategy):

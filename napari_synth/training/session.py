@@ -10,11 +10,9 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import torch
@@ -25,17 +23,16 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from napari_synth.core.device import Device
 from napari_synth.core.errors import CheckpointError, OutOfMemoryError, TrainingDivergedError
 from napari_synth.core.progress import Reporter
+from napari_synth.networks.layout import channels_last
 from napari_synth.training import checkpoint
 from napari_synth.training.control import TrainingControl
 from napari_synth.training.curve import Curve
+from napari_synth.training.health import RECENT, WINDOW, Health
 from napari_synth.training.news import CurvePoint, Figures, Previewed, Validated
-from napari_synth.training.optimizers import channels_last
-from napari_synth.training.processes import single_process
+from napari_synth.training.processes import MemoryShortElsewhereError, Team, single_process
 from napari_synth.training.schedule import Budget, Clock, FitSettings
 from napari_synth.training.trainee import Networks, Trainee, Validation
 
-_WINDOW = 100
-_RECENT = 10
 _MOST_ROLL_BACKS = 5
 # Between validations where no end is known: at least so many seconds, and so many times what a validation takes.
 _VALIDATION_SECONDS, _VALIDATION_SHARE = 5.0, 10.0
@@ -89,10 +86,6 @@ class FitResult:
         return next((found for found in reversed(self.validations) if found.is_best), None)
 
 
-class _MemoryShortElsewhereError(Exception):
-    """Another process has no memory for the batch."""
-
-
 class Session:
     """One training run.
 
@@ -142,7 +135,10 @@ class Session:
         self.tells = tells
         self.control = self.report.cancel if isinstance(self.report.cancel, TrainingControl) else TrainingControl()
         self.fabric = fabric or single_process(device)
-        self.result = FitResult(str(self.fabric.strategy.precision.precision), self._shared(self.settings.batch_size))
+        self.team = Team(self.fabric)
+        self.result = FitResult(
+            str(self.fabric.strategy.precision.precision), self.team.divisible(self.settings.batch_size)
+        )
         self._plain = {name: channels_last(net.to(device.torch_name)).train() for name, net in trainee.networks.items()}
         self._averages = {
             name: AveragedModel(
@@ -166,9 +162,9 @@ class Session:
         self._first_seconds = self._validation_seconds = 0.0
         self._collapsed = ""
         self._safe = self._snapshot()
-        self._recent: deque[float] = deque(maxlen=_WINDOW)
+        self._health = Health(trainee.settles)
         # Reading the loss waits for a GPU: there it is looked at only now and then.
-        self._look_every = 1 if device.kind == "cpu" else _RECENT
+        self._look_every = 1 if device.kind == "cpu" else RECENT
         self._pending: list[tuple[int, dict[str, Tensor]]] = []
         self._start = self._saved = time.perf_counter()
 
@@ -181,7 +177,7 @@ class Session:
 
     def share(self, batch: Tensor) -> Tensor:
         """Return this process' share of a batch; see `Work.share`."""
-        return batch[self.fabric.global_rank :: self.fabric.world_size] if self.fabric.world_size > 1 else batch
+        return self.team.share(batch)
 
     def update(self, optimizers: str, loss: Tensor) -> None:
         """Take one step of the named optimisers; see `Work.update`."""
@@ -189,9 +185,7 @@ class Session:
         for optimizer in group:
             optimizer.zero_grad(set_to_none=True)
         self.fabric.backward(loss)
-        if self.fabric.world_size > 1:
-            self._agree_on_memory(is_short=False)
-            self._average_gradients(group)
+        self.team.average_gradients(group)
         for optimizer in group:
             self.fabric.clip_gradients(
                 next(iter(self.networks.values())), optimizer, max_norm=self.settings.clip, error_if_nonfinite=False
@@ -243,14 +237,16 @@ class Session:
             self._one_step()
             result.steps += 1
             self.step = result.steps
-            result.seconds = self._seconds(agree=not result.planned)
+            seconds = time.perf_counter() - self._start
+            # While decisions hang on it, it is the same for all.
+            result.seconds = seconds if result.planned else self.team.agreed(seconds)
             if not result.planned and not self.budget.until_stopped:
-                seconds = result.seconds - self._began_seconds
-                likely = clock.likely(self._done, seconds)
+                spent_on = result.seconds - self._began_seconds
+                likely = clock.likely(self._done, spent_on)
                 self._first_seconds = clock.first
                 self.report.extend(likely - before - announced)
                 announced = likely - before
-                result.planned = self._began + likely if clock.is_measured(seconds) else 0
+                result.planned = self._began + likely if clock.is_measured(spent_on) else 0
             over = self._spent() >= 1.0
             looked = len(self._pending) >= self._look_every or over
             if looked and not self._look() and not self._roll_back():
@@ -278,21 +274,19 @@ class Session:
             for optimizer, rates in zip(group, self._rates[name], strict=True):
                 for parameters, full in zip(optimizer.param_groups, rates, strict=True):
                     parameters["lr"] = self.settings.rate(self._done, self.spent, full) * self._scale
-        several = self.fabric.world_size > 1
         while True:
-            drawn = self.generator.get_state() if several else None
+            drawn = None if self.team.is_alone else self.generator.get_state()
             try:
                 losses = self.trainee.step(self)
                 break
             except (torch.OutOfMemoryError, MemoryError) as error:
-                if several:
-                    self._agree_on_memory(is_short=True)
-                if self.batch_size <= self.fabric.world_size:
+                self.team.tell_memory_is_short()
+                if self.batch_size <= self.team.size:
                     raise OutOfMemoryError(
                         f"Not even one patch at a time fits into the memory of {self.device.title}: choose smaller patches,"
                         " free memory, or run on the cpu."
                     ) from error
-            except _MemoryShortElsewhereError:
+            except MemoryShortElsewhereError:
                 pass
             if drawn is not None:
                 self.generator.set_state(drawn)
@@ -305,16 +299,11 @@ class Session:
     def _halve_batch(self) -> None:
         for network in self._plain.values():
             network.zero_grad(set_to_none=True)
-        self.result.batch_size = self._shared(self.batch_size // 2)
+        self.result.batch_size = self.team.divisible(self.batch_size // 2)
         self.device.release_memory()
         self.report.message(
             f"The device's memory is short: training goes on with {self.result.batch_size} patches a step."
         )
-
-    def _shared(self, batch_size: int) -> int:
-        """Return a batch size that all processes can have an equal share of."""
-        world = self.fabric.world_size
-        return max(world, batch_size // world * world)
 
     # Health.
 
@@ -323,32 +312,18 @@ class Session:
         names = list(self._pending[0][1])
         table = torch.stack([torch.stack([losses[name].float() for name in names]) for _, losses in self._pending])
         stop = torch.full((1, len(names)), float(self.control.is_stopped), device=table.device)
-        if self.fabric.world_size > 1:
-            table = self._mean(torch.cat((table, stop)))
-            stop, table = table[-1:], table[:-1]
-        values = table.tolist()
-        self.result.was_stopped = self.result.was_stopped or bool(stop[0, 0] > 0)
+        *values, stops = self.team.mean(torch.cat((table, stop))).tolist()
+        self.result.was_stopped = self.result.was_stopped or stops[0] > 0
         for (step, _), row in zip(self._pending, values, strict=True):
             point = self._curve.add(step, self.result.seconds, dict(zip(names, row, strict=True)))
             if point is not None and self.tells:
                 self.report.tell(point)
         self._pending.clear()
-        trained_for = [row[0] for row in values]
-        self.result.losses.extend(trained_for)
-        self._recent.extend(trained_for)
-        if not all(math.isfinite(value) for row in values for value in row):
-            return False
-        if len(self._recent) < _WINDOW:
-            return True
-        if self.trainee.settles:
-            past = list(self._recent)
-            middle = median(past)
-            spread = median(abs(value - middle) for value in past)
-            if median(past[-_RECENT:]) > middle + 30.0 * spread + 1e-6 * abs(middle):
-                return False
-            if self.result.steps % _WINDOW < self._look_every:
-                self._safe = self._snapshot()
-        return True
+        self.result.losses.extend(row[0] for row in values)
+        is_good = self._health.is_good(values)
+        if is_good and self.trainee.settles and self._health.is_known and self.result.steps % WINDOW < self._look_every:
+            self._safe = self._snapshot()
+        return is_good
 
     def _snapshot(self) -> dict[str, Any]:
         return copy.deepcopy({name: part.state_dict() for name, part in self._parts.items()})
@@ -385,7 +360,7 @@ class Session:
             )
         self._scale *= 0.5
         self._take_up(self._safe)
-        self._recent.clear()
+        self._health.recent.clear()
         self.report.message(f"{why}: going back to earlier weights with half the learning rate.")
         return True
 
@@ -424,7 +399,7 @@ class Session:
         if self.fabric.is_global_zero:
             with torch.no_grad(), self.fabric.autocast():
                 found = self.trainee.validate(self._kept())
-        return self.fabric.broadcast(found) if self.fabric.world_size > 1 else found
+        return self.team.from_main(found)
 
     @property
     def _is_validated(self) -> bool:
@@ -447,7 +422,7 @@ class Session:
             pause = max(_VALIDATION_SECONDS, _VALIDATION_SHARE * seconds)
             pace = self.result.seconds / self._done if self._done else seconds
             wanted = max(1, round(pause / max(pace, 1e-6))) if self._done else 1
-            self._next_validation = self.result.steps + int(self.fabric.broadcast(wanted))
+            self._next_validation = self.result.steps + self.team.from_main(wanted)
 
     def _kept(self) -> dict[str, nn.Module]:
         """Return the networks that are kept in the end: averages in evaluation mode, and the others as they are."""
@@ -466,37 +441,6 @@ class Session:
             network.eval().requires_grad_(False)
         self.result.curve = list(self._curve.points)
 
-    # Several processes.
-
-    def _mean(self, tensor: Tensor) -> Tensor:
-        reduced: Any = self.fabric.all_reduce(tensor, reduce_op="mean")
-        return reduced  # type: ignore[no-any-return]
-
-    def _agree_on_memory(self, *, is_short: bool) -> None:
-        """Learn whether any process is short of memory, at the same place in all of them."""
-        flag = self._mean(torch.tensor(float(is_short), device=self.fabric.device))
-        if not is_short and float(flag) > 0:
-            raise _MemoryShortElsewhereError
-
-    def _average_gradients(self, group: Sequence[Any]) -> None:
-        gradients = [
-            weight.grad
-            for optimizer in group
-            for g in optimizer.param_groups
-            for weight in g["params"]
-            if weight.grad is not None
-        ]
-        flat = self._mean(torch.cat([gradient.reshape(-1) for gradient in gradients]))
-        for gradient, mean in zip(gradients, torch.split(flat, [g.numel() for g in gradients]), strict=True):
-            gradient.copy_(mean.view_as(gradient))
-
-    def _seconds(self, *, agree: bool) -> float:
-        """Return the time of training so far; in all processes the same while decisions hang on it."""
-        seconds = time.perf_counter() - self._start
-        if agree and self.fabric.world_size > 1:
-            return float(self._mean(torch.tensor(seconds, device=self.fabric.device)))
-        return seconds
-
     # Checkpoints.
 
     def _checkpoint_or_wait(self, *, looked: bool, over: bool) -> None:
@@ -511,8 +455,8 @@ class Session:
             self.control.wait()
             self.report.cancel.check()
             self._start += time.perf_counter() - waiting
-        if over and self.fabric.world_size > 1:
-            self.fabric.barrier()
+        if over:
+            self.team.wait()
 
     def state(self) -> dict[str, Any]:
         """Return everything that the next step depends on."""
@@ -541,7 +485,7 @@ class Session:
                 "first_seconds": self._first_seconds,
                 "validation_seconds": self._validation_seconds,
                 "has_end": not self.budget.until_stopped,
-                "recent": list(self._recent),
+                "recent": list(self._health.recent),
             },
         }
 
@@ -584,7 +528,7 @@ class Session:
         self._pending = [(step, {k: v.to(place) for k, v in losses.items()}) for step, losses in state["pending"]]
         run, result = state["run"], self.result
         result.steps, result.planned, result.seconds = run["steps"], run["planned"], run["seconds"]
-        result.batch_size, result.roll_backs = self._shared(run["batch_size"]), run["roll_backs"]
+        result.batch_size, result.roll_backs = self.team.divisible(run["batch_size"]), run["roll_backs"]
         result.losses = run["losses"].tolist()
         result.validations = [
             Validated(step, seconds, score, metrics, {}, is_best)
@@ -595,7 +539,7 @@ class Session:
         self._scale, (self._began, self._began_seconds) = run["scale"], run["began"]
         self._validations, self._validation_seconds = run["next"], run["validation_seconds"]
         self._first_seconds = run["first_seconds"]
-        self._recent.extend(run["recent"])
+        self._health.recent.extend(run["recent"])
         if self.budget.until_stopped:
             result.planned = 0
         elif not run["has_end"]:

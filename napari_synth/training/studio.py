@@ -150,15 +150,15 @@ def train_model(
         if resume:
             session.resume()
         result = session.run(f"Training {model}")
-    card = _card(chosen, lesson, images, settings, session, result, model)
-    path = folder / f"{model}.safetensors"
-    generator_id = f"{chosen.info.task}/{model}"
-    if is_main:
-        folder.mkdir(parents=True, exist_ok=True)
-        save_model(path, lesson.network, card)
-        if registry.is_taken(generator_id):
-            library.remove(generator_id)
-        library.add(path, name=model)
+        card = _card(chosen, lesson, images, settings, session, result, model)
+        path = folder / f"{model}.safetensors"
+        generator_id = f"{chosen.info.task}/{model}"
+        if is_main:
+            folder.mkdir(parents=True, exist_ok=True)
+            save_model(path, lesson.network, card)
+            if registry.is_taken(generator_id):
+                library.remove(generator_id)
+            library.add(path, name=model)
     _wait_for_main(fabric)
     registry.refresh()
     return Trained(registry.generator(generator_id), path, card, result, (*lesson.notes, *_outcome(result, session)))

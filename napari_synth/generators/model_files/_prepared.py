@@ -120,8 +120,7 @@ def own_network(description: ModelDescription, path: Path, device: Device) -> tu
 
 @lru_cache(maxsize=2)
 def _own(path: Path, sha256: str, torch_name: str) -> Any:
-    loaded: Any = models.load_model(path)[0].to(torch_name)
-    return loaded.to(memory_format=torch.channels_last)
+    return models.load_model(path)[0].to(torch_name)
 
 
 def _notes(description: ModelDescription, image: Image, factor: float | None) -> tuple[str, ...]:

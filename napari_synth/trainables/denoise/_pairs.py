@@ -49,7 +49,7 @@ from napari_synth.training.trainee import Networks, Trainee, Validation, Work
 
 _NAME = "network"
 _PSNR = "PSNR (dB)"
-_RATE = {"bundled": 3e-4, "scratch": 3e-3}
+_RATE = {"bundled": 3e-4, "scratch": 5e-3}
 _AVERAGING = 0.998
 
 
