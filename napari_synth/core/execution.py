@@ -280,7 +280,7 @@ class Execution:
         samplings = [span.sampling for span in self._block(batch[0]).spans]
         with _ONE_AT_A_TIME, translated_errors(self.generator, self.device), torch.inference_mode():
             tensor = codec.encode(counts, np.stack(masks) if masks else None)
-            with _autocast(self.device):
+            with _arithmetic(self.device):
                 restored = channel.prepared.apply(tensor)
             return codec.decode(resampled(restored, samplings, channel.spec.kernel))
 
@@ -315,9 +315,20 @@ def translated_errors(generator: Generator[Params], device: Device) -> Iterator[
         ) from error
 
 
-def _autocast(device: Device) -> AbstractContextManager[object]:
+def _arithmetic(device: Device) -> AbstractContextManager[object]:
+    """Return the context in which networks compute in the precision that was asked for."""
     import torch
 
-    if device.precision == "float32":
+    if device.precision != "float32":
+        return torch.autocast(device.kind, getattr(torch, device.precision))
+    if device.kind != "cuda":
         return nullcontext()
-    return torch.autocast(device.kind, getattr(torch, device.precision))
+    # By default cuDNN rounds float32 to ten bits, too few for images of 16.
+    usual = torch.backends.cudnn
+    return usual.flags(
+        enabled=usual.enabled,
+        benchmark=usual.benchmark,
+        benchmark_limit=usual.benchmark_limit,
+        deterministic=usual.deterministic,
+        allow_tf32=False,
+    )

@@ -31,6 +31,13 @@ def test_gpu_and_cpu_agree_in_float32(generator, noisy: np.ndarray) -> None:
     assert np.abs(on_gpu - on_cpu).max() < 1e-2 * np.ptp(noisy)
 
 
+def test_float32_has_more_bits_than_a_camera() -> None:
+    ramp = np.linspace(0, 65535, 256 * 256).reshape(256, 256).astype(np.uint16)
+    on_gpu = napari_synth.upscale(ramp, 2, device="cuda", precision="float32").astype(int)
+    on_cpu = napari_synth.upscale(ramp, 2, device="cpu").astype(int)
+    assert np.abs(on_gpu - on_cpu).max() <= 2
+
+
 def test_half_precision_costs_next_to_nothing(noisy: np.ndarray) -> None:
     half = napari_synth.denoise(noisy, device="cuda", precision="float16")
     full = napari_synth.denoise(noisy, device="cuda", precision="float32")
