@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, CycloptsError, Group, Parameter
 from rich.console import Console
 
-from napari_synth.cli import models, training
+from napari_synth.cli import augmenting, models, training
 from napari_synth.cli.jobs import Job, plan_jobs, run_job
 from napari_synth.cli.masks import AS_IN_RECIPE, Masked
 from napari_synth.cli.options import with_settings
@@ -144,6 +144,7 @@ def _build_app(words: Sequence[str]) -> App:
     for verb in (verb for verb in VERBS if generators(verb.task)):
         app.command(_task_command(verb, words), name=verb.name, help=verb.sentence)
     app.command(_run, name="run")
+    app.command(augmenting.augment, name="augment", help=augmenting.SENTENCE)
     training.add_command(app, words)
     app.command(models.app())
     app.command(App(name="bench", help_flags=[], version_flags=[]))

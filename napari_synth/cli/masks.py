@@ -63,8 +63,8 @@ class Masked:
 AS_IN_RECIPE = Masked()
 
 
-def find_mask(where: str, image: Path) -> Path:
-    """Return the mask of an image.
+def find_mask(where: str, image: Path, what: str = "mask") -> Path:
+    """Return the mask of an image, or what else belongs to it.
 
     Parameters
     ----------
@@ -72,6 +72,8 @@ def find_mask(where: str, image: Path) -> Path:
         A file (which belongs to every image), a folder with a file of the image's name in any format, or a pattern in whose last
         part the first ``*`` stands for the image's name, such as ``"masks/*_mask.tif"``.
     image : pathlib.Path
+    what : str
+        What it is called where there is none.
 
     Raises
     ------
@@ -91,10 +93,10 @@ def find_mask(where: str, image: Path) -> Path:
     else:
         return Path(where)
     if not matching:
-        raise ImageFileError(f"There is no mask for {stem!r} in {where!r}: give it the name of the image.")
+        raise ImageFileError(f"There is no {what} for {stem!r} in {where!r}: give it the name of the image.")
     if len(matching) > 1:
         names = " and ".join(repr(path.name) for path in matching[:2])
-        raise ImageFileError(f"There is more than one mask for {stem!r} in {where!r}, {names}: leave one of them.")
+        raise ImageFileError(f"There is more than one {what} for {stem!r} in {where!r}, {names}: leave one of them.")
     return matching[0]
 
 
