@@ -14,7 +14,7 @@ from napari_synth.core.errors import InvalidParameterError
 
 Out = Annotated[Path | None, Parameter(name="--out", help="Write the report there too: .md or .json.")]
 Quick = Annotated[bool, Parameter(name="--quick", negative=(), help="Small images: whether it works, not how well.")]
-_MODULES_TAKING_THE_REST = {"gui": "napari_synth.benchmark.gui", "train": "napari_synth.benchmark.careamics"}
+_MODULES_TAKING_THE_REST = {"gui": "napari_synth.benchmark.gui", "careamics": "napari_synth.benchmark.careamics"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,13 +34,14 @@ def _build_app() -> App:
     app.command(_augment, name="augment")
     app.command(_runner, name="runner")
     app.command(_large, name="large")
+    app.command(_train, name="train")
     for name, sentence in (
         ("gui", "napari's start with and without the plugin, and the longest block of its main thread."),
-        ("train", "Training on the image itself against CAREamics, which needs an environment of its own."),
+        ("careamics", "Training on the image itself against CAREamics, which needs an environment of its own."),
     ):
         app.command(App(name=name, help=sentence, help_flags=[], version_flags=[]))
     app["gui"].default(_gui)
-    app["train"].default(_train)
+    app["careamics"].default(_careamics)
     return app
 
 
@@ -182,8 +183,21 @@ def _gui(*arguments: Annotated[str, Parameter(allow_leading_hyphen=True, show=Fa
     return _hand_over("gui", arguments)
 
 
-def _train(*arguments: Annotated[str, Parameter(allow_leading_hyphen=True, show=False)]) -> int:
-    return _hand_over("train", arguments)
+def _train(
+    *,
+    quick: Quick = False,
+    device: Annotated[str, Parameter(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    out: Out = None,
+) -> int:
+    """Compare steps per second of our training loop with those of plain PyTorch."""
+    from napari_synth.benchmark.training import bench_training
+
+    _check(out)
+    return _finish(bench_training(quick=quick, device=device, say=_say), out)
+
+
+def _careamics(*arguments: Annotated[str, Parameter(allow_leading_hyphen=True, show=False)]) -> int:
+    return _hand_over("careamics", arguments)
 
 
 def _hand_over(name: str, arguments: Sequence[str]) -> int:
