@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_synth import samples
+from napari_synth.core.errors import ImageFileError
 
 Pixels = npt.NDArray[Any]
 
@@ -91,7 +92,40 @@ def upscaled(sample: str = "tissue") -> Strip:
     return Strip(panels, "truth")
 
 
-STRIPS: dict[str, Callable[[], Strip]] = {"denoise": denoised, "upscale": upscaled}
+def inpainted(sample: str = "damaged") -> Strip:
+    """Fill what the mask of a sample marks."""
+    from napari_synth import inpaint
+
+    image, mask, truth = samples.load(sample), samples.load_mask(sample), samples.load_truth(sample)
+    if mask is None or truth is None:
+        raise ImageFileError(f"The sample {sample!r} has no mask or no truth: choose another.")
+    filled = inpaint(image.data, mask.data)
+    middle = tuple(slice(size // 4, 3 * size // 4) for size in filled.shape)
+    panels = {"damaged": image.data, "inpainted": filled, "truth": truth.data}
+    return Strip({name: np.asarray(panel)[middle] for name, panel in panels.items()}, "truth")
+
+
+def translated(sample: str = "restained", reference: str = "tissue") -> Strip:
+    """Give a slide the stains of another: the slide, the result, the reference."""
+    from napari_synth import translate
+
+    image = samples.load(sample)
+    target = samples.load_truth(reference) or samples.load(reference)
+    height, width, _ = image.shape
+    panels = {
+        "slide": image.data,
+        "translated": translate(image.data, target),
+        "reference": target.data[:height, :width],
+    }
+    return Strip({name: np.asarray(panel) for name, panel in panels.items()})
+
+
+STRIPS: dict[str, Callable[[], Strip]] = {
+    "denoise": denoised,
+    "upscale": upscaled,
+    "inpaint": inpainted,
+    "translate": translated,
+}
 """The picture of each verb, on its usual sample."""
 
 
