@@ -94,7 +94,7 @@ def test_calls_that_are_copied_do_what_was_done(
     recipe = Recipe(generator=generator, params={name: value}, seed=-3, device="cpu", axes="ZYX", tile=64)
     seen: list[tuple[str, str, Recipe, str | None]] = []
 
-    def process(source: str, target: Path, asked: Recipe, output: Any, axes: str | None, *_: Any) -> int:
+    def process(source: str, target: Path, asked: Recipe, output: Any, axes: str | None, *_: Any, **__: Any) -> int:
         seen.append((source, str(target), asked, axes))
         return 0
 
