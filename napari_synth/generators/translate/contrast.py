@@ -18,7 +18,7 @@ class ContrastParams(StrengthParams):
         0.5, ge=0.0, lt=50.0, title="Darkest, %", description="Percentile that becomes the lower end of the range."
     )
     high: float = Field(
-        99.5, gt=50.0, le=100.0, title="Brightest, %", description="Percentile that becomes the upper end of the range."
+        99.5, ge=50.0, le=100.0, title="Brightest, %", description="Percentile that becomes the upper end of the range."
     )
     over: Literal["image", "dtype"] = Field(
         "image",
