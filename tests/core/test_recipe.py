@@ -83,8 +83,9 @@ def _choices() -> Iterator[tuple[str, str, Any]]:
                 elif kind is bool:
                     yield from ((found.info.id, name, value) for value in (True, False))
                 elif kind in (int, float):
-                    least = next((rule.ge for rule in field.metadata if hasattr(rule, "ge")), 1)
-                    yield found.info.id, name, kind(least)
+                    bounds = [rule.ge for rule in field.metadata if hasattr(rule, "ge")]
+                    bounds += [rule.gt + 1 for rule in field.metadata if hasattr(rule, "gt")]
+                    yield found.info.id, name, kind(bounds[0] if bounds else 1)
 
 
 @pytest.mark.parametrize(("generator", "name", "value"), list(_choices()))
