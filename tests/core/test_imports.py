@@ -12,6 +12,8 @@ import pytest
         "import napari_synth",
         "from napari_synth.core import registry; registry.generators()",
         "import napari_synth.core.runner",
+        "from napari_synth.training.registry import trainables; trainables()",
+        "import napari_synth.cli, napari_synth.training.news, napari_synth.training.control",
         "import napari_synth.gui.commands, napari_synth.gui.samples, napari_synth.gui.settings",
     ],
 )
