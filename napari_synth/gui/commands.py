@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from napari_synth.gui.augmentation.panel import AugmentPanel
     from napari_synth.gui.panel import DenoisePanel, InpaintPanel, UpscalePanel
 
 __all__ = [
+    "AugmentPanel",
     "DenoisePanel",
     "InpaintPanel",
     "UpscalePanel",
@@ -24,6 +26,10 @@ def __getattr__(name: str) -> Any:
         from napari_synth.gui import panel
 
         return getattr(panel, name)
+    if name == "AugmentPanel":
+        from napari_synth.gui.augmentation.panel import AugmentPanel
+
+        return AugmentPanel
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -5,6 +5,7 @@ Titles, descriptions, bounds and defaults come from the JSON schema of the pydan
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from math import sqrt
 from types import NoneType, UnionType
 from typing import Any, Union, cast, get_args, get_origin
@@ -40,18 +41,24 @@ class ParamsForm(QWidget):
     ----------
     params_type : type of Params
     parent : QWidget, optional
+    hidden : collection of str
+        Names of fields that are set elsewhere.
     """
 
     changed = Signal()
     """A value was changed by the user."""
 
-    def __init__(self, params_type: type[Params], parent: QWidget | None = None) -> None:
+    def __init__(
+        self, params_type: type[Params], parent: QWidget | None = None, *, hidden: Collection[str] = ()
+    ) -> None:
         super().__init__(parent)
         self.params_type = params_type
         self._fields: dict[str, _Field] = {}
         self._properties = params_type.model_json_schema()["properties"]
         plain, advanced = rows(), rows()
         for name, info in params_type.settable().items():
+            if name in hidden:
+                continue
             field = _Field(name, info, self._properties[name], self)
             self._fields[name] = field
             field.changed.connect(self.changed)

@@ -1,0 +1,300 @@
+"""Between napari's layers and the samples of an augmentation: pure functions, no widget, no pixel is read here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from napari.layers import Image as ImageLayer
+from napari.layers import Labels, Layer, Points, Shapes, Tracks, Vectors
+
+from napari_synth.augmentation.draws import Draw
+from napari_synth.augmentation.sample import Sample
+from napari_synth.core.errors import AxesError, InvalidImageError
+from napari_synth.core.image import Image
+from napari_synth.gui.layers import PREVIEW, RESULT, Placement, appearance, full_resolution, kind_of
+
+if TYPE_CHECKING:
+    import napari.layers
+
+Doubles = npt.NDArray[np.float64]
+
+KINDS: dict[type[Layer], str] = {
+    Labels: "labels",
+    Points: "points",
+    Shapes: "shapes",
+    Vectors: "vectors",
+    Tracks: "tracks",
+}
+"""The layers that can move along, and the part of a sample that each becomes."""
+
+_ELLIPSE = 48
+"""Vertices of the polygon that an ellipse becomes: it need not be one after it was bent."""
+_OPEN = frozenset({"line", "path"})
+
+
+@dataclass(frozen=True)
+class Content:
+    """A source layer with what moves along, as a sample in the source's pixels.
+
+    Attributes
+    ----------
+    source : napari.layers.Image
+    companions : tuple of napari.layers.Layer
+    sample : Sample
+    units : dict of str to str
+        Of the axes.
+    """
+
+    source: napari.layers.Image
+    companions: tuple[Layer, ...]
+    sample: Sample
+    units: dict[str, str]
+
+
+def can_move_along(layer: Any) -> bool:
+    """Tell whether a layer can be augmented with an image: one of `KINDS` that we did not make."""
+    return isinstance(layer, tuple(KINDS)) and kind_of(layer) not in (PREVIEW, RESULT)
+
+
+def kind(layer: Layer) -> str:
+    """Return which part of a sample a layer becomes."""
+    return next(name for layer_type, name in KINDS.items() if isinstance(layer, layer_type))
+
+
+def content_of(source: napari.layers.Image, image: Image, companions: Iterable[Layer]) -> Content:
+    """Return a layer and what moves along as a sample; coordinates are brought to pixels of the image.
+
+    Raises
+    ------
+    InvalidImageError
+        Labels do not lie on the image pixel by pixel.
+    AxesError
+        A layer has dimensions that the image lacks.
+    """
+    parts: dict[str, Any] = {}
+    kept = tuple(companions)
+    for layer in kept:
+        try:
+            parts[kind(layer)] = _part(layer, source)
+        except AxesError as error:
+            raise AxesError(f"{layer.name!r} cannot move along: {error}") from error
+    return Content(source, kept, Sample(image, **parts), dict(image.units))
+
+
+def placed(source: napari.layers.Image, axes: str, draw: Draw, *, at_start: bool = True) -> Placement:
+    """Return where the result of a draw lies: that of a crop where it was cut, that of a resized image on the same field.
+
+    Parameters
+    ----------
+    source : napari.layers.Image
+    axes : str
+        Of the source.
+    draw : Draw
+    at_start : bool
+        Whether a crop is shown where it was cut; where the source begins otherwise.
+    """
+    finer, start = dict.fromkeys(axes, 1.0), dict.fromkeys(axes, 0.0)
+    for step in draw.steps:
+        for index, axis in enumerate(draw.axes):
+            values = step.values.get("starts" if step.kind == "crop" else "sizes")
+            if not isinstance(values, tuple) or step.kind not in ("crop", "resize"):
+                continue
+            if step.kind == "crop":
+                start[axis] += values[index] / finer[axis] if at_start else 0.0
+            else:
+                finer[axis] *= values[index] / step.sizes[index]
+    spatial = axes[: source.ndim]
+    return Placement.of(source).refined([finer[axis] for axis in spatial], [start[axis] for axis in spatial])
+
+
+def stacked(place: Placement) -> Placement:
+    """Return a place with an axis of samples in front."""
+    ndim = len(place.scale)
+    rotate, affine = np.eye(ndim + 1), np.eye(ndim + 2)
+    rotate[1:, 1:], affine[1:, 1:] = place.rotate, place.affine
+    return Placement(
+        np.insert(place.scale, 0, 1.0),
+        np.insert(place.translate, 0, 0.0),
+        rotate,
+        np.concatenate([np.zeros(ndim), np.ravel(place.shear)]),
+        affine,
+        ("pixel", *place.units),
+        ("sample", *place.axis_labels),
+    )
+
+
+def result_layers(content: Content, samples: Sequence[Sample], place: Placement, suffix: str) -> list[Layer]:
+    """Return new layers for one sample, or a stack of several with an axis in front: the image first.
+
+    Parameters
+    ----------
+    content : Content
+        What the samples were made from.
+    samples : sequence of Sample
+    place : Placement
+        Of one sample.
+    suffix : str
+        Behind the names of the layers they were made from.
+    """
+    several = len(samples) > 1
+    where = stacked(place) if several else place
+    pixels = _together([sample.image for sample in samples])
+    look = appearance(content.source)
+    made: list[Layer] = [ImageLayer(pixels, name=f"{content.source.name} {suffix}", **look, **where.as_kwargs())]
+    for layer in content.companions:
+        made += _companion(layer, content.source, samples, where, f"{layer.name} {suffix}")
+    return made
+
+
+def vectors_of(field: npt.NDArray[np.float32], step: int) -> Doubles:
+    """Return arrows (N, 2, D) from the pixels of the result to where they come from, every ``step`` pixels."""
+    sizes = field.shape[1:]
+    axes = [np.arange(min(step // 2, size - 1), size, step) for size in sizes]
+    starts = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, len(sizes))
+    directions = field[(slice(None), *starts.T)].T
+    return np.stack([starts.astype(np.float64), directions.astype(np.float64)], 1)
+
+
+def _part(layer: Layer, source: napari.layers.Image) -> Any:
+    if isinstance(layer, Labels):
+        _check_labels(layer, source)
+        return full_resolution(layer)
+    count = min(layer.ndim, source.ndim)
+    matrix, offset = _to_pixels(layer, source, count)
+
+    def moved(rows: npt.ArrayLike) -> Doubles:
+        found = np.array(rows, dtype=np.float64)
+        found[..., found.shape[-1] - count :] = found[..., found.shape[-1] - count :] @ matrix.T + offset
+        return found
+
+    if isinstance(layer, Shapes):
+        pairs = zip(layer.data, layer.shape_type, strict=True)
+        return [moved(_outline(vertices, shape)) for vertices, shape in pairs]
+    if isinstance(layer, Vectors):
+        vectors = np.array(layer.data, dtype=np.float64)
+        vectors[:, 0] = moved(vectors[:, 0])
+        vectors[:, 1, vectors.shape[-1] - count :] = vectors[:, 1, vectors.shape[-1] - count :] @ matrix.T
+        return vectors
+    return moved(layer.data)
+
+
+def _check_labels(layer: Labels, source: napari.layers.Image) -> None:
+    here, there = (_to_world(one, min(layer.ndim, source.ndim)) for one in (layer, source))
+    if not all(np.allclose(a, b, rtol=1e-6) for a, b in zip(here, there, strict=True)):
+        raise InvalidImageError(
+            f"{layer.name!r} does not lie on {source.name!r} pixel by pixel: give it the same scale and translation."
+        )
+
+
+def _to_world(layer: Layer, count: int) -> tuple[Doubles, Doubles]:
+    """Return the matrix and the offset that bring the last ``count`` coordinates of a layer to the world."""
+    origin = np.asarray(layer.data_to_world(np.zeros(layer.ndim)), dtype=np.float64)
+    columns = [np.asarray(layer.data_to_world(unit), dtype=np.float64) - origin for unit in np.eye(layer.ndim)]
+    return np.stack(columns, 1)[-count:, -count:], origin[-count:]
+
+
+def _to_pixels(layer: Layer, source: napari.layers.Image, count: int) -> tuple[Doubles, Doubles]:
+    """Return the matrix and the offset that bring the last ``count`` coordinates of a layer to pixels of the source."""
+    own, own_offset = _to_world(layer, count)
+    world, world_offset = _to_world(source, count)
+    back = np.linalg.inv(world)
+    return back @ own, back @ (own_offset - world_offset)
+
+
+def _outline(vertices: Any, shape: str) -> Doubles:
+    """Return the vertices of a shape; an ellipse, which has a box, becomes a polygon."""
+    rows = np.asarray(vertices, dtype=np.float64)
+    if shape != "ellipse":
+        return rows
+    centre, first, second = rows.mean(0), (rows[1] - rows[0]) / 2, (rows[3] - rows[0]) / 2
+    angles = np.linspace(0.0, 2 * np.pi, _ELLIPSE, endpoint=False)[:, None]
+    return np.asarray(centre + np.cos(angles) * first + np.sin(angles) * second)
+
+
+def _companion(
+    layer: Layer, source: napari.layers.Image, samples: Sequence[Sample], where: Placement, name: str
+) -> list[Layer]:
+    """Return the new layer of one that moved along; none for tracks of several samples, which have one time axis only."""
+    several, part = len(samples) > 1, kind(layer)
+    values = [getattr(sample, part) for sample in samples]
+    if part == "labels":
+        return [Labels(_together(values), name=name, opacity=layer.opacity, **_trailing(where, layer.ndim + several))]
+    if part == "tracks" and several:
+        return []
+    count = min(layer.ndim, source.ndim)
+    larger = float(np.abs(np.linalg.det(_to_pixels(layer, source, count)[0])) ** (1 / count))
+    given = _trailing(where, layer.ndim + several) | {"name": name, "opacity": layer.opacity}
+    if isinstance(layer, Points):
+        rows = _numbered([np.asarray(value) for value in values], several)
+        sizes = np.concatenate([_of_origin(layer.size, sample, part) for sample in samples]) * larger
+        faces = np.concatenate([_of_origin(layer.face_color, sample, part) for sample in samples])
+        coloured = {"size": sizes, "face_color": faces} if len(rows) else {}
+        return [Points(rows, ndim=layer.ndim + several, symbol="disc", **coloured, **given)]
+    if isinstance(layer, Vectors):
+        vectors = np.concatenate([np.asarray(value) for value in values])
+        if several:
+            index = np.concatenate([np.full(len(value), number) for number, value in enumerate(values)])
+            vectors = np.insert(vectors, 0, np.stack([index, np.zeros_like(index)], 1), axis=2)
+        return [Vectors(vectors, ndim=layer.ndim + several, edge_width=layer.edge_width * larger, **given)]
+    if isinstance(layer, Shapes):
+        shapes = [
+            np.insert(np.asarray(shape), 0, number, axis=1) if several else np.asarray(shape)
+            for number, value in enumerate(values)
+            for shape in value
+        ]
+        origin = [int(row) for sample in samples for row in sample.origin.get(part, range(len(sample.shapes or ())))]
+        types = ["path" if row >= 0 and layer.shape_type[row] in _OPEN else "polygon" for row in origin]
+        made = Shapes(ndim=layer.ndim + several, **given)
+        if shapes:
+            widths = [float(layer.edge_width[row]) * larger if row >= 0 else 1.0 for row in origin]
+            made.add(shapes, shape_type=types, edge_width=widths, face_color="transparent", edge_color="orange")
+        return [made]
+    return [Tracks(np.asarray(values[0]), **given)] if len(values[0]) else []
+
+
+def _of_origin(values: Any, sample: Sample, part: str) -> npt.NDArray[Any]:
+    """Return what belongs to the rows that a sample's rows came from."""
+    given = np.asarray(values)
+    origin = sample.origin.get(part)
+    if origin is None:
+        return given
+    rows = np.asarray(origin)
+    return np.asarray(given[np.where(rows < 0, -1 - rows, rows)])
+
+
+def _numbered(rows: list[Doubles], several: bool) -> Doubles:
+    if not several:
+        return rows[0]
+    return np.concatenate([np.insert(own, 0, number, axis=1) for number, own in enumerate(rows)])
+
+
+def _together(arrays: Sequence[Any]) -> npt.NDArray[Any]:
+    return np.stack([np.asarray(array) for array in arrays]) if len(arrays) > 1 else np.asarray(arrays[0])
+
+
+def _trailing(place: Placement, ndim: int) -> dict[str, Any]:
+    """Return the place of a layer that has only the last axes of another, or one more in front."""
+    own = len(place.scale)
+    if ndim == own:
+        return place.as_kwargs()
+    if ndim > own:
+        return _trailing(stacked(place), ndim)
+    return {
+        "scale": place.scale[-ndim:],
+        "translate": place.translate[-ndim:],
+        "rotate": place.rotate[-ndim:, -ndim:],
+        "affine": np.eye(ndim + 1) if own == ndim else _block(place.affine, ndim),
+        "units": place.units[-ndim:],
+        "axis_labels": place.axis_labels[-ndim:],
+    }
+
+
+def _block(affine: Doubles, ndim: int) -> Doubles:
+    found = np.eye(ndim + 1)
+    found[:ndim, :ndim] = affine[-ndim - 1 : -1, -ndim - 1 : -1]
+    found[:ndim, -1] = affine[-ndim - 1 : -1, -1]
+    return found

@@ -1,0 +1,404 @@
+"""The panel for augmentation. It shows, asks and places; what computes runs in a `Job`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Image as ImageLayer
+from napari.layers import Vectors
+from napari.utils.theme import get_theme
+from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtGui import QGuiApplication
+from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
+
+from napari_synth.augmentation.draws import Draw
+from napari_synth.augmentation.export import Written
+from napari_synth.augmentation.pipeline import Pipeline, Sampling
+from napari_synth.augmentation.presets import PRESETS, preset
+from napari_synth.core.errors import InvalidImageError, SynthError
+from napari_synth.core.progress import CancelToken, ProgressCallback
+from napari_synth.gui.augmentation.actions import ActionBox, PresetRows
+from napari_synth.gui.augmentation.companions import CompanionList
+from napari_synth.gui.augmentation.content import Content, content_of, placed, result_layers, vectors_of
+from napari_synth.gui.augmentation.dataset_box import DatasetBox
+from napari_synth.gui.augmentation.live import LiveDraw, Wish
+from napari_synth.gui.augmentation.transform_list import TransformList
+from napari_synth.gui.augmentation.work import Drawn, displacement, draw_samples, in_words, magnitude, replay
+from napari_synth.gui.form import ParamsForm
+from napari_synth.gui.layers import RESULT, fresh_name, mark
+from napari_synth.gui.placing import insert_layer, unwrapped
+from napari_synth.gui.rows import line
+from napari_synth.gui.source import SourcePicker
+from napari_synth.gui.status import Messages, ProgressRow
+from napari_synth.gui.worker import Job
+
+if TYPE_CHECKING:
+    import napari
+    import napari.layers
+    from napari.components import ViewerModel
+
+_PAINT_MS = 30
+_ARROWS = 24
+"""About as many arrows along the longest side of a displacement field."""
+
+
+class AugmentPanel(QWidget):
+    """The panel for augmentation, as napari's menu opens it.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+    """
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__()
+        self.viewer: ViewerModel = unwrapped(napari_viewer)
+        self._job: Job | None = None
+        self._last: tuple[Content, Pipeline, Draw] | None = None
+        self._filling = False
+
+        self.source = SourcePicker(self.viewer, self)
+        self.along_label = QLabel("Moves along", self)
+        self.along = CompanionList(self.viewer, self)
+        self.presets = PresetRows(self)
+        self.transforms = TransformList(self)
+        self.sampling = ParamsForm(Sampling, self)
+        self.actions_box = ActionBox(self)
+        self.dataset = DatasetBox(self)
+        self.progress = ProgressRow(self)
+        self.messages = Messages(self)
+        self.live = LiveDraw(self.viewer, self._wish, self)
+        self._lay_out()
+        self._connect()
+        self.load_preset(next(iter(PRESETS)))
+        self._on_layers()
+        self._on_source()
+        self._on_theme()
+
+    # What the user does
+
+    def pipeline(self) -> Pipeline:
+        """Return the pipeline as it is set.
+
+        Raises
+        ------
+        InvalidParameterError
+            Settings do not go together.
+        """
+        sampling = self.sampling.params()
+        assert isinstance(sampling, Sampling)
+        return Pipeline(transforms=self.transforms.transforms(), sampling=sampling)
+
+    def load_preset(self, name: str) -> None:
+        """Fill the list with a preset."""
+        chosen = preset(name)
+        self._filling = True
+        self.transforms.show_transforms(chosen.transforms)
+        self.sampling.set_values(chosen.sampling.model_dump())
+        self._filling = False
+        self.transforms.only.setChecked(True)
+        self.live.request()
+
+    def show_samples(self, count: int) -> None:
+        """Add draws of the chosen layers: one where its image lies, several as a stack."""
+        try:
+            wish = self._wish()
+        except SynthError as error:
+            self._on_failed(error)
+            return
+        seeds = range(wish.seed, wish.seed + count)
+        work = partial(draw_samples, wish.pipeline, wish.content.sample, seeds)
+        self._start(work, "Augmenting", partial(self._add_samples, wish.content, wish.pipeline, "augmented"))
+
+    def replay(self) -> None:
+        """Apply the last draw to the layers that are chosen now."""
+        if self._last is None:
+            return
+        _, pipeline, draw = self._last
+        try:
+            content = self._content()
+        except SynthError as error:
+            self._on_failed(error)
+            return
+        work = partial(replay, pipeline, content.sample, draw)
+        self._start(work, "Augmenting", partial(self._add_samples, content, pipeline, "replayed"))
+
+    def show_field(self, how: str) -> None:
+        """Add the displacement field of the last draw, as ``"vectors"`` or as an ``"image"`` of distances."""
+        if self._last is not None:
+            content, pipeline, draw = self._last
+            work = partial(displacement, pipeline, draw)
+            self._start(work, "Computing the displacement", partial(self._add_field, content, draw, how))
+
+    def copy(self, how: str) -> None:
+        """Put the pipeline on the clipboard, as ``"yaml"`` or ``"python"``."""
+        try:
+            pipeline = self.pipeline()
+        except SynthError as error:
+            self._on_failed(error)
+            return
+        clipboard = QGuiApplication.clipboard()
+        if clipboard is not None:
+            clipboard.setText(pipeline.to_yaml() if how == "yaml" else pipeline.to_python())
+            self.messages.show_notes(["The pipeline is on the clipboard."])
+
+    def write_dataset(self, folder: Path) -> None:
+        """Write a data set of the chosen layers into a new folder in ``folder``."""
+        try:
+            wish = self._wish()
+            work = self.dataset.work(wish.content, wish.pipeline, wish.seed, folder)
+        except SynthError as error:
+            self._on_failed(error)
+            return
+        self._start(work, "Writing the data set", self._on_written)
+
+    def cancel(self) -> None:
+        """Stop whatever is computed."""
+        if self._job is not None:
+            self._job.cancel()
+        self.live.cancel()
+
+    def stop(self) -> None:
+        """Cancel everything and take the preview away; the panel was closed."""
+        self.cancel()
+        self.actions_box.preview.setChecked(False)
+
+    # Qt
+
+    def changeEvent(self, event: QEvent | None) -> None:
+        """Stop when the dock was closed: napari takes the panel out of it and forgets it."""
+        super().changeEvent(event)
+        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.stop()
+
+    # Layout
+
+    def _lay_out(self) -> None:
+        inner = QWidget(self)
+        layout = QVBoxLayout(inner)
+        layout.setContentsMargins(8, 8, 8, 8)
+        layout.setSpacing(8)
+        for widget in (
+            self.source,
+            self.along_label,
+            self.along,
+            self.presets,
+            line(self),
+            self.actions_box,
+            self.progress,
+            self.messages,
+            self.dataset,
+            line(self),
+            self.transforms,
+            self.sampling,
+        ):
+            layout.addWidget(widget)
+        layout.addStretch(1)
+        scroll = QScrollArea(self)
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setWidget(inner)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(scroll)
+        self.setMinimumWidth(280)
+
+    def _connect(self) -> None:
+        self.source.changed.connect(self._on_source)
+        self.along.changed.connect(self._on_changed)
+        self.presets.chosen.connect(self.load_preset)
+        self.presets.seed_changed.connect(self._on_changed)
+        self.transforms.changed.connect(self._on_pipeline)
+        self.sampling.changed.connect(self._on_pipeline)
+        box = self.actions_box
+        box.preview.toggled.connect(self._on_preview)
+        box.samples_wanted.connect(self.show_samples)
+        box.replay_wanted.connect(self.replay)
+        box.field_wanted.connect(self.show_field)
+        box.copy_wanted.connect(self.copy)
+        self.dataset.wanted.connect(self.write_dataset)
+        self.progress.cancelled.connect(self.cancel)
+        self.live.began.connect(self._on_live_began)
+        self.live.drawn.connect(self._on_drawn)
+        self.live.failed.connect(self._on_failed)
+        self.live.ended.connect(self._on_live_ended)
+        self.live.switched_off.connect(self._on_live_off)
+        self.viewer.events.theme.connect(self._on_theme)
+        self.viewer.layers.events.inserted.connect(self._on_layers)
+        self.viewer.layers.events.removed.connect(self._on_layers)
+
+    # What changes
+
+    def _content(self) -> Content:
+        image = self.source.image()
+        layer = self.source.layer
+        if layer is None:
+            raise InvalidImageError(self.source.why_empty())
+        return content_of(layer, image, self.along.chosen)
+
+    def _wish(self) -> Wish:
+        return Wish(self._content(), self.pipeline(), self.presets.seed.value())
+
+    def _on_source(self) -> None:
+        if self.source.layer is None:
+            self.actions_box.preview.setChecked(False)
+        self._set_ready()
+        self._on_changed()
+
+    def _on_layers(self, _event: object = None) -> None:
+        self.along_label.setVisible(self.along.count() > 0)
+
+    def _on_changed(self) -> None:
+        self.messages.show_error("")
+        self.live.request()
+
+    def _on_pipeline(self) -> None:
+        if not self._filling:
+            self.presets.show_own()
+            self._on_changed()
+
+    def _on_preview(self, on: bool) -> None:
+        self.messages.show_error("")
+        self.live.switch(on)
+
+    def _on_live_began(self) -> None:
+        self.messages.show_error("")
+        self.progress.begin("Preview")
+
+    def _on_drawn(self, draw: Draw) -> None:
+        try:
+            wish = self._wish()
+        except SynthError as error:
+            self._on_failed(error)
+            return
+        self._remember(wish.content, wish.pipeline, draw)
+
+    def _on_live_ended(self) -> None:
+        if self._job is None:
+            self.progress.end()
+
+    def _on_live_off(self) -> None:
+        self.actions_box.preview.setChecked(False)
+
+    def _on_theme(self, _event: object = None) -> None:
+        theme = get_theme(self.viewer.theme)
+        self.messages.set_colours(theme.error.as_hex(), theme.text.as_hex(), theme.foreground.as_hex())
+        self.setStyleSheet(f"#synth_line {{ background: {theme.primary.as_hex()}; }}")
+
+    def _remember(self, content: Content, pipeline: Pipeline, draw: Draw) -> None:
+        self._last = content, pipeline, draw
+        self.actions_box.show_drawn(in_words(draw))
+        self._set_ready()
+
+    def _set_ready(self) -> None:
+        there, busy = self.source.layer is not None, self._job is not None
+        self.actions_box.set_ready(image=there, draw=self._last is not None, busy=busy)
+        self.dataset.write.setEnabled(there and not busy)
+
+    # The worker
+
+    def _start(
+        self, work: Callable[[ProgressCallback, CancelToken], Any], what: str, then: Callable[[Any], None]
+    ) -> None:
+        """Run work in a thread; ``then`` gets its result in this one."""
+        if self._job is not None:
+            return
+        self.actions_box.preview.setChecked(False)
+        self.messages.show_error("")
+        self.messages.show_notes(())
+        self._job = job = Job(work, what)
+        self._then = then
+        job.progressed.connect(self.progress.show_progress)
+        job.returned.connect(self._on_returned)
+        job.failed.connect(self._on_failed)
+        job.cancelled.connect(self._on_cancelled)
+        job.finished.connect(self._on_finished)
+        # The window may be closed while this runs: nobody is left to press Cancel then.
+        self.destroyed.connect(job.cancel)
+        self._set_ready()
+        self.progress.begin(what)
+        # The click is shown first: afterwards both threads share Python's lock.
+        QTimer.singleShot(_PAINT_MS, job.start)
+
+    def _on_returned(self, result: Any) -> None:
+        try:
+            self._then(result)
+        except SynthError as error:
+            self._on_failed(error)
+
+    def _on_finished(self) -> None:
+        self._job = None
+        self._set_ready()
+        self.progress.end()
+
+    def _on_failed(self, error: SynthError) -> None:
+        self.messages.show_error(str(error))
+
+    def _on_cancelled(self) -> None:
+        self.messages.show_notes(["Cancelled: nothing was changed."])
+
+    # Results
+
+    def _add_samples(self, content: Content, pipeline: Pipeline, suffix: str, result: Drawn) -> None:
+        several = len(result.samples) > 1
+        place = placed(content.source, content.sample.axes, result.draws[0], at_start=not several)
+        record = {
+            "pipeline": pipeline.to_dict(),
+            "draws": [draw.model_dump(mode="json") for draw in result.draws],
+        }
+        above = _uppermost(self.viewer, (content.source, *content.companions))
+        for layer in result_layers(
+            content, result.samples, place, f"{len(result.samples)} samples" if several else suffix
+        ):
+            layer.name = fresh_name(layer.name, (other.name for other in self.viewer.layers))
+            layer.metadata = mark(RESULT, record)
+            insert_layer(self.viewer, layer, above=above)
+            above = layer
+        self._remember(content, pipeline, result.draws[0])
+        if several and any(type(layer).__name__ == "Tracks" for layer in content.companions):
+            self.messages.show_notes(["Tracks have no place in a stack of samples: show one sample to see them moved."])
+
+    def _add_field(self, content: Content, draw: Draw, how: str, field: Any) -> None:
+        axes = content.sample.axes
+        place = placed(content.source, axes, draw)
+        kept = [axes.index(axis) for axis in draw.axes]
+        where = place.as_kwargs()
+        # Other axes have no displacement: the field holds along them.
+        where = (
+            {
+                "scale": place.scale[kept],
+                "translate": place.translate[kept],
+                "units": tuple(place.units[index] for index in kept),
+                "axis_labels": tuple(place.axis_labels[index] for index in kept),
+            }
+            if len(kept) < content.source.ndim
+            else where
+        )
+        name = fresh_name(f"{content.source.name} displacement", (layer.name for layer in self.viewer.layers))
+        metadata = mark(RESULT, {"draw": draw.model_dump(mode="json")})
+        layer: napari.layers.Layer
+        if how == "vectors":
+            arrows = vectors_of(field, max(1, max(field.shape[1:]) // _ARROWS))
+            layer = Vectors(
+                arrows, name=name, edge_width=max(1.0, max(field.shape[1:]) / 300), metadata=metadata, **where
+            )
+        else:
+            layer = ImageLayer(magnitude(field), name=name, colormap="viridis", metadata=metadata, **where)
+        insert_layer(self.viewer, layer)
+
+    def _on_written(self, written: Written) -> None:
+        self.messages.show_notes(
+            [
+                f"Wrote {written.training} crops to train on and {written.validation} for validation to {written.folder}.",
+            ]
+        )
+
+
+def _uppermost(viewer: ViewerModel, layers: Iterable[napari.layers.Layer]) -> napari.layers.Layer | None:
+    """Return the layer that lies over the others, None where all are gone."""
+    there = [layer for layer in layers if layer in viewer.layers]
+    return max(there, key=viewer.layers.index, default=None)

@@ -1,0 +1,146 @@
+"""What the panel's worker does: functions of samples, called in a thread, that know neither Qt nor napari."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_synth.augmentation.draws import Draw
+from napari_synth.augmentation.pipeline import TRANSFORMS, Pipeline
+from napari_synth.augmentation.sample import Sample
+from napari_synth.augmentation.transform import NOISE, Value
+from napari_synth.core.errors import OutOfMemoryError
+from napari_synth.core.progress import CancelToken, ProgressCallback, Reporter
+
+_SHARE_OF_MEMORY = 0.5
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Samples with the draws that they were made with."""
+
+    samples: tuple[Sample, ...]
+    draws: tuple[Draw, ...]
+
+
+def draw_samples(
+    pipeline: Pipeline, sample: Sample, seeds: Sequence[int], progress: ProgressCallback, cancel: CancelToken
+) -> Drawn:
+    """Augment a sample once for each seed.
+
+    Raises
+    ------
+    OutOfMemoryError
+        The results need more memory than is free.
+    """
+    reporter = Reporter(progress, cancel)
+    reporter.start("Augmenting", len(seeds))
+    samples: list[Sample] = []
+    draws: list[Draw] = []
+    for seed in seeds:
+        draw = pipeline.draw(seed, sample)
+        if not draws:
+            _check_memory(sample, draw, len(seeds))
+        samples.append(pipeline.apply(sample, draw))
+        draws.append(draw)
+        reporter.advance()
+    return Drawn(tuple(samples), tuple(draws))
+
+
+def replay(pipeline: Pipeline, sample: Sample, draw: Draw, progress: ProgressCallback, cancel: CancelToken) -> Drawn:
+    """Apply a draw that was made before to another sample."""
+    Reporter(progress, cancel).start("Augmenting")
+    return Drawn((pipeline.apply(sample, draw.for_another()),), (draw,))
+
+
+def draw_slice(
+    pipeline: Pipeline,
+    sample: Sample,
+    seed: int,
+    position: dict[str, int],
+    progress: ProgressCallback,
+    cancel: CancelToken,
+) -> Drawn:
+    """Augment what the canvas shows: the whole field, at one position along the axes that nothing is moved along.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+    sample : Sample
+    seed : int
+    position : dict of str to int
+        Where the canvas is, along each axis that it does not show.
+    progress, cancel
+        Of the job.
+    """
+    Reporter(progress, cancel).start("Augmenting")
+    draw = pipeline.draw(seed, sample)
+    fading = any(step.kind == "bleaching" for step in draw.applied)
+    at = {axis: place for axis, place in position.items() if axis not in draw.axes and not (axis == "T" and fading)}
+    parts = {axis: slice(place, place + 1) for axis, place in at.items()}
+    shown = Sample(
+        _cut(sample.image, sample.axes, parts),
+        sample.axes,
+        None if sample.labels is None else _cut(sample.labels, sample.labels_axes, parts),
+        sample.labels_axes if sample.labels is not None else "",
+        sample.points,
+        sample.shapes,
+        sample.vectors,
+        sample.tracks,
+        sample.spacing,
+    )
+    return Drawn((pipeline.apply(shown, draw),), (draw,))
+
+
+def displacement(pipeline: Pipeline, draw: Draw, progress: ProgressCallback, cancel: CancelToken) -> Any:
+    """Return the displacement field of a draw, (D, *result)."""
+    Reporter(progress, cancel).start("Computing the displacement")
+    return pipeline.displacement(draw)
+
+
+def in_words(draw: Draw) -> tuple[str, ...]:
+    """Return what was drawn, a line each transform."""
+    lines = []
+    for step in draw.applied:
+        values = ", ".join(
+            f"{name.replace('_', ' ')} {_number(value)}" for name, value in step.values.items() if name != NOISE
+        )
+        lines.append(f"{TRANSFORMS[step.kind].title}: {values}" if values else TRANSFORMS[step.kind].title)
+    left = [TRANSFORMS[step.kind].title for step in draw.steps if not step.applied]
+    if left:
+        lines.append(f"Not this time: {', '.join(left)}.")
+    return tuple(lines) or ("Nothing is switched on: the image stays as it is.",)
+
+
+def _number(value: Value) -> str:
+    if isinstance(value, tuple):
+        shown = " ".join(_number(entry) for entry in value[:6])
+        return shown + (" …" if len(value) > 6 else "")
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
+
+
+def _cut(array: Any, axes: str, parts: dict[str, slice]) -> Any:
+    return array[tuple(parts.get(axis, slice(None)) for axis in axes)]
+
+
+def _check_memory(sample: Sample, draw: Draw, count: int) -> None:
+    """Refuse what does not fit before the first sample is made."""
+    import psutil
+
+    sizes = sample.sizes | dict(zip(draw.axes, draw.result, strict=True))
+    itemsize = np.dtype(sample.image.dtype).itemsize + (0 if sample.labels is None else sample.labels.dtype.itemsize)
+    needed = count * prod(sizes.values()) * itemsize
+    if needed > _SHARE_OF_MEMORY * psutil.virtual_memory().available:
+        raise OutOfMemoryError(
+            f"{count} samples need {needed / 2**30:.1f} GiB, too much for what is free: show fewer, or switch Crop on."
+        )
+
+
+def magnitude(field: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return the length of the displacement of each pixel."""
+    return np.asarray(np.sqrt((field**2).sum(0)), dtype=np.float32)
