@@ -91,6 +91,7 @@ def test_the_card_tells_everything(tmp_path: Path) -> None:
     trained = train_model("denoise/supervised", noisy, brighter, {**SMALL, "steps": 20, "seed": 3}, name="mine")
     card = read_card(trained.path)
     assert (card.name, card.task, card.architecture) == ("mine", "denoise", "residual-unet")
+    assert "held-out pixels, the bundled denoiser" in card.metrics
     assert card.config == {"dims": 2, "in_channels": 1, "out_channels": 1, "width": 8}
     source, target = card.normalisation["source"][0], card.normalisation["target"][0]
     assert target["scale"] == pytest.approx(4 * source["scale"], rel=0.05)

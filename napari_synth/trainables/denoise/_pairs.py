@@ -12,7 +12,7 @@ error of a target with noise of mean zero has the clean image as its minimum).
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -79,7 +79,8 @@ def learn_from_pairs(
     of_target = Normalisation(tuple(tuple(map(scaling.applied, own)) for own in normalisation.transforms))
     fields = read_fields(images.source, normalisation, axes, others=images.target, other_normalisation=of_target)
     measured = list(conditions(images.source, normalisation.transforms, device, context.report))
-    start = _start(params.start, axes, measured, fields)
+    channels = fields[0].pixels.shape[0] // 2
+    start = _start(params.start, axes, measured)
     network: nn.Module
     saved: NoiseConditionedUNet | ResidualUNet
     if start == "bundled":
@@ -88,7 +89,6 @@ def learn_from_pairs(
         fields = [_with_variance(field, measured) for field in fields]
         saved, architecture = conditioned, "noise-conditioned-unet"
     else:
-        channels = fields[0].pixels.shape[0] // 2
         generator = torch.Generator().manual_seed(context.seed)
         network = saved = ResidualUNet(len(axes), channels, channels, params.width, generator=generator)
         multiple, architecture = saved.multiple, "residual-unet"
@@ -111,7 +111,7 @@ def learn_from_pairs(
         turn=_correlation(measured)[0] == _correlation(measured)[1],
         shown=normalisation.transforms,
         axes=axes,
-        bundled=_bundled_baseline(measured, context) if start == "bundled" else None,
+        bundled=_bundled_baseline(measured, context, channels) if _suits_bundled(axes, measured) else None,
     )
     return Lesson(
         trainee,
@@ -175,8 +175,8 @@ class Restoration(Trainee):
     shown : sequence of sequence of IntensityTransform
         Of each image, for the preview.
     axes : str
-    bundled : nn.Module, optional
-        The network before the training, which is a baseline.
+    bundled : callable, optional
+        Restores the source of a held-out block with the bundled denoiser, which is a baseline.
     """
 
     def __init__(
@@ -190,7 +190,7 @@ class Restoration(Trainee):
         turn: bool,
         shown: Sequence[Sequence[IntensityTransform]],
         axes: str,
-        bundled: nn.Module | None = None,
+        bundled: Callable[[Block], Tensor] | None = None,
     ) -> None:
         self.networks: Networks = {_NAME: network}
         self.pool, self.held_out, self.settings = pool, held_out, settings
@@ -223,7 +223,7 @@ class Restoration(Trainee):
         found: dict[str, Figures] = {AS_IT_IS: {_PSNR: psnr(unchanged)}}
         if self.bundled is not None:
             with torch.no_grad():
-                found["the bundled denoiser"] = self._measured(self.bundled.eval()).metrics
+                found["the bundled denoiser"] = {_PSNR: psnr(mean_square(self.held_out, self.bundled, self._truth_of))}
         return found
 
     def preview(self, networks: Networks) -> Preview:
@@ -258,15 +258,19 @@ def _check_channels(images: TrainingImages) -> None:
         raise TrainingDataError("Some of the images are gray and some are RGB: give images of one kind.")
 
 
-def _start(wanted: str, axes: str, measured: Sequence[Sequence[Condition]], fields: Sequence[Field]) -> str:
+def _suits_bundled(axes: str, measured: Sequence[Sequence[Condition]]) -> bool:
+    """Return whether the bundled denoiser can restore such blocks."""
+    return len(axes) == 2 and not any(condition.is_clean for own in measured for condition in own)
+
+
+def _start(wanted: str, axes: str, measured: Sequence[Sequence[Condition]]) -> str:
     """Return whether to start from the bundled denoiser."""
-    noisy = not any(condition.is_clean for own in measured for condition in own)
-    fits = len(axes) == 2 and noisy
-    if wanted == "bundled" and not fits:
+    suits = _suits_bundled(axes, measured)
+    if wanted == "bundled" and not suits:
         raise TrainingDataError(
             "The bundled denoiser restores planes in which noise was found: learn in 2D, or start from scratch."
         )
-    return "bundled" if fits and wanted != "scratch" else "scratch"
+    return "bundled" if suits and wanted != "scratch" else "scratch"
 
 
 def _fresh_copy(network: NoiseConditionedUNet) -> NoiseConditionedUNet:
@@ -279,15 +283,26 @@ def _correlation(measured: Sequence[Sequence[Condition]]) -> tuple[float, float]
     return float(found[0]), float(found[1])
 
 
-def _bundled_baseline(measured: Sequence[Sequence[Condition]], context: TrainContext) -> nn.Module:
+def _bundled_baseline(
+    measured: Sequence[Sequence[Condition]], context: TrainContext, channels: int
+) -> Callable[[Block], Tensor]:
+    """Return what the bundled denoiser makes of a held-out block, whose source comes first."""
     network: Any = bundled_network(MODEL, context.device)[0]
-    return ConditionedRestorer(network, _correlation(measured))
+    restorer = ConditionedRestorer(network, _correlation(measured)).eval()
+
+    def restored(block: Block) -> Tensor:
+        source = block.pixels[:, :channels]
+        own = measured[block.field.image]
+        result: Tensor = restorer(torch.cat((source, own[block.field.apart].variance(source)), 1))
+        return result
+
+    return restored
 
 
 def _with_variance(field: Field, measured: Sequence[Sequence[Condition]]) -> Field:
     """Return the field with the variance of the noise of its source as further channels."""
     own = measured[field.image]
-    condition = own[0] if len(own) == 1 else own[field.apart]
+    condition = own[field.apart]
     source = torch.from_numpy(field.pixels[: len(field.pixels) // 2])
     variance = condition.variance(source[None])[0].numpy()
     return replace(field, pixels=np.concatenate((field.pixels, variance)))
