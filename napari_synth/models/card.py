@@ -46,7 +46,8 @@ class ModelCard(BaseModel):
         default=(), description="Name, shape, dtype and fingerprint of the user's images that it was trained on."
     )
     curve: dict[str, list[float]] = Field(
-        default_factory=dict, description="Step, seconds and losses of the training, and step and metrics of validations."
+        default_factory=dict,
+        description="Step, seconds and losses of the training, and step and metrics of validations.",
     )
     versions: dict[str, str] = Field(default_factory=dict, description="Of the programs that trained it.")
     version: str = Field(default="1", description="Version of the weights.")
