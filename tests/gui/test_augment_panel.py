@@ -135,6 +135,7 @@ def test_one_sample_lies_where_the_source_lies_and_all_moved(panel: AugmentPanel
     vertices = layers["boxes augmented"].data[0]
     np.testing.assert_allclose(layers["boxes augmented"].data_to_world(vertices.mean(0)), world, atol=1e-4)
     track = layers["paths augmented"]
+    assert next(iter(track.axis_labels)) == "time"
     np.testing.assert_allclose(np.asarray(track.data_to_world(track.data[0, 1:]))[-2:], world, atol=1e-4)
     np.testing.assert_array_equal(layers["cells"].data, before)
     assert layers.selection.active is not image
@@ -152,6 +153,7 @@ def test_samples_are_a_stack_with_everything_beside_it(panel: AugmentPanel, qtbo
     assert sorted(points.data[:, 0].tolist()) == [0, 1, 2, 3, 4]
     for row in points.data:
         assert image.data[tuple(row.round().astype(int))] > 500
+    assert layers["boxes 5 samples"].edge_width[0] == pytest.approx(1 / np.sqrt(6))
     assert [int(shape[0, 0]) for shape in layers["boxes 5 samples"].data] == [0, 1, 2, 3, 4]
     np.testing.assert_allclose(image.data_to_world((0, 0, 0))[1:], (5, 7))
 
@@ -277,10 +279,11 @@ def test_the_preview_shows_one_draw_and_goes(panel: AugmentPanel, qtbot: Any) ->
 def test_the_preview_follows_the_settings(panel: AugmentPanel, qtbot: Any) -> None:
     panel.presets.seed.setValue(flipping_seed(panel))
     panel.actions_box.preview.click()
-    shown(qtbot, panel)
+    layer = shown(qtbot, panel)
     panel.transforms.show_transforms(())
     source = panel.viewer.layers["cells"].data
     qtbot.waitUntil(lambda: np.array_equal(panel.live.layers[0].data, source), timeout=20_000)
+    assert panel.live.layers == (layer,)
     panel.stop()
     assert panel.live.layers == ()
 
@@ -332,3 +335,40 @@ def test_a_data_set_that_cannot_be_is_told_and_leaves_nothing(panel: AugmentPane
     done(qtbot, panel)
     assert "make the crop smaller" in panel.messages.error.text()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("shape", "labels", "rgb"),
+    [
+        ((5, 20, 24), "zyx", False),
+        ((2, 5, 20, 24), "czyx", False),
+        ((20, 24, 3), "yx", True),
+        ((6, 20, 24), "tyx", False),
+    ],
+)
+def test_images_of_every_kind_keep_their_place(
+    panel: AugmentPanel, qtbot: Any, shape: tuple[int, ...], labels: str, rgb: bool
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, shape, dtype=np.uint8)
+    scale = np.arange(2.0, 2.0 + len(labels))
+    image = panel.viewer.add_image(pixels, name="other", rgb=rgb, axis_labels=tuple(labels), scale=scale)
+    spatial = [axis for axis in labels if axis in "zyx"]
+    at = np.array([shape[labels.index(axis)] // 2 for axis in spatial], dtype=float)
+    points = panel.viewer.add_points(at[None], name="middle", scale=scale[-len(spatial) :])
+    panel.source.choose(image)
+    panel.along.tick(points)
+    panel.transforms.show_transforms(PRESETS["mri"].transforms)
+    for count, name in ((1, "other augmented"), (2, "other 2 samples")):
+        panel.show_samples(count)
+        done(qtbot, panel)
+        assert panel.messages.error.text() == ""
+        layer = panel.viewer.layers[name]
+        assert layer.rgb == rgb
+        assert layer.data.shape == ((2,) if count == 2 else ()) + shape
+        np.testing.assert_allclose(layer.scale[-len(labels) :], scale)
+    stack = panel.viewer.layers["middle 2 samples"]
+    assert stack.ndim == len(labels) + 1
+    lead = labels[: len(labels) - len(spatial)]
+    expected = 2 * int(np.prod([shape[labels.index(axis)] for axis in lead]))
+    assert len(stack.data) <= expected
+    assert set(stack.data[:, 0]) <= {0, 1}

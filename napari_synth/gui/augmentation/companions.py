@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QListWidget, QListWidgetItem, QWidget
 
 from napari_synth.gui.augmentation.content import can_move_along, kind
@@ -68,10 +69,18 @@ class CompanionList(QListWidget):
             self.addItem(item)
         self.blockSignals(False)
         self.setVisible(bool(self._layers))
-        row = max(self.sizeHintForRow(0), 20)
-        self.setFixedHeight(row * min(max(len(self._layers), 1), _MOST_SHOWN) + 2 * self.frameWidth() + 4)
+        self._fit()
         if kept != self.chosen:
             self.changed.emit()
+
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """Take the height of the rows, which the style gives them when they are first seen."""
+        super().showEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        shown = min(max(len(self._layers), 1), _MOST_SHOWN)
+        self.setFixedHeight(max(self.sizeHintForRow(0), 8) * shown + 2 * self.frameWidth() + 4)
 
     def _is_ticked(self, index: int) -> bool:
         item = self.item(index)

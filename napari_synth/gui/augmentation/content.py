@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -111,8 +112,8 @@ def placed(source: napari.layers.Image, axes: str, draw: Draw, *, at_start: bool
     return Placement.of(source).refined([finer[axis] for axis in spatial], [start[axis] for axis in spatial])
 
 
-def stacked(place: Placement) -> Placement:
-    """Return a place with an axis of samples in front."""
+def stacked(place: Placement, name: str = "sample") -> Placement:
+    """Return a place with an axis of samples, or of another name, in front."""
     ndim = len(place.scale)
     rotate, affine = np.eye(ndim + 1), np.eye(ndim + 2)
     rotate[1:, 1:], affine[1:, 1:] = place.rotate, place.affine
@@ -123,7 +124,7 @@ def stacked(place: Placement) -> Placement:
         np.concatenate([np.zeros(ndim), np.ravel(place.shear)]),
         affine,
         ("pixel", *place.units),
-        ("sample", *place.axis_labels),
+        (name, *place.axis_labels),
     )
 
 
@@ -221,55 +222,57 @@ def _companion(
     """Return the new layer of one that moved along; none for tracks of several samples, which have one time axis only."""
     several, part = len(samples) > 1, kind(layer)
     values = [getattr(sample, part) for sample in samples]
+    # Viewers align the last axes: what lies on all channels has to be on each of them where samples come first.
+    lead = tuple(int(size) for size in samples[0].image.shape[: source.ndim - layer.ndim]) if several else ()
+    ndim = layer.ndim + several + len(lead)
+    given = _trailing(where, ndim) | {"name": name, "opacity": layer.opacity}
     if part == "labels":
-        return [Labels(_together(values), name=name, opacity=layer.opacity, **_trailing(where, layer.ndim + several))]
-    if part == "tracks" and several:
-        return []
+        ids = _together(values)
+        if lead:
+            ids = np.broadcast_to(ids[(slice(None), *(None for _ in lead))], (len(ids), *lead, *ids.shape[1:]))
+        return [Labels(ids, **given)]
+    if part == "tracks":
+        return [] if several or not len(values[0]) else [Tracks(np.asarray(values[0]), **given)]
     count = min(layer.ndim, source.ndim)
     larger = float(np.abs(np.linalg.det(_to_pixels(layer, source, count)[0])) ** (1 / count))
-    given = _trailing(where, layer.ndim + several) | {"name": name, "opacity": layer.opacity}
+    copies = list(product(*(range(size) for size in lead)))
+    fronts = [[(number, *copy) for copy in copies] if several else [()] for number in range(len(samples))]
+    pairs = [(front, value) for own, value in zip(fronts, values, strict=True) for front in own]
+    origins = [origin for sample in samples for _ in copies for origin in _origins(sample, part)]
     if isinstance(layer, Points):
-        rows = _numbered([np.asarray(value) for value in values], several)
-        sizes = np.concatenate([_of_origin(layer.size, sample, part) for sample in samples]) * larger
-        faces = np.concatenate([_of_origin(layer.face_color, sample, part) for sample in samples])
-        coloured = {"size": sizes, "face_color": faces} if len(rows) else {}
-        return [Points(rows, ndim=layer.ndim + several, symbol="disc", **coloured, **given)]
+        rows = np.concatenate([_in_front(np.asarray(value), front) for front, value in pairs])
+        look = {"size": np.asarray(layer.size)[origins] * larger, "face_color": np.asarray(layer.face_color)[origins]}
+        return [Points(rows, ndim=ndim, **(look if len(rows) else {}), **given)]
     if isinstance(layer, Vectors):
-        vectors = np.concatenate([np.asarray(value) for value in values])
-        if several:
-            index = np.concatenate([np.full(len(value), number) for number, value in enumerate(values)])
-            vectors = np.insert(vectors, 0, np.stack([index, np.zeros_like(index)], 1), axis=2)
-        return [Vectors(vectors, ndim=layer.ndim + several, edge_width=layer.edge_width * larger, **given)]
-    if isinstance(layer, Shapes):
-        shapes = [
-            np.insert(np.asarray(shape), 0, number, axis=1) if several else np.asarray(shape)
-            for number, value in enumerate(values)
-            for shape in value
-        ]
-        origin = [int(row) for sample in samples for row in sample.origin.get(part, range(len(sample.shapes or ())))]
-        types = ["path" if row >= 0 and layer.shape_type[row] in _OPEN else "polygon" for row in origin]
-        made = Shapes(ndim=layer.ndim + several, **given)
-        if shapes:
-            widths = [float(layer.edge_width[row]) * larger if row >= 0 else 1.0 for row in origin]
-            made.add(shapes, shape_type=types, edge_width=widths, face_color="transparent", edge_color="orange")
-        return [made]
-    return [Tracks(np.asarray(values[0]), **given)] if len(values[0]) else []
+        vectors = np.concatenate([_in_front(np.asarray(value), front) for front, value in pairs])
+        vectors[:, 1, : ndim - layer.ndim] = 0.0
+        return [Vectors(vectors, ndim=ndim, edge_width=layer.edge_width * larger, **given)]
+    assert isinstance(layer, Shapes)
+    made = Shapes(ndim=ndim, **given)
+    if origins:
+        made.add(
+            [_in_front(np.asarray(shape), front) for front, value in pairs for shape in value],
+            shape_type=["path" if layer.shape_type[row] in _OPEN else "polygon" for row in origins],
+            edge_width=[float(layer.edge_width[row]) * larger for row in origins],
+            edge_color=np.asarray(layer.edge_color)[origins],
+            face_color=np.asarray(layer.face_color)[origins],
+        )
+    return [made]
 
 
-def _of_origin(values: Any, sample: Sample, part: str) -> npt.NDArray[Any]:
-    """Return what belongs to the rows that a sample's rows came from."""
-    given = np.asarray(values)
-    origin = sample.origin.get(part)
-    if origin is None:
-        return given
-    rows = np.asarray(origin)
-    return np.asarray(given[np.where(rows < 0, -1 - rows, rows)])
+def _origins(sample: Sample, part: str) -> list[int]:
+    """Return the row of the source layer that each row of a part was made from; what was pasted came from the same layer."""
+    rows = sample.origin.get(part)
+    if rows is None:
+        return list(range(len(getattr(sample, part))))
+    return [int(row) if row >= 0 else -1 - int(row) for row in rows]
 
 
-def _numbered(rows: list[Doubles], several: bool) -> Doubles:
-    if not several:
-        return rows[0]
-    return np.concatenate([np.insert(own, 0, number, axis=1) for number, own in enumerate(rows)])
+def _in_front(rows: npt.NDArray[Any], front: tuple[int, ...]) -> Doubles:
+    """Return rows with the same coordinates before those that they have."""
+    found = np.empty((*rows.shape[:-1], rows.shape[-1] + len(front)))
+    found[..., : len(front)], found[..., len(front) :] = front, rows
+    return found
 
 
 def _together(arrays: Sequence[Any]) -> npt.NDArray[Any]:
@@ -282,7 +285,7 @@ def _trailing(place: Placement, ndim: int) -> dict[str, Any]:
     if ndim == own:
         return place.as_kwargs()
     if ndim > own:
-        return _trailing(stacked(place), ndim)
+        return _trailing(stacked(place, "time"), ndim)
     return {
         "scale": place.scale[-ndim:],
         "translate": place.translate[-ndim:],

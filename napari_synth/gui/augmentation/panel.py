@@ -269,12 +269,7 @@ class AugmentPanel(QWidget):
         self.messages.show_error("")
         self.progress.begin("Preview")
 
-    def _on_drawn(self, draw: Draw) -> None:
-        try:
-            wish = self._wish()
-        except SynthError as error:
-            self._on_failed(error)
-            return
+    def _on_drawn(self, wish: Wish, draw: Draw) -> None:
         self._remember(wish.content, wish.pipeline, draw)
 
     def _on_live_ended(self) -> None:
