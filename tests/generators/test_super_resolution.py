@@ -57,6 +57,13 @@ def test_texture_is_not_taken_for_noise(name: str, sigma: float) -> None:
     assert ours > lanczos - 0.1
 
 
+def test_rounding_is_not_taken_for_detail() -> None:
+    truth = data.cell()[100:300, 100:300].astype("f4")
+    small = reduced(truth, 2).round().clip(0, 255).astype("u1")
+    ours, lanczos = (psnr(truth, napari_synth.upscale(small, 2, name)) for name in ("network", "lanczos"))
+    assert ours > lanczos - 0.1
+
+
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("factor", [1.5, 2, 2.7, 3, 5])
 def test_any_factor_keeps_everything_in_its_place(name: str, factor: float) -> None:

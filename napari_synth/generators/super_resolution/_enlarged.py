@@ -32,7 +32,7 @@ _HALO = 32
 _ROUNDS = 6
 _STEP = 1.5
 # In standard deviations of the noise: what differs less is no reason to change the result.
-_WITHIN_NOISE = 3.0
+_WITHIN_NOISE = 2.0
 _BYTES_PER_PIXEL = 1000
 
 
@@ -46,6 +46,8 @@ class Enlarged(Prepared):
     params : NetworkParams
     spec : BlockSpec
         Its scale is the network's; the runner resamples where that does not give the result's size.
+    count : float
+        What separates neighbouring values of an integer image, normalised; 0 for floats.
     weights : mapping of str to str
         Hashes of the weight files.
 
@@ -63,9 +65,10 @@ class Enlarged(Prepared):
         condition: Condition,
         params: NetworkParams,
         spec: BlockSpec,
+        count: float,
         weights: Mapping[str, str],
     ) -> None:
-        self._network, self._condition, self._params = network, condition, params
+        self._network, self._condition, self._params, self._count = network, condition, params, count
         self.spec, self.weights, self.noise = spec, weights, condition.report
 
     @classmethod
@@ -90,7 +93,9 @@ class Enlarged(Prepared):
             bytes_per_pixel=needed * image.sizes.get("S", 1),
             result=finer(image, params.factor),
         )
-        prepared = cls(network, condition if params.denoise else condition.stronger(0.0), params, spec, weights)
+        count = 1.0 / context.intensity.scale if image.dtype.kind in "iu" else 0.0
+        told = condition if params.denoise else condition.stronger(0.0)
+        prepared = cls(network, told, params, spec, count, weights)
         prepared.is_noisy = condition.is_coarse
         if params.denoise and kept:
             prepared.saying(kept)
@@ -120,6 +125,7 @@ class Enlarged(Prepared):
             flat, sigma = planes.reshape(n * c, 1, h, w), variance.sqrt().reshape(n * c, 1, h, w)
             with network_precision:
                 fine = self._network(flat, sigma, self._condition.correlation_of(flat), self.scale).float()
+            fine = above_rounding(fine, enlarged(flat, self.scale), self._count)
             if self._params.consistency:
                 fine = consistent(fine, flat, sigma, self.scale, self._params.pixels)
             return from_opponents(fine.reshape(n, c, *fine.shape[-2:]))
@@ -131,9 +137,26 @@ class Enlarged(Prepared):
         return self._like(self._network, replace(self._condition, correlation=(x, y)), swapped)
 
     def _like(self, network: SuperResolutionUNet, condition: Condition, spec: BlockSpec) -> Enlarged:
-        made = Enlarged(network, condition, self._params, spec, self.weights)
+        made = Enlarged(network, condition, self._params, spec, self._count, self.weights)
         made.notes, made.is_noisy = self.notes, self.is_noisy
         return made
+
+
+def above_rounding(fine: Tensor, interpolated: Tensor, count: float) -> Tensor:
+    """Take back what differs from the interpolation by less than one count, which may come from the rounding of the image.
+
+    Parameters
+    ----------
+    fine, interpolated : Tensor
+        Of one shape.
+    count : float
+        What separates neighbouring values of the image, in the units of `fine`; 0 for none.
+    """
+    if count == 0.0:
+        return fine
+    detail = fine - interpolated
+    power = detail.square()
+    return interpolated + detail * (power / (power + count**2))
 
 
 def consistent(fine: Tensor, measured: Tensor, sigma: Tensor, scale: int, pixels: Pixels) -> Tensor:
