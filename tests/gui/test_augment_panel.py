@@ -183,6 +183,35 @@ def test_a_draw_is_replayed_on_another_layer(panel: AugmentPanel, qtbot: Any) ->
     np.testing.assert_array_equal(panel.viewer.layers["other channel replayed"].data, other.data[:, ::-1])
 
 
+def test_samples_are_shown_side_by_side(panel: AugmentPanel, qtbot: Any) -> None:
+    tick_all(panel)
+    panel.show_samples(5, grid=True)
+    done(qtbot, panel)
+    assert panel.messages.error.text() == ""
+    layers = panel.viewer.layers
+    image = layers["cells 5 samples"]
+    assert image.data.shape == layers["ids 5 samples"].data.shape == (80, 150)
+    points = layers["dots 5 samples"].data
+    assert len(points) == len(layers["boxes 5 samples"].data) == len(layers["arrows 5 samples"].data) == 5
+    for row in points.round().astype(int):
+        assert image.data[tuple(row)] > 500
+        assert layers["ids 5 samples"].data[tuple(row)] == 2**40
+    np.testing.assert_allclose(layers["arrows 5 samples"].data[:, 0], points, atol=1e-4)
+
+
+def test_what_was_moved_is_moved_back_to_its_place(panel: AugmentPanel, qtbot: Any) -> None:
+    panel.transforms.show_transforms((Crop(height=24, width=40, position="centre"), ALONG_X))
+    panel.show_samples(1)
+    done(qtbot, panel)
+    panel.source.choose(panel.viewer.layers["cells augmented"])
+    panel.replay("back")
+    done(qtbot, panel)
+    assert panel.messages.error.text() == ""
+    source, back = panel.viewer.layers["cells"], panel.viewer.layers["cells augmented moved back"]
+    np.testing.assert_array_equal(back.data, source.data)
+    np.testing.assert_allclose(back.data_to_world((0, 0)), source.data_to_world((0, 0)))
+
+
 def test_a_layer_of_another_size_cannot_take_the_draw_and_is_told_so(panel: AugmentPanel, qtbot: Any) -> None:
     panel.show_samples(1)
     done(qtbot, panel)

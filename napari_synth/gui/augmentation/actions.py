@@ -5,6 +5,7 @@ from __future__ import annotations
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QAction
 from qtpy.QtWidgets import (
+    QCheckBox,
     QComboBox,
     QGridLayout,
     QHBoxLayout,
@@ -76,9 +77,10 @@ class PresetRows(QWidget):
 class ActionBox(QWidget):
     """What can be done with the pipeline."""
 
-    samples_wanted = Signal(int)
-    """How many."""
-    replay_wanted = Signal()
+    samples_wanted = Signal(int, bool)
+    """How many, and whether they are shown side by side."""
+    replay_wanted = Signal(str)
+    """``"again"`` or ``"back"``."""
     field_wanted = Signal(str)
     """``"vectors"`` or ``"image"``."""
     copy_wanted = Signal(str)
@@ -96,13 +98,15 @@ class ActionBox(QWidget):
         self.count = QSpinBox(self)
         self.count.setRange(1, _MOST_SAMPLES)
         self.count.setValue(8)
-        self.count.setToolTip("How many draws; one is added where its image lies, several as a stack")
-        self.replay = button(
-            self,
-            "Replay last draw",
-            "Apply the draw that was shown last to the image that is chosen now, such as another channel of the same field",
+        self.count.setToolTip("How many draws; one is added where its image lies, several beginning there")
+        self.grid = QCheckBox("grid", self)
+        self.grid.setToolTip("Show the draws side by side rather than as a stack")
+        self.replay = self._menu(
+            "Last draw",
+            "Use the draw that was shown last on the image that is chosen now, such as another channel of the same field",
+            (("Apply to the chosen image", "again"), ("Move the chosen image back", "back")),
+            self.replay_wanted,
         )
-        self.replay.clicked.connect(self.replay_wanted)
         self.field = self._menu(
             "Displacement",
             "Add where the pixels of the last draw come from",
@@ -122,7 +126,8 @@ class ActionBox(QWidget):
         self.drawn.hide()
 
         several = QHBoxLayout()
-        several.addWidget(self.count)
+        several.addWidget(self.count, 1)
+        several.addWidget(self.grid)
         several.addWidget(self.samples, 1)
         grid = QGridLayout()
         grid.setSpacing(4)
@@ -162,7 +167,7 @@ class ActionBox(QWidget):
         return made
 
     def _on_show(self) -> None:
-        self.samples_wanted.emit(self.count.value())
+        self.samples_wanted.emit(self.count.value(), self.grid.isChecked())
 
 
 class _Emit:

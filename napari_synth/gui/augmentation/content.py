@@ -98,18 +98,30 @@ def placed(source: napari.layers.Image, axes: str, draw: Draw, *, at_start: bool
     at_start : bool
         Whether a crop is shown where it was cut; where the source begins otherwise.
     """
+    finer, start = _window(axes[: source.ndim], draw)
+    return Placement.of(source).refined(finer, start if at_start else [0.0] * source.ndim)
+
+
+def placed_back(result: napari.layers.Image, axes: str, draw: Draw) -> Placement:
+    """Return where the source of a draw lies, from where its result does."""
+    finer, start = _window(axes[: result.ndim], draw)
+    before = [-first * factor for first, factor in zip(start, finer, strict=True)]
+    return Placement.of(result).refined([1 / factor for factor in finer], before)
+
+
+def _window(axes: str, draw: Draw) -> tuple[list[float], list[float]]:
+    """Return how many times finer the result is along each axis, and the source pixel at which it begins."""
     finer, start = dict.fromkeys(axes, 1.0), dict.fromkeys(axes, 0.0)
     for step in draw.steps:
-        for index, axis in enumerate(draw.axes):
-            values = step.values.get("starts" if step.kind == "crop" else "sizes")
-            if not isinstance(values, tuple) or step.kind not in ("crop", "resize"):
-                continue
+        values = step.values.get({"crop": "starts", "resize": "sizes"}.get(step.kind, ""))
+        if not isinstance(values, tuple):
+            continue
+        for axis, value, size in zip(draw.axes, values, step.sizes, strict=True):
             if step.kind == "crop":
-                start[axis] += values[index] / finer[axis] if at_start else 0.0
+                start[axis] += value / finer[axis]
             else:
-                finer[axis] *= values[index] / step.sizes[index]
-    spatial = axes[: source.ndim]
-    return Placement.of(source).refined([finer[axis] for axis in spatial], [start[axis] for axis in spatial])
+                finer[axis] *= value / size
+    return list(finer.values()), list(start.values())
 
 
 def stacked(place: Placement, name: str = "sample") -> Placement:
@@ -232,7 +244,8 @@ def _companion(
             ids = np.broadcast_to(ids[(slice(None), *(None for _ in lead))], (len(ids), *lead, *ids.shape[1:]))
         return [Labels(ids, **given)]
     if part == "tracks":
-        return [] if several or not len(values[0]) else [Tracks(np.asarray(values[0]), **given)]
+        nothing = several or values[0] is None or not len(values[0])
+        return [] if nothing else [Tracks(np.asarray(values[0]), **given)]
     count = min(layer.ndim, source.ndim)
     larger = float(np.abs(np.linalg.det(_to_pixels(layer, source, count)[0])) ** (1 / count))
     copies = list(product(*(range(size) for size in lead)))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image as ImageLayer
-from napari.layers import Vectors
+from napari.layers import Tracks, Vectors
 from napari.utils.theme import get_theme
 from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtGui import QGuiApplication
@@ -18,17 +18,27 @@ from napari_synth.augmentation.draws import Draw
 from napari_synth.augmentation.export import Written
 from napari_synth.augmentation.pipeline import Pipeline, Sampling
 from napari_synth.augmentation.presets import PRESETS, preset
+from napari_synth.augmentation.sample import Sample
 from napari_synth.core.errors import InvalidImageError, SynthError
 from napari_synth.core.progress import CancelToken, ProgressCallback
 from napari_synth.gui.augmentation.actions import ActionBox, PresetRows
 from napari_synth.gui.augmentation.companions import CompanionList
-from napari_synth.gui.augmentation.content import Content, content_of, placed, result_layers, vectors_of
+from napari_synth.gui.augmentation.content import Content, content_of, placed, placed_back, result_layers, vectors_of
 from napari_synth.gui.augmentation.dataset_box import DatasetBox
 from napari_synth.gui.augmentation.live import LiveDraw, Wish
 from napari_synth.gui.augmentation.transform_list import TransformList
-from napari_synth.gui.augmentation.work import Drawn, displacement, draw_samples, in_words, magnitude, replay
+from napari_synth.gui.augmentation.work import (
+    Drawn,
+    displacement,
+    draw_samples,
+    in_words,
+    magnitude,
+    mosaic,
+    replay,
+    undo,
+)
 from napari_synth.gui.form import ParamsForm
-from napari_synth.gui.layers import RESULT, fresh_name, mark
+from napari_synth.gui.layers import RESULT, Placement, fresh_name, mark
 from napari_synth.gui.placing import insert_layer, unwrapped
 from napari_synth.gui.rows import line
 from napari_synth.gui.source import SourcePicker
@@ -102,8 +112,8 @@ class AugmentPanel(QWidget):
         self.transforms.only.setChecked(True)
         self.live.request()
 
-    def show_samples(self, count: int) -> None:
-        """Add draws of the chosen layers: one where its image lies, several as a stack."""
+    def show_samples(self, count: int, grid: bool = False) -> None:
+        """Add draws of the chosen layers: one where its image lies, several as a stack or side by side."""
         try:
             wish = self._wish()
         except SynthError as error:
@@ -111,10 +121,10 @@ class AugmentPanel(QWidget):
             return
         seeds = range(wish.seed, wish.seed + count)
         work = partial(draw_samples, wish.pipeline, wish.content.sample, seeds)
-        self._start(work, "Augmenting", partial(self._add_samples, wish.content, wish.pipeline, "augmented"))
+        self._start(work, "Augmenting", partial(self._add_samples, wish.content, wish.pipeline, grid))
 
-    def replay(self) -> None:
-        """Apply the last draw to the layers that are chosen now."""
+    def replay(self, how: str = "again") -> None:
+        """Apply the last draw to the layers that are chosen now, or move them ``"back"`` to where they came from."""
         if self._last is None:
             return
         _, pipeline, draw = self._last
@@ -123,8 +133,8 @@ class AugmentPanel(QWidget):
         except SynthError as error:
             self._on_failed(error)
             return
-        work = partial(replay, pipeline, content.sample, draw)
-        self._start(work, "Augmenting", partial(self._add_samples, content, pipeline, "replayed"))
+        work = partial(undo if how == "back" else replay, pipeline, content.sample, draw)
+        self._start(work, "Augmenting", partial(self._add_replayed, content, pipeline, how))
 
     def show_field(self, how: str) -> None:
         """Add the displacement field of the last draw, as ``"vectors"`` or as an ``"image"`` of distances."""
@@ -338,24 +348,39 @@ class AugmentPanel(QWidget):
 
     # Results
 
-    def _add_samples(self, content: Content, pipeline: Pipeline, suffix: str, result: Drawn) -> None:
+    def _add_samples(self, content: Content, pipeline: Pipeline, grid: bool, result: Drawn) -> None:
         several = len(result.samples) > 1
         place = placed(content.source, content.sample.axes, result.draws[0], at_start=not several)
-        record = {
-            "pipeline": pipeline.to_dict(),
-            "draws": [draw.model_dump(mode="json") for draw in result.draws],
-        }
+        samples = (mosaic(result.samples),) if several and grid else result.samples
+        suffix = f"{len(result.samples)} samples" if several else "augmented"
+        self._add(content, pipeline, samples, place, suffix, result.draws)
+        self._remember(content, pipeline, result.draws[0])
+        if several and any(isinstance(layer, Tracks) for layer in content.companions):
+            self.messages.show_notes(["Tracks are left out of several samples: show one sample to see them moved."])
+
+    def _add_replayed(self, content: Content, pipeline: Pipeline, how: str, result: Drawn) -> None:
+        where = placed_back if how == "back" else placed
+        place = where(content.source, content.sample.axes, result.draws[0])
+        suffix = "moved back" if how == "back" else "replayed"
+        self._add(content, pipeline, result.samples, place, suffix, result.draws)
+
+    def _add(
+        self,
+        content: Content,
+        pipeline: Pipeline,
+        samples: Sequence[Sample],
+        place: Placement,
+        suffix: str,
+        draws: Sequence[Draw],
+    ) -> None:
+        """Add the layers of samples over those that they were made from, under fresh names."""
+        record = {"pipeline": pipeline.to_dict(), "draws": [draw.model_dump(mode="json") for draw in draws]}
         above = _uppermost(self.viewer, (content.source, *content.companions))
-        for layer in result_layers(
-            content, result.samples, place, f"{len(result.samples)} samples" if several else suffix
-        ):
+        for layer in result_layers(content, samples, place, suffix):
             layer.name = fresh_name(layer.name, (other.name for other in self.viewer.layers))
             layer.metadata = mark(RESULT, record)
             insert_layer(self.viewer, layer, above=above)
             above = layer
-        self._remember(content, pipeline, result.draws[0])
-        if several and any(type(layer).__name__ == "Tracks" for layer in content.companions):
-            self.messages.show_notes(["Tracks have no place in a stack of samples: show one sample to see them moved."])
 
     def _add_field(self, content: Content, draw: Draw, how: str, field: Any) -> None:
         axes = content.sample.axes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
+from math import ceil, prod, sqrt
 from typing import Any
 
 import numpy as np
@@ -56,6 +56,65 @@ def replay(pipeline: Pipeline, sample: Sample, draw: Draw, progress: ProgressCal
     """Apply a draw that was made before to another sample."""
     Reporter(progress, cancel).start("Augmenting")
     return Drawn((pipeline.apply(sample, draw.for_another()),), (draw,))
+
+
+def undo(pipeline: Pipeline, sample: Sample, draw: Draw, progress: ProgressCallback, cancel: CancelToken) -> Drawn:
+    """Move what a draw moved back to where it came from, as far as it is in view; intensities stay."""
+    Reporter(progress, cancel).start("Moving back")
+    return Drawn((pipeline.invert(sample, draw),), (draw,))
+
+
+def mosaic(samples: Sequence[Sample]) -> Sample:
+    """Return samples of one size side by side along Y and X, as one sample; tracks are left out."""
+    first = samples[0]
+    columns = ceil(sqrt(len(samples)))
+    height, width = (first.sizes[axis] for axis in "YX")
+    labels, points, vectors = None, None, None
+    if first.labels is not None:
+        labels = _tiled([sample.labels for sample in samples], first.labels_axes, columns)
+    shapes: list[npt.NDArray[np.float64]] | None = None if first.shapes is None else []
+    origin: dict[str, list[npt.NDArray[np.int64]]] = {}
+    for number, sample in enumerate(samples):
+        shift = np.array([number // columns * height, number % columns * width], dtype=np.float64)
+        for name, rows in sample.origin.items():
+            origin.setdefault(name, []).append(rows)
+        if sample.points is not None:
+            points = _joined(points, _shifted(sample.points, shift))
+        if sample.vectors is not None:
+            moved = np.array(sample.vectors, dtype=np.float64)
+            moved[:, 0, -2:] += shift
+            vectors = _joined(vectors, moved)
+        if shapes is not None:
+            shapes += [_shifted(shape, shift) for shape in sample.shapes or ()]
+    return Sample(
+        _tiled([sample.image for sample in samples], first.axes, columns),
+        first.axes,
+        labels,
+        first.labels_axes if labels is not None else "",
+        points,
+        shapes,
+        vectors,
+        spacing=first.spacing,
+        origin={name: np.concatenate(rows) for name, rows in origin.items()},
+    )
+
+
+def _tiled(arrays: Sequence[Any], axes: str, columns: int) -> npt.NDArray[Any]:
+    y, x = axes.index("Y"), axes.index("X")
+    tiles = [np.asarray(array) for array in arrays]
+    tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % columns)
+    lines = [np.concatenate(tiles[first : first + columns], axis=x) for first in range(0, len(tiles), columns)]
+    return np.concatenate(lines, axis=y)
+
+
+def _shifted(rows: npt.ArrayLike, shift: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    moved = np.array(rows, dtype=np.float64)
+    moved[..., -2:] += shift
+    return moved
+
+
+def _joined(before: npt.NDArray[np.float64] | None, more: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return more if before is None else np.concatenate([before, more])
 
 
 def draw_slice(
