@@ -143,7 +143,7 @@ def _agreement(seeds: int, say: Say) -> Table:
             worst, dots = max(result[0] for result in results), sum(result[1] for result in results)
             kept = all(result[2] for result in results)
             say(f"{ndim}D {name}: {worst:.3f} px, ids {'kept' if kept else 'LOST'}")
-            rows.append((f"{ndim}D {name}", float(dots), worst, LIMIT, "yes" if kept else "no"))
+            rows.append((f"{ndim}D {name}", str(dots), worst, LIMIT, "yes" if kept else "no"))
     return Table("Dots and their points", ("", "dots", "worst, px", "limit, px", "ids kept"), tuple(rows), digits=3)
 
 
