@@ -21,9 +21,10 @@ def test_a_result_is_nearer_to_the_truth_than_its_source(task: str) -> None:
     assert errors[-2] == min(errors[:-1])
 
 
-def test_a_translated_slide_has_the_colours_of_the_reference() -> None:
-    colours = {name: panel.reshape(-1, 3).mean(0) for name, panel in STRIPS["translate"]().panels.items()}
-    before, after = (np.abs(colours[name] - colours["reference"]).sum() for name in ("slide", "translated"))
+def test_a_translated_slide_is_stained_like_the_reference() -> None:
+    panels = STRIPS["translate"]().panels
+    stained = {name: panel[panel.sum(-1) < np.quantile(panel.sum(-1), 0.25)].mean(0) for name, panel in panels.items()}
+    before, after = (np.abs(stained[name] - stained["reference"]).sum() for name in ("slide", "translated"))
     assert after < before / 2
 
 
