@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -401,3 +403,9 @@ def test_images_of_every_kind_keep_their_place(
     expected = 2 * int(np.prod([shape[labels.index(axis)] for axis in lead]))
     assert len(stack.data) <= expected
     assert set(stack.data[:, 0]) <= {0, 1}
+
+
+def test_opening_the_panel_does_not_load_torch() -> None:
+    code = "import sys; import napari_synth.gui.augmentation.panel; print('torch' in sys.modules)"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "False"
