@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from napari_synth.core.generator import BlockSpec, Context, Prepared
 from napari_synth.core.image import Image
+from napari_synth.core.resampling import resized
 from napari_synth.generators._conditioning import (
     Condition,
     from_opponents,
@@ -125,7 +126,9 @@ class Enlarged(Prepared):
             flat, sigma = planes.reshape(n * c, 1, h, w), variance.sqrt().reshape(n * c, 1, h, w)
             with network_precision:
                 fine = self._network(flat, sigma, self._condition.correlation_of(flat), self.scale).float()
-            fine = above_rounding(fine, enlarged(flat, self.scale), self._count)
+            if self._count:
+                size = [edge * self.scale for edge in flat.shape[-2:]]
+                fine = above_rounding(fine, resized(flat, size, "lanczos"), self._count)
             if self._params.consistency:
                 fine = consistent(fine, flat, sigma, self.scale, self._params.pixels)
             return from_opponents(fine.reshape(n, c, *fine.shape[-2:]))
@@ -150,10 +153,8 @@ def above_rounding(fine: Tensor, interpolated: Tensor, count: float) -> Tensor:
     fine, interpolated : Tensor
         Of one shape.
     count : float
-        What separates neighbouring values of the image, in the units of `fine`; 0 for none.
+        What separates neighbouring values of the image, in the units of `fine`.
     """
-    if count == 0.0:
-        return fine
     detail = fine - interpolated
     power = detail.square()
     return interpolated + detail * (power / (power + count**2))
