@@ -16,7 +16,7 @@ from napari_synth.core.errors import ImageFileError
 Pixels = npt.NDArray[Any]
 
 _COARSER = 3
-_ENLARGED = slice(96, 288)
+_ENLARGED = slice(144, 384)
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def denoised(sample: str = "actin") -> Strip:
     return Strip(panels | {"truth": truth.read(**at)}, "truth")
 
 
-def upscaled(sample: str = "tissue") -> Strip:
+def upscaled(sample: str = "actin") -> Strip:
     """Make a part of a sample coarse by averaging, and fine again: as coarse pixels, by Lanczos' method, by the bundled network."""
     from napari_synth import upscale
 
