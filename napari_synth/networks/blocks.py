@@ -17,23 +17,26 @@ class ResidualBlock(nn.Module):
     ----------
     width : int
         Channels.
+    slope : float
+        Of the rectifier below zero. At 0, training with large steps can leave blocks whose rectifiers never open again.
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, slope: float = 0.0) -> None:
         super().__init__()
+        self.slope = slope
         self.first = nn.Conv2d(width, width, 3, padding=1, bias=False)
         self.second = nn.Conv2d(width, width, 3, padding=1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return a tensor of the same shape (N, C, H, W)."""
         # In place: on one CPU thread a fresh plane costs more in page faults than the addition itself.
-        change: Tensor = self.second(functional.relu(self.first(x), inplace=True))
+        change: Tensor = self.second(functional.leaky_relu(self.first(x), self.slope, inplace=True))
         return change.add_(x)
 
 
-def residual_blocks(width: int, count: int) -> nn.Sequential:
+def residual_blocks(width: int, count: int, slope: float = 0.0) -> nn.Sequential:
     """Return ``count`` residual blocks, one behind the other."""
-    return nn.Sequential(*(ResidualBlock(width) for _ in range(count)))
+    return nn.Sequential(*(ResidualBlock(width, slope) for _ in range(count)))
 
 
 def initialise(network: nn.Module, *last: nn.Conv2d) -> None:

@@ -31,6 +31,8 @@ class NoiseConditionedUNet(nn.Module):
         Residual blocks of each level but the last, on the way down and up.
     bottom_blocks : int
         Residual blocks of the last level.
+    slope : float
+        Of the rectifiers below zero, see `ResidualBlock`.
     """
 
     multiple: ClassVar[int] = 8
@@ -42,6 +44,7 @@ class NoiseConditionedUNet(nn.Module):
         encoder_blocks: tuple[int, ...] = (1, 1),
         decoder_blocks: tuple[int, ...] = (1, 1),
         bottom_blocks: int = 2,
+        slope: float = 0.0,
     ) -> None:
         super().__init__()
         if len(widths) != 3 or len(encoder_blocks) != 2 or len(decoder_blocks) != 2:
@@ -50,16 +53,17 @@ class NoiseConditionedUNet(nn.Module):
         self.encoder_blocks = tuple(encoder_blocks)
         self.decoder_blocks = tuple(decoder_blocks)
         self.bottom_blocks = bottom_blocks
+        self.slope = slope
         steps = list(zip(self.widths[:-1], self.widths[1:], strict=True))
         self.head = nn.Conv2d(7, self.widths[0], 3, padding=1, bias=False)
         self.encoders = nn.ModuleList(
-            residual_blocks(w, n) for w, n in zip(self.widths, self.encoder_blocks, strict=False)
+            residual_blocks(w, n, slope) for w, n in zip(self.widths, self.encoder_blocks, strict=False)
         )
         self.downs = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2, bias=False) for a, b in steps)
-        self.bottom = residual_blocks(self.widths[-1], bottom_blocks)
+        self.bottom = residual_blocks(self.widths[-1], bottom_blocks, slope)
         self.ups = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, stride=2, bias=False) for a, b in steps)
         self.decoders = nn.ModuleList(
-            residual_blocks(w, n) for w, n in zip(self.widths, self.decoder_blocks, strict=False)
+            residual_blocks(w, n, slope) for w, n in zip(self.widths, self.decoder_blocks, strict=False)
         )
         self.tail = nn.Conv2d(self.widths[0], 4, 3, padding=1, bias=False)
         initialise(self, self.tail)
@@ -72,6 +76,7 @@ class NoiseConditionedUNet(nn.Module):
             "encoder_blocks": list(self.encoder_blocks),
             "decoder_blocks": list(self.decoder_blocks),
             "bottom_blocks": self.bottom_blocks,
+            "slope": self.slope,
         }
 
     @property

@@ -29,6 +29,8 @@ class SuperResolutionUNet(nn.Module):
         Residual blocks on the way down, at half resolution, and on the way up.
     scales : tuple of int
         How many times finer results can be.
+    slope : float
+        Of the rectifiers below zero, see `ResidualBlock`.
     """
 
     multiple: ClassVar[int] = 2
@@ -41,17 +43,19 @@ class SuperResolutionUNet(nn.Module):
         bottom_blocks: int = 2,
         decoder_blocks: int = 2,
         scales: tuple[int, ...] = (2, 3, 4),
+        slope: float = 0.0,
     ) -> None:
         super().__init__()
         full, half = self.widths = tuple(widths)
         self.encoder_blocks, self.bottom_blocks, self.decoder_blocks = encoder_blocks, bottom_blocks, decoder_blocks
         self.scales = tuple(scales)
+        self.slope = slope
         self.head = nn.Conv2d(4, full, 3, padding=1, bias=False)
-        self.encoder = residual_blocks(full, encoder_blocks)
+        self.encoder = residual_blocks(full, encoder_blocks, slope)
         self.down = nn.Conv2d(full, half, 2, stride=2, bias=False)
-        self.bottom = residual_blocks(half, bottom_blocks)
+        self.bottom = residual_blocks(half, bottom_blocks, slope)
         self.up = nn.ConvTranspose2d(half, full, 2, stride=2, bias=False)
-        self.decoder = residual_blocks(full, decoder_blocks)
+        self.decoder = residual_blocks(full, decoder_blocks, slope)
         self.tails = nn.ModuleDict({str(s): nn.Conv2d(full, s * s, 3, padding=1, bias=False) for s in self.scales})
         initialise(self, *(tail for tail in self.tails.values() if isinstance(tail, nn.Conv2d)))
 
@@ -64,6 +68,7 @@ class SuperResolutionUNet(nn.Module):
             "bottom_blocks": self.bottom_blocks,
             "decoder_blocks": self.decoder_blocks,
             "scales": list(self.scales),
+            "slope": self.slope,
         }
 
     @property
