@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 import cyclopts
 import torch
 
+from napari_synth.models import load_model
 from pretraining.crops import CropStore, write_shard
 from pretraining.denoising import Denoising
 from pretraining.enlarging import Enlarging
@@ -61,6 +62,7 @@ def train(
     scenes: int = 1200,
     batch: int | None = None,
     learning_rate: float = 5e-3,
+    start: Path | None = None,
     resume: bool = False,
     device: Annotated[str, cyclopts.Parameter(help="auto, cpu or cuda.")] = "auto",
     report_minutes: float = 10.0,
@@ -85,6 +87,8 @@ def train(
         Patches a step; where it is left out, what the lesson was tried with.
     learning_rate
         The highest.
+    start
+        A model file to begin with instead of fresh weights; residual blocks that its training closed are opened again.
     resume
         Go on from the checkpoint in `out`.
     report_minutes
@@ -100,11 +104,15 @@ def train(
     evaluate, text = (evaluate_denoiser, DENOISER) if denoises else (evaluate_enlarger, ENLARGER)
     settings = Settings(minutes=minutes, learning_rate=learning_rate, report_seconds=60.0 * report_minutes)
     trainer = Trainer(out, CropStore.open(folder), lesson, settings, torch.device(chosen))
+    if start is not None:
+        trainer.start_from(load_model(start)[0].state_dict())
     if resume:
         trainer.resume()
     command = (
         f"python -m pretraining {what} --minutes {minutes:g} --batch {lesson.batch} --learning-rate {learning_rate:g}"
     )
+    if start is not None:
+        command += f" --start {start.name}"
     signals = itertools.count()
     received = {"stop": False}
 

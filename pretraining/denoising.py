@@ -33,7 +33,7 @@ class Denoising:
     batch: int = 16
     patch: int = 72
     noise: NoiseSettings = field(default_factory=NoiseSettings)
-    config: Mapping[str, Any] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=lambda: {"slope": 0.1})
 
     def network(self) -> nn.Module:
         """Return a fresh network."""

@@ -65,7 +65,7 @@ class Enlarging:
     noise: NoiseSettings = field(
         default_factory=lambda: NoiseSettings(largest_sigma=50.0 / 255.0, photons=(15.0, 500.0))
     )
-    config: Mapping[str, Any] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=lambda: {"slope": 0.1})
 
     def network(self) -> nn.Module:
         """Return a fresh network."""

@@ -8,7 +8,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from napari_synth.training.muon import Muon, hidden_weights
 from pretraining.crops import CropStore
+from pretraining.reopening import reopen
 
 log = logging.getLogger("pretraining")
 
@@ -95,6 +96,15 @@ class Trainer:
         self.elapsed = 0.0
         self.loss = 0.0
         self.rate_factor = 1.0
+        self._good = copy.deepcopy(self._state())
+
+    def start_from(self, weights: Mapping[str, Tensor]) -> None:
+        """Begin with the weights of another training of the same network, and reopen the blocks that it closed."""
+        self.network.load_state_dict(weights)
+        batch = self.draw()
+        closed = reopen(self.network, lambda: self.lesson.errors(self.network, batch, self.device))
+        log.info("%d closed blocks were opened again", closed)
+        self.average.load_state_dict(self.network.state_dict())
         self._good = copy.deepcopy(self._state())
 
     @property
