@@ -5,15 +5,13 @@ Other packages declare theirs in the entry point group ``napari_synth.generators
 
 from __future__ import annotations
 
-import difflib
 import warnings
 from collections.abc import Iterator
 from functools import cache
-from importlib import import_module
-from importlib.metadata import entry_points
 
-from napari_synth.core.errors import ModelFileError, SynthError, UnknownGeneratorError
+from napari_synth.core.errors import ModelFileError, SynthError
 from napari_synth.core.generator import Generator, Params, Task
+from napari_synth.core.plugins import collected, named
 
 ENTRY_POINT_GROUP = "napari_synth.generators"
 
@@ -65,11 +63,7 @@ def generator(identifier: str) -> Generator[Params]:
     UnknownGeneratorError
         There is none; the message names near ones.
     """
-    registered = _registered()
-    if identifier in registered:
-        return registered[identifier]
-    near = difflib.get_close_matches(identifier, registered, n=3, cutoff=0.4) or list(registered)
-    raise UnknownGeneratorError(f"There is no generator {identifier!r}: did you mean {' or '.join(near)}?")
+    return named(_registered(), identifier, f"There is no generator {identifier!r}")
 
 
 def register(made: Generator[Params]) -> None:
@@ -107,7 +101,7 @@ def _registered() -> dict[str, Generator[Params]]:
 
 @cache
 def _lasting() -> dict[str, Generator[Params]]:
-    found = _packaged()
+    found: dict[str, Generator[Params]] = collected(_BUILT_IN, ENTRY_POINT_GROUP, "generator")
     for made in _of_library():
         if made.info.id in found:
             warnings.warn(
@@ -131,23 +125,3 @@ def _of_library() -> Iterator[Generator[Params]]:
             yield generator_for(entry.description, entry.path)
         except SynthError as error:
             warnings.warn(f"The model {entry.description.id!r} of your library is left out: {error}", stacklevel=2)
-
-
-def _packaged() -> dict[str, Generator[Params]]:
-    found = {}
-    for path in _BUILT_IN:
-        module, name = path.split(":")
-        built_in: Generator[Params] = getattr(import_module(module), name)()
-        found[built_in.info.id] = built_in
-    for entry in entry_points(group=ENTRY_POINT_GROUP):
-        try:
-            foreign = entry.load()()
-            identifier = foreign.info.id
-        except Exception as error:  # noqa: BLE001 - another package's fault must not take ours away
-            warnings.warn(f"The generator {entry.name!r} of another package cannot be loaded: {error}", stacklevel=2)
-            continue
-        if identifier in found:
-            warnings.warn(f"The generator id {identifier!r} of {entry.value!r} is taken: it is left out.", stacklevel=2)
-            continue
-        found[identifier] = foreign
-    return found

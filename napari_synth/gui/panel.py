@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image as ImageLayer
 from napari.layers import Labels as LabelsLayer
 from napari.utils.theme import get_theme
-from qtpy.QtCore import QEvent, Qt, QTimer
-from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_synth.core.device import Device
 from napari_synth.core.errors import SynthError, UntrustedModelError
@@ -41,7 +41,7 @@ from napari_synth.gui.model_files import add_model, ask_for_file, ask_for_trust
 from napari_synth.gui.placing import insert_layer, unwrapped
 from napari_synth.gui.preview import Preview
 from napari_synth.gui.results import Finished, ResultBox
-from napari_synth.gui.rows import label, line
+from napari_synth.gui.rows import label, line, put_in_scroll_area
 from napari_synth.gui.runs import Outcome, Request, confidence, find_device, restore
 from napari_synth.gui.settings import read_settings
 from napari_synth.gui.source import SourcePicker
@@ -222,15 +222,7 @@ class TaskPanel(QWidget):
         layout.addWidget(self.result)
         layout.addWidget(self.messages)
         layout.addStretch(1)
-        scroll = QScrollArea(self)
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(inner)
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(scroll)
-        self.setMinimumWidth(280)
+        put_in_scroll_area(inner, self)
 
     def _connect(self) -> None:
         self.source.changed.connect(self._on_source)

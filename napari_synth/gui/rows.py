@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QFormLayout, QFrame, QLabel, QPushButton, QSizePolicy, QWidget
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFormLayout, QFrame, QLabel, QPushButton, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 
 def rows() -> QFormLayout:
@@ -40,3 +41,16 @@ def line(parent: QWidget) -> QFrame:
     made.setObjectName("synth_line")
     made.setFixedHeight(1)
     return made
+
+
+def put_in_scroll_area(inner: QWidget, panel: QWidget) -> None:
+    """Make a widget the whole of a panel, which scrolls along its height where that is short."""
+    scroll = QScrollArea(panel)
+    scroll.setWidgetResizable(True)
+    scroll.setFrameShape(QFrame.Shape.NoFrame)
+    scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    scroll.setWidget(inner)
+    outer = QVBoxLayout(panel)
+    outer.setContentsMargins(0, 0, 0, 0)
+    outer.addWidget(scroll)
+    panel.setMinimumWidth(280)

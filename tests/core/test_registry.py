@@ -4,7 +4,7 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
-from napari_synth.core import registry
+from napari_synth.core import plugins, registry
 from napari_synth.core.errors import UnknownGeneratorError
 from napari_synth.core.generator import Generator, GeneratorInfo, Task
 
@@ -24,7 +24,7 @@ class Taken(Foreign):
 def entry(monkeypatch: pytest.MonkeyPatch):
     def install(name: str) -> None:
         found = [EntryPoint(name, f"{__name__}:{name}", registry.ENTRY_POINT_GROUP)]
-        monkeypatch.setattr(registry, "entry_points", lambda group: found)
+        monkeypatch.setattr(plugins, "entry_points", lambda group: found)
         registry.refresh()
 
     yield install

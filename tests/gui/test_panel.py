@@ -13,7 +13,7 @@ import torch
 import zarr
 from napari.components import ViewerModel
 from qtpy.QtGui import QGuiApplication
-from qtpy.QtWidgets import QAbstractButton, QComboBox, QSlider
+from qtpy.QtWidgets import QAbstractButton, QComboBox, QScrollArea, QSlider
 
 from napari_synth.core import judging
 from napari_synth.core.generator import Task
@@ -726,7 +726,7 @@ def test_it_fits_into_300_pixels(window, settings, qtbot, noisy) -> None:
     panel = TaskPanel(window, Task.DENOISE)
     window.window.add_dock_widget(panel)
     panel.result.show()
-    inner = panel.findChild(panel_module.QScrollArea).widget()
+    inner = panel.findChild(QScrollArea).widget()
     for index in range(panel.methods.count()):
         panel.methods.setCurrentIndex(index)
         panel.form.more.setChecked(True)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image as ImageLayer
 from napari.layers import Tracks, Vectors
 from napari.utils.theme import get_theme
-from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtGui import QGuiApplication
-from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from napari_synth.augmentation.draws import Draw
 from napari_synth.augmentation.export import Written
@@ -40,7 +40,7 @@ from napari_synth.gui.augmentation.work import (
 from napari_synth.gui.form import ParamsForm
 from napari_synth.gui.layers import RESULT, Placement, fresh_name, mark
 from napari_synth.gui.placing import insert_layer, unwrapped
-from napari_synth.gui.rows import line
+from napari_synth.gui.rows import line, put_in_scroll_area
 from napari_synth.gui.source import SourcePicker
 from napari_synth.gui.status import Messages, ProgressRow
 from napari_synth.gui.worker import Job
@@ -207,15 +207,7 @@ class AugmentPanel(QWidget):
         ):
             layout.addWidget(widget)
         layout.addStretch(1)
-        scroll = QScrollArea(self)
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(inner)
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(scroll)
-        self.setMinimumWidth(280)
+        put_in_scroll_area(inner, self)
 
     def _connect(self) -> None:
         self.source.changed.connect(self._on_source)
