@@ -10,7 +10,7 @@ from cyclopts import Group, Parameter
 from pydantic.fields import FieldInfo
 
 from napari_synth.core.generator import Generator, Params
-from napari_synth.core.trainable import Trainable
+from napari_synth.training.trainable import Trainable
 
 GENERATOR = Group("Settings of the generator", sort_key=1)
 ADVANCED = Group("Rarely used settings of the generator", sort_key=2)

@@ -10,7 +10,7 @@ from typing import Any
 
 from napari_synth.core.generator import Task
 from napari_synth.core.plugins import collected, named
-from napari_synth.core.trainable import Trainable
+from napari_synth.training.trainable import Trainable
 
 ENTRY_POINT_GROUP = "napari_synth.trainables"
 

@@ -24,7 +24,7 @@ from napari_synth.core.errors import CheckpointError, ModelFileError
 from napari_synth.core.generator import Generator, Params
 from napari_synth.core.progress import CancelToken, ProgressCallback, Reporter
 from napari_synth.core.recipe import current_versions
-from napari_synth.core.trainable import Lesson, Trainable, TrainContext, TrainParams
+from napari_synth.core.trainable import TrainParams
 from napari_synth.models import ModelCard, TrainingData, library, save_model
 from napari_synth.models.description import NAME_PATTERN
 from napari_synth.training import checkpoint
@@ -33,6 +33,7 @@ from napari_synth.training.registry import trainable
 from napari_synth.training.schedule import Budget
 from napari_synth.training.session import FitResult, Session
 from napari_synth.training.sources import TrainingImages, describe, gather
+from napari_synth.training.trainable import Lesson, Trainable, TrainContext
 
 _HELD_OUT = "held-out pixels"
 

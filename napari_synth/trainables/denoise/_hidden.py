@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from napari_synth.core.errors import TrainingDataError
 from napari_synth.core.intensity import IntensityTransform
-from napari_synth.core.trainable import Lesson, TrainContext
 from napari_synth.generators._conditioning import Condition
 from napari_synth.generators.denoise._blind_spot import prediction
 from napari_synth.networks.blind_spot_unet import BlindSpotUNet
@@ -32,6 +31,7 @@ from napari_synth.training.optimizers import usual_optimizers
 from napari_synth.training.pools import Field, FieldPool, fitting_patch
 from napari_synth.training.schedule import FitSettings
 from napari_synth.training.sources import Normalisation, TrainingImages, read_fields, split_fields
+from napari_synth.training.trainable import Lesson, TrainContext
 from napari_synth.training.trainee import Networks, Trainee, Validation, Work
 
 _NAME = "network"

@@ -22,7 +22,6 @@ from torch import Tensor, nn
 
 from napari_synth.core.errors import TrainingDataError
 from napari_synth.core.intensity import IntensityTransform
-from napari_synth.core.trainable import Lesson, TrainContext
 from napari_synth.generators._conditioning import Condition, bundled_network, from_opponents, to_opponents
 from napari_synth.generators.denoise._conditioned import MODEL
 from napari_synth.networks.noise_conditioned_unet import NoiseConditionedUNet
@@ -45,6 +44,7 @@ from napari_synth.training.optimizers import usual_optimizers
 from napari_synth.training.pools import Field, FieldPool, fitting_patch
 from napari_synth.training.schedule import FitSettings
 from napari_synth.training.sources import Normalisation, Scaling, TrainingImages, read_fields, split_fields
+from napari_synth.training.trainable import Lesson, TrainContext
 from napari_synth.training.trainee import Networks, Trainee, Validation, Work
 
 _NAME = "network"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from napari_synth.core.generator import Task
-from napari_synth.core.trainable import Lesson, Trainable, TrainableInfo, TrainContext, TrainParams
+from napari_synth.core.trainable import TrainableInfo, TrainParams
 from napari_synth.trainables.denoise._options import PairTrainParams
+from napari_synth.training.trainable import Lesson, Trainable, TrainContext
 
 if TYPE_CHECKING:
     from napari_synth.training.sources import TrainingImages
