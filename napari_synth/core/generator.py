@@ -260,11 +260,15 @@ class Prepared(ABC):
 P = TypeVar("P", bound=Params)
 
 
-class Generator(ABC, Generic[P]):
+class Method(ABC, Generic[P]):
     """One way to do a task. Subclasses set `info` and `params_type`, import nothing heavy at module level, and keep no state."""
 
     info: ClassVar[GeneratorInfo]
     params_type: ClassVar[type[Params]] = NoParams
+
+
+class Generator(Method[P]):
+    """A method that makes of an image another one of the same axes, block by block."""
 
     @abstractmethod
     def prepare(self, image: Image, params: P, context: Context) -> Prepared:

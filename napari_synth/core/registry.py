@@ -1,4 +1,4 @@
-"""Finds generators: built-in ones, those of other packages, those of the user's library of models, those made for this session.
+"""Finds generators and other methods: built-in ones, those of other packages, those of the user's library, those of this session.
 
 Other packages declare theirs in the entry point group ``napari_synth.generators``.
 """
@@ -8,9 +8,10 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from functools import cache
+from typing import Any, TypeVar
 
-from napari_synth.core.errors import ModelFileError, SynthError
-from napari_synth.core.generator import Generator, Params, Task
+from napari_synth.core.errors import ModelFileError, SynthError, UnknownGeneratorError
+from napari_synth.core.generator import Generator, Method, Params, Task
 from napari_synth.core.plugins import collected, named
 
 ENTRY_POINT_GROUP = "napari_synth.generators"
@@ -49,30 +50,46 @@ _BUILT_IN = (
 )
 
 
+M = TypeVar("M", bound=Method[Any])
+
+
 def generators(task: Task | str | None = None) -> list[Generator[Params]]:
     """Return all generators, or those of a task; a task's default comes first."""
-    found = _registered().values()
-    return [generator for generator in found if task is None or generator.info.task == task]
+    return listed(Generator, task)
 
 
 def generator(identifier: str) -> Generator[Params]:
-    """Return the generator with this id.
+    """Return the generator with this id; raises as `found`."""
+    return found(Generator, identifier)
+
+
+def listed(kind: type[M], task: Task | str | None = None) -> list[M]:
+    """Return all methods of a kind, or those of a task; a task's default comes first."""
+    every = _registered().values()
+    return [one for one in every if isinstance(one, kind) and (task is None or one.info.task == task)]
+
+
+def found(kind: type[M], identifier: str) -> M:
+    """Return the method of a kind with this id.
 
     Raises
     ------
     UnknownGeneratorError
-        There is none; the message names near ones.
+        There is none, or it is of another kind.
     """
-    return named(_registered(), identifier, f"There is no generator {identifier!r}")
+    one = named(_registered(), identifier, f"There is no generator {identifier!r}")
+    if not isinstance(one, kind):
+        raise UnknownGeneratorError(f"{identifier!r} cannot be used for this: it is for {one.info.task.verb}.")
+    return one
 
 
-def register(made: Generator[Params]) -> None:
-    """Take up a generator for this session; another of this session with the same id makes way.
+def register(made: Method[Any]) -> None:
+    """Take up a method for this session; another of this session with the same id makes way.
 
     Raises
     ------
     ModelFileError
-        The id is that of a generator that was there before.
+        The id is that of a method that was there before.
     """
     identifier = made.info.id
     if identifier in _lasting() and _lasting()[identifier] is not made:
@@ -86,34 +103,34 @@ def refresh() -> None:
 
 
 def is_taken(identifier: str) -> bool:
-    """Return whether a generator that outlives the session has this id."""
+    """Return whether a method that outlives the session has this id."""
     return identifier in _lasting()
 
 
-_of_session: dict[str, Generator[Params]] = {}
+_of_session: dict[str, Method[Any]] = {}
 
 
-def _registered() -> dict[str, Generator[Params]]:
-    """Return all generators by id, the default of a task first; the library wins over what a session calls the same."""
+def _registered() -> dict[str, Method[Any]]:
+    """Return all methods by id, the default of a task first; the library wins over what a session calls the same."""
     lasting = _lasting()
     return lasting | {identifier: made for identifier, made in _of_session.items() if identifier not in lasting}
 
 
 @cache
-def _lasting() -> dict[str, Generator[Params]]:
-    found: dict[str, Generator[Params]] = collected(_BUILT_IN, ENTRY_POINT_GROUP, "generator")
+def _lasting() -> dict[str, Method[Any]]:
+    lasting: dict[str, Method[Any]] = collected(_BUILT_IN, ENTRY_POINT_GROUP, "generator")
     for made in _of_library():
-        if made.info.id in found:
+        if made.info.id in lasting:
             warnings.warn(
                 f"The model {made.info.id!r} of your library has the id of another: it is left out.", stacklevel=2
             )
         else:
-            found[made.info.id] = made
-    return found
+            lasting[made.info.id] = made
+    return lasting
 
 
-def _of_library() -> Iterator[Generator[Params]]:
-    """Make the generators of the user's models; a broken one is told of and left out."""
+def _of_library() -> Iterator[Method[Any]]:
+    """Make the methods of the user's models; a broken one is told of and left out."""
     from napari_synth.generators.model_files import generator_for
     from napari_synth.models import library
 

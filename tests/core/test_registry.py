@@ -6,7 +6,7 @@ import pytest
 
 from napari_synth.core import plugins, registry
 from napari_synth.core.errors import UnknownGeneratorError
-from napari_synth.core.generator import Generator, GeneratorInfo, Task
+from napari_synth.core.generator import Generator, GeneratorInfo, Method, Task
 
 
 class Foreign(Generator):
@@ -53,3 +53,16 @@ def test_the_default_of_denoising_is_blind() -> None:
 def test_an_unknown_id_names_near_ones() -> None:
     with pytest.raises(UnknownGeneratorError, match="denoise/median"):
         registry.generator("denoise/medan")
+
+
+class Other(Method):
+    info = GeneratorInfo("synthesize/other", "Other", "Of another kind.", Task.SYNTHESIZE)
+
+
+def test_a_method_of_another_kind_is_no_generator(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_of_session", {})
+    registry.register(Other())
+    assert "synthesize/other" not in [generator.info.id for generator in registry.generators()]
+    assert registry.found(Other, "synthesize/other").info.title == "Other"
+    with pytest.raises(UnknownGeneratorError, match="it is for synthesize"):
+        registry.generator("synthesize/other")
