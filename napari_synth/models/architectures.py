@@ -10,8 +10,10 @@ if TYPE_CHECKING:
 
 ARCHITECTURES: dict[str, str] = {
     "blind-spot-unet": "napari_synth.networks.blind_spot_unet:BlindSpotUNet",
+    "cycle-translator": "napari_synth.networks.residual_translator:CycleTranslator",
     "noise-conditioned-unet": "napari_synth.networks.noise_conditioned_unet:NoiseConditionedUNet",
     "residual-unet": "napari_synth.networks.residual_unet:ResidualUNet",
+    "residual-translator": "napari_synth.networks.residual_translator:ResidualTranslator",
     "super-resolution-unet": "napari_synth.networks.super_resolution_unet:SuperResolutionUNet",
 }
 """Name in the card, and ``module:class``; the module is imported only when a network is built."""
