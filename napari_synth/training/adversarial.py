@@ -1,0 +1,55 @@
+"""What networks that play against each other are trained for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+Game = Literal["lsgan", "vanilla", "hinge"]
+"""Squares (Mao et al., ICCV 2017), logarithms (Goodfellow et al., NeurIPS 2014), or hinges (Lim and Ye 2017)."""
+
+
+def critic_loss(game: Game, real: Tensor, made: Tensor) -> Tensor:
+    """Return what the one who judges is trained for.
+
+    Parameters
+    ----------
+    game : {"lsgan", "vanilla", "hinge"}
+    real, made : Tensor
+        Its judgement of real images and of those that were made, any shapes.
+    """
+    if game == "lsgan":
+        return 0.5 * ((real - 1.0).square().mean() + made.square().mean())
+    if game == "vanilla":
+        return 0.5 * (functional.softplus(-real).mean() + functional.softplus(made).mean())
+    return 0.5 * (functional.relu(1.0 - real).mean() + functional.relu(1.0 + made).mean())
+
+
+def maker_loss(game: Game, made: Tensor) -> Tensor:
+    """Return what the one who makes images is trained for, by the judgement of those that it made, any shape."""
+    if game == "lsgan":
+        return (made - 1.0).square().mean()
+    return functional.softplus(-made).mean() if game == "vanilla" else -made.mean()
+
+
+@contextmanager
+def held(*networks: nn.Module) -> Iterator[None]:
+    """Let gradients through networks, but none to their weights: less is computed."""
+    weights = [weight for network in networks for weight in network.parameters() if weight.requires_grad]
+    for weight in weights:
+        weight.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for weight in weights:
+            weight.requires_grad_(True)
+
+
+def adversarial_optimizer(*networks: nn.Module, rate: float) -> torch.optim.Optimizer:
+    """Return Adam with the short memory that games need."""
+    return torch.optim.Adam((w for network in networks for w in network.parameters()), lr=rate, betas=(0.5, 0.99))
