@@ -56,6 +56,21 @@ class Validated:
 
 
 @dataclass(frozen=True)
+class Resumed:
+    """What a run that is gone on with had told before.
+
+    Attributes
+    ----------
+    points : tuple of CurvePoint
+    validations : tuple of Validated
+        Without baselines.
+    """
+
+    points: tuple[CurvePoint, ...]
+    validations: tuple[Validated, ...]
+
+
+@dataclass(frozen=True)
 class Preview:
     """What the networks make of a part of the data.
 
@@ -66,12 +81,15 @@ class Preview:
     axes : str
         Roles of the dimensions.
     place : mapping of str to int
-        Where the part begins in the first image, along its axes.
+        Where the part begins in its image, along its axes; empty for samples that are no part of one.
+    image : int
+        The source image that it is a part of.
     """
 
     pixels: npt.NDArray[np.float32]
     axes: str
     place: Mapping[str, int] = field(default_factory=dict)
+    image: int = 0
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from napari_synth.training import checkpoint
 from napari_synth.training.control import TrainingControl
 from napari_synth.training.curve import Curve
 from napari_synth.training.health import RECENT, WINDOW, Health
-from napari_synth.training.news import CurvePoint, Figures, Previewed, Validated
+from napari_synth.training.news import CurvePoint, Figures, Previewed, Resumed, Validated
 from napari_synth.training.processes import MemoryShortElsewhereError, Team, single_process
 from napari_synth.training.schedule import Budget, Clock, FitSettings
 from napari_synth.training.trainee import Networks, Trainee, Validation
@@ -220,6 +220,8 @@ class Session:
         before = self._done
         announced = max(result.planned - result.steps, 0)
         self.report.start(stage, announced)
+        if self.tells and result.steps:
+            self.report.tell(Resumed(tuple(self._curve.points), tuple(result.validations)))
         if self.tells or self.folder is not None:
             self.baselines = self.trainee.baselines() if self.settings.validations else {}
         validating = time.perf_counter()

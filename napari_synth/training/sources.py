@@ -313,7 +313,7 @@ def _matched(sources: list[Image], targets: list[Image]) -> tuple[list[Image], t
     if len(sources) == 1:
         return targets, ()
     return targets, (
-        "The files of source and target have different names: they were paired in the order of their names.",
+        "Sources and targets have different names: they were paired in their order, files in the order of their names.",
     )
 
 

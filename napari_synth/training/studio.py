@@ -4,6 +4,7 @@ A run lies in a folder of its own::
 
     my-model.safetensors    the model, with its card
     checkpoint.pt           from which the training goes on
+    training.json           what it was started with
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from napari_synth.models import ModelCard, TrainingData, library, save_model
 from napari_synth.models.description import NAME_PATTERN
 from napari_synth.training import checkpoint
 from napari_synth.training.processes import several_processes
+from napari_synth.training.record import Origin, TrainingRecord
 from napari_synth.training.registry import trainable
 from napari_synth.training.schedule import Budget
 from napari_synth.training.session import FitResult, Session
@@ -130,6 +132,18 @@ def train_model(
         model = _name_in_checkpoint(folder, model, is_given=name is not None)
     else:
         _refuse_taken(chosen, model)
+    if is_main:
+        record = TrainingRecord(
+            method=identifier,
+            model=model,
+            images=images.kind,
+            params=settings.model_dump(mode="json"),
+            axes=axes,
+            source=Origin.of(source, images.source),
+            target=Origin.of(target, images.target),
+            region=Origin.of(region),
+        )
+        record.write(folder)
     with _seeded(settings.seed, place):
         context = TrainContext(place, settings.seed, report)
         lesson = chosen.prepare(images, settings, context)

@@ -122,7 +122,8 @@ def preview_of(block: Block, restored: Tensor, intensity: IntensityTransform, ax
     place = dict(zip(axes, block.field.place, strict=True))
     if block.field.frame is not None:
         place["T"] = block.field.frame
-    return Preview(shown, axes + "S" * colours, place)
+    place["C"] = block.field.apart
+    return Preview(shown, axes + "S" * colours, place, block.field.image)
 
 
 def _middle(field: Field, multiple: Sequence[int]) -> tuple[slice, ...]:

@@ -1,0 +1,137 @@
+"""What a training was started with, kept in the folder of its run, so that it can be gone on with. No torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pydantic
+
+from napari_synth.core.errors import CheckpointError
+from napari_synth.core.image import Image
+from napari_synth.core.trainable import Kind
+
+FILE = "training.json"
+# Named here as well, since the module that writes it loads torch.
+_CHECKPOINT = "checkpoint.pt"
+
+
+class Origin(pydantic.BaseModel):
+    """Where images came from.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Absolute paths and patterns, or what images in memory were called.
+    are_files : bool
+    """
+
+    model_config = pydantic.ConfigDict(frozen=True)
+
+    names: tuple[str, ...] = ()
+    are_files: bool = False
+
+    @classmethod
+    def of(cls, given: Any, images: Sequence[Image] = ()) -> Origin:
+        """Describe what a training was given, and the images that it became."""
+        paths = given if isinstance(given, (list, tuple)) else [given]
+        if paths and all(isinstance(path, (str, Path)) for path in paths):
+            return cls(names=tuple(str(Path(path).expanduser().absolute()) for path in paths), are_files=True)
+        return cls(names=tuple(image.name for image in images))
+
+
+class TrainingRecord(pydantic.BaseModel):
+    """A training as it was started.
+
+    Attributes
+    ----------
+    method : str
+        Id of the trainable.
+    model : str
+        What the model is called.
+    images : {"one", "paired", "unpaired"}
+    params : dict
+        All settings.
+    axes : str or None
+        As given.
+    source, target, region : Origin
+    """
+
+    model_config = pydantic.ConfigDict(frozen=True)
+
+    method: str
+    model: str
+    images: Kind = "one"
+    params: dict[str, Any] = {}
+    axes: str | None = None
+    source: Origin = Origin()
+    target: Origin = Origin()
+    region: Origin = Origin()
+
+    def write(self, folder: Path) -> None:
+        """Write the record into the folder of a run, which is made where it is missing.
+
+        Raises
+        ------
+        CheckpointError
+            It cannot be written.
+        """
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / FILE).write_text(self.model_dump_json(indent=1), encoding="utf-8")
+        except OSError as error:
+            raise CheckpointError(
+                f"The folder {folder} of the training cannot be written: {error.strerror}."
+            ) from error
+
+
+@dataclass(frozen=True)
+class EarlierRun:
+    """A run that can be gone on with.
+
+    Attributes
+    ----------
+    folder : Path
+    record : TrainingRecord
+    is_finished : bool
+        Whether it came to its end, so that it gets its time once more.
+    modified : float
+        When its checkpoint was written, in seconds since 1970.
+    """
+
+    folder: Path
+    record: TrainingRecord
+    is_finished: bool
+    modified: float
+
+
+def earlier_run(folder: Path) -> EarlierRun:
+    """Return the run in a folder.
+
+    Raises
+    ------
+    CheckpointError
+        There is none, or what it was started with is not known.
+    """
+    checkpoint = folder / _CHECKPOINT
+    try:
+        modified = checkpoint.stat().st_mtime
+        record = TrainingRecord.model_validate_json((folder / FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(
+            f"There is no training in {folder} that can be gone on with: choose a folder with {FILE} and {_CHECKPOINT}."
+        ) from error
+    return EarlierRun(folder, record, (folder / f"{record.model}.safetensors").exists(), modified)
+
+
+def earlier_runs(folder: Path) -> list[EarlierRun]:
+    """Return the runs below a folder that can be gone on with, the latest first; what is damaged is left out."""
+    found = []
+    for checkpoint in folder.glob(f"*/{_CHECKPOINT}"):
+        try:
+            found.append(earlier_run(checkpoint.parent))
+        except CheckpointError:
+            continue
+    return sorted(found, key=lambda run: run.modified, reverse=True)
