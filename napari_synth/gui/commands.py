@@ -6,23 +6,25 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_synth.gui.augmentation.panel import AugmentPanel
-    from napari_synth.gui.panel import DenoisePanel, InpaintPanel, UpscalePanel
+    from napari_synth.gui.panel import DenoisePanel, InpaintPanel, TranslatePanel, UpscalePanel
 
 __all__ = [
     "AugmentPanel",
     "DenoisePanel",
     "InpaintPanel",
+    "TranslatePanel",
     "UpscalePanel",
     "denoise_active_layer",
     "inpaint_active_layer",
     "make_active_layer_isotropic",
+    "translate_active_layer",
     "upscale_active_layer",
 ]
 
 
 def __getattr__(name: str) -> Any:
     """Load a panel's class when napari opens it."""
-    if name in ("DenoisePanel", "InpaintPanel", "UpscalePanel"):
+    if name in ("DenoisePanel", "InpaintPanel", "TranslatePanel", "UpscalePanel"):
         from napari_synth.gui import panel
 
         return getattr(panel, name)
@@ -45,15 +47,25 @@ def upscale_active_layer() -> None:
 
 def inpaint_active_layer() -> None:
     """Open the panel for the active layer: what is to be filled has to be drawn or chosen first."""
-    opened = _open_for_active_layer("Inpaint")
-    if opened is not None:
-        widget, layer = opened
-        widget.show_for(layer)
+    _show_active_layer("Inpaint")
+
+
+def translate_active_layer() -> None:
+    """Open the panel for the active layer: what it should look like has to be chosen first."""
+    _show_active_layer("Translate")
 
 
 def make_active_layer_isotropic() -> None:
     """Restore the planes between the planes of the active layer."""
     _run_on_active_layer("Upscale", "super-resolution/isotropic")
+
+
+def _show_active_layer(panel: str) -> None:
+    """Open a panel (or take the open one) and choose the active layer in it."""
+    opened = _open_for_active_layer(panel)
+    if opened is not None:
+        widget, layer = opened
+        widget.show_for(layer)
 
 
 def _run_on_active_layer(panel: str, generator: str | None = None, **params: Any) -> None:

@@ -40,6 +40,7 @@ from napari_synth.gui.methods import MethodList
 from napari_synth.gui.model_files import add_model, ask_for_file, ask_for_trust
 from napari_synth.gui.placing import insert_layer, unwrapped
 from napari_synth.gui.preview import Preview
+from napari_synth.gui.reference_picker import ReferencePicker
 from napari_synth.gui.results import Finished, ResultBox
 from napari_synth.gui.rows import label, line, put_in_scroll_area
 from napari_synth.gui.runs import Outcome, Request, confidence, find_device, restore
@@ -96,6 +97,7 @@ class TaskPanel(QWidget):
 
         self.source = SourcePicker(self.viewer, self)
         self.mask_picker = MaskPicker(self.viewer, self.source, self._wanted, self) if task == Task.INPAINT else None
+        self.reference_picker = ReferencePicker(self.viewer, self.source, self)
         self.methods = MethodList(task, self)
         self.open_model = QPushButton("+", self)
         self.open_model.setToolTip(
@@ -119,7 +121,7 @@ class TaskPanel(QWidget):
         self.progress = ProgressRow(self)
         self.messages = Messages(self)
         self.result = ResultBox(self.viewer, self)
-        self.preview = Preview(self.viewer, self._wanted, self)
+        self.preview = Preview(self.viewer, self._wanted, self, look=self._look)
         self._lay_out()
         self._connect()
         self._on_method()
@@ -245,6 +247,7 @@ class TaskPanel(QWidget):
             self.mask_picker.preview.began.connect(self._on_mask_began)
             self.mask_picker.preview.updated.connect(self._on_preview_updated)
             self.mask_picker.preview.failed.connect(self._on_failed)
+        self.reference_picker.changed.connect(self.preview.request)
         self.viewer.events.theme.connect(self._on_theme)
         self.viewer.layers.events.removed.connect(self._on_layer_removed)
 
@@ -262,13 +265,23 @@ class TaskPanel(QWidget):
             raise AssertionError
         params = self.form.params().model_dump()
         mask = self.mask_picker.request(layer, image) if self.mask_picker is not None else None
-        return layer, Request(self.generator.info.id, image, params, read_settings(), mask)
+        reference = self.reference_picker.image(image)
+        return layer, Request(self.generator.info.id, image, params, read_settings(), mask, reference)
+
+    def _look(self, source: napari.layers.Image) -> dict[str, Any]:
+        """Return how a result is shown: as its source, but with the contrast limits of what it should look like."""
+        reference = self.reference_picker.layer
+        limits = (
+            {} if reference is None or source.rgb or reference.rgb else {"contrast_limits": reference.contrast_limits}
+        )
+        return appearance(source) | limits
 
     def _on_method(self) -> None:
         info = self.generator.info
         self.summary.setText(info.summary)
         tooltip = info.summary if not info.reference else f"{info.summary}\n{info.reference}"
         self.summary.setToolTip(tooltip)
+        self.reference_picker.offer(info.reference_image)
         form = ParamsForm(self.generator.params_type, self)
         form.take_over(self.form)
         self._form_place.replaceWidget(self.form, form)
@@ -381,7 +394,7 @@ class TaskPanel(QWidget):
             mark(RESULT, prepared.recipe.model_dump(mode="json"), synthetic=info.invents),
             placement,
             source,
-            **appearance(source),
+            **self._look(source),
         )
         if source.blending == "additive":
             source.visible = False
@@ -558,3 +571,10 @@ class UpscalePanel(TaskPanel):
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__(napari_viewer, Task.SUPER_RESOLUTION)
+
+
+class TranslatePanel(TaskPanel):
+    """The panel for translating stains, modalities and textures, as napari's menu opens it."""
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__(napari_viewer, Task.TRANSLATE)

@@ -13,6 +13,7 @@ from napari.layers import Image as ImageLayer
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_synth.core.errors import AxesError, SynthError
+from napari_synth.core.image import Image
 from napari_synth.core.progress import Progress
 from napari_synth.core.runner import PreparedRun
 from napari_synth.gui.layers import (
@@ -334,5 +335,9 @@ def _same(one: Request, other: Request) -> bool:
         and one.params == other.params
         and one.settings == other.settings
         and one.mask is other.mask
-        and one.mask is other.mask
+        and _pixels(one.reference) is _pixels(other.reference)
     )
+
+
+def _pixels(image: Image | None) -> Any:
+    return None if image is None else image.data

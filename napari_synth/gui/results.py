@@ -11,6 +11,7 @@ from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtGui import QAction, QGuiApplication
 from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QMenu, QSlider, QVBoxLayout, QWidget
 
+from napari_synth.core.generator import Task
 from napari_synth.core.image import Image
 from napari_synth.core.runner import PreparedRun
 from napari_synth.gui.layers import DERIVED, Placement, kind_of
@@ -152,8 +153,13 @@ class ResultBox(QWidget):
             self._opacity = finished.result.opacity
             self.title.setText(f"<b>{escape(finished.result.name)}</b>")
             prepared = finished.prepared
-            # Only pixel by pixel can a result be subtracted from its source; what is filled was no signal.
-            comparable = prepared.result_shape == prepared.source.shape and prepared.source.mask is None
+            # Only pixel by pixel can a result be subtracted from its source; what is filled was no signal, and what is
+            # translated is meant to differ.
+            comparable = (
+                prepared.result_shape == prepared.source.shape
+                and prepared.source.mask is None
+                and prepared.generator.info.task != Task.TRANSLATE
+            )
             self.removed.setVisible(comparable)
             self.trust.setVisible(comparable)
 

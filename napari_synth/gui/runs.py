@@ -47,6 +47,8 @@ class Request:
     settings : RunSettings
     mask : MaskRequest or None
         Which pixels are to be filled.
+    reference : Image or None
+        What the result should look like.
     """
 
     generator: str
@@ -54,6 +56,7 @@ class Request:
     params: Mapping[str, Any]
     settings: RunSettings
     mask: MaskRequest | None = None
+    reference: Image | None = None
 
     def source(self) -> Image:
         """Return the image with its mask, which is made where this is asked for: in the worker."""
@@ -84,6 +87,7 @@ class Request:
             self.generator,
             image,
             self.params,
+            reference=self.reference,
             device=self.settings.device,
             precision=self.settings.precision,
             memory_budget=self.settings.memory_budget,
