@@ -1,4 +1,4 @@
-"""Makes the training crops (``python -m pretraining data``) and trains on them (``denoise``, ``super-resolution``)."""
+"""Makes the training crops (``python -m pretraining data``) and trains on them (``denoise``, ``super-resolution``, ``inpaint``)."""
 
 from __future__ import annotations
 
@@ -6,20 +6,23 @@ import itertools
 import logging
 import signal
 import sys
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import cyclopts
 import torch
 
 from napari_synth.models import load_model
+from pretraining.adversarial import AdversarialTrainer
 from pretraining.crops import CropStore, write_shard
 from pretraining.denoising import Denoising
 from pretraining.enlarging import Enlarging
-from pretraining.evaluation import evaluate_denoiser, evaluate_enlarger
-from pretraining.export import DENOISER, ENLARGER, export
-from pretraining.photographs import photograph_crops
+from pretraining.evaluation import Figures, evaluate_denoiser, evaluate_enlarger, evaluate_inpainter
+from pretraining.export import DENOISER, ENLARGER, INPAINTER, CardText, export
+from pretraining.inpainting import Inpainting
+from pretraining.photographs import NOT_IN_BENCHES, SKIMAGE, photograph_crops
 from pretraining.scenes import scene
 from pretraining.training import Settings, Trainer
 
@@ -28,9 +31,40 @@ log = logging.getLogger("pretraining")
 
 _SHARD = 300
 
+What = Literal["denoise", "super-resolution", "inpaint"]
+
+
+@dataclass(frozen=True)
+class Course:
+    """All that belongs to the training of one bundled network.
+
+    Parameters
+    ----------
+    lesson : Lesson
+    evaluate : callable
+        Measures the network.
+    text : CardText
+    trainer : type
+    without_benches : bool
+        Whether it is trained without what the bench of inpainting shows.
+    """
+
+    lesson: Any
+    evaluate: Callable[..., Figures]
+    text: CardText
+    trainer: type[Trainer] = Trainer
+    without_benches: bool = False
+
+
+COURSES: dict[What, Course] = {
+    "denoise": Course(Denoising(), evaluate_denoiser, DENOISER),
+    "super-resolution": Course(Enlarging(), evaluate_enlarger, ENLARGER),
+    "inpaint": Course(Inpainting(), evaluate_inpainter, INPAINTER, AdversarialTrainer, without_benches=True),
+}
+
 
 @app.command
-def data(*, out: Path, photos: Path | None = None, scenes: int = 1200) -> None:
+def data(*, out: Path, photos: Path | None = None, scenes: int = 1200, without_benches: bool = False) -> None:
     """Make the training crops; shards that exist are kept.
 
     Parameters
@@ -41,9 +75,12 @@ def data(*, out: Path, photos: Path | None = None, scenes: int = 1200) -> None:
         Folder into which the Debian packages of PHOTOGRAPHS.md were unpacked.
     scenes
         Number of generated images.
+    without_benches
+        Leave out what the bench of inpainting shows.
     """
+    shipped = NOT_IN_BENCHES if without_benches else SKIMAGE
     if not (out / "photographs.npy").exists():
-        log.info("%d crops of photographs", write_shard(out, "photographs", photograph_crops(photos)))
+        log.info("%d crops of photographs", write_shard(out, "photographs", photograph_crops(photos, shipped=shipped)))
     for start in range(0, scenes, _SHARD):
         name = f"generated-{start // _SHARD}"
         if not (out / f"{name}.npy").exists():
@@ -52,7 +89,7 @@ def data(*, out: Path, photos: Path | None = None, scenes: int = 1200) -> None:
 
 @app.default
 def train(
-    what: Literal["denoise", "super-resolution"],
+    what: What,
     /,
     *,
     minutes: float,
@@ -95,15 +132,12 @@ def train(
         Time between validations.
     """
     folder = crops or out / "crops"
-    data(out=folder, photos=photos, scenes=scenes)
+    course = COURSES[what]
+    data(out=folder, photos=photos, scenes=scenes, without_benches=course.without_benches)
     chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    denoises = what == "denoise"
-    lesson = Denoising() if denoises else Enlarging()
-    if batch is not None:
-        lesson = replace(lesson, batch=batch)
-    evaluate, text = (evaluate_denoiser, DENOISER) if denoises else (evaluate_enlarger, ENLARGER)
+    lesson = course.lesson if batch is None else replace(course.lesson, batch=batch)
     settings = Settings(minutes=minutes, learning_rate=learning_rate, report_seconds=60.0 * report_minutes)
-    trainer = Trainer(out, CropStore.open(folder), lesson, settings, torch.device(chosen))
+    trainer = course.trainer(out, CropStore.open(folder), lesson, settings, torch.device(chosen))
     if start is not None:
         trainer.start_from(load_model(start)[0].state_dict())
     if resume:
@@ -125,10 +159,10 @@ def train(
         signal.signal(name, stop)
 
     def report(state: Trainer) -> None:
-        figures = evaluate(state.average, state.device)
+        figures = course.evaluate(state.average, state.device)
         means = {kind: round(row["mean"], 3) for kind, row in figures.items()}
         state.note({"psnr": figures})
-        export(text, state.average, out, figures, command, version=f"1.{state.step}")
+        export(course.text, state.average, out, figures, command, version=f"1.{state.step}")
         log.info("step %d, %.1f min, loss %.5f, %s", state.step, state.elapsed / 60.0, state.loss, means)
 
     log.info("%d crops, on %s", len(trainer.store), chosen)

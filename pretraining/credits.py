@@ -100,4 +100,8 @@ TRAINING_DATA: tuple[TrainingData, ...] = (
         source="skimage.data",
     ),
 )
-"""Every source of the bundled denoiser's training data."""
+"""Every source of the bundled denoiser's and the super-resolution network's training data."""
+INPAINTING_DATA: tuple[TrainingData, ...] = tuple(
+    source for source in TRAINING_DATA if not source.name.startswith(("brick", "coffee"))
+)
+"""Those of the inpainting network, which leaves out what its bench shows."""

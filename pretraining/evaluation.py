@@ -12,11 +12,19 @@ from skimage import color, data
 from torch import Tensor, nn
 from torch.nn import functional
 
+from napari_synth.benchmark.inpainting import CORNERS, EDGE, draw_holes, judged
 from napari_synth.networks.sigma_map import sigma_map
 from pretraining.enlarging import reduced
 
 VALIDATION = ("camera", "astronaut", "coins", "moon", "cell", "immunohistochemistry")
 """Names in `skimage.data`."""
+
+HOLES = {
+    "scratches": "scratches of 3 pixels",
+    "discs": "discs of radius 8 to 16",
+    "box": "a box of 56 x 56",
+}
+"""Kinds of holes that the inpainting network is measured in."""
 
 Figures = dict[str, dict[str, float]]
 
@@ -104,5 +112,31 @@ def evaluate_enlarger(network: nn.Module, device: torch.device | None = None) ->
             row[name] = psnr(clean[inner], fine[inner])
         row["mean"] = sum(row.values()) / len(row)
         figures[f"x{scale}"] = row
+    network.train(training)
+    return figures
+
+
+def evaluate_inpainter(network: nn.Module, device: torch.device | None = None) -> Figures:
+    """Return PSNR in dB and the energy of fine detail over the truth's, in the holes of a crop of every validation image.
+
+    Crops and holes are those of the bench, in gray.
+    """
+    figures: Figures = {}
+    training = network.training
+    network.eval()
+    for kind in HOLES:
+        rows: tuple[dict[str, float], dict[str, float]] = ({}, {})
+        for seed, (name, (top, left)) in enumerate(CORNERS.items()):
+            if name not in VALIDATION:
+                continue
+            truth = validation_image(name)[top : top + EDGE, left : left + EDGE]
+            holes = draw_holes(kind, seed)
+            given, missing = (torch.from_numpy(plane)[None, None].to(device) for plane in (truth, holes))
+            with torch.inference_mode():
+                found = network(given * ~missing, missing.float()).float().cpu()[0, 0].numpy()
+            score = judged(255.0 * truth[..., None], 255.0 * found[..., None], holes)
+            rows[0][name], rows[1][name] = score[0], score[2]
+        for label, row in zip((kind, f"{kind}, fine"), rows, strict=True):
+            figures[label] = row | {"mean": sum(row.values()) / len(row)}
     network.train(training)
     return figures

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from torch import nn
 
-from napari_synth.models import ModelCard, save_model
-from pretraining.credits import TRAINING_DATA
-from pretraining.evaluation import Figures
+from napari_synth.models import ModelCard, TrainingData, save_model
+from pretraining.credits import INPAINTING_DATA, TRAINING_DATA
+from pretraining.evaluation import HOLES, Figures
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class CardText:
         What was measured, by the name that `pretraining.evaluation` gives it.
     limits : tuple of str
         Where the model fails or was not tested.
+    training_data : tuple of TrainingData
     """
 
     name: str
@@ -32,6 +33,7 @@ class CardText:
     architecture: str
     tests: dict[str, str]
     limits: tuple[str, ...]
+    training_data: tuple[TrainingData, ...] = TRAINING_DATA
 
 
 DENOISER = CardText(
@@ -68,6 +70,22 @@ ENLARGER = CardText(
 )
 """The super-resolution network."""
 
+INPAINTER = CardText(
+    "inpaint",
+    "Inpainting",
+    "inpaint",
+    "gated-inpainter",
+    {kind: f"PSNR in dB in the holes, {what}" for kind, what in HOLES.items()}
+    | {f"{kind}, fine": f"energy of fine detail over the truth's, {what}" for kind, what in HOLES.items()},
+    (
+        "What it puts into a hole is invented: nothing measured stands behind it.",
+        "Trained on holes that a box of 64 x 64 pixels covers; in the middle of larger ones it knows nothing.",
+        "One plane at a time: it does not use neighbouring slices, frames or channels.",
+    ),
+    INPAINTING_DATA,
+)
+"""The inpainting network."""
+
 
 def make_card(text: CardText, network: nn.Module, figures: Figures, command: str, version: str) -> ModelCard:
     """Return the card of a bundled model.
@@ -90,7 +108,7 @@ def make_card(text: CardText, network: nn.Module, figures: Figures, command: str
         task=text.task,
         architecture=text.architecture,
         config=network.config,
-        training_data=TRAINING_DATA,
+        training_data=text.training_data,
         training_command=command,
         metrics={text.tests[kind]: {k: round(v, 2) for k, v in row.items()} for kind, row in figures.items()},
         limits=text.limits,

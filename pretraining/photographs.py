@@ -5,7 +5,7 @@ Authors and licences are listed in PHOTOGRAPHS.md; `PHOTOGRAPHS` names the files
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -86,6 +86,8 @@ PLASMA = (
 
 SKIMAGE = ("brick", "grass", "gravel", "coffee", "rocket", "hubble_deep_field")
 """Images of scikit-image; none of those that are used for validation."""
+NOT_IN_BENCHES = ("rocket", "hubble_deep_field")
+"""Those that the bench of inpainting does not show either."""
 
 
 def wallpaper_files(folder: Path) -> list[Path]:
@@ -115,7 +117,7 @@ def _planes(image: Plane, rng: np.random.Generator) -> Iterator[Plane]:
                 yield crop
 
 
-def photograph_crops(folder: Path | None, *, seed: int = 0) -> Iterator[Plane]:
+def photograph_crops(folder: Path | None, *, shipped: Sequence[str] = SKIMAGE, seed: int = 0) -> Iterator[Plane]:
     """Yield crops of the wallpapers below `folder` (where given) and of scikit-image's images.
 
     Wallpapers are shrunk by 2 and, where they stay large enough, by 3 or more, which takes away the traces of JPEG.
@@ -124,6 +126,8 @@ def photograph_crops(folder: Path | None, *, seed: int = 0) -> Iterator[Plane]:
     ----------
     folder : Path, optional
         Where the Debian packages were unpacked.
+    shipped : sequence of str
+        Which of scikit-image's images.
     seed : int
         Decides which colour planes are kept.
     """
@@ -138,7 +142,7 @@ def photograph_crops(folder: Path | None, *, seed: int = 0) -> Iterator[Plane]:
         for factor in (2, coarse):
             if side // factor >= 256:
                 yield from _planes(_shrunk(image, factor), rng)
-    for name in SKIMAGE:
+    for name in shipped:
         image = np.atleast_3d(getattr(data, name)())[..., :3].astype(np.float32) / 255.0
         image = np.repeat(image, 3, axis=-1) if image.shape[-1] == 1 else image
         if name in ("hubble_deep_field", "rocket", "coffee"):

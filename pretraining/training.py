@@ -132,15 +132,7 @@ class Trainer:
         for optimiser in self.optimisers:
             for group in optimiser.param_groups:
                 group["lr"] = self.rate()
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            error, weight = self.lesson.errors(self.network, batch, self.device)
-        error = error.float()
-        if self.done < 1.0 - self.settings.square_loss_share:
-            each = error.abs().mean(dim=(1, 2, 3))
-        else:
-            # The root of a patch's mean square follows PSNR and has gradients of the size that L1 has.
-            each = (error.square().mean(dim=(1, 2, 3)) + 1e-8).sqrt()
-        loss = (each * weight).mean()
+        loss = self._loss(batch)
         value = float(loss.detach())
         if not math.isfinite(value):
             return value
@@ -155,6 +147,18 @@ class Trainer:
                 mean.lerp_(weight, 1.0 - decay)
         self.step += 1
         return value
+
+    def _loss(self, batch: Any) -> Tensor:
+        """Return what is to become small."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            error, weight = self.lesson.errors(self.network, batch, self.device)
+        error = error.float()
+        if self.done < 1.0 - self.settings.square_loss_share:
+            each = error.abs().mean(dim=(1, 2, 3))
+        else:
+            # The root of a patch's mean square follows PSNR and has gradients of the size that L1 has.
+            each = (error.square().mean(dim=(1, 2, 3)) + 1e-8).sqrt()
+        return (each * weight).mean()
 
     def run(self, report: Callable[[Trainer], None], stopped: Callable[[], bool] = lambda: False) -> None:
         """Train until the time or the steps are over or `stopped` says so; a checkpoint is written at the end.

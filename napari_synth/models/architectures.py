@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 ARCHITECTURES: dict[str, str] = {
     "blind-spot-unet": "napari_synth.networks.blind_spot_unet:BlindSpotUNet",
     "cycle-translator": "napari_synth.networks.residual_translator:CycleTranslator",
+    "gated-inpainter": "napari_synth.networks.gated_inpainter:GatedInpainter",
     "noise-conditioned-unet": "napari_synth.networks.noise_conditioned_unet:NoiseConditionedUNet",
     "residual-unet": "napari_synth.networks.residual_unet:ResidualUNet",
     "residual-translator": "napari_synth.networks.residual_translator:ResidualTranslator",
