@@ -114,7 +114,7 @@ class TaskPanel(QWidget):
         )
         self.run_button = QPushButton(task.verb.replace("-", " ").capitalize(), self)
         self.run_button.setToolTip(
-            "Restore the whole image in the background; the result is a new layer beside the source"
+            "Work on the whole image in the background; the result is a new layer beside the source"
         )
         self.device = QLabel("Device: looking…", self)
         self.device.setToolTip("Where runs compute; set it in File > Preferences > napari-synth")

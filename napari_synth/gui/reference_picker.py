@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import napari.layers
     from napari.components import ViewerModel
 
-_NONE = {"optional": "none: a standard", "needed": "Open a reference image first"}
+_NONE = {"optional": "none: a standard", "needed": "choose an image"}
 
 
 class ReferencePicker(QObject):
