@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QLabel, QWidget
 
-from napari_synth.core.errors import AxesError, InvalidImageError, SynthError
+from napari_synth.core.errors import InvalidImageError, SynthError
 from napari_synth.core.image import Image, check_axes
-from napari_synth.gui.layers import full_resolution, guess_layer_axes, is_source, to_image
+from napari_synth.gui.axes_box import AxesBox, size_in_words
+from napari_synth.gui.layers import full_resolution, is_source, to_image
 from napari_synth.gui.rows import label, rows
 
 if TYPE_CHECKING:
     import napari.layers
     from napari.components import ViewerModel
-
-_USUAL_AXES = {
-    2: ("YX",),
-    3: ("ZYX", "TYX", "CYX"),
-    4: ("TZYX", "CZYX", "ZCYX", "TCYX"),
-    5: ("TCZYX", "TZCYX"),
-}
-_ROLE_NAMES = {"T": "time", "C": "channel", "Z": "z", "Y": "y", "X": "x", "S": "colour"}
 
 
 class SourcePicker(QWidget):
@@ -43,20 +35,13 @@ class SourcePicker(QWidget):
         self._viewer = viewer
         self._layers: list[napari.layers.Image] = []
         self._shown: napari.layers.Image | None = None
-        self._axes_set: WeakKeyDictionary[napari.layers.Image, str] = WeakKeyDictionary()
 
         self.layers = QComboBox(self)
         self.layers.setToolTip("The image layer to work on. It follows the layer that you select in the layer list.")
         self.layers.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.layers.setMinimumContentsLength(8)
         self.layers.currentIndexChanged.connect(self._on_choice)
-        self.axes = QComboBox(self)
-        self.axes.setEditable(True)
-        self.axes.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
-        self.axes.setToolTip(
-            "What each dimension is: T time, C channel, Z Y X space, S colour samples. Guessed from the layer:"
-            " choose or type another where the guess is wrong."
-        )
+        self.axes = AxesBox(self)
         self.axes.currentTextChanged.connect(self._on_axes)
         self.description = QLabel(self)
         self.description.setWordWrap(True)
@@ -85,7 +70,7 @@ class SourcePicker(QWidget):
         """The roles of the axes of the chosen layer, "" where there is none, or they do not fit it."""
         if self._shown is None:
             return ""
-        axes = self.axes.currentText().strip().upper()
+        axes = self.axes.axes
         try:
             check_axes(axes, tuple(full_resolution(self._shown).shape))
         except SynthError:
@@ -108,7 +93,7 @@ class SourcePicker(QWidget):
         """
         if self._shown is None:
             raise InvalidImageError(self.why_empty())
-        return to_image(self._shown, self.axes.currentText().strip().upper())
+        return to_image(self._shown, self.axes.axes)
 
     def why_empty(self) -> str:
         """Say what to do where there is no image to work on."""
@@ -158,40 +143,14 @@ class SourcePicker(QWidget):
             self._list_axes()
             self.changed.emit()
 
-    def _on_axes(self, text: str) -> None:
-        if self._shown is not None:
-            self._axes_set[self._shown] = text
+    def _on_axes(self, _text: str) -> None:
         self._describe()
         self.changed.emit()
 
     def _list_axes(self) -> None:
-        """Offer the usual meanings of this many dimensions, the user's own or the guess first."""
-        self.axes.blockSignals(True)
-        self.axes.clear()
-        self.axes.setEnabled(self._shown is not None)
-        if self._shown is not None:
-            samples = "S" if self._shown.rgb else ""
-            usual = [axes + samples for axes in _USUAL_AXES.get(self._shown.ndim, ())]
-            try:
-                guess = guess_layer_axes(self._shown)
-            except AxesError:
-                guess = ""
-            self.axes.addItems(list(dict.fromkeys([guess, *usual] if guess else usual)))
-            self.axes.setCurrentText(self._axes_set.get(self._shown, guess))
-        self.axes.blockSignals(False)
+        self.axes.show_layer(self._shown)
         self._describe()
 
     def _describe(self) -> None:
-        if self._shown is None:
-            self.description.setText(self.why_empty())
-            return
-        data = full_resolution(self._shown)
-        shape = tuple(int(size) for size in data.shape)
-        axes = self.axes.currentText().strip().upper()
-        try:
-            check_axes(axes, shape)
-        except SynthError as error:
-            self.description.setText(str(error))
-        else:
-            sizes = " · ".join(f"{_ROLE_NAMES[axis]} {size}" for axis, size in zip(axes, shape, strict=True))
-            self.description.setText(f"{sizes} · {data.dtype}")
+        shown = self._shown
+        self.description.setText(self.why_empty() if shown is None else size_in_words(shown, self.axes.axes))
