@@ -9,6 +9,7 @@ from pathlib import Path
 from napari_synth.cli.axes import with_axes_of_recipe
 from napari_synth.cli.masks import AS_IN_RECIPE, Masked
 from napari_synth.cli.references import NO_REFERENCE, Referenced
+from napari_synth.core import registry
 from napari_synth.core.errors import ImageFileError
 from napari_synth.core.progress import CancelToken, ProgressCallback
 from napari_synth.core.recipe import Recipe
@@ -112,7 +113,8 @@ def run_job(
     if axes is None:
         image = with_axes_of_recipe(image, job.source, recipe.axes)
     image = masked.applied(image, recipe, job.source)
-    check_format(target, image)
+    if registry.generator(recipe.generator).info.channels == "mapped":
+        check_format(target, image)
     prepared = prepare(
         recipe.generator,
         image,
@@ -126,6 +128,7 @@ def run_job(
         progress=progress,
         cancel=cancel,
     )
+    check_format(target, prepared.result)
     notes = list(prepared.notes)
     if (difference := recipe.differing_weights(prepared.recipe)) is not None:
         notes.append(difference)

@@ -15,6 +15,8 @@ from napari_synth.core.tiling import Block
 if TYPE_CHECKING:
     import torch
 
+_Numbers = float | npt.NDArray[np.float64]
+
 _FITS_FLOAT32 = {np.dtype(name) for name in ("uint8", "int8", "uint16", "int16", "float16", "float32")}
 
 
@@ -24,7 +26,10 @@ class Codec:
 
     Attributes
     ----------
-    intensity : IntensityTransform
+    intensity : tuple of IntensityTransform
+        Of each channel that is read, or one for all of them.
+    result_intensity : tuple of IntensityTransform
+        Of each channel that is returned, or one for all of them.
     device : Device
     dtype : numpy.dtype
         Of the counts that are read.
@@ -34,7 +39,8 @@ class Codec:
         Whether results are differences of intensities (a spread), which have no offset.
     """
 
-    intensity: IntensityTransform
+    intensity: tuple[IntensityTransform, ...]
+    result_intensity: tuple[IntensityTransform, ...]
     device: Device
     dtype: np.dtype[Any]
     result_dtype: np.dtype[Any]
@@ -51,11 +57,13 @@ class Codec:
         """
         import torch
 
+        offset, scale = _numbers(self.intensity, counts.ndim)
         if self.dtype in _FITS_FLOAT32:
             raw = torch.from_numpy(np.require(counts, requirements=["C", "W"])).to(self.device.torch_name)
-            normalised = (raw.to(torch.float32) - self.intensity.offset) / self.intensity.scale
+            normalised = (raw.to(torch.float32) - _beside(raw, offset)) / _beside(raw, scale)
         else:
-            normalised = torch.from_numpy(self.intensity.forward(counts)).to(self.device.torch_name)
+            wide = (counts.astype(np.float64) - offset) / scale
+            normalised = torch.from_numpy(wide.astype(np.float32)).to(self.device.torch_name)
         if self.dtype.kind != "f" and holes is None:
             return normalised
         known = torch.isfinite(normalised)
@@ -70,11 +78,13 @@ class Codec:
         """Return counts in the dtype of the result."""
         import torch
 
-        offset = 0.0 if self.difference else self.intensity.offset
+        offset, scale = _numbers(self.result_intensity, normalised.ndim)
+        if self.difference:
+            offset = 0.0
         if self.result_dtype not in _FITS_FLOAT32:
-            counts = normalised.cpu().numpy().astype(np.float64) * self.intensity.scale + offset
+            counts = normalised.cpu().numpy().astype(np.float64) * scale + offset
             return _round_and_clip(counts, self.result_dtype)
-        counts_on_device = normalised.to(torch.float32) * self.intensity.scale + offset
+        counts_on_device = normalised.to(torch.float32) * _beside(normalised, scale) + _beside(normalised, offset)
         if self.result_dtype.kind in "iu":
             limits = np.iinfo(self.result_dtype)
             rounded = counts_on_device.round().clamp(limits.min, limits.max).to(torch.int32)
@@ -84,7 +94,7 @@ class Codec:
         return counts_on_device.cpu().numpy().astype(self.result_dtype)
 
 
-def keep_nonfinite(result: npt.NDArray[Any], source: npt.NDArray[Any], block: Block) -> None:
+def keep_nonfinite(result: npt.NDArray[Any], source: npt.NDArray[Any], block: Block, *, mixed: bool = False) -> None:
     """Put NaN and inf of a block that was read back into its result, in place: where a pixel has its centre in one of them.
 
     Parameters
@@ -92,12 +102,35 @@ def keep_nonfinite(result: npt.NDArray[Any], source: npt.NDArray[Any], block: Bl
     result, source : array, (C, *spatial)
         The result has the sizes that the block gives, the source those that it reads.
     block : Block
+    mixed : bool
+        Whether every channel of the result is made of all channels of the source: it then is NaN where any of them is lost.
     """
     if source.dtype.kind != "f" or result.dtype.kind != "f" or np.isfinite(source).all():
         return
     origins = block.at_results(source)
     lost = ~np.isfinite(origins)
-    result[lost] = origins[lost]
+    if mixed:
+        result[:, lost.any(axis=0)] = np.nan
+    else:
+        result[lost] = origins[lost]
+
+
+def _numbers(transforms: tuple[IntensityTransform, ...], ndim: int) -> tuple[_Numbers, _Numbers]:
+    """Return offset and scale: one number for all channels, or an array (1, C, 1, ...) of float64."""
+    if len(transforms) == 1:
+        return transforms[0].offset, transforms[0].scale
+    shape = (1, -1, *(1 for _ in range(ndim - 2)))
+    offset, scale = (np.array([getattr(one, name) for one in transforms]) for name in ("offset", "scale"))
+    return offset.reshape(shape), scale.reshape(shape)
+
+
+def _beside(tensor: torch.Tensor, numbers: _Numbers) -> float | torch.Tensor:
+    """Return numbers so that float32 tensors on the device of a tensor can be computed with them."""
+    import torch
+
+    if isinstance(numbers, float):
+        return numbers
+    return torch.from_numpy(numbers).to(tensor.device, torch.float32)
 
 
 def _round_and_clip(counts: npt.NDArray[np.float64], dtype: np.dtype[Any]) -> npt.NDArray[Any]:

@@ -18,30 +18,35 @@ import numpy.typing as npt
 from napari_synth.core.blocks import Codec, keep_nonfinite
 from napari_synth.core.device import Device
 from napari_synth.core.errors import GeneratorError, OutOfMemoryError, SynthError
-from napari_synth.core.generator import BlockSpec, Generator, Params, Prepared
+from napari_synth.core.generator import BlockSpec, Generator, Method, Params, Prepared
 from napari_synth.core.image import Image, colour_samples
 from napari_synth.core.intensity import IntensityTransform, Statistics
+from napari_synth.core.layout import ResultLayout
 from napari_synth.core.masks import holes
 from napari_synth.core.progress import Reporter, cancellable
 from napari_synth.core.resampling import resampled
 from napari_synth.core.tiling import Block, full_region, make_block, plan_cores, split_core
 
-_SMALLEST_CORE = 64
-_MOST_PIXELS = {"cpu": 9 * 2**18, "cuda": 2**24, "mps": 2**22}
-_MOST_BATCH_PIXELS = {"cpu": 2**18, "cuda": 2**24, "mps": 2**22}
-_ONE_AT_A_TIME = threading.RLock()
+SMALLEST_CORE = 64
+"""Edge of a block below which it is not halved."""
+MOST_PIXELS = {"cpu": 9 * 2**18, "cuda": 2**24, "mps": 2**22}
+"""Of a block, by the kind of the device."""
+MOST_BATCH_PIXELS = {"cpu": 2**18, "cuda": 2**24, "mps": 2**22}
+"""Of the blocks of a batch."""
+ONE_AT_A_TIME = threading.RLock()
+"""Held while the device computes."""
 
 
 @dataclass(frozen=True)
 class Channel:
-    """One channel of an image (the whole of it where there is no C axis) with its prepared generator.
+    """One channel of an image (the whole of it where there is no C axis, or it is seen whole) with its prepared generator.
 
     Attributes
     ----------
     image : Image
-        Without a C axis.
+        Without a C axis unless that is seen whole.
     index : int or None
-        Position along C.
+        Position along C; None for all of it.
     statistics : Statistics
     intensity : IntensityTransform
     prepared : Prepared
@@ -90,6 +95,8 @@ class Execution:
     Attributes
     ----------
     source : Image
+    layout : ResultLayout
+        Of the result.
     generator : Generator
     device : Device
     result_dtype : numpy.dtype
@@ -102,6 +109,7 @@ class Execution:
     """
 
     source: Image
+    layout: ResultLayout
     generator: Generator[Params]
     device: Device
     result_dtype: np.dtype[Any]
@@ -110,9 +118,10 @@ class Execution:
     is_difference: bool = False
 
     @property
-    def joint(self) -> bool:
-        """Whether RGB samples are the channels of a block."""
-        return "S" in self.source.axes and self.generator.info.colour == "joint"
+    def joint(self) -> dict[str, slice]:
+        """What is the channels of a block, by the axes of the source, in their order there; alpha is not."""
+        sizes = self.source.sizes | {"S": self.samples}
+        return {axis: slice(0, sizes[axis]) for axis in self.layout.joint}
 
     @property
     def samples(self) -> int:
@@ -122,15 +131,16 @@ class Execution:
     def plan(self, spec: BlockSpec, region: tuple[slice, ...]) -> list[tuple[slice, ...]]:
         """Cut a region into cores that fit into the memory."""
         budget = min(self.device.free_memory() // 2, self.memory_budget or 2**62)
-        most = min(_MOST_PIXELS[self.device.kind], budget // spec.bytes_per_pixel)
+        most = min(MOST_PIXELS[self.device.kind], budget // spec.bytes_per_pixel)
         return plan_cores(region, spec, most, self.tile)
 
     def items(self, channels: tuple[Channel, ...], asked: Mapping[str, slice]) -> list[Item]:
         """Return the work for a region, block after block and, within each, position after position."""
         items = []
-        for channel in channels[asked.get("C", slice(0, 1))]:
+        joint = self.layout.joint
+        for channel in channels[slice(0, 1) if "C" in joint else asked.get("C", slice(0, 1))]:
             spec = channel.spec
-            mapped = [a for a in self.source.axes if a not in spec.axes + "C" + ("S" if self.joint else "")]
+            mapped = [a for a in self.source.axes if a not in spec.axes + "C" + joint]
             ranges = [
                 range(asked[a].start, asked[a].stop if a != "S" else min(asked[a].stop, self.samples)) for a in mapped
             ]
@@ -152,14 +162,12 @@ class Execution:
         part |= dict(zip(item.channel.spec.axes, item.core, strict=True))
         if item.channel.index is not None:
             part["C"] = slice(item.channel.index, item.channel.index + 1)
-        if self.joint:
-            part["S"] = slice(0, self.samples)
-        return part
+        return part | self.joint
 
     def restored(self, items: list[Item], reporter: Reporter) -> Iterator[tuple[Item, npt.NDArray[Any]]]:
         """Restore items in batches, reading ahead; where memory is short, halve the blocks and go on."""
         queue = deque(items)
-        batch_pixels = _MOST_BATCH_PIXELS[self.device.kind]
+        batch_pixels = MOST_BATCH_PIXELS[self.device.kind]
         with ThreadPoolExecutor(1, thread_name_prefix="synth-read") as reader:
             batch = self._next_batch(queue, batch_pixels)
             reading = reader.submit(self._read, batch)
@@ -207,7 +215,7 @@ class Execution:
         if len(batch) > 1:
             return batch
         item = batch[0]
-        pieces = [item.core] if self.tile else split_core(item.core, item.channel.spec, _SMALLEST_CORE)
+        pieces = [item.core] if self.tile else split_core(item.core, item.channel.spec, SMALLEST_CORE)
         if len(pieces) == 1:
             what = f"A tile of {self.tile} pixels" if self.tile else "The smallest block"
             advice = "set a smaller tile" if self.tile else "free memory"
@@ -226,15 +234,14 @@ class Execution:
         image, spec = item.channel.image, item.channel.spec
         selection: dict[str, slice | int] = dict(item.position)
         selection |= {axis: span.read for axis, span in zip(spec.axes, block.spans, strict=True)}
-        if self.joint:
-            selection["S"] = slice(0, self.samples)
+        selection |= self.joint
         axes = [axis for axis in image.axes if not isinstance(selection.get(axis), int)]
-        order = [axes.index(axis) for axis in (["S"] if self.joint else []) + list(spec.axes)]
+        order = [axes.index(axis) for axis in self.layout.joint + spec.axes]
         pads = [(0, 0), *((0, span.pad) for span in block.spans)]
 
         def block_of(found: npt.NDArray[Any]) -> npt.NDArray[Any]:
             found = found.transpose(order)
-            found = found if self.joint else found[None]
+            found = found.reshape(-1, *found.shape[len(self.layout.joint) :])
             return np.pad(found, pads, mode="reflect") if any(pad for _, pad in pads) else found
 
         counts = image.read(**selection)
@@ -244,14 +251,14 @@ class Execution:
         return Pixels(block_of(counts), block_of(masked)[:1])
 
     def _apply(self, batch: list[Item], pixels: list[Pixels]) -> list[npt.NDArray[Any]]:
-        """Restore a batch on the device; return the cores in counts, with the axes of the source."""
+        """Restore a batch on the device; return the cores in counts, with the axes of the result."""
         if self.source.mask is not None:
             results = self._filled(batch, pixels)
         else:
             results = list(self._restore(batch, pixels))
             for item, result, source in zip(batch, results, pixels, strict=True):
-                keep_nonfinite(result, source.counts, self._block(item))
-        return [self._as_source_axes(result, batch[0].channel.spec) for result in results]
+                keep_nonfinite(result, source.counts, self._block(item), mixed=self.layout.spec is not None)
+        return [self._as_result_axes(result, batch[0].channel.spec) for result in results]
 
     def _filled(self, batch: list[Item], pixels: list[Pixels]) -> list[npt.NDArray[Any]]:
         """Restore the pixels that are to be filled; all others are those of the source, bit by bit."""
@@ -274,23 +281,27 @@ class Execution:
         import torch
 
         channel = batch[0].channel
-        codec = Codec(channel.intensity, self.device, self.source.dtype, self.result_dtype, self.is_difference)
+        read = channel.prepared.intensity or (channel.intensity,)
+        made = read if channel.prepared.result is None else channel.prepared.result.intensity
+        codec = Codec(read, made, self.device, self.source.dtype, self.result_dtype, self.is_difference)
         counts = np.stack([source.counts for source in pixels])
         masks = [source.holes for source in pixels if source.holes is not None]
         samplings = [span.sampling for span in self._block(batch[0]).spans]
-        with _ONE_AT_A_TIME, translated_errors(self.generator, self.device), torch.inference_mode():
+        with ONE_AT_A_TIME, translated_errors(self.generator, self.device), torch.inference_mode():
             tensor = codec.encode(counts, np.stack(masks) if masks else None)
-            with _arithmetic(self.device):
+            with arithmetic(self.device):
                 restored = channel.prepared.apply(tensor)
             return codec.decode(resampled(restored, samplings, channel.spec.kernel))
 
-    def _as_source_axes(self, result: npt.NDArray[Any], spec: BlockSpec) -> npt.NDArray[Any]:
-        """Bring (C, *spatial) into the order of the source, with length 1 along the axes that were mapped over."""
-        present = (["S"] if self.joint else []) + list(spec.axes)
-        pixels = result if self.joint else result[0]
-        kept = [axis for axis in self.source.axes if axis in present]
+    def _as_result_axes(self, result: npt.NDArray[Any], spec: BlockSpec) -> npt.NDArray[Any]:
+        """Bring (C, *spatial) into the order of the result, with length 1 along the axes that were mapped over."""
+        joint, axes = self.layout.channel_axes, self.layout.axes
+        sizes = {axis: part.stop for axis, part in self.joint.items()} if self.layout.spec is None else {}
+        present = joint + spec.axes
+        pixels = result.reshape(*(sizes.get(axis, len(result)) for axis in joint), *result.shape[1:])
+        kept = [axis for axis in axes if axis in present]
         pixels = pixels.transpose([present.index(axis) for axis in kept])
-        return np.expand_dims(pixels, [i for i, axis in enumerate(self.source.axes) if axis not in present])
+        return np.expand_dims(pixels, [i for i, axis in enumerate(axes) if axis not in present])
 
 
 class MemoryShortError(Exception):
@@ -298,7 +309,7 @@ class MemoryShortError(Exception):
 
 
 @contextmanager
-def translated_errors(generator: Generator[Params], device: Device) -> Iterator[None]:
+def translated_errors(method: Method[Any], device: Device) -> Iterator[None]:
     """Let no error of torch reach the user raw."""
     import torch
 
@@ -310,12 +321,12 @@ def translated_errors(generator: Generator[Params], device: Device) -> Iterator[
         raise MemoryShortError from error
     except Exception as error:
         raise GeneratorError(
-            f"{generator.info.title} failed on {device.title} ({type(error).__name__}: {error}):"
+            f"{method.info.title} failed on {device.title} ({type(error).__name__}: {error}):"
             " please report it with the recipe, or choose another generator."
         ) from error
 
 
-def _arithmetic(device: Device) -> AbstractContextManager[object]:
+def arithmetic(device: Device) -> AbstractContextManager[object]:
     """Return the context in which networks compute in the precision that was asked for."""
     import torch
 

@@ -114,6 +114,8 @@ class GeneratorInfo:
         Dimensionalities of the blocks it can take: ``(2,)``, ``(3,)`` or ``(2, 3)``.
     colour : {"joint", "separate"}
         Whether it sees the samples of an RGB pixel together, or is mapped over them.
+    channels : {"joint", "mapped"}
+        Whether it sees the channels of an image together, or is mapped over them.
     trains : bool
         Whether it learns from the image when it is run, which takes more than a moment.
     invents : bool
@@ -132,6 +134,7 @@ class GeneratorInfo:
     weights_licence: str = ""
     spatial_dims: tuple[int, ...] = (2,)
     colour: Literal["joint", "separate"] = "separate"
+    channels: Literal["joint", "mapped"] = "mapped"
     trains: bool = False
     invents: bool = False
     reference_image: Literal["none", "optional", "needed"] = "none"
@@ -141,6 +144,11 @@ class GeneratorInfo:
     def name(self) -> str:
         """The id without its task."""
         return self.id.split("/", 1)[1]
+
+    def joint(self, axes: str) -> str:
+        """Return which axes of an image become the channels of a block, in their order there."""
+        together = {"C": self.channels == "joint", "S": self.colour == "joint"}
+        return "".join(axis for axis, is_joint in together.items() if is_joint and axis in axes)
 
     def refusal(self, axes: str) -> str:
         """Say why an image with these axes cannot be taken, "" where it can."""
@@ -210,6 +218,25 @@ class BlockSpec:
         return cls(axes, halo, multiple, (1, 1, 1), False, bytes_per_pixel)
 
 
+@dataclass(frozen=True)
+class ResultSpec:
+    """What the results of a generator are made of that sees channels together, and turns them into others.
+
+    Attributes
+    ----------
+    axis : {"C", "S", ""}
+        What the channels of its blocks are in the result: channels, the samples of an RGB pixel, or the one plane there is.
+    intensity : tuple of IntensityTransform
+        For each channel of a restored block, what brings it back to counts.
+    dtype : str
+        Of the counts, as numpy calls it.
+    """
+
+    axis: Literal["C", "S", ""]
+    intensity: tuple[IntensityTransform, ...]
+    dtype: str
+
+
 class Prepared(ABC):
     """A generator that has seen the image and can restore any block of it.
 
@@ -217,6 +244,10 @@ class Prepared(ABC):
     ----------
     spec : BlockSpec
         What its blocks must be like.
+    intensity : tuple of IntensityTransform or None
+        For each channel of a block, how its counts are normalised; None for all of them as in the context.
+    result : ResultSpec or None
+        What its results are made of; None for channels, counts and dtype of the image.
     noise : NoiseReport or None
         The noise that was measured, in counts.
     notes : tuple of str
@@ -229,6 +260,8 @@ class Prepared(ABC):
     """
 
     spec: BlockSpec
+    intensity: tuple[IntensityTransform, ...] | None = None
+    result: ResultSpec | None = None
     noise: NoiseReport | None = None
     notes: tuple[str, ...] = ()
     weights: Mapping[str, str] = {}
@@ -242,14 +275,16 @@ class Prepared(ABC):
         ----------
         block : torch.Tensor, (N, C, *spatial), float32
             Normalised intensities (see `Context.intensity`) without NaN, on the device of the context; C is the number of
-            RGB samples where the generator sees them jointly, else 1. Spatial axes are those of ``spec.axes``, halo included.
+            channels, or of RGB samples, or of both, where the generator sees them jointly, else 1. Spatial axes are those of
+            ``spec.axes``, halo included.
             Where the image has a mask, one more channel follows: 1 where a pixel is to be filled, else 0; what lay there is
             replaced by the mean of what is around it, so that no result depends on it.
 
         Returns
         -------
         torch.Tensor, (N, C, *(spatial * scale)), float32
-            Normalised intensities; the runner crops the halo away, and takes nothing but the filled pixels where there is a mask.
+            Normalised intensities, with as many channels unless `result` says otherwise; the runner crops the halo away, and
+            takes nothing but the filled pixels where there is a mask.
         """
 
     def transposed(self) -> Prepared:
@@ -277,8 +312,8 @@ class Generator(Method[P]):
         Parameters
         ----------
         image : Image
-            In counts, possibly lazy, without a C axis. An S axis is one to be mapped over, unless ``info.colour`` is
-            "joint": then its samples are the channels of a block.
+            In counts, possibly lazy, without a C axis unless ``info.channels`` is "joint". An S axis is one to be mapped
+            over, unless ``info.colour`` is "joint". Joint channels, and behind them joint samples, are the channels of a block.
         params : Params
             An instance of `params_type`.
         context : Context
@@ -303,10 +338,10 @@ class Context:
     report : Reporter
         To be told of every step of work that takes longer than a moment; it raises `Cancelled`.
     reference : Image or None
-        How the result should look, where ``info.reference_image`` allows for it: like the image without a C axis and without alpha,
+        How the result should look, where ``info.reference_image`` allows for it: like the image that is prepared, without alpha,
         but of any size, dtype and range.
     channel : int or None
-        Position along C of the image that is prepared; None where there is no C axis.
+        Position along C of the image that is prepared; None where there is no C axis, or all of it is prepared.
     interim : callable, optional
         To be given what training has come to so far, where somebody looks on.
     """

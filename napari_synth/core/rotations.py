@@ -26,7 +26,7 @@ class RotationEnsemble(Prepared):
     def __init__(self, prepared: Prepared, reduce: Literal["mean", "std"]) -> None:
         self.upright, self._transposed = prepared, prepared.transposed()
         self._reduce = reduce
-        self.spec = prepared.spec
+        self.spec, self.intensity, self.result = prepared.spec, prepared.intensity, prepared.result
         self.noise, self.notes, self.weights = prepared.noise, prepared.notes, prepared.weights
         self.resolved = prepared.resolved
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from functools import cached_property, partial
 from itertools import pairwise
 from math import prod
@@ -24,12 +23,13 @@ from napari_synth.core.execution import Channel, Execution, MemoryShortError, tr
 from napari_synth.core.generator import BlockSpec, Context, Generator, Params, Prepared, Task
 from napari_synth.core.image import Image, without_alpha
 from napari_synth.core.intensity import IntensityTransform, Statistics, measure_statistics
+from napari_synth.core.layout import ResultLayout
 from napari_synth.core.masks import check_mask
 from napari_synth.core.noise import NoiseReport
 from napari_synth.core.progress import CancelToken, ProgressCallback, Reporter
 from napari_synth.core.recipe import MaskRecord, Recipe, Source, current_versions
 from napari_synth.core.rotations import RotationEnsemble
-from napari_synth.core.tiling import nearest, result_range
+from napari_synth.core.tiling import nearest
 
 if TYPE_CHECKING:
     import dask.array
@@ -101,7 +101,8 @@ def prepare(
         image = replace(image, mask=None)
     _check_reference(chosen, image, reference)
     channels: list[Channel] = []
-    count = image.sizes.get("C", 0)
+    joint = chosen.info.joint(image.axes)
+    count = 0 if "C" in joint else image.sizes.get("C", 0)
 
     def watched(channel: Callable[[Prepared], Channel], index: int | None) -> Callable[[Prepared], None] | None:
         # Only with the last channel there is something of each.
@@ -127,7 +128,7 @@ def prepare(
                     statistics,
                     seed,
                     reporter,
-                    _reference_of(reference, index),
+                    _reference_of(reference, index, joint),
                     index,
                     watched(channel, index),
                 )
@@ -169,7 +170,7 @@ class PreparedRun:
     device : Device
     recipe : Recipe
     channels : tuple
-        The prepared generator of each channel.
+        The prepared generator of each channel, or of all of them together.
     tile : int or None
         Edge of a block, where the user set one.
     memory_budget : int or None
@@ -195,31 +196,44 @@ class PreparedRun:
 
     @property
     def noise(self) -> tuple[NoiseReport | None, ...]:
-        """The measured noise of each channel, in counts."""
+        """The measured noise of each channel, or of all of them together, in counts."""
         return tuple(channel.prepared.noise for channel in self.channels)
 
     @property
     def statistics(self) -> tuple[Statistics, ...]:
-        """The intensities of each channel, in counts."""
+        """The intensities of each channel, or of all of them together, in counts."""
         return tuple(channel.statistics for channel in self.channels)
 
     @cached_property
     def result(self) -> Image:
         """The result as a lazy image, with the spacing of its own grid."""
         spacing = dict(self.source.spacing)
-        for axis, ratio in self._ratios.items():
+        for axis, ratio in self._layout.ratios.items():
             spacing[axis] = spacing.get(axis, 1.0) / float(ratio)
-        return replace(self.source, data=self.lazy(), spacing=spacing, mask=None)
+        return replace(self.source, data=self.lazy(), axes=self.result_axes, spacing=spacing, mask=None)
+
+    @property
+    def result_axes(self) -> str:
+        """Axes of the result: those of the source, unless the generator makes other channels of its channels."""
+        return self._layout.axes
 
     @property
     def result_shape(self) -> tuple[int, ...]:
-        """Size of the result along the axes of the source."""
-        return tuple(int(size * self._ratios.get(axis, 1)) for axis, size in self.source.sizes.items())
+        """Size of the result along its axes."""
+        return self._layout.shape
 
     @property
     def result_dtype(self) -> np.dtype[Any]:
-        """The dtype of the source; float32 for a spread."""
-        return np.dtype(np.float32) if self.is_spread else self.source.dtype
+        """The dtype of the source, or that of the generator's own results; float32 for a spread."""
+        if self.is_spread:
+            return np.dtype(np.float32)
+        made = self._layout.spec
+        return self.source.dtype if made is None else np.dtype(made.dtype)
+
+    @property
+    def joint_axes(self) -> str:
+        """Axes of the source of which no part can be restored without the rest."""
+        return "".join(axis for axis in self.source.axes if axis in self._layout.joint + "S")
 
     @property
     def needs_store(self) -> bool:
@@ -229,10 +243,11 @@ class PreparedRun:
 
     @property
     def chunks(self) -> tuple[int, ...]:
-        """The shape of a block of the result, along the axes of the source."""
-        bounds, ratios = self._execution.bounds(self.channels[0].spec), self._ratios
-        edge = {axis: result_range(slice(*cuts[:2]), ratios[axis]).stop for axis, cuts in bounds.items()}
-        return tuple(edge.get(axis, self.source.sizes["S"] if axis == "S" else 1) for axis in self.source.axes)
+        """The shape of a block of the result, along its axes."""
+        bounds = self._execution.bounds(self.channels[0].spec)
+        first = {axis: slice(*cuts[:2]) for axis, cuts in bounds.items()}
+        first |= {axis: slice(0, 1) for axis in self._layout.common if axis not in first and axis != "S"}
+        return tuple(part.stop for part in self._layout.within(first).values())
 
     def spread(self) -> PreparedRun:
         """Return the run whose result is the relative confidence: the spread over flips and rotations, in counts."""
@@ -256,7 +271,8 @@ class PreparedRun:
         Parameters
         ----------
         region : mapping of str to slice or int, optional
-            What to restore along each axis role, in pixels of the source; an int drops its axis. Whole axes where left out.
+            What to restore along each axis role, in pixels of the source; an int drops its axis. Whole axes where left out, as
+            those of `joint_axes` must be.
         out : array-like, optional
             Written block by block and returned: anything with numpy's slice assignment and the shape of the result.
         progress : callable, optional
@@ -279,7 +295,8 @@ class PreparedRun:
             The generator failed.
         """
         asked = self._resolve(region or {})
-        wanted = self._in_result(asked)
+        layout = self._layout
+        wanted = layout.within(asked)
         if out is None:
             shape = [part.stop - part.start for part in wanted.values()]
             try:
@@ -293,37 +310,36 @@ class PreparedRun:
         items = self._execution.items(self.channels, asked)
         reporter.start("Restoring", len(items))
         for item, counts in self._execution.restored(items, reporter):
-            part = self._in_result(asked | self._execution.where(item))
+            part = layout.within(asked | self._execution.where(item))
             target = tuple(
                 slice(part[axis].start - span.start, part[axis].stop - span.start) for axis, span in wanted.items()
             )
             out[target] = counts
         self._copy_alpha(asked, out)
-        dropped = tuple(0 if isinstance((region or {}).get(axis), int) else slice(None) for axis in self.source.axes)
+        dropped = tuple(0 if isinstance((region or {}).get(axis), int) else slice(None) for axis in layout.axes)
         return out[dropped] if any(index == 0 for index in dropped) else out
 
     def lazy(self) -> dask.array.Array:
         """Return the result as a dask array whose chunks are restored when they are asked for."""
         import dask.array as da
 
-        bounds = {axis: list(range(size + 1)) for axis, size in self.source.sizes.items()}
-        bounds |= {"S": [0, self.source.sizes["S"]]} if "S" in self.source.axes else {}
+        layout = self._layout
+        bounds = {axis: list(range(self.source.sizes[axis] + 1)) for axis in layout.common if axis != "S"}
         bounds |= self._execution.bounds(self.channels[0].spec)
-        whole = {axis: slice(0, size) for axis, size in self.source.sizes.items()}
         # The first pixel of the result in each block, and where that block begins in the source.
         origins = {
-            axis: {self._in_result(whole | {axis: slice(0, cut)})[axis].stop: cut for cut in cuts}
-            for axis, cuts in bounds.items()
+            axis: {layout.within({axis: slice(0, c)})[axis].stop: c for c in cuts} for axis, cuts in bounds.items()
         }
 
         def restore(block_info: Any = None) -> Any:
-            region = {
-                axis: slice(origins[axis][start], origins[axis][stop])
-                for axis, (start, stop) in zip(self.source.axes, block_info[None]["array-location"], strict=True)
-            }
+            place = zip(layout.axes, block_info[None]["array-location"], strict=True)
+            region = {a: slice(origins[a][start], origins[a][stop]) for a, (start, stop) in place if a in origins}
             return self.compute(region=region)
 
-        chunks = tuple(tuple(b - a for a, b in pairwise(origins[axis])) for axis in self.source.axes)
+        chunks = tuple(
+            tuple(b - a for a, b in pairwise(origins[axis])) if axis in origins else (size,)
+            for axis, size in layout.sizes.items()
+        )
         meta = np.empty((0,) * len(self.result_shape), self.result_dtype)
         result: dask.array.Array = da.map_blocks(
             restore, chunks=chunks, dtype=self.result_dtype, meta=meta, name=f"synth-{uuid.uuid4().hex}"
@@ -331,19 +347,23 @@ class PreparedRun:
         return result
 
     @property
-    def _ratios(self) -> dict[str, Fraction]:
-        """How many times finer the result is along an axis; axes that are left out keep their size."""
-        return self.channels[0].spec.ratios(self.source.sizes)
-
-    def _in_result(self, region: Mapping[str, slice]) -> dict[str, slice]:
-        """Return the pixels of the result that belong to a region of the source."""
-        ratios = self._ratios
-        return {axis: result_range(part, ratios[axis]) if axis in ratios else part for axis, part in region.items()}
+    def _layout(self) -> ResultLayout:
+        sizes, prepared = self.source.sizes, self.channels[0].prepared
+        return ResultLayout(
+            sizes, prepared.spec.ratios(sizes), self.generator.info.joint(self.source.axes), prepared.result
+        )
 
     @property
     def _execution(self) -> Execution:
         return Execution(
-            self.source, self.generator, self.device, self.result_dtype, self.tile, self.memory_budget, self.is_spread
+            self.source,
+            self._layout,
+            self.generator,
+            self.device,
+            self.result_dtype,
+            self.tile,
+            self.memory_budget,
+            self.is_spread,
         )
 
     def _resolve(self, region: Mapping[str, slice | int]) -> dict[str, slice]:
@@ -357,18 +377,19 @@ class PreparedRun:
             start, stop, _ = (slice(part, part + 1) if isinstance(part, int) else part).indices(size)
             if stop <= start:
                 raise AxesError(f"The region is empty along {axis}: it must lie inside the image's {size} pixels.")
-            if axis == "S" and stop - start < size:
-                raise AxesError("The samples of an RGB pixel are restored together: ask for all of them.")
+            if axis in self.joint_axes and (stop - start < size or isinstance(part, int)):
+                what = "samples of an RGB pixel" if axis == "S" else "channels"
+                raise AxesError(f"The {what} are restored together: ask for all of them.")
             resolved[axis] = slice(start, stop)
         return resolved
 
     def _copy_alpha(self, asked: Mapping[str, slice], out: Any) -> None:
         """Hand the alpha sample on as it is (zero for a spread)."""
-        samples = self._execution.samples
-        if self.source.sizes.get("S", samples) == samples:
+        samples, ratios = self._execution.samples, self._layout.ratios
+        if self.source.sizes.get("S", samples) == samples or self._layout.spec is not None:
             return
         alpha = self.source.read(**{**asked, "S": slice(samples, None)})
-        for i, (axis, ratio) in enumerate((axis, self._ratios.get(axis)) for axis in self.source.axes):
+        for i, (axis, ratio) in enumerate((axis, ratios.get(axis)) for axis in self.source.axes):
             if ratio is not None:
                 alpha = np.take(alpha, nearest(asked[axis], ratio), i)
         index = tuple(slice(samples, None) if axis == "S" else slice(None) for axis in self.source.axes)
@@ -393,11 +414,11 @@ def _check_reference(generator: Generator[Params], image: Image, reference: Imag
             )
 
 
-def _reference_of(reference: Image | None, channel: int | None) -> Image | None:
+def _reference_of(reference: Image | None, channel: int | None, joint: str) -> Image | None:
     """Return the part of a reference image that belongs to a channel; one without channels belongs to all."""
     if reference is None:
         return None
-    if "C" in reference.axes:
+    if "C" in reference.axes and "C" not in joint:
         reference = reference.select(C=(channel or 0) if reference.sizes["C"] > 1 else 0)
     return without_alpha(reference)
 
