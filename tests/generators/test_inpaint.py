@@ -213,7 +213,7 @@ class TestAuto:
             return real(pixels, *rest)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("napari_synth.generators.inpaint._filling.textured", watched)
+            patch.setattr("napari_synth.generators.inpaint._fills.textured", watched)
             filled("auto", image, mask)
         assert len(seen) == 1
         assert max(seen[0]) < 200

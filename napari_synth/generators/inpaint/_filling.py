@@ -14,9 +14,9 @@ from napari_synth.core.generator import BlockSpec, Context, Prepared
 from napari_synth.core.image import Image, colour_samples
 from napari_synth.core.progress import check_cancelled
 from napari_synth.generators.inpaint._biharmonic import fill_smoothly
+from napari_synth.generators.inpaint._fills import Crop, Fill
 from napari_synth.generators.inpaint._holes import Box, Holes, grown
 from napari_synth.generators.inpaint._neighbours import alikeness, between, explained
-from napari_synth.generators.inpaint._patches import Search, textured
 
 # Of a volume that is filled as a whole; larger ones are filled plane by plane.
 _MOST_PIXELS = 2**28
@@ -30,29 +30,27 @@ class Method:
 
     Attributes
     ----------
-    patches : bool
-        Whether thick holes are filled with patches; smoothly where not.
+    thick : Fill, optional
+        What fills thick holes; smoothly where there is none.
     along : bool
         Whether thick holes are filled from neighbouring planes where these tell what is missing.
     thin : float
         Radius in pixels up to which a hole is filled smoothly.
-    patch_radius, context : int
-        In pixels.
-    surface : float
-        How far what is smooth in thick holes is that of a smooth surface.
+    context : int
+        How far around a thick hole is looked at, in pixels; around a large one further.
+    apart : int
+        Thick holes nearer to each other than this are filled together.
     """
 
-    patches: bool = True
+    thick: Fill | None = None
     along: bool = True
     thin: float = 3.0
-    patch_radius: int = 3
     context: int = 64
-    surface: float = 0.0
+    apart: int = 7
 
     def sorted(self, holes: Tensor) -> Holes:
         """Sort the holes (A, Y, X)."""
-        thin = self.thin if self.patches else float("inf")
-        return Holes.of(holes.cpu().numpy(), thin, 2 * self.patch_radius + 1)
+        return Holes.of(holes.cpu().numpy(), float("inf") if self.thick is None else self.thin, self.apart)
 
 
 def prepare_filling(image: Image, method: Method, neighbours: bool, context: Context) -> Prepared:
@@ -127,10 +125,8 @@ class Filling(Prepared):
         holes[at] = unknown[at]
         filled = explained(crop, holes, unknown) if self._method.along else None
         if filled is None:
-            radius = self._method.patch_radius
-            deep_radius = min(radius, (around[0].stop - around[0].start - 1) // 2) if deep > 2 else 0
-            search = Search((min(1, deep_radius), radius, radius), surface=self._method.surface)
-            filled = textured(crop, holes, ~unknown, search, generator, check_cancelled)
+            assert self._method.thick is not None
+            filled = self._method.thick(Crop(crop, holes, unknown), generator)
         pixels = pixels.clone()
         pixels[:, *around] = torch.where(holes, filled, crop)
         left = left.clone()
@@ -180,12 +176,12 @@ def _tell(image: Image, axes: str, method: Method, context: Context) -> tuple[st
         thin, thick, missing = thin + found.thin, thick + found.thick, missing + int(found.missing.sum())
     said = []
     if thin:
-        said.append(f"{_counted(thin, 'thin hole' if method.patches else 'hole')} filled smoothly.")
-    if thick:
+        said.append(f"{_counted(thin, 'hole' if method.thick is None else 'thin hole')} filled smoothly.")
+    if thick and method.thick is not None:
         how = (
             "from neighbouring planes where these tell what is missing, else " if method.along and len(axes) > 2 else ""
         )
-        said.append(f"{_counted(thick, 'thick hole')} filled {how}with patches of the image.")
+        said.append(f"{_counted(thick, 'thick hole')} filled {how}{method.thick.said}.")
     if missing:
         said.append(f"{_counted(missing, 'missing plane')} interpolated between those before and behind.")
     return tuple(said)

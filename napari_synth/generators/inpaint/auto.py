@@ -50,8 +50,12 @@ class Auto(Generator[AutoParams]):
     def prepare(self, image: Image, params: AutoParams, context: Context) -> Prepared:
         """Look which holes there are; see `Generator.prepare`."""
         from napari_synth.generators.inpaint._filling import Method, prepare_filling
+        from napari_synth.generators.inpaint._fills import PatchFill
 
         method = Method(
-            thin=params.thin, patch_radius=params.patch_radius, context=params.context, surface=params.surface
+            PatchFill(params.patch_radius, params.surface),
+            thin=params.thin,
+            context=params.context,
+            apart=2 * params.patch_radius + 1,
         )
         return prepare_filling(image, method, params.neighbours, context)

@@ -28,4 +28,4 @@ class Biharmonic(Generator[NeighbourParams]):
         """Look which holes there are; see `Generator.prepare`."""
         from napari_synth.generators.inpaint._filling import Method, prepare_filling
 
-        return prepare_filling(image, Method(patches=False), params.neighbours, context)
+        return prepare_filling(image, Method(), params.neighbours, context)

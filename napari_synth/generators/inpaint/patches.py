@@ -28,12 +28,8 @@ class Patches(Generator[PatchParams]):
     def prepare(self, image: Image, params: PatchParams, context: Context) -> Prepared:
         """Look which holes there are; see `Generator.prepare`."""
         from napari_synth.generators.inpaint._filling import Method, prepare_filling
+        from napari_synth.generators.inpaint._fills import PatchFill
 
-        method = Method(
-            thin=1.0,
-            along=False,
-            patch_radius=params.patch_radius,
-            context=params.context,
-            surface=params.surface,
-        )
+        fill = PatchFill(params.patch_radius, params.surface)
+        method = Method(fill, along=False, thin=1.0, context=params.context, apart=2 * params.patch_radius + 1)
         return prepare_filling(image, method, params.neighbours, context)
