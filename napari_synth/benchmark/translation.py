@@ -166,7 +166,7 @@ def _bench_style(report: Report, quick: bool, device: str, say: Say) -> list[Pix
     """Carry textures over to a fluorescence image."""
     import torch
 
-    from napari_synth.generators.translate._patches import patch_distance, style_plane
+    from napari_synth.generators._patch_distributions import example_plane, patch_distance
 
     edge = 64 if quick else 256
     content = sample("actin").read()[:edge, :edge]
@@ -178,8 +178,8 @@ def _bench_style(report: Report, quick: bool, device: str, say: Say) -> list[Pix
         result = np.asarray(napari_synth.translate(content, style, "patch-style", device=device))
         seconds = time.perf_counter() - start
         plane, planes = (
-            style_plane(Image.from_array(style)),
-            [style_plane(Image.from_array(i)) for i in (content, result)],
+            example_plane(Image.from_array(style))[0],
+            [example_plane(Image.from_array(i))[0] for i in (content, result)],
         )
         before, after = (patch_distance(p, plane, 7, torch.Generator().manual_seed(1)) for p in planes)
         kept = float(np.corrcoef(content.ravel(), result.ravel())[0, 1])

@@ -17,8 +17,8 @@ from napari_synth.core.generator import Task
 from napari_synth.core.image import Image
 from napari_synth.core.recipe import Recipe
 from napari_synth.core.runner import prepare
+from napari_synth.generators._patch_distributions import example_plane, patch_distance
 from napari_synth.generators.translate._choice import choose
-from napari_synth.generators.translate._patches import patch_distance, style_plane
 from napari_synth.generators.translate._slides import Slide
 from napari_synth.generators.translate._stains import STANDARD, by_extreme_angles, by_sparse_factors, concentrations
 from napari_synth.samples import load
@@ -273,10 +273,10 @@ def test_alpha_is_left_alone() -> None:
 def test_patches_come_to_be_those_of_the_style_and_the_layout_stays(style: str) -> None:
     content, reference = data.coins()[:96, :96].astype("u2") * 100, getattr(data, style)()[:128, :128]
     result = napari_synth.translate(content, reference, "patch-style")
-    plane = style_plane(Image.from_array(reference))
+    plane = example_plane(Image.from_array(reference))[0]
 
     def distance(image: np.ndarray) -> float:
-        return patch_distance(style_plane(Image.from_array(image)), plane, 7, torch.Generator().manual_seed(9))
+        return patch_distance(example_plane(Image.from_array(image))[0], plane, 7, torch.Generator().manual_seed(9))
 
     assert distance(result) < 0.5 * distance(content)
     assert np.corrcoef(content.ravel(), result.ravel())[0, 1] > 0.4
