@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,9 +14,12 @@ if TYPE_CHECKING:
 
     from napari_synth.augmentation import Pipeline, Transform
     from napari_synth.core.device import PrecisionChoice
-    from napari_synth.core.generator import Generator, Params
+    from napari_synth.core.frames import FramePredictor
+    from napari_synth.core.generator import Generator, Method
     from napari_synth.core.progress import CancelToken, ProgressCallback
     from napari_synth.core.recipe import Recipe
+
+M = TypeVar("M", bound="Method[Any]")
 
 
 def denoise(
@@ -336,8 +339,72 @@ def translate(
     )
 
 
+def predict_frames(
+    movie: Any,
+    count: int = 0,
+    generator: str | FramePredictor[Any] = "optical-flow",
+    *,
+    fill: Sequence[int] | Literal["auto"] | None = None,
+    between: int = 0,
+    axes: str | None = None,
+    device: str = "auto",
+    precision: PrecisionChoice = "auto",
+    seed: int = 0,
+    tile: int | None = None,
+    progress: ProgressCallback | None = None,
+    cancel: CancelToken | None = None,
+    **params: Any,
+) -> Any:
+    """Invent frames of a time-lapse: the next ones, missing ones, or some between any two; measured frames stay as they are.
+
+    Parameters
+    ----------
+    movie : array-like or Image
+        As for `denoise`, with a T axis.
+    count : int
+        How many frames behind the last one.
+    generator : str or FramePredictor
+        ``"optical-flow"`` (moves everything on), ``"linear"``, ``"copy-last"``, what `load_model` returns of a model that was
+        trained, or one of another package.
+    fill : sequence of int, or "auto", optional
+        Frames of the movie that are missing, counted from 0, and are made from those on either side. ``"auto"`` finds those that
+        are all zero or all NaN, or repeat the one before bit by bit.
+    between : int
+        How many frames between any two neighbours; stands alone.
+    axes : str, optional
+        As for `denoise`; an array of three dimensions is taken for TYX, one of four for TZYX or TCYX.
+    device, precision, seed, tile, progress, cancel, **params
+        As for `denoise`.
+
+    Returns
+    -------
+    array
+        Of the dtype of the source, with more frames along T: numpy for numpy, a lazy dask array for dask and zarr, an Image (with
+        its spacing) for an Image.
+
+    Raises
+    ------
+    SynthError
+        One of its subclasses for every cause that lies with the input; see `napari_synth.core.errors`.
+    """
+    asked: dict[str, Any] = {"count": count, "fill": fill, "between": between}
+    return run(
+        _of_task("predict-frames", generator),
+        movie,
+        axes=axes,
+        device=device,
+        precision=precision,
+        seed=seed,
+        tile=tile,
+        progress=progress,
+        cancel=cancel,
+        **asked,
+        **params,
+    )
+
+
 def run(
-    recipe_or_id: Recipe | Generator[Any] | str,
+    recipe_or_id: Recipe | Method[Any] | str,
     image: Any,
     *,
     reference: Any = None,
@@ -358,7 +425,7 @@ def run(
 
     Parameters
     ----------
-    recipe_or_id : Recipe, Generator or str
+    recipe_or_id : Recipe, Method or str
         A `napari_synth.core.recipe.Recipe`, the YAML of one, the id of a generator such as ``"denoise/blind"``, or what
         `load_model` returns.
     image : array-like or Image
@@ -367,7 +434,8 @@ def run(
     mask, mask_from, mask_ids, grow
         As for `inpaint`; what is left out is taken from the recipe, but a mask that was drawn must be given again.
     axes, device, precision, seed, tile, **params
-        As for `denoise`; what is given takes the place of what the recipe says. The axes of a recipe hold for an array of as many
+        As for `denoise`, and ``count``, ``fill`` and ``between`` as for `predict_frames`; what is given takes the place of what the
+        recipe says. The axes of a recipe hold for an array of as many
         dimensions: those of another are guessed, and an Image keeps its own.
     progress, cancel
         As for `denoise`.
@@ -390,16 +458,19 @@ def run(
     import numpy as np
 
     from napari_synth.core import registry
-    from napari_synth.core.generator import Generator
+    from napari_synth.core.frame_plan import guess_movie_axes
+    from napari_synth.core.frames import FramePredictor
+    from napari_synth.core.generator import Method
     from napari_synth.core.image import Image
     from napari_synth.core.masking import with_mask
+    from napari_synth.core.movies import PreparedMovie, prepare_again
     from napari_synth.core.recipe import Recipe
     from napari_synth.core.references import as_reference
-    from napari_synth.core.runner import prepare
+    from napari_synth.core.runner import PreparedRun, prepare
 
     if isinstance(recipe_or_id, Recipe):
         recipe = recipe_or_id
-    elif isinstance(recipe_or_id, Generator):
+    elif isinstance(recipe_or_id, Method):
         registry.register(recipe_or_id)
         recipe = Recipe(generator=recipe_or_id.info.id)
     elif "\n" in recipe_or_id:
@@ -407,20 +478,25 @@ def run(
     else:
         recipe = Recipe(generator=recipe_or_id)
     fits = recipe.axes is not None and not isinstance(image, Image) and len(recipe.axes) == np.ndim(image)
+    is_movie = isinstance(registry.found(Method, recipe.generator), FramePredictor)
+    if is_movie and not fits and not isinstance(image, Image):
+        axes = axes or guess_movie_axes(np.shape(image))
     source = Image.from_array(image, axes or (recipe.axes if fits else None))
-    source = with_mask(source, recipe, mask, rule=mask_from, ids=mask_ids, grow=grow)
-    prepared = prepare(
-        recipe.generator,
-        source,
-        {**recipe.params, **params},
-        reference=None if reference is None else as_reference(reference, source),
-        device=device or recipe.device,
-        precision=precision or recipe.precision,
-        seed=recipe.seed if seed is None else seed,
-        tile=recipe.tile if tile is None else tile,
-        progress=progress,
-        cancel=cancel,
-    )
+    how: dict[str, Any] = {
+        "device": device or recipe.device,
+        "precision": precision or recipe.precision,
+        "seed": recipe.seed if seed is None else seed,
+        "tile": recipe.tile if tile is None else tile,
+        "progress": progress,
+        "cancel": cancel,
+    }
+    prepared: PreparedRun | PreparedMovie
+    if is_movie:
+        prepared = prepare_again(recipe, source, params, **how)
+    else:
+        source = with_mask(source, recipe, mask, rule=mask_from, ids=mask_ids, grow=grow)
+        likeness = None if reference is None else as_reference(reference, source)
+        prepared = prepare(recipe.generator, source, {**recipe.params, **params}, reference=likeness, **how)
     if (difference := recipe.differing_weights(prepared.recipe)) is not None:
         warnings.warn(difference, UserWarning, stacklevel=2)
     if source.is_lazy:
@@ -507,7 +583,7 @@ def train(
     progress: ProgressCallback | None = None,
     cancel: CancelToken | None = None,
     **params: Any,
-) -> Generator[Params]:
+) -> Method[Any]:
     """Train a model on images; it becomes a generator of your library.
 
     Parameters
@@ -574,7 +650,7 @@ def train(
 
 def load_model(
     path: Path | str, *, task: str | None = None, name: str | None = None, trusted: bool = False
-) -> Generator[Params]:
+) -> Method[Any]:
     """Make a generator of a model file, for this session; `napari_synth.models.library.add` keeps one.
 
     Its network is run on a small probe image to measure its scale and how far it looks, which takes a minute for the largest.
@@ -612,6 +688,6 @@ def load_model(
     return generator
 
 
-def _of_task(task: str, generator: str | Generator[Any]) -> str | Generator[Any]:
+def _of_task(task: str, generator: str | M) -> str | M:
     """Return a generator with the task before its name, where the name stands alone."""
     return f"{task}/{generator}" if isinstance(generator, str) and "/" not in generator else generator

@@ -1,16 +1,16 @@
 """The contract between a synthesizer and everything that runs it: new images, of random numbers and at times of a source.
 
-A synthesizer says what it is and what can be set, and opens a `Sampler`. That draws the random numbers of an image, its latents, and
-decodes them: the same latents give the same image, in any batch. Loads no torch.
+A synthesizer says what it is and what can be set, and opens a `Sampler`. That draws the random numbers of an image, its latents,
+and decodes them: the same latents give the same image in any batch. Loads no torch.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from math import prod
-from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 from pydantic import Field
 
@@ -75,6 +75,16 @@ class SampleSpec:
     grid: int | None = None
     spacing: Mapping[str, float] = field(default_factory=dict)
     units: Mapping[str, str] = field(default_factory=dict)
+
+    def record(self) -> dict[str, Any]:
+        """Return it as plain JSON types, for the card of a model."""
+        return asdict(self) | {"size": list(self.size)}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> SampleSpec:
+        """Take up what `record` returned; TypeError, KeyError or ValueError where it is something else."""
+        height, width = record["size"]
+        return cls(**{**record, "size": (int(height), int(width))})
 
     @property
     def axes(self) -> str:

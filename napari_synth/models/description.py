@@ -11,8 +11,10 @@ NAME_PATTERN = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 PACKAGE_NAMES = ("bioimageio.yaml", "rdf.yaml")
 """What the description of a bioimage.io package is called."""
 Kind = Literal["napari-synth", "spandrel", "torchscript", "bioimageio"]
-RUNNABLE_TASKS = ("denoise", "super-resolution")
-"""Tasks that an image-to-image network from a file can be run for."""
+RUNNABLE_TASKS = ("denoise", "super-resolution", "inpaint")
+"""Tasks that an image-to-image network of others can be run for."""
+OWN_TASKS = (*RUNNABLE_TASKS, "synthesize", "translate")
+"""Tasks that our own model files can be run for."""
 
 
 class ModelDescription(BaseModel):

@@ -9,12 +9,18 @@ from pathlib import Path
 from napari_synth.core.errors import ModelFileError
 from napari_synth.core.progress import Reporter
 from napari_synth.models._network import Facts, FileNetwork
-from napari_synth.models._probing import TOLERATED, Behaviour, measure
+from napari_synth.models._probing import TOLERATED, Behaviour, measure, measure_filler
 from napari_synth.models._sniffing import content_hash, kind_of
-from napari_synth.models.description import NAME_PATTERN, RUNNABLE_TASKS, Kind, ModelDescription
+from napari_synth.models.description import NAME_PATTERN, OWN_TASKS, RUNNABLE_TASKS, Kind, ModelDescription
 from napari_synth.models.files import load_model
 
-_DOES = {"denoise": "Removes noise", "super-resolution": "Makes the image finer"}
+_DOES = {
+    "denoise": "Removes noise",
+    "super-resolution": "Makes the image finer",
+    "inpaint": "Fills holes",
+    "synthesize": "Makes new images",
+    "translate": "Turns images of one kind into another",
+}
 
 
 def describe(
@@ -51,16 +57,20 @@ def describe(
     Cancelled
         The user wishes to stop.
     """
-    if task is not None and task not in RUNNABLE_TASKS:
-        raise ModelFileError(f"A model file cannot be run for {task!r}: use {' or '.join(RUNNABLE_TASKS)}.")
     kind = kind_of(path)
+    possible = OWN_TASKS if kind == "napari-synth" else RUNNABLE_TASKS
+    if task is not None and task not in possible:
+        raise ModelFileError(f"This model file cannot be run for {task!r}: use one of {', '.join(possible)}.")
     # Of what will be read: whatever is put in its place meanwhile is found out.
     sha256 = content_hash(path)
     name = _checked_name(name) if name is not None else _name_from(path)
     if kind == "napari-synth":
         return _describe_own(path, task, name, sha256)
     network, facts = read(path, kind, trusted=trusted)
-    behaviour = measure(network, facts.input_channels, multiple=facts.multiple, report=report)
+    if facts.task == "inpaint":
+        behaviour = measure_filler(network, facts.input_channels, multiple=facts.multiple)
+    else:
+        behaviour = measure(network, facts.input_channels, multiple=facts.multiple, report=report)
     found = _task(path, facts, behaviour, task)
     return ModelDescription(
         name=name,
@@ -139,7 +149,7 @@ def _describe_own(path: Path, task: str | None, name: str, sha256: str) -> Model
     network, card = load_model(path)
     if task is not None and task != card.task:
         raise ModelFileError(f"The model in {path} is for {card.task}, not for {task}: leave the task out.")
-    if card.task not in RUNNABLE_TASKS:
+    if card.task not in OWN_TASKS:
         raise ModelFileError(f"The model in {path} is for {card.task}, which no model file can be run for yet.")
     return ModelDescription(
         name=name,
@@ -164,6 +174,9 @@ def _task(path: Path, facts: Facts, behaviour: Behaviour, asked: str | None) -> 
     """Return what a network is for: what the file says, what its scale says, or what the user says."""
     by_scale = "super-resolution" if behaviour.scale > 1 else None
     known = by_scale or facts.task
+    if asked is not None and (asked == "inpaint") != (known == "inpaint"):
+        takes = "takes a mask" if known == "inpaint" else "takes no mask"
+        raise ModelFileError(f"The network in {path} {takes}: its task is no {asked}.")
     if asked is not None:
         if behaviour.scale > 1 and asked != "super-resolution":
             raise ModelFileError(
@@ -181,6 +194,8 @@ def _task(path: Path, facts: Facts, behaviour: Behaviour, asked: str | None) -> 
 
 def _notes(facts: Facts, behaviour: Behaviour) -> tuple[str, ...]:
     notes = []
+    if facts.task == "inpaint":
+        return ()
     if facts.whole or behaviour.is_global:
         notes.append("The network uses the whole plane for every pixel, so that planes are not cut into tiles.")
     elif behaviour.error > TOLERATED:

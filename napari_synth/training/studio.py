@@ -22,7 +22,7 @@ from lightning_fabric import Fabric
 from napari_synth.core import registry
 from napari_synth.core.device import Device, PrecisionChoice, resolve_device
 from napari_synth.core.errors import CheckpointError, ModelFileError
-from napari_synth.core.generator import Generator, Params
+from napari_synth.core.generator import Method
 from napari_synth.core.progress import CancelToken, ProgressCallback, Reporter
 from napari_synth.core.recipe import current_versions
 from napari_synth.core.trainable import TrainParams
@@ -46,7 +46,7 @@ class Trained:
 
     Attributes
     ----------
-    generator : Generator
+    generator : Method
         Runs the model; it is in the library.
     path : Path
         The model file in the folder of the run.
@@ -56,7 +56,7 @@ class Trained:
         What the user should know, a sentence each.
     """
 
-    generator: Generator[Params]
+    generator: Method[Any]
     path: Path
     card: ModelCard
     result: FitResult
@@ -176,7 +176,9 @@ def train_model(
             library.add(path, name=model)
     _wait_for_main(fabric)
     registry.refresh()
-    return Trained(registry.generator(generator_id), path, card, result, (*lesson.notes, *_outcome(result, session)))
+    return Trained(
+        registry.found(Method, generator_id), path, card, result, (*lesson.notes, *_outcome(result, session))
+    )
 
 
 def _budget(settings: TrainParams) -> Budget:

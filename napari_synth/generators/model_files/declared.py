@@ -1,17 +1,19 @@
-"""Declares a generator for a described model file."""
+"""Declares a generator, or another method, for a described model file."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Literal, cast
 
 import pydantic
 from pydantic import Field
 
 from napari_synth.core.errors import ModelFileError
-from napari_synth.core.generator import Context, Generator, GeneratorInfo, Params, Prepared, Task
+from napari_synth.core.generator import Context, Generator, GeneratorInfo, Method, Params, Prepared, Task
 from napari_synth.core.image import Image
 from napari_synth.generators.denoise.blind import BlindParams
+from napari_synth.generators.inpaint._options import FillerParams
+from napari_synth.generators.model_files.synthesizers import FAMILIES, synthesizer_for
 from napari_synth.generators.super_resolution._options import FactorParams, NetworkParams
 from napari_synth.models.description import ModelDescription
 
@@ -34,6 +36,18 @@ class BlindSpotFileParams(ModelFileParams):
         True,
         title="Weigh in the pixel itself",
         description="Combine the prediction with the measured value, by the measured noise. Off: from the neighbours alone.",
+        json_schema_extra={"advanced": True},
+    )
+
+
+class TranslatorFileParams(ModelFileParams):
+    """Settings of a translator from a file."""
+
+    intensities: Literal["training", "image"] = Field(
+        "training",
+        title="Intensities",
+        description="What counts mean: the same as in the images that it was trained on, which keeps results quantitative, or a share"
+        " of this image's own range, where it was not measured like those.",
         json_schema_extra={"advanced": True},
     )
 
@@ -123,27 +137,74 @@ class EnlargerFile(_FromFile, Generator[NetworkParams]):
         return RotationEnsemble(prepared, "mean") if params.ensemble else prepared
 
 
+class FillerFile(_FromFile, Generator[FillerParams]):
+    """A network of others that fills holes."""
+
+    def prepare(self, image: Image, params: FillerParams, context: Context) -> Prepared:
+        """Load the network; see `Generator.prepare`."""
+        from napari_synth.generators.model_files._fillers import prepare_filler
+
+        return prepare_filler(self.description, self.path, image, params, context)
+
+
+class OwnFillerFile(_FromFile, Generator[FillerParams]):
+    """An inpainting network of our own, with weights from a file."""
+
+    def prepare(self, image: Image, params: FillerParams, context: Context) -> Prepared:
+        """Load the network; see `Generator.prepare`."""
+        from napari_synth.generators.inpaint._learned import prepare_learned
+        from napari_synth.generators.model_files._prepared import own_network
+
+        network, weights = own_network(self.description, self.path, context.device)
+        return prepare_learned(network, weights, image, params, context)
+
+
+class TranslatorFile(_FromFile, Generator[TranslatorFileParams]):
+    """A network that the user trained to turn images of one kind into another; it sees all channels together."""
+
+    def prepare(self, image: Image, params: TranslatorFileParams, context: Context) -> Prepared:
+        """Load the network; see `Generator.prepare`."""
+        from napari_synth.core.rotations import RotationEnsemble
+        from napari_synth.generators.model_files._prepared import own_network
+        from napari_synth.generators.translate._trained import translator_of
+        from napari_synth.models.files import read_card
+
+        network, weights = own_network(self.description, self.path, context.device)
+        own = params.intensities == "image"
+        prepared = translator_of(network, weights, read_card(self.path), image, own_intensities=own)
+        return RotationEnsemble(prepared, "mean") if params.ensemble else prepared
+
+
 OWN: dict[tuple[str, str], tuple[type[Generator[Any]], type[Params]]] = {
     (Task.DENOISE, "blind-spot-unet"): (BlindSpotFile, BlindSpotFileParams),
     (Task.DENOISE, "residual-unet"): (RestorerFile, ModelFileParams),
     (Task.DENOISE, "noise-conditioned-unet"): (DenoiserFile, BlindParams),
     (Task.SUPER_RESOLUTION, "super-resolution-unet"): (EnlargerFile, NetworkParams),
+    (Task.TRANSLATE, "translation-unet"): (TranslatorFile, TranslatorFileParams),
+    (Task.INPAINT, "gated-inpainter"): (OwnFillerFile, FillerParams),
 }
 """What runs our own model files, and its settings, by the task and the architecture in the card."""
 _MAPPED_OVER_COLOURS = {"blind-spot-unet", "residual-unet"}
 
 
-def generator_for(description: ModelDescription, path: Path) -> Generator[Params]:
-    """Return the generator of a described model file.
+def generator_for(description: ModelDescription, path: Path) -> Method[Any]:
+    """Return the generator of a described model file, or the synthesizer where it makes images.
 
     Raises
     ------
     ModelFileError
         Nothing runs this architecture.
     """
-    if description.kind != "napari-synth":
-        base: type[Generator[Any]] = NetworkFile
-        settings: type[Params] = _with_factor(description) if description.scale > 1 else ModelFileParams
+    is_own = description.kind == "napari-synth"
+    if is_own and description.task == Task.SYNTHESIZE and description.architecture in FAMILIES:
+        return synthesizer_for(description, path)
+    base: type[Generator[Any]]
+    settings: type[Params]
+    if not is_own and description.task == Task.INPAINT:
+        base, settings, joint = FillerFile, FillerParams, True
+    elif not is_own:
+        base = NetworkFile
+        settings = _with_factor(description) if description.scale > 1 else ModelFileParams
         joint = description.input_channels > 1
     elif (own := (description.task, description.architecture)) in OWN:
         base, settings = OWN[own]
@@ -162,6 +223,8 @@ def generator_for(description: ModelDescription, path: Path) -> Generator[Params
         weights_licence=description.licence,
         spatial_dims=description.spatial_dims,
         colour="joint" if joint else "separate",
+        channels="joint" if issubclass(base, TranslatorFile) else "mapped",
+        invents=description.task in {Task.INPAINT, Task.TRANSLATE},
         needs_colour=description.architecture in _MAPPED_OVER_COLOURS and description.input_channels > 1,
     )
     fields = {"info": info, "params_type": settings, "description": description, "path": path, "__doc__": info.summary}
