@@ -62,6 +62,16 @@ class AxesBox(QComboBox):
             self.setCurrentText(self._set.get(layer, guess))
         self.blockSignals(blocked)
 
+    def show_files(self) -> None:
+        """Offer the usual meanings for files, which may tell themselves what their dimensions are."""
+        self._layer = None
+        blocked = self.blockSignals(True)
+        self.clear()
+        self.setEnabled(True)
+        self.addItems(["", *(axes for usual in _USUAL_AXES.values() for axes in usual)])
+        self.setCurrentText("")
+        self.blockSignals(blocked)
+
     def _remember(self, text: str) -> None:
         if self._layer is not None:
             self._set[self._layer] = text

@@ -43,13 +43,20 @@ class ParamsForm(QWidget):
     parent : QWidget, optional
     hidden : collection of str
         Names of fields that are set elsewhere.
+    folded : bool
+        Whether all fields are folded away, not only those that are rarely used.
     """
 
     changed = Signal()
     """A value was changed by the user."""
 
     def __init__(
-        self, params_type: type[Params], parent: QWidget | None = None, *, hidden: Collection[str] = ()
+        self,
+        params_type: type[Params],
+        parent: QWidget | None = None,
+        *,
+        hidden: Collection[str] = (),
+        folded: bool = False,
     ) -> None:
         super().__init__(parent)
         self.params_type = params_type
@@ -62,7 +69,7 @@ class ParamsForm(QWidget):
             field = _Field(name, info, self._properties[name], self)
             self._fields[name] = field
             field.changed.connect(self.changed)
-            place = advanced if self._properties[name].get("advanced") else plain
+            place = advanced if folded or self._properties[name].get("advanced") else plain
             place.addRow(field.label, field.editor)
 
         layout = QVBoxLayout(self)

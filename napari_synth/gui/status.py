@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from html import escape
 
 from qtpy.QtCore import Qt, Signal
@@ -12,13 +12,21 @@ from napari_synth.core.progress import Progress
 
 
 class ProgressRow(QWidget):
-    """A bar with the stage, the time left and Cancel; hidden while nothing runs."""
+    """A bar with the stage, the time left and Cancel; hidden while nothing runs.
+
+    Parameters
+    ----------
+    parent : QWidget, optional
+    words : callable, optional
+        Says how far the work is; `describe` where it is left out.
+    """
 
     cancelled = Signal()
     """The user wishes to stop."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, parent: QWidget | None = None, words: Callable[[Progress], str] | None = None) -> None:
         super().__init__(parent)
+        self._words = words or describe
         self.text = QLabel(self)
         self.text.setToolTip("What is being done, and about how long it still takes")
         self.text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
@@ -50,7 +58,7 @@ class ProgressRow(QWidget):
         """Show how far the work is."""
         self.bar.setRange(0, progress.total)
         self.bar.setValue(min(progress.done, progress.total))
-        self.text.setText(describe(progress))
+        self.text.setText(self._words(progress))
 
     def end(self) -> None:
         """Hide the row."""

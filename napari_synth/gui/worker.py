@@ -33,6 +33,8 @@ class Job(QObject):
         Called as ``work(progress, cancel)`` in the thread.
     what : str
         Names the work in the message of an error that nobody foresaw.
+    token : CancelToken, optional
+        What `cancel` sets; the job makes one where it is left out.
     """
 
     progressed = Signal(object)
@@ -44,27 +46,31 @@ class Job(QObject):
     cancelled = Signal()
     finished = Signal()
 
-    def __init__(self, work: Work, what: str) -> None:
+    def __init__(self, work: Work, what: str, token: CancelToken | None = None) -> None:
         super().__init__()
         self._work = work
         self._what = what
-        self._token = CancelToken()
+        self._token = token or CancelToken()
         self._thread = threading.Thread(target=self._run, name=f"napari-synth: {what}")
         self._last_stage = ""
         self._last_report = 0.0
         self.finished.connect(self._forget)
 
     def start(self) -> None:
-        """Start the thread; the application's end cancels it."""
+        """Start the thread; at the application's end it is left, see `leave`."""
         _running.add(self)
         application = QCoreApplication.instance()
         if application is not None:
-            application.aboutToQuit.connect(self.cancel)
+            application.aboutToQuit.connect(self.leave)
         self._thread.start()
 
     def cancel(self) -> None:
         """Ask the work to stop; safe at any time and from any thread."""
         self._token.cancel()
+
+    def leave(self) -> None:
+        """Ask the work to stop since nobody waits for its result any more."""
+        self.cancel()
 
     @property
     def is_cancelled(self) -> bool:

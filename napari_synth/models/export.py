@@ -75,6 +75,11 @@ def export_bioimageio(name_or_path: str | Path, out: Path | str, *, scale: int |
     return out
 
 
+def can_export(architecture: str) -> bool:
+    """Return whether models of an architecture can be written as bioimage.io packages."""
+    return architecture in _CONTENTS
+
+
 @dataclass(frozen=True)
 class _Content:
     """What is exported of a model.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import pydantic
 from napari_synth.core.errors import CheckpointError
 from napari_synth.core.image import Image
 from napari_synth.core.trainable import Kind
+from napari_synth.training.registry import trainable
 
 FILE = "training.json"
 # Named here as well, since the module that writes it loads torch.
@@ -36,10 +38,10 @@ class Origin(pydantic.BaseModel):
     @classmethod
     def of(cls, given: Any, images: Sequence[Image] = ()) -> Origin:
         """Describe what a training was given, and the images that it became."""
-        paths = given if isinstance(given, (list, tuple)) else [given]
-        if paths and all(isinstance(path, (str, Path)) for path in paths):
-            return cls(names=tuple(str(Path(path).expanduser().absolute()) for path in paths), are_files=True)
-        return cls(names=tuple(image.name for image in images))
+        items = given if isinstance(given, (list, tuple)) else [given]
+        if items and all(isinstance(item, (str, Path)) for item in items):
+            return cls(names=tuple(str(Path(path).expanduser().absolute()) for path in items), are_files=True)
+        return cls(names=tuple(image.name for image in images or items if isinstance(image, Image)))
 
 
 class TrainingRecord(pydantic.BaseModel):
@@ -69,6 +71,36 @@ class TrainingRecord(pydantic.BaseModel):
     source: Origin = Origin()
     target: Origin = Origin()
     region: Origin = Origin()
+
+    def to_command(self) -> str:
+        """Return the training as a command line for a POSIX shell; images that were in memory have to be files there."""
+        words = ["napari-synth", "train", self.method, _file(self.source, "SOURCE")]
+        words += ["--target", _file(self.target, "TARGET")] if self.images != "one" else []
+        words += ["--region", _file(self.region, "REGION")] if self.region.names else []
+        for option, value in self._options().items():
+            flag = option.replace("_", "-")
+            if isinstance(value, bool):
+                words.append(f"--{flag}" if value else f"--no-{flag}")
+            elif isinstance(value, (list, tuple)):
+                words += [word for item in value for word in (f"--{flag}", str(item))]
+            else:
+                words += [f"--{flag}", str(value)]
+        return shlex.join(words)
+
+    def to_python(self) -> str:
+        """Return the training as Python that can be pasted; images that were in memory are variables there."""
+        given = [repr(self.method), _variable(self.source, "source")]
+        given += [_variable(self.target, "target")] if self.images != "one" else []
+        given += [f"region={_variable(self.region, 'region')}"] if self.region.names else []
+        given += [f"{name}={value!r}" for name, value in self._options().items()]
+        return f"import napari_synth\n\nmodel = napari_synth.train({', '.join(given)})\n"
+
+    def _options(self) -> dict[str, Any]:
+        """Return what differs from a plain call; without the name, since there is a model of that name now."""
+        fields = trainable(self.method).params_type.model_fields
+        usual = {name: field.get_default(call_default_factory=True) for name, field in fields.items()}
+        changed = {name: value for name, value in self.params.items() if name not in usual or value != usual[name]}
+        return ({"axes": self.axes} if self.axes else {}) | {k: v for k, v in changed.items() if v is not None}
 
     def write(self, folder: Path) -> None:
         """Write the record into the folder of a run, which is made where it is missing.
@@ -105,6 +137,18 @@ class EarlierRun:
     record: TrainingRecord
     is_finished: bool
     modified: float
+
+
+def _file(origin: Origin, placeholder: str) -> str:
+    if origin.are_files and len(origin.names) == 1:
+        return origin.names[0]
+    return f"{placeholder}.tif" if len(origin.names) == 1 else f"{placeholder}S/*.tif"
+
+
+def _variable(origin: Origin, name: str) -> str:
+    if not origin.are_files:
+        return name if len(origin.names) == 1 else f"{name}s"
+    return repr(origin.names[0] if len(origin.names) == 1 else list(origin.names))
 
 
 def earlier_run(folder: Path) -> EarlierRun:
