@@ -3,7 +3,29 @@
 Importing this package loads neither torch, nor napari, nor Qt.
 """
 
-from napari_synth.verbs import augment, denoise, inpaint, load_model, make_isotropic, run, train, translate, upscale
+from napari_synth.verbs import (
+    augment,
+    denoise,
+    inpaint,
+    load_model,
+    make_isotropic,
+    predict_frames,
+    run,
+    train,
+    translate,
+    upscale,
+)
 
 __version__ = "0.1.0"
-__all__ = ["augment", "denoise", "inpaint", "load_model", "make_isotropic", "run", "train", "translate", "upscale"]
+__all__ = [
+    "augment",
+    "denoise",
+    "inpaint",
+    "load_model",
+    "make_isotropic",
+    "predict_frames",
+    "run",
+    "train",
+    "translate",
+    "upscale",
+]

@@ -18,7 +18,8 @@ import yaml
 
 from napari_synth.core import registry
 from napari_synth.core.errors import RecipeError, UnknownGeneratorError
-from napari_synth.core.generator import Task
+from napari_synth.core.frame_plan import FrameRequest
+from napari_synth.core.generator import Method, Task
 from napari_synth.core.image import Image
 from napari_synth.core.mask_rules import RULES
 from napari_synth.core.masks import Mask
@@ -102,6 +103,23 @@ class MaskRecord(pydantic.BaseModel):
         )
 
 
+class FramesRecord(FrameRequest):
+    """Which frames a run was asked for, and which frames of its result are invented, counted from 0."""
+
+    invented: tuple[int, ...] = ()
+
+    @property
+    def request(self) -> FrameRequest:
+        """What has to be asked for to repeat it."""
+        return FrameRequest(count=self.count, fill=self.fill, between=self.between)
+
+    def options(self) -> dict[str, Any]:
+        """Return what has to be asked for as the arguments of `napari_synth.run`."""
+        fill = list(self.fill) if isinstance(self.fill, tuple) else self.fill
+        found = {"count": self.count or None, "fill": fill, "between": self.between or None}
+        return {name: value for name, value in found.items() if value is not None}
+
+
 class Recipe(pydantic.BaseModel):
     """A run that can be repeated: same input, same kind of device, same result."""
 
@@ -120,6 +138,7 @@ class Recipe(pydantic.BaseModel):
     source: Source | None = None
     reference: Source | None = None
     mask: MaskRecord | None = None
+    frames: FramesRecord | None = None
     notes: tuple[str, ...] = ()
 
     @classmethod
@@ -220,14 +239,15 @@ class Recipe(pydantic.BaseModel):
             "seed": self.seed,
             "tile": self.tile,
         }
-        masked = self.mask.options() if self.mask is not None else {}
+        asked = self.mask.options() if self.mask is not None else {}
+        asked |= self.frames.options() if self.frames is not None else {}
         usual = {"axes": None, "device": "auto", "precision": "auto", "seed": 0, "tile": None}
-        return {k: v for k, v in options.items() if v != usual[k]} | masked | self._unusual_params()
+        return {k: v for k, v in options.items() if v != usual[k]} | asked | self._unusual_params()
 
     def _unusual_params(self) -> dict[str, Any]:
         """Return the settings that are not the generator's defaults; all of them where it is not installed here."""
         try:
-            fields = registry.generator(self.generator).params_type.model_fields
+            fields = registry.found(Method, self.generator).params_type.model_fields
         except UnknownGeneratorError:
             return self.params
         usual = {name: field.get_default(call_default_factory=True) for name, field in fields.items()}
@@ -238,7 +258,7 @@ class Recipe(pydantic.BaseModel):
     def _learnt(self) -> tuple[str, ...]:
         """Return the names of the settings that hold what was learnt of a reference image."""
         try:
-            return registry.generator(self.generator).params_type.learnt()
+            return registry.found(Method, self.generator).params_type.learnt()
         except UnknownGeneratorError:
             return ()
 

@@ -47,6 +47,9 @@ _BUILT_IN = (
     "napari_synth.generators.translate.clahe:Clahe",
     "napari_synth.generators.translate.unsharp:Unsharp",
     "napari_synth.generators.translate.colour_balance:ColourBalance",
+    "napari_synth.generators.predict_frames.optical_flow:OpticalFlow",
+    "napari_synth.generators.predict_frames.linear:Linear",
+    "napari_synth.generators.predict_frames.copy_last:CopyLast",
 )
 
 

@@ -1,0 +1,1 @@
+"""Frames of a time-lapse that were not measured."""
