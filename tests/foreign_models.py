@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from torch import nn
 
@@ -84,6 +86,38 @@ def weights_file(folder: Path, architecture: str, suffix: str = ".pth") -> Path:
     else:
         torch.save(weights(architecture), path)
     return path
+
+
+def lama_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Write random weights of LaMa, which spandrel knows in one size alone: here it is made small."""
+    import_spandrel()
+    from spandrel.architectures.LaMa import LaMa
+
+    generator = sys.modules[LaMa.__module__].FFCResNetGenerator
+    _, _, _, *others = generator.__init__.__defaults__
+    monkeypatch.setattr(generator.__init__, "__defaults__", (8, 3, 1, *others))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        torch.save(LaMa(in_nc=4, out_nc=3).state_dict(), folder / "lama.pth")
+    return folder / "lama.pth"
+
+
+class _Filling(nn.Module):
+    """Fills holes with the mean of what is known of each channel."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.eye(channels)[:, :, None, None])
+
+    def forward(self, image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        known = 1.0 - mask
+        mean = (image * known).sum((2, 3), keepdim=True) / known.sum((2, 3), keepdim=True)
+        return nn.functional.conv2d(image * known + mean * mask, self.weight)
+
+
+def filling_script(path: Path, channels: int) -> Path:
+    """Write a TorchScript that fills the holes of images with their mean."""
+    return script_of(path, _Filling(channels))
 
 
 class _Called(nn.Module):

@@ -19,7 +19,8 @@ class FileNetwork:
     module : nn.Module
         Holds the weights.
     call : callable
-        Takes (N, input channels, H, W), returns (N, output channels, H * scale, W * scale).
+        Takes (N, input channels, H, W), returns (N, output channels, H * scale, W * scale). A network that fills holes takes one
+        channel more: 1 where a pixel is missing, else 0.
     """
 
     module: nn.Module
@@ -87,3 +88,8 @@ def padded(call: Callable[[Tensor], Tensor], *, multiple: int, minimum: int) -> 
         return answer[..., : sizes[0] * scale[0], : sizes[1] * scale[1]]
 
     return with_padding if multiple > 1 or minimum > 1 else call
+
+
+def masked(call: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """Return a network that takes an image and a mask as one that takes the mask as its last channel."""
+    return lambda image: call(image[:, :-1], image[:, -1:])

@@ -117,6 +117,29 @@ def measure(network: FileNetwork, channels: int, *, multiple: int = 1, report: R
     )
 
 
+def measure_filler(network: FileNetwork, channels: int, *, multiple: int = 1) -> Behaviour:
+    """Let a network fill a hole of a small image; it is taken for one that looks at the whole image.
+
+    Parameters and exceptions are those of `measure`.
+    """
+    if channels not in _CHANNELS[:2]:
+        raise ModelFileError(f"The network takes {channels} channels, and can be given 1 or 3: choose another model.")
+    size = _up(2 * _MARGIN, multiple)
+    image = torch.cat((_probe(size, channels), torch.zeros(1, 1, size, size)), 1)
+    image[:, -1, :_CORE, :_CORE] = 1.0
+    try:
+        with torch.inference_mode(), _LargestResult() as largest:
+            answer = network(image)
+    except Exception as error:  # a network is somebody's program
+        raise ModelFileError(
+            f"The network in the file fails on an image with a hole ({in_brief(error)}): choose another model."
+        ) from error
+    if _scale(image, answer) != 1:
+        raise ModelFileError("The network in the file does not return an image of the same size: choose another model.")
+    bytes_per_pixel = max(_LEAST_BYTES, 4 * largest.bytes // image[0, 0].numel())
+    return Behaviour(1, answer.shape[1], multiple, 0, 0.0, True, bytes_per_pixel)
+
+
 def _first_comparison(network: FileNetwork, channels: int, multiple: int, report: Reporter) -> _Comparison:
     """Compare on a small probe image; on a larger one where the network does not take the size of the small one."""
     try:

@@ -8,15 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from napari_synth.core.errors import ModelFileError
-from napari_synth.models._network import Facts, FileNetwork
+from napari_synth.models._network import Facts, FileNetwork, masked
 from napari_synth.models._torchvision import import_spandrel
 from napari_synth.models._wording import in_brief
 
-_TASKS = {"SR": "super-resolution", "Restoration": "denoise"}
-_USELESS = {
-    "Inpainting": "fills holes, which napari-synth cannot do with a model file yet",
-    "FaceSR": "makes up human faces, and is of no use for measured images",
-}
+_TASKS = {"SR": "super-resolution", "Restoration": "denoise", "Inpainting": "inpaint"}
+_USELESS = {"FaceSR": "makes up human faces, and is of no use for measured images"}
 
 
 def read(path: Path) -> tuple[FileNetwork, Facts]:
@@ -58,13 +55,14 @@ def read(path: Path) -> tuple[FileNetwork, Facts]:
     descriptor.eval()
     descriptor.model.requires_grad_(False)
     # One image a call is what spandrel promises for all of its networks.
-    return FileNetwork(descriptor.model, lambda image: _one_by_one(descriptor, image)), facts
+    call = masked(descriptor) if facts.task == "inpaint" else descriptor
+    return FileNetwork(descriptor.model, lambda image: _one_by_one(call, image)), facts
 
 
-def _one_by_one(descriptor: Any, image: Any) -> Any:
+def _one_by_one(call: Any, image: Any) -> Any:
     import torch
 
-    return torch.cat([descriptor(part) for part in image.split(1)])
+    return torch.cat([call(part) for part in image.split(1)])
 
 
 def _state(path: Path) -> Any:

@@ -9,13 +9,15 @@ from typing import Any
 import torch
 
 from napari_synth.core.errors import ModelFileError, UntrustedModelError
-from napari_synth.models._network import Facts, FileNetwork
+from napari_synth.models._network import Facts, FileNetwork, masked
 
 _PROBE = 64
+# A script does not say which sizes it takes; the networks that fill holes halve them three times.
+_MULTIPLE_OF_FILLERS = 8
 
 
 def read(path: Path, trusted: bool) -> tuple[FileNetwork, Facts]:
-    """Read a TorchScript that takes one image of 1 or 3 channels and returns one.
+    """Read a TorchScript that takes one image of 1 or 3 channels, or such an image and a mask, and returns one.
 
     Raises
     ------
@@ -31,14 +33,18 @@ def read(path: Path, trusted: bool) -> tuple[FileNetwork, Facts]:
         )
     network = open_script(path, str(path))
     problem: Exception | None = None
-    for channels in (1, 3):
+    filler = FileNetwork(network.module, masked(network.module))
+    for tried, channels in ((network, 1), (network, 3), (filler, 1), (filler, 3)):
+        fills = tried is filler
         try:
             with torch.inference_mode():
-                network(torch.full((1, channels, _PROBE, _PROBE), 0.5))
+                tried(torch.full((1, channels + fills, _PROBE, _PROBE), 0.5))
         except Exception as error:  # noqa: BLE001 - a script raises whatever it likes
-            problem = error
+            problem = problem or error
         else:
-            return network, Facts("TorchScript", channels)
+            if fills:
+                return tried, Facts("TorchScript", channels, "inpaint", multiple=_MULTIPLE_OF_FILLERS, whole=True)
+            return tried, Facts("TorchScript", channels)
     raise ModelFileError(
         f"The TorchScript {path} takes no image of 1 or 3 channels: choose another model."
     ) from problem

@@ -8,7 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from foreign_models import ARCHITECTURES, CHANNELS, SCALES, script_file, weights, weights_file
+from foreign_models import (
+    ARCHITECTURES,
+    CHANNELS,
+    SCALES,
+    filling_script,
+    lama_file,
+    script_file,
+    weights,
+    weights_file,
+)
 from skimage import data
 
 import napari_synth
@@ -192,3 +201,39 @@ def test_the_settings_of_a_generator_from_a_file_have_words(files: dict[str, Pat
 def test_a_line_is_no_image(files: dict[str, Path]) -> None:
     with pytest.raises(AxesError):
         napari_synth.run(napari_synth.load_model(files["span"]), np.zeros((5, 6), "f4"), axes="TX")
+
+
+class TestFillers:
+    @pytest.mark.parametrize("colours", [False, True])
+    def test_lama_fills_holes_and_nothing_else(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, colours: bool
+    ) -> None:
+        generator = napari_synth.load_model(lama_file(tmp_path, monkeypatch))
+        image, axes = (counts(60, 70), "YX")
+        if colours:
+            image, axes = np.stack([image, image // 2, image + 5], -1), "YXS"
+        mask = np.zeros((60, 70), bool)
+        mask[20:40, 10:30] = mask[50:, 50:] = True
+        found = napari_synth.inpaint(image, mask, generator, axes=axes)
+        assert found.dtype == image.dtype
+        np.testing.assert_array_equal(found[~mask], image[~mask])
+        assert (found[mask] != image[mask]).mean() > 0.5
+
+    @pytest.mark.parametrize("channels", [1, 3])
+    @pytest.mark.parametrize("colours", [False, True])
+    def test_what_a_script_says_is_what_lies_in_the_hole(self, tmp_path: Path, channels: int, colours: bool) -> None:
+        generator = napari_synth.load_model(filling_script(tmp_path / "mean.pt", channels), trusted=True)
+        plane = np.random.default_rng(0).integers(100, 4000, (48, 48)).astype("u2")
+        image, axes = (np.stack([plane, plane[::-1], plane[:, ::-1]], -1), "YXS") if colours else (plane, "YX")
+        mask = np.zeros((48, 48), bool)
+        mask[20:30, 20:30] = True
+        found = napari_synth.inpaint(image, mask, generator, axes=axes)
+        assert np.ptp(found[mask], axis=0).max() == 0
+        np.testing.assert_allclose(found[25, 25], image[~mask].mean(0), rtol=0.01)
+
+    def test_holes_of_the_size_of_nearly_everything(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        generator = napari_synth.load_model(lama_file(tmp_path, monkeypatch))
+        mask = np.ones((9, 11), bool)
+        mask[0, 0] = False
+        found = napari_synth.inpaint(np.full((9, 11), 7.0, "f4"), mask, generator)
+        np.testing.assert_array_equal(found, 7.0)

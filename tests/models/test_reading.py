@@ -13,6 +13,8 @@ from foreign_models import (
     CHANNELS,
     SCALES,
     StridedUNet,
+    filling_script,
+    lama_file,
     script_file,
     script_of,
     weights,
@@ -46,6 +48,12 @@ def test_what_spandrel_detects(tmp_path: Path, architecture: str) -> None:
     assert 4 <= found.halo <= 24
     assert found.tile_error < 1e-5
     assert not found.whole
+
+
+def test_lama_fills_holes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = describe(lama_file(tmp_path, monkeypatch))
+    assert (found.architecture, found.task) == ("LaMa", "inpaint")
+    assert (found.input_channels, found.output_channels, found.multiple, found.half) == (3, 3, 8, False)
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pt", ".ckpt", ".SAFETENSORS", ".PTH"])
@@ -144,7 +152,8 @@ def test_a_file_is_named_without_its_last_suffix(tmp_path: Path) -> None:
     [
         ("span", "denoise", "2 times finer"),
         ("restoring", "super-resolution", "same size"),
-        ("span", "inpaint", "cannot be run for"),
+        ("span", "inpaint", "takes no mask"),
+        ("span", "count-cells", "cannot be run for"),
     ],
 )
 def test_the_wrong_task(tmp_path: Path, architecture: str, task: str, words: str) -> None:
@@ -159,8 +168,8 @@ def test_the_wrong_task_for_our_own() -> None:
 
 def test_a_task_of_ours_that_files_cannot_do(tmp_path: Path) -> None:
     network = NoiseConditionedUNet((4, 6, 8))
-    card = ModelCard(name="a", title="A", task="inpaint", architecture="noise-conditioned-unet", config=network.config)
-    with pytest.raises(ModelFileError, match="is for inpaint"):
+    card = ModelCard(name="a", title="A", task="count", architecture="noise-conditioned-unet", config=network.config)
+    with pytest.raises(ModelFileError, match="is for count"):
         describe(save_model(tmp_path / "a.safetensors", network, card))
 
 
@@ -171,6 +180,14 @@ def test_torchscript_needs_trust_whatever_its_suffix(tmp_path: Path, name: str) 
         describe(path)
     found = describe(path, trusted=True)
     assert (found.kind, found.scale, found.task, found.trusted) == ("torchscript", 2, "super-resolution", True)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_torchscript_that_takes_a_mask_fills_holes(tmp_path: Path, channels: int) -> None:
+    found = describe(filling_script(tmp_path / "model.pt", channels), trusted=True)
+    assert (found.task, found.input_channels, found.scale, found.multiple) == ("inpaint", channels, 1, 8)
+    with pytest.raises(ModelFileError, match="takes a mask"):
+        describe(filling_script(tmp_path / "model.pt", channels), task="denoise", trusted=True)
 
 
 def test_a_file_that_does_not_say_what_it_is_for(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ class Method:
         return Holes.of(holes.cpu().numpy(), float("inf") if self.thick is None else self.thin, self.apart)
 
 
-def prepare_filling(image: Image, method: Method, neighbours: bool, context: Context) -> Prepared:
+def prepare_filling(image: Image, method: Method, neighbours: bool, context: Context) -> Filling:
     """Choose the blocks of an image with a mask, and look which holes there are.
 
     Raises

@@ -22,6 +22,19 @@ class NeighbourParams(Params):
     )
 
 
+class FillerParams(NeighbourParams):
+    """Settings of networks."""
+
+    context: int = Field(
+        96,
+        ge=8,
+        le=2048,
+        title="Context",
+        description="How far around a hole the network looks at least, in pixels; around large holes further.",
+        json_schema_extra={"advanced": True},
+    )
+
+
 class PatchParams(NeighbourParams):
     """Settings of what copies patches."""
 
