@@ -15,6 +15,9 @@ from napari_synth.core.generator import Params, Task
 Kind = Literal["one", "paired", "unpaired"]
 """What is learnt from: one set of images, two whose images show the same fields, or two that only have their kind in common."""
 
+Augmentation = Literal["none", "geometry", "light-microscopy", "electron-microscopy", "histology", "mri", "ct"]
+"""How patches are changed while training: not at all, moved, or moved and changed as images of such a kind differ."""
+
 
 class TrainParams(Params):
     """What every training has; few of them need to be touched."""
@@ -59,6 +62,13 @@ class TrainParams(Params):
         le=1,
         title="Learning rate",
         description="The highest of the training; that of the method where left out.",
+        json_schema_extra={"advanced": True},
+    )
+    augmentation: Augmentation = Field(
+        "none",
+        title="Augmentation",
+        description="Change patches at random, besides flips and turns, so that few images teach more: turn, scale and bend them"
+        " (geometry), or change them also in brightness, blur and noise as images of that kind differ.",
         json_schema_extra={"advanced": True},
     )
     seed: int = Field(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from itertools import accumulate
 from math import prod
 
@@ -16,6 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from napari_synth.training.augmenting import PatchAugmentation
 from napari_synth.training.patches import mirrored_index
 
 _MOST_PLACES = 2**22
@@ -83,19 +85,34 @@ class FieldPool:
         Size along each spatial axis.
     device : str
         Where the pixels are kept, as torch calls it.
+    sources : int, optional
+        How many of the channels, the first ones, are the source's; all where it is left out.
+    augmentation : PatchAugmentation, optional
+        What becomes of patches besides; its flips and turns take the place of those of the pool.
 
     Attributes
     ----------
     channels : int
+    sources : int
     patch : tuple of int
     n_pixels : int
         Of all fields, of one channel.
     """
 
-    def __init__(self, fields: Sequence[Field], patch: Sequence[int], device: str) -> None:
-        self.patch = tuple(patch)
+    def __init__(
+        self,
+        fields: Sequence[Field],
+        patch: Sequence[int],
+        device: str,
+        *,
+        sources: int | None = None,
+        augmentation: PatchAugmentation | None = None,
+    ) -> None:
+        self.patch, self.augmentation = tuple(patch), augmentation
+        self._margin = (0,) * len(self.patch) if augmentation is None else augmentation.margin(self.patch)
         fields = [field.at_least(self.patch) for field in fields]
         self.channels = fields[0].pixels.shape[0]
+        self.sources = self.channels if sources is None else sources
         self.n_pixels = sum(prod(field.spatial) for field in fields)
         whole = np.concatenate([np.ascontiguousarray(field.pixels).reshape(-1) for field in fields])
         self._flat = torch.from_numpy(whole).to(device)
@@ -140,6 +157,16 @@ class FieldPool:
         (patches, fields) : pair of Tensor
             Shape (batch_size, channels, *patch), float32, and of which field each is, (batch_size,).
         """
+        if self.augmentation is None:
+            return self._windows(batch_size, generator, turn=turn, flip=flip)
+        windows, field = self._windows(batch_size, generator, turn=False, flip=False)
+        seed = _seed(generator)
+        sources = self.sources
+        patches = self.augmentation.applied(windows, self.patch, seed, sources=sources, turn=turn, flip=flip)
+        return patches, field
+
+    def _windows(self, batch_size: int, generator: torch.Generator, *, turn: bool, flip: bool) -> tuple[Tensor, Tensor]:
+        """Draw patches with the margin around them, mirrored where a field ends."""
         device, dims = self._flat.device, len(self.patch)
         most = int(self._counts[-1]) if self._allowed is None else len(self._allowed)
         number = torch.randint(most, (batch_size,), device=device, generator=generator)
@@ -156,19 +183,26 @@ class FieldPool:
         def coin() -> Tensor:
             return torch.randint(2, (batch_size,), device=device, generator=generator).bool().view(shape)
 
-        index = self._begin[field].view(shape)
         turned = coin() if turn and self.patch[-1] == self.patch[-2] else None
+        starts, steps = [number] * dims, [number] * dims
         for axis in reversed(range(dims)):
-            size, start = self.patch[axis], number % places[:, axis]
+            size, margin = self.patch[axis], self._margin[axis]
+            starts[axis] = (number % places[:, axis]).view(shape)
             number = number // places[:, axis]
-            steps = torch.arange(size, device=device).view([-1 if i == axis else 1 for i in range(dims)])
+            steps[axis] = torch.arange(-margin, size + margin, device=device).view(
+                [-1 if i == axis else 1 for i in range(dims)]
+            )
             if flip:
-                steps = torch.where(coin(), steps, size - 1 - steps)
-            stride = strides[:, axis].view(shape)
-            along = stride
+                steps[axis] = torch.where(coin(), steps[axis], size - 1 - steps[axis])
+        index = self._begin[field].view(shape)
+        for axis in range(dims):
+            along = steps[axis]
             if turned is not None and axis >= dims - 2:
-                along = torch.where(turned, strides[:, 2 * dims - 3 - axis].view(shape), stride)
-            index = index + start.view(shape) * stride + steps * along
+                along = torch.where(turned, steps[2 * dims - 3 - axis], along)
+            place = starts[axis] + along
+            if self._margin[axis]:
+                place = _mirrored(place, sizes[:, axis].view(shape))
+            index = index + place * strides[:, axis].view(shape)
         offsets = channel.view(-1, 1) * torch.arange(self.channels, device=device)
         patches = self._flat[index.unsqueeze(1) + offsets.view(batch_size, -1, *shape[1:])]
         return patches, field
@@ -202,3 +236,18 @@ def _allowed_places(fields: Sequence[Field], patch: tuple[int, ...]) -> npt.NDAr
         before += prod(places)
     every = np.concatenate(allowed)
     return every[:: -(-len(every) // _MOST_PLACES)] if len(every) else every
+
+
+def _mirrored(places: Tensor, sizes: Tensor) -> Tensor:
+    """Return places along an axis brought into it by mirroring without repeating the edge."""
+    period = (2 * sizes - 2).clamp_min(1)
+    places = places % period
+    return torch.where(places < sizes, places, period - places)
+
+
+def _seed(generator: torch.Generator) -> int:
+    """Return a number that follows from the state of a generator, the same wherever that is the same."""
+    if generator.device.type != "cuda":
+        return int(torch.randint(2**62, (1,), generator=generator, device=generator.device))
+    # To read a drawn number would wait for the device; its state lies on the CPU, and changes with every batch.
+    return int.from_bytes(blake2b(generator.get_state().numpy().tobytes(), digest_size=8).digest(), "little")

@@ -25,6 +25,7 @@ from napari_synth.trainables.denoise._common import (
     psnr,
 )
 from napari_synth.trainables.denoise.noise2void import Noise2VoidTrainParams
+from napari_synth.training.augmenting import patch_augmentation
 from napari_synth.training.blind_spot import BlindSpotMask
 from napari_synth.training.news import Figures, Preview
 from napari_synth.training.optimizers import usual_optimizers
@@ -64,10 +65,11 @@ def learn_from_hidden(images: TrainingImages, params: Noise2VoidTrainParams, con
         averaging=0.998,
     )
     blocks = held_out_blocks(held_out, grid, device.torch_name)
+    augmentation, said = patch_augmentation(params.augmentation, images.source, axes, sources=1, keeps_noise=True)
     trainee = HiddenPixelsOfMany(
         network,
         mask,
-        FieldPool(training, patch, device.torch_name),
+        FieldPool(training, patch, device.torch_name, augmentation=augmentation),
         Laws.of(training, measured, device.torch_name),
         blocks,
         Laws.of([block.field for block in blocks], measured, device.torch_name),
@@ -82,7 +84,7 @@ def learn_from_hidden(images: TrainingImages, params: Noise2VoidTrainParams, con
         "blind-spot-unet",
         normalisation={"source": normalisation.record(), "each_image": True},
         extras={"axes": axes, "reach": list(mask.reach), "gap": mask.gap},
-        notes=(*images.notes, *notes),
+        notes=(*images.notes, *notes, *said),
         limits=("It was trained on images of one kind with one kind of noise: others may be restored wrongly.",),
     )
 

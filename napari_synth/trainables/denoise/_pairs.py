@@ -39,6 +39,7 @@ from napari_synth.trainables.denoise._common import (
     psnr,
 )
 from napari_synth.trainables.denoise._options import PairTrainParams
+from napari_synth.training.augmenting import patch_augmentation
 from napari_synth.training.news import Figures, Preview
 from napari_synth.training.optimizers import usual_optimizers
 from napari_synth.training.pools import Field, FieldPool, fitting_patch
@@ -102,9 +103,21 @@ def learn_from_pairs(
         validations=24,
         optimizer="muon",
     )
+    augmentation, said = patch_augmentation(
+        params.augmentation,
+        images.source,
+        axes,
+        sources=channels,
+        keeps_noise=noisy_target or start == "bundled",
+        intensities="damage",
+    )
+    if augmentation is not None:
+        said += (
+            "Augmentation that moves pixels also smooths the noise of the source: where noise is all that is to go, do without.",
+        )
     trainee = Restoration(
         network,
-        FieldPool(training, patch, device.torch_name),
+        FieldPool(training, patch, device.torch_name, sources=channels, augmentation=augmentation),
         held_out_blocks(held_out, grid, device.torch_name),
         settings,
         squared=noisy_target,
@@ -124,7 +137,7 @@ def learn_from_pairs(
             "each_image": True,
         },
         extras={"axes": axes, "start": start},
-        notes=(*images.notes, *notes),
+        notes=(*images.notes, *notes, *said),
         limits=(
             "It was trained on images of one kind: others may be restored wrongly, and structures may be invented.",
         ),
