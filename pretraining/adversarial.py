@@ -132,7 +132,8 @@ class AdversarialTrainer(Trainer):
         last = self.network.tail.weight
         gradients = [torch.autograd.grad(loss, last, retain_graph=True)[0].norm() for loss in (wrong, seems_false)]
         weight = (self.asked.adversarial * gradients[0] / gradients[1].clamp_min(_TINY)).clamp(max=10.0)
-        return wrong + weight * seems_false + self.asked.fine * (strengths[0] - strengths[1]).abs().mean()
+        total: Tensor = wrong + weight * seems_false + self.asked.fine * (strengths[0] - strengths[1]).abs().mean()
+        return total
 
     def _teach_critic(self, real: Tensor, fake: Tensor, holes: Tensor) -> None:
         loss = real.new_zeros(())

@@ -140,7 +140,7 @@ class GatedInpainter(nn.Module):
         with torch.no_grad():
             filled = smooth_fill(image, holes)
             size = filled.shape[-2:]
-            coarse = [max(1, edge // _COARSE) for edge in size]
+            coarse = (max(1, size[0] // _COARSE), max(1, size[1] // _COARSE))
             base = functional.interpolate(functional.adaptive_avg_pool2d(filled, coarse), size, mode="bicubic")
             known = 1.0 - holes
             rest = (filled - base).square().mul_(known).sum((2, 3), keepdim=True)
