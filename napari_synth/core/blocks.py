@@ -118,9 +118,9 @@ def keep_nonfinite(result: npt.NDArray[Any], source: npt.NDArray[Any], block: Bl
 def _numbers(transforms: tuple[IntensityTransform, ...], ndim: int) -> tuple[_Numbers, _Numbers]:
     """Return offset and scale: one number for all channels, or an array (1, C, 1, ...) of float64."""
     if len(transforms) == 1:
-        return transforms[0].offset, transforms[0].scale
+        return float(transforms[0].offset), float(transforms[0].scale)
     shape = (1, -1, *(1 for _ in range(ndim - 2)))
-    offset, scale = (np.array([getattr(one, name) for one in transforms]) for name in ("offset", "scale"))
+    offset, scale = (np.array([getattr(one, name) for one in transforms], np.float64) for name in ("offset", "scale"))
     return offset.reshape(shape), scale.reshape(shape)
 
 

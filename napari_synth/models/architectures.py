@@ -13,9 +13,13 @@ ARCHITECTURES: dict[str, str] = {
     "cycle-translator": "napari_synth.networks.residual_translator:CycleTranslator",
     "gated-inpainter": "napari_synth.networks.gated_inpainter:GatedInpainter",
     "noise-conditioned-unet": "napari_synth.networks.noise_conditioned_unet:NoiseConditionedUNet",
+    "refined-autoencoder": "napari_synth.networks.refined_autoencoder:RefinedAutoencoder",
     "residual-unet": "napari_synth.networks.residual_unet:ResidualUNet",
     "residual-translator": "napari_synth.networks.residual_translator:ResidualTranslator",
     "super-resolution-unet": "napari_synth.networks.super_resolution_unet:SuperResolutionUNet",
+    "translation-unet": "napari_synth.networks.translation_unet:TranslationUNet",
+    "variational-autoencoder": "napari_synth.networks.variational_autoencoder:VariationalAutoencoder",
+    "velocity-unet": "napari_synth.networks.velocity_unet:VelocityUNet",
 }
 """Name in the card, and ``module:class``; the module is imported only when a network is built."""
 

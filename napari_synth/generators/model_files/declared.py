@@ -46,8 +46,8 @@ class TranslatorFileParams(ModelFileParams):
     intensities: Literal["training", "image"] = Field(
         "training",
         title="Intensities",
-        description="What counts mean: the same as in the images that it was trained on, which keeps results quantitative, or a share"
-        " of this image's own range, where it was not measured like those.",
+        description="What counts mean: the same as in the images that it was trained on, which keeps results quantitative, or a"
+        " share of this image's own range, where it was not measured like those.",
         json_schema_extra={"advanced": True},
     )
 

@@ -1,0 +1,135 @@
+"""A U-Net that turns the channels of an image into others, in two or three dimensions.
+
+Ronneberger et al., "U-Net: convolutional networks for biomedical image segmentation", MICCAI 2015, as Isola et al., "Image-to-image
+translation with conditional adversarial networks", CVPR 2017, took it up. It works on pixels that are unshuffled two by two in the
+plane, where a convolution costs a quarter, and adds what it finds to a mix of the channels of each pixel that can be fitted before.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from napari_synth.networks.blind_spot_unet import BiasedBlock, shuffled, unshuffled
+from napari_synth.networks.residual_translator import Normalisation, TranslationBlock
+
+_LEVELS = 4
+
+
+class TranslationUNet(nn.Module):
+    """U-Net with four levels below the pixels: unshuffled by 2, then strided by 2 three times, in Y and X.
+
+    Parameters
+    ----------
+    dims : {2, 3}
+        Spatial axes; the first of three is convolved along but never subsampled.
+    in_channels, out_channels : int
+    width : int
+        Channels at half resolution; twice, four and four times as many below.
+    normalisation : {"none", "pixel", "instance"}
+        Of the features; an instance's forgets how bright the image was.
+    generator : torch.Generator, optional
+        On the CPU: the initial weights come from it.
+    """
+
+    multiple: ClassVar[int] = 2**_LEVELS
+    """Sizes along Y and X must be multiples of this."""
+
+    def __init__(
+        self,
+        dims: int = 2,
+        in_channels: int = 1,
+        out_channels: int = 1,
+        width: int = 32,
+        normalisation: Normalisation = "none",
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        if dims not in {2, 3} or min(in_channels, out_channels, width) < 1:
+            raise ValueError("A network needs two or three dimensions, and at least one channel everywhere.")
+        self.dims, self.in_channels, self.out_channels, self.width = dims, in_channels, out_channels, width
+        self.normalisation: Normalisation = normalisation
+        convolution: Any = nn.Conv2d if dims == 2 else nn.Conv3d
+        transposed: Any = nn.ConvTranspose2d if dims == 2 else nn.ConvTranspose3d
+        halving = (1,) * (dims - 2) + (2, 2)
+        widths = [width * min(2**level, 4) for level in range(_LEVELS)]
+
+        def block(channels: int) -> nn.Module:
+            if normalisation == "none":
+                return BiasedBlock(convolution, channels)
+            return TranslationBlock(dims, channels, normalisation)
+
+        steps = list(pairwise(widths))
+        self.mix = convolution(in_channels, out_channels, 1)
+        self.head = convolution(4 * in_channels, width, 3, padding=1)
+        self.encoders = nn.ModuleList(block(above) for above, _ in steps)
+        self.downs = nn.ModuleList(convolution(above, below, halving, stride=halving) for above, below in steps)
+        self.bottom = nn.Sequential(block(widths[-1]), block(widths[-1]))
+        self.ups = nn.ModuleList(transposed(below, above, halving, stride=halving) for above, below in steps)
+        self.decoders = nn.ModuleList(block(above) for above, _ in steps)
+        self.tail = convolution(width, 4 * out_channels, 3, padding=1)
+        for name, parameter in self.named_parameters():
+            if name.endswith("weight"):
+                nn.init.kaiming_uniform_(parameter, a=5**0.5, generator=generator)
+            elif name.endswith("bias"):
+                nn.init.zeros_(parameter)
+        # Little is added at first, so that training starts from the mix.
+        with torch.no_grad():
+            self.tail.weight.mul_(0.1)
+        self.start_from(torch.full((out_channels, in_channels), 1.0 / in_channels), torch.zeros(out_channels))
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Keyword arguments that rebuild this network, as plain JSON types."""
+        return {
+            "dims": self.dims,
+            "in_channels": self.in_channels,
+            "out_channels": self.out_channels,
+            "width": self.width,
+            "normalisation": self.normalisation,
+        }
+
+    @property
+    def receptive_field(self) -> tuple[int, ...]:
+        """How far, along Z, Y and X, an input pixel can change an output pixel, apart from an instance's mean and deviation."""
+        # 3 x 3 convolutions of each level in units of its pixels; a pixel may lie anywhere in its cell.
+        reach = 4
+        for _ in range(_LEVELS - 1):
+            reach = 2 * reach + 1 + 4
+        plane = 2 * (reach + 2) + 1
+        return (4 + 4 * (_LEVELS - 1) + 2, plane, plane)
+
+    @property
+    def needs_whole(self) -> bool:
+        """Whether a result depends on all of the image."""
+        return self.normalisation == "instance"
+
+    def start_from(self, weights: Tensor, offsets: Tensor) -> None:
+        """Set the mix of channels that everything is added to.
+
+        Parameters
+        ----------
+        weights : Tensor, (out_channels, in_channels)
+        offsets : Tensor, (out_channels,)
+        """
+        with torch.no_grad():
+            self.mix.weight.copy_(weights.reshape(self.mix.weight.shape))
+            self.mix.bias.copy_(offsets)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, in_channels, [Z,] Y, X), Y and X multiples of 16, to (N, out_channels, [Z,] Y, X)."""
+        layout = torch.channels_last if self.dims == 2 else torch.channels_last_3d
+        y = self.head(unshuffled(x).contiguous(memory_format=layout))
+        skips: list[Tensor] = []
+        for encoder, down in zip(self.encoders, self.downs, strict=True):
+            y = encoder(y)
+            skips.append(y)
+            y = down(y)
+        y = self.bottom(y)
+        for up, decoder in zip(reversed(self.ups), reversed(self.decoders), strict=True):
+            y = decoder(up(y) + skips.pop())
+        made: Tensor = self.mix(x) + shuffled(self.tail(y))
+        return made
