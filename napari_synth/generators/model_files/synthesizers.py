@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from napari_synth.core.generator import GeneratorInfo, Task
 from napari_synth.core.synthesis import Needs, Sampler, SynthesisContext, SynthesisParams, Synthesizer
+from napari_synth.generators.synthesize._options import FlowParams, RefinedParams
 from napari_synth.models.description import ModelDescription
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ _HERE = "napari_synth.generators.synthesize"
 FAMILIES: dict[str, Family] = {
     "dcgan-generator": Family(f"{_HERE}._networks:VectorSampler"),
     "fastgan-generator": Family(f"{_HERE}._networks:VectorSampler"),
+    "refined-autoencoder": Family(f"{_HERE}._autoencoders:RefinedSampler", RefinedParams),
+    "variational-autoencoder": Family(f"{_HERE}._autoencoders:AutoencoderSampler"),
+    "velocity-unet": Family(f"{_HERE}._flows:FlowSampler", FlowParams),
 }
 """By the architecture in the card."""
 

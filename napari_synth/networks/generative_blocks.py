@@ -1,0 +1,76 @@
+"""What the networks that make images are made of: residual blocks with group normalisation, which may be told of a vector."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+_GROUP = 8
+
+
+class GroupNorm(nn.GroupNorm):
+    """Group normalisation of about eight channels a group (Wu and He, "Group normalization", ECCV 2018).
+
+    Parameters
+    ----------
+    width : int
+        Channels.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width // _GROUP if width % _GROUP == 0 else 1, width)
+
+
+class ConditionedBlock(nn.Module):
+    """``x + conv(silu(norm(conv(silu(norm(x))))))``; the second norm is scaled and shifted by what it is told.
+
+    Perez et al., "FiLM: visual reasoning with a general conditioning layer", AAAI 2018.
+
+    Parameters
+    ----------
+    width : int
+        Channels.
+    told : int
+        Length of the vector that it is told of; 0 for none.
+    """
+
+    def __init__(self, width: int, told: int = 0) -> None:
+        super().__init__()
+        self.first_norm, self.second_norm = GroupNorm(width), GroupNorm(width)
+        self.first = nn.Conv2d(width, width, 3, padding=1)
+        self.second = nn.Conv2d(width, width, 3, padding=1)
+        self.telling = nn.Linear(told, 2 * width) if told else None
+
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Return a tensor of the same shape (N, C, Y, X); the vector is (N, told)."""
+        y = self.second_norm(self.first(functional.silu(self.first_norm(x))))
+        if self.telling is not None:
+            scale, shift = self.telling(condition)[..., None, None].chunk(2, dim=1)
+            y = y * (1.0 + scale) + shift
+        change: Tensor = self.second(functional.silu(y))
+        return x + change
+
+
+def enlarged(x: Tensor) -> Tensor:
+    """Repeat each pixel two by two: a convolution behind it leaves no checkerboard."""
+    return functional.interpolate(x, scale_factor=2.0, mode="nearest")
+
+
+def initialise(network: nn.Module, generator: torch.Generator | None, *last: Any) -> None:
+    """Draw fresh weights; blocks, and the layers named last, add little at first, and what is told changes nothing."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="linear", generator=generator)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, ConditionedBlock):
+                module.second.weight.mul_(0.1)
+                if module.telling is not None:
+                    module.telling.weight.mul_(0.1)
+        for layer in last:
+            layer.weight.mul_(0.1)
