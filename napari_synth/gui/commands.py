@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from napari_synth.gui.augmentation.panel import AugmentPanel
     from napari_synth.gui.panel import DenoisePanel, InpaintPanel, TranslatePanel, UpscalePanel
+    from napari_synth.gui.training.panel import TrainPanel
 
 __all__ = [
     "AugmentPanel",
     "DenoisePanel",
     "InpaintPanel",
+    "TrainPanel",
     "TranslatePanel",
     "UpscalePanel",
     "denoise_active_layer",
@@ -32,6 +34,10 @@ def __getattr__(name: str) -> Any:
         from napari_synth.gui.augmentation.panel import AugmentPanel
 
         return AugmentPanel
+    if name == "TrainPanel":
+        from napari_synth.gui.training.panel import TrainPanel
+
+        return TrainPanel
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QComboBox, QWidget
 
 from napari_synth.core import registry
 from napari_synth.core.generator import Generator, Params, Task
+from napari_synth.gui.library_news import library_news
 
 
 class MethodList(QComboBox):
@@ -35,6 +36,7 @@ class MethodList(QComboBox):
         self.refresh()
         self._wish = self.method.info.id
         self.currentIndexChanged.connect(self._on_choice)
+        library_news().changed.connect(self.refresh)
 
     @property
     def method(self) -> Generator[Params]:

@@ -1,0 +1,354 @@
+"""The panel for training. It shows, asks and places; what computes runs in a job."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari.utils.theme import get_theme
+from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+
+from napari_synth.core.errors import SynthError
+from napari_synth.core.generator import Task
+from napari_synth.core.progress import Progress
+from napari_synth.gui.device_badge import DeviceBadge
+from napari_synth.gui.library_news import library_news
+from napari_synth.gui.placing import unwrapped
+from napari_synth.gui.rows import button, line, put_in_scroll_area
+from napari_synth.gui.settings import PLUGIN, read_settings
+from napari_synth.gui.status import Messages, ProgressRow, duration
+from napari_synth.gui.training.curve_box import CurveBox
+from napari_synth.gui.training.follower import Follower
+from napari_synth.gui.training.job import TrainingJob
+from napari_synth.gui.training.result_box import ResultBox
+from napari_synth.gui.training.resume_row import ResumeButton, ResumeNote
+from napari_synth.gui.training.setup import SetupBox
+from napari_synth.gui.training.trainable_list import panel_title
+from napari_synth.gui.training.work import Bulletin, Learnt, TrainRequest, export
+from napari_synth.gui.worker import Job
+from napari_synth.training.record import earlier_run
+
+if TYPE_CHECKING:
+    import napari
+    from napari.components import ViewerModel
+
+_PAINT_MS = 30
+
+
+class TrainPanel(QWidget):
+    """The panel for training, as napari's menu opens it.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+    """
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__()
+        self.viewer: ViewerModel = unwrapped(napari_viewer)
+        self._job: Job | None = None
+        self._training: TrainingJob | None = None
+        self._said: list[str] = []
+
+        self.fold = QToolButton(self)
+        self.fold.setToolTip("What is trained, on what, and for how long")
+        self.fold.setCheckable(True)
+        self.fold.setAutoRaise(True)
+        self.fold.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.fold.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.setup = SetupBox(self.viewer, self)
+        self.resume_note = ResumeNote(self)
+        self.resume_button = ResumeButton(self)
+        self.train_button = button(
+            self, "Train", "Learn from the chosen images in the background; the model becomes a method of its task"
+        )
+        self.progress = ProgressRow(self, words=_words)
+        self.progress.cancel.setToolTip("Throw this training away, but for a checkpoint that it may have written")
+        self.pause_button = button(
+            self, "Pause", "Let the training wait; a checkpoint is written meanwhile", checkable=True
+        )
+        self.stop_button = button(self, "Stop and keep the best", "End now: the best weights so far become the model")
+        self.device = DeviceBadge(self)
+        self.curves = CurveBox(self)
+        self.result = ResultBox(self)
+        self.messages = Messages(self)
+        self.follower = Follower(self.viewer, self)
+        self._lay_out()
+        self._connect()
+        self.fold.setChecked(True)
+        self._show_state()
+        self._on_theme()
+        # Once the panel is on the screen: loading torch takes seconds.
+        QTimer.singleShot(0, self._find_device)
+
+    # What the user does
+
+    def train(self) -> None:
+        """Train as it is set, or go on with the earlier training that was chosen."""
+        if self._job is not None:
+            return
+        self._say(())
+        self.messages.show_error("")
+        try:
+            request = self.setup.request(self.resume_note.folder)
+        except SynthError as error:
+            self._on_failed(error)
+            return
+        self.result.show_model(None)
+        self.curves.clear()
+        self._follow(request)
+        self._training = job = TrainingJob(request)
+        job.returned.connect(self._on_trained)
+        self.fold.setChecked(False)
+        self.pause_button.setChecked(False)
+        self._start(job, "Preparing")
+
+    def pause(self, paused: bool = True) -> None:
+        """Let the training wait, or go on."""
+        if self._training is not None:
+            control = self._training.control
+            (control.pause if paused else control.proceed)()
+        self.pause_button.setText("Resume" if paused else "Pause")
+
+    def stop_training(self) -> None:
+        """End the training with its best weights."""
+        if self._training is not None:
+            self._training.control.stop()
+            self.stop_button.setEnabled(False)
+            self.stop_button.setText("Stopping…")
+            self.pause_button.setEnabled(False)
+
+    def resume(self, folder: Path) -> None:
+        """Set everything as in an earlier training, which is gone on with when Train is pressed."""
+        if self._job is not None:
+            return
+        self.messages.show_error("")
+        self.fold.setChecked(True)
+        try:
+            run = earlier_run(folder)
+            missing = self.setup.show_record(run.record)
+        except SynthError as error:
+            self._on_failed(error)
+            return
+        self.resume_note.show_run(run)
+        self._say([f"Open {', '.join(map(repr, missing))} again, and tick it as before."] if missing else ())
+        self._show_state()
+
+    def use(self) -> None:
+        """Open the panel of the model's task with the model chosen."""
+        learnt, window = self.result.learnt, getattr(self.viewer, "window", None)
+        if learnt is None or window is None:
+            return
+        info = learnt.trained.generator.info
+        _, panel = window.add_plugin_dock_widget(PLUGIN, panel_title(info.task))
+        panel.choose_method(info.id)
+
+    def export(self, out: Path) -> None:
+        """Write the model as a bioimage.io package."""
+        learnt = self.result.learnt
+        if learnt is None or self._job is not None:
+            return
+        job = Job(partial(export, learnt.trained.path, out), "Exporting")
+        job.returned.connect(self._on_exported)
+        self._start(job, "Exporting the model")
+
+    def cancel(self) -> None:
+        """Stop whatever is computed."""
+        if self._job is not None:
+            self._job.cancel()
+
+    def stop(self) -> None:
+        """Leave a training with a checkpoint, and take the preview away; the panel was closed."""
+        if self._job is not None:
+            self._job.leave()
+        self.device.cancel()
+        self.follower.end()
+
+    # Qt
+
+    def changeEvent(self, event: QEvent | None) -> None:
+        """Stop when the dock was closed: napari takes the panel out of it and forgets it."""
+        super().changeEvent(event)
+        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.stop()
+
+    # Layout
+
+    def _lay_out(self) -> None:
+        inner = QWidget(self)
+        layout = QVBoxLayout(inner)
+        layout.setContentsMargins(8, 8, 8, 8)
+        layout.setSpacing(8)
+        begin = QHBoxLayout()
+        begin.addWidget(self.resume_button, 1)
+        begin.addWidget(self.train_button, 2)
+        running = QHBoxLayout()
+        running.addWidget(self.pause_button, 1)
+        running.addWidget(self.stop_button, 2)
+        layout.addWidget(self.fold)
+        layout.addWidget(self.setup)
+        layout.addWidget(line(self))
+        layout.addWidget(self.resume_note)
+        layout.addLayout(begin)
+        layout.addWidget(self.progress)
+        layout.addLayout(running)
+        layout.addWidget(self.device)
+        layout.addWidget(self.curves)
+        layout.addWidget(self.result)
+        layout.addWidget(self.messages)
+        layout.addStretch(1)
+        put_in_scroll_area(inner, self)
+
+    def _connect(self) -> None:
+        self.fold.toggled.connect(self._on_fold)
+        self.setup.changed.connect(self._show_fold)
+        self.train_button.clicked.connect(self.train)
+        self.resume_button.chosen.connect(self.resume)
+        self.resume_note.dropped.connect(self._on_dropped)
+        self.pause_button.toggled.connect(self.pause)
+        self.stop_button.clicked.connect(self.stop_training)
+        self.progress.cancelled.connect(self.cancel)
+        self.result.use_wanted.connect(self.use)
+        self.result.export_wanted.connect(self._ask_for_export)
+        self.viewer.events.theme.connect(self._on_theme)
+
+    def _on_fold(self, unfolded: bool) -> None:
+        self.setup.setVisible(unfolded)
+        self._show_fold()
+
+    def _show_fold(self) -> None:
+        unfolded = self.fold.isChecked()
+        self.fold.setArrowType(Qt.ArrowType.DownArrow if unfolded else Qt.ArrowType.RightArrow)
+        self.fold.setText("What is learnt" if unfolded else self.setup.in_brief())
+
+    def _on_dropped(self) -> None:
+        self.setup.name.clear()
+        self._show_state()
+
+    def _on_theme(self, _event: object = None) -> None:
+        theme = get_theme(self.viewer.theme)
+        text = theme.text.as_hex()
+        self.messages.set_colours(theme.error.as_hex(), text, theme.foreground.as_hex())
+        self.curves.set_theme(text, theme.background.as_hex())
+        self.train_button.setStyleSheet(
+            f"QPushButton:enabled {{ background: {theme.current.as_hex()}; font-weight: bold; }}"
+        )
+        self.setStyleSheet(f"#synth_line {{ background: {theme.primary.as_hex()}; }}")
+
+    def _show_state(self) -> None:
+        """Offer what can be done now."""
+        training, busy = self._training is not None, self._job is not None
+        self.setup.setEnabled(not training)
+        for waiting in (self.train_button, self.resume_button):
+            waiting.setVisible(not training)
+            waiting.setEnabled(not busy)
+        for running in (self.pause_button, self.stop_button):
+            running.setVisible(training)
+            running.setEnabled(training)
+        self.stop_button.setText("Stop and keep the best")
+        self.resume_note.setEnabled(not training)
+        self.train_button.setText("Train" if self.resume_note.folder is None else "Resume training")
+        self.result.set_busy(busy)
+
+    # The worker
+
+    def _start(self, job: Job, what: str) -> None:
+        self._job = job
+        job.progressed.connect(self._on_progressed)
+        job.failed.connect(self._on_failed)
+        job.cancelled.connect(self._on_cancelled)
+        job.finished.connect(self._on_finished)
+        # The window may be closed while this runs: nobody is left to press Cancel then.
+        self.destroyed.connect(job.leave)
+        self._show_state()
+        self.progress.begin(what)
+        # The click is shown first: afterwards both threads share Python's lock.
+        QTimer.singleShot(_PAINT_MS, job.start)
+
+    def _follow(self, request: TrainRequest) -> None:
+        """Let previews look like what the model makes: its target where images are translated, else its source."""
+        sources, targets = request.source.layers, request.target.layers
+        looks = targets if targets and self.setup.trainable.info.task == Task.TRANSLATE else sources
+        axes = [image.axes for image in request.source.images]
+        name = f"{sources[0].name} training" if sources else "training"
+        self.follower.begin(name, tuple(zip(sources, axes, strict=True)), looks[0] if looks else None)
+
+    def _on_progressed(self, progress: Progress) -> None:
+        if progress.message:
+            self._say([*self._said, progress.message])
+        else:
+            self.progress.show_progress(progress)
+        news = progress.news
+        if isinstance(news, Bulletin):
+            self.curves.add(news)
+            if news.preview is not None:
+                self.follower.show(news.preview.preview)
+
+    def _on_trained(self, learnt: Learnt) -> None:
+        self.resume_note.show_run(None)
+        self.result.show_model(learnt, can_be_used=self._has_panel(learnt.trained.generator.info.task))
+        self._say(learnt.trained.notes)
+        library_news().changed.emit()
+
+    def _on_exported(self, path: Path) -> None:
+        self._say([f"The package is in {path}."])
+
+    def _on_failed(self, error: SynthError) -> None:
+        self.messages.show_error(str(error))
+        self._on_ended_early()
+
+    def _on_cancelled(self) -> None:
+        self._say(["Cancelled: there is no new model."])
+        self._on_ended_early()
+
+    def _on_ended_early(self) -> None:
+        if self._training is not None:
+            self.follower.end()
+            self.fold.setChecked(True)
+
+    def _on_finished(self) -> None:
+        self._job = self._training = None
+        self.progress.end()
+        self._show_state()
+
+    def _find_device(self) -> None:
+        self.device.look_for(read_settings())
+
+    def _say(self, sentences: Iterable[str]) -> None:
+        self._said = list(dict.fromkeys(sentences))
+        self.messages.show_notes(self._said)
+
+    # After a training
+
+    def _has_panel(self, task: Task) -> bool:
+        """Tell whether the task of a model has a panel that can be opened here."""
+        from npe2 import PluginManager
+
+        if getattr(self.viewer, "window", None) is None:
+            return False
+        names = {
+            widget.display_name for widget in PluginManager.instance().iter_widgets() if widget.plugin_name == PLUGIN
+        }
+        return panel_title(task) in names
+
+    def _ask_for_export(self) -> None:
+        learnt = self.result.learnt
+        if learnt is None:
+            return
+        wanted = f"{learnt.trained.card.name}.zip"
+        path, _ = QFileDialog.getSaveFileName(self, "The bioimage.io package", wanted, "Packages (*.zip)")
+        if path:
+            self.export(Path(path))
+
+
+def _words(progress: Progress) -> str:
+    """Return how far a training is: ``"Step 120 of 4000 · 8 min left"``."""
+    if not progress.done:
+        return f"{progress.stage}…"
+    if not progress.total:
+        return f"Step {progress.done} · until stopped"
+    left = "" if progress.remaining is None else f" · {duration(progress.remaining)} left"
+    return f"Step {progress.done} of {progress.total}{left}"
