@@ -13,10 +13,10 @@ from napari.utils.theme import get_theme
 from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from napari_synth.core.device import Device
 from napari_synth.core.errors import SynthError, UntrustedModelError
 from napari_synth.core.generator import Generator, Params, Task
 from napari_synth.core.progress import CancelToken, ProgressCallback
+from napari_synth.gui.device_badge import DeviceBadge
 from napari_synth.gui.form import ParamsForm
 from napari_synth.gui.judging import removed_signal, trust_map
 from napari_synth.gui.layers import (
@@ -35,6 +35,7 @@ from napari_synth.gui.layers import (
     refinement,
     trust_colormap,
 )
+from napari_synth.gui.library_news import library_news
 from napari_synth.gui.mask_picker import MaskPicker
 from napari_synth.gui.methods import MethodList
 from napari_synth.gui.model_files import add_model, ask_for_file, ask_for_trust
@@ -43,7 +44,7 @@ from napari_synth.gui.preview import Preview
 from napari_synth.gui.reference_picker import ReferencePicker
 from napari_synth.gui.results import Finished, ResultBox
 from napari_synth.gui.rows import label, line, put_in_scroll_area
-from napari_synth.gui.runs import Outcome, Request, confidence, find_device, restore
+from napari_synth.gui.runs import Outcome, Request, confidence, restore
 from napari_synth.gui.settings import read_settings
 from napari_synth.gui.source import SourcePicker
 from napari_synth.gui.status import Messages, ProgressRow
@@ -92,7 +93,6 @@ class TaskPanel(QWidget):
         self.viewer: ViewerModel = unwrapped(napari_viewer)
         self._job: Job | None = None
         self._next: Callable[[], None] | None = None
-        self._device_job: Job | None = None
         self._running: tuple[napari.layers.Image, Placement, Request] | None = None
 
         self.source = SourcePicker(self.viewer, self)
@@ -116,8 +116,7 @@ class TaskPanel(QWidget):
         self.run_button.setToolTip(
             "Work on the whole image in the background; the result is a new layer beside the source"
         )
-        self.device = QLabel("Device: looking…", self)
-        self.device.setToolTip("Where runs compute; set it in File > Preferences > napari-synth")
+        self.device = DeviceBadge(self)
         self.progress = ProgressRow(self)
         self.messages = Messages(self)
         self.result = ResultBox(self.viewer, self)
@@ -168,6 +167,10 @@ class TaskPanel(QWidget):
         """Choose a layer; what else is needed the user has to say."""
         self.source.choose(layer)
 
+    def choose_method(self, identifier: str) -> None:
+        """Choose a generator of the list by its id."""
+        self.methods.choose(identifier)
+
     def add_model(self) -> None:
         """Ask for a model file, and add it to the methods of its task."""
         path = ask_for_file(self)
@@ -183,8 +186,7 @@ class TaskPanel(QWidget):
     def stop(self) -> None:
         """Cancel everything and take the preview away; the panel was closed."""
         self.cancel()
-        if self._device_job is not None:
-            self._device_job.cancel()
+        self.device.cancel()
         self.preview_button.setChecked(False)
         if self.mask_picker is not None:
             self.mask_picker.stop()
@@ -400,7 +402,7 @@ class TaskPanel(QWidget):
             source.visible = False
         filled = self._add_filled(outcome.filled, source, placement, result)
         self.result.show_run(Finished(prepared, source, result, request.image, outcome.pixels, placement))
-        self._show_device(prepared.device)
+        self.device.show_device(prepared.device)
         stored = f"The result is larger than the memory budget: it is in {outcome.path}." if outcome.path else ""
         self.messages.show_notes([stored, *outcome.verdict, *prepared.notes, filled])
 
@@ -451,8 +453,8 @@ class TaskPanel(QWidget):
         self._start(work, "Trying the model", self._on_model, partial(self._on_model_failed, path))
 
     def _on_model(self, entry: Entry) -> None:
-        self.methods.refresh()
-        self.methods.choose(entry.description.id)
+        library_news().changed.emit()
+        self.choose_method(entry.description.id)
 
     def _on_model_failed(self, path: Path, error: SynthError) -> None:
         if not isinstance(error, UntrustedModelError):
@@ -465,19 +467,7 @@ class TaskPanel(QWidget):
                 self._next = again
 
     def _find_device(self) -> None:
-        settings = read_settings()
-        self._device_job = job = Job(partial(find_device, settings), "Looking for devices")
-        job.returned.connect(self._show_device)
-        job.failed.connect(self._on_no_device)
-        job.start()
-
-    def _show_device(self, device: Device) -> None:
-        self.device.setText(f"{device.title} · {device.precision}")
-        self.device.setToolTip(f"{device.title}: {device.reason}. Set it in File > Preferences > napari-synth.")
-
-    def _on_no_device(self, error: SynthError) -> None:
-        self.device.setText("No device")
-        self.device.setToolTip(str(error))
+        self.device.look_for(read_settings())
 
     # After a run
 
