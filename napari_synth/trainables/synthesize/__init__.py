@@ -1,0 +1,1 @@
+"""Makers of images learnt from the user's own."""

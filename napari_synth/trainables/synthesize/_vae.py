@@ -1,0 +1,136 @@
+"""Trains a variational autoencoder on crops."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from napari_synth.networks.variational_autoencoder import VariationalAutoencoder
+from napari_synth.trainables.synthesize._autoencoder_options import AutoencoderTrainParams
+from napari_synth.trainables.synthesize._common import JUDGED, Crops, Judge, learnt_crops
+from napari_synth.trainables.synthesize._evidence import (
+    PSNR,
+    divergence,
+    negative_evidence,
+    principal_psnr,
+    psnr,
+    usage,
+    warmed,
+)
+from napari_synth.training.news import Figures, Preview
+from napari_synth.training.optimizers import usual_optimizers
+from napari_synth.training.schedule import FitSettings
+from napari_synth.training.sources import TrainingImages
+from napari_synth.training.trainable import Lesson, TrainContext
+from napari_synth.training.trainee import Networks, Trainee, Validation, Work
+
+_NAME = "autoencoder"
+_RATE = 2e-3
+# Crops that the linear baseline learns from.
+_LINEAR = 1024
+_SHOWN = 4
+
+
+def learn_latents(images: TrainingImages, params: AutoencoderTrainParams, context: TrainContext) -> Lesson:
+    """Set up the training."""
+    crops = learnt_crops(images, params, context)
+    generator = torch.Generator().manual_seed(context.seed)
+    network = VariationalAutoencoder(
+        crops.spec.channels, crops.spec.size[0], params.latent_size, params.width, generator
+    )
+    settings = FitSettings(
+        learning_rate=params.learning_rate or _RATE,
+        batch_size=params.batch or batch_of(context),
+        averaging=0.998,
+        validations=16,
+    )
+    return Lesson(
+        Autoencoding(network, crops, settings, params),
+        settings,
+        network,
+        "variational-autoencoder",
+        normalisation=crops.normalisation(),
+        extras=crops.extras(),
+        notes=crops.notes,
+        limits=("Its images are blurred: what cannot be told by the latents is averaged.",),
+    )
+
+
+def batch_of(context: TrainContext) -> int:
+    """Return how many crops a step usually has."""
+    return 16 if context.device.kind == "cpu" else 64
+
+
+class Autoencoding(Trainee):
+    """Learns latents, and what images to make of them.
+
+    Parameters
+    ----------
+    network : VariationalAutoencoder
+    crops : Crops
+    settings : FitSettings
+    params : AutoencoderTrainParams
+    """
+
+    def __init__(
+        self, network: VariationalAutoencoder, crops: Crops, settings: FitSettings, params: AutoencoderTrainParams
+    ) -> None:
+        self.networks: Networks = {_NAME: network}
+        self.crops, self.settings, self.params = crops, settings, params
+        self.judge = Judge(crops)
+
+    def optimizers(self) -> Mapping[str, Sequence[torch.optim.Optimizer]]:
+        """See `Trainee.optimizers`."""
+        return {_NAME: usual_optimizers(self.networks[_NAME], self.settings)}
+
+    def step(self, work: Work) -> Mapping[str, Tensor]:
+        """See `Trainee.step`."""
+        images = self.crops.sample(work.batch_size, work.generator)
+        noise = torch.randn((len(images), self.params.latent_size), generator=work.generator, device=images.device)
+        images, noise = work.share(images), work.share(noise)
+        decoded, mean, log_variance = work.networks[_NAME](images, noise)
+        apart = divergence(mean, log_variance)
+        weight = warmed(self.params.beta, work.step, self.params.warm_up)
+        loss = negative_evidence(decoded, images, apart, weight)
+        work.update(_NAME, loss)
+        # The whole bound falls and rises with the weight: what is watched is what does not.
+        return {"squared error": (decoded.detach() - images).square().mean(), "divergence": apart.sum(), "bound": loss}
+
+    def validate(self, networks: Networks) -> Validation:
+        """See `Trainee.validate`."""
+        network = networks[_NAME]
+        images = self.crops.held_out
+        mean, log_variance = _autoencoder(network).encode(images)
+        noise = self._normal(len(images), 1)
+        apart = divergence(mean, log_variance)
+        drawn = _autoencoder(network).decode(mean + (0.5 * log_variance).exp() * noise)
+        bound = negative_evidence(drawn, images, apart, self.params.beta)
+        found = psnr(_autoencoder(network).decode(mean), images)
+        samples = _autoencoder(network).decode(self._normal(JUDGED, 2))
+        return Validation(float(bound), {PSNR: found} | self.judge.figures(samples) | usage(apart))
+
+    def baselines(self) -> Mapping[str, Figures]:
+        """See `Trainee.baselines`."""
+        images = self.crops.held_out
+        learnt = self.crops.sample(_LINEAR, torch.Generator(images.device).manual_seed(3))
+        linear = principal_psnr(learnt, images, self.params.latent_size)
+        return {"principal components": {PSNR: linear}} | dict(self.judge.baselines())
+
+    def preview(self, networks: Networks) -> Preview:
+        """Return held-out crops, the same found again, and new images."""
+        network = _autoencoder(networks[_NAME])
+        images = self.crops.held_out[:_SHOWN]
+        found = network.decode(network.encode(images)[0])
+        return self.crops.preview(torch.cat((images, found, network.decode(self._normal(2 * _SHOWN, 2)))))
+
+    def _normal(self, count: int, seed: int) -> Tensor:
+        device = self.crops.held_out.device
+        drawn = torch.randn(count, self.params.latent_size, generator=torch.Generator().manual_seed(seed))
+        return drawn.to(device)
+
+
+def _autoencoder(network: nn.Module) -> VariationalAutoencoder:
+    assert isinstance(network, VariationalAutoencoder)
+    return network
