@@ -387,9 +387,15 @@ def predict_frames(
     SynthError
         One of its subclasses for every cause that lies with the input; see `napari_synth.core.errors`.
     """
+    from napari_synth.core import registry
+    from napari_synth.core.frames import FramePredictor
+
+    chosen = _of_task("predict-frames", generator)
+    if isinstance(chosen, str):
+        registry.found(FramePredictor, chosen)
     asked: dict[str, Any] = {"count": count, "fill": fill, "between": between}
     return run(
-        _of_task("predict-frames", generator),
+        chosen,
         movie,
         axes=axes,
         device=device,

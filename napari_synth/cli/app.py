@@ -13,6 +13,7 @@ from cyclopts import App, CycloptsError, Group, Parameter
 from rich.console import Console
 
 from napari_synth.cli import augmenting, models, training
+from napari_synth.cli.frames import NO_FRAMES, Framed
 from napari_synth.cli.jobs import Job, plan_jobs, run_job
 from napari_synth.cli.masks import AS_IN_RECIPE, Masked
 from napari_synth.cli.options import with_settings
@@ -25,10 +26,9 @@ from napari_synth.core.errors import (
     SynthError,
     UnknownGeneratorError,
 )
-from napari_synth.core.generator import Task
+from napari_synth.core.generator import Method, Task
 from napari_synth.core.recipe import Recipe
-from napari_synth.core.registry import generator as registered
-from napari_synth.core.registry import generators
+from napari_synth.core.registry import found, listed
 
 SKIPPED, WRONG = 1, 2
 COMMON = Group("Options", sort_key=0)
@@ -56,6 +56,11 @@ VERBS = (
     ),
     Verb(Task.INPAINT.verb, Task.INPAINT, "Fill the scratched, dead, burnt or missing pixels of an image, or of many."),
     Verb(Task.TRANSLATE.verb, Task.TRANSLATE, "Make an image, or many, look like another, or change their tone."),
+    Verb(
+        Task.PREDICT_FRAMES.verb,
+        Task.PREDICT_FRAMES,
+        "Invent next, missing or further frames of a time-lapse, or of many.",
+    ),
 )
 
 
@@ -141,7 +146,7 @@ def _build_app(words: Sequence[str]) -> App:
         help_format="plaintext",
     )
     app.command(_list, name="list")
-    for verb in (verb for verb in VERBS if generators(verb.task)):
+    for verb in (verb for verb in VERBS if listed(Method, verb.task)):
         app.command(_task_command(verb, words), name=verb.name, help=verb.sentence)
     app.command(_run, name="run")
     app.command(augmenting.augment, name="augment", help=augmenting.SENTENCE)
@@ -156,25 +161,25 @@ def _build_app(words: Sequence[str]) -> App:
 def _list(task: Annotated[str | None, Parameter(help="Only those of one task, e.g. denoise.")] = None) -> int:
     """List the generators, the default of each task first."""
     console = Console()
-    tasks = [item for item in Task if task in (None, item.value) and generators(item)]
+    tasks = [item for item in Task if task in (None, item.value) and listed(Method, item)]
     if not tasks:
         raise UnknownGeneratorError(
-            f"There is no task {task!r}: use one of {', '.join(item for item in Task if generators(item))}."
+            f"There is no task {task!r}: use one of {', '.join(item for item in Task if listed(Method, item))}."
         )
     for item in tasks:
         say(console, item.value)
-        for index, found in enumerate(generators(item)):
+        for index, method in enumerate(listed(Method, item)):
             default = " (default)" if index == 0 else ""
-            trains = " Trains on the image." if found.info.trains else ""
-            say(console, f"  {found.info.name}{default}: {found.info.summary}{trains}")
+            trains = " Trains on the image." if method.info.trains else ""
+            say(console, f"  {method.info.name}{default}: {method.info.summary}{trains}")
     return 0
 
 
 def _task_command(verb: Verb, words: Sequence[str]) -> Callable[..., int]:
     """Return the command of a task with the options of the generator that the words name."""
     named = _named_generator(words) if words[:1] == [verb.name] else None
-    name = named or verb.generator or generators(verb.task)[0].info.name
-    chosen = registered(f"{verb.task}/{name.removeprefix(f'{verb.task}/')}")
+    name = named or verb.generator or listed(Method, verb.task)[0].info.name
+    chosen = found(Method, f"{verb.task}/{name.removeprefix(f'{verb.task}/')}")
 
     def restore(
         source: Source,
@@ -211,6 +216,19 @@ def _task_command(verb: Verb, words: Sequence[str]) -> Callable[..., int]:
     ) -> int:
         return _process(source, target, recipe_of(how, params), output, how.axes, referenced=referenced)
 
+    def foretell(
+        source: Source,
+        target: Target,
+        /,
+        *,
+        framed: Framed = NO_FRAMES,
+        how: Run = Run(),
+        output: Output = Output(),
+        params: Mapping[str, Any],
+    ) -> int:
+        recipe = recipe_of(how, params).model_copy(update={"frames": framed.record()})
+        return _process(source, target, recipe, output, how.axes)
+
     def recipe_of(how: Run, params: Mapping[str, Any]) -> Recipe:
         options = {name: value for name, value in asdict(how).items() if name != "generator"}
         return Recipe(generator=chosen.info.id, params=dict(params), **options)
@@ -220,6 +238,8 @@ def _task_command(verb: Verb, words: Sequence[str]) -> Callable[..., int]:
         command = fill
     elif verb.task == Task.TRANSLATE:
         command = restyle
+    elif verb.task == Task.PREDICT_FRAMES:
+        command = foretell
     return with_settings(command, chosen)
 
 
@@ -274,7 +294,7 @@ def _process(
     with cancel_on_interrupt() as token:
         jobs, is_batch = plan_jobs(source, target)
         # What is wrong with every image is better told once, and at once.
-        registered(recipe.generator).params_type.parse(recipe.params)
+        found(Method, recipe.generator).params_type.parse(recipe.params)
         resolve_device(recipe.device, recipe.precision)
         masked.check(recipe)
         referenced.check()

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from napari_synth.cli.axes import with_axes_of_recipe
+from napari_synth.cli.frames import as_movie
 from napari_synth.cli.masks import AS_IN_RECIPE, Masked
 from napari_synth.cli.references import NO_REFERENCE, Referenced
 from napari_synth.core import registry
@@ -105,29 +107,34 @@ def run_job(
         One of its subclasses; nothing is left of the result then.
     """
     from napari_synth.core.judging import verdicts
-    from napari_synth.core.runner import prepare
+    from napari_synth.core.movies import PreparedMovie, prepare_again
+    from napari_synth.core.runner import PreparedRun, prepare
 
     target = job.target
     _check_target(job.source, target, overwrite)
     image = read_image(job.source, axes)
     if axes is None:
         image = with_axes_of_recipe(image, job.source, recipe.axes)
-    image = masked.applied(image, recipe, job.source)
-    if registry.generator(recipe.generator).info.channels == "mapped":
+    how: dict[str, Any] = {
+        "device": recipe.device,
+        "precision": recipe.precision,
+        "seed": recipe.seed,
+        "tile": recipe.tile,
+        "memory_budget": memory_budget,
+        "progress": progress,
+        "cancel": cancel,
+    }
+    prepared: PreparedRun | PreparedMovie
+    if recipe.frames is not None:
+        if axes is None:
+            image = as_movie(image, job.source)
         check_format(target, image)
-    prepared = prepare(
-        recipe.generator,
-        image,
-        recipe.params,
-        reference=referenced.of(image),
-        device=recipe.device,
-        precision=recipe.precision,
-        seed=recipe.seed,
-        tile=recipe.tile,
-        memory_budget=memory_budget,
-        progress=progress,
-        cancel=cancel,
-    )
+        prepared = prepare_again(recipe, image, {}, **how)
+    else:
+        image = masked.applied(image, recipe, job.source)
+        if registry.generator(recipe.generator).info.channels == "mapped":
+            check_format(target, image)
+        prepared = prepare(recipe.generator, image, recipe.params, reference=referenced.of(image), **how)
     check_format(target, prepared.result)
     notes = list(prepared.notes)
     if (difference := recipe.differing_weights(prepared.recipe)) is not None:
@@ -147,7 +154,7 @@ def run_job(
     if write_recipe:
         with replacing(target.with_name(target.name + RECIPE_SUFFIX), overwrite=True) as part:
             part.write_text(prepared.recipe.to_yaml(), encoding="utf-8")
-    if pixels is not None:
+    if pixels is not None and isinstance(prepared, PreparedRun):
         notes += verdicts(prepared, pixels)
     return Outcome(target, tuple(notes))
 

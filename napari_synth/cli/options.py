@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from cyclopts import Group, Parameter
 from pydantic.fields import FieldInfo
 
-from napari_synth.core.generator import Generator, Params
+from napari_synth.core.generator import Method
 from napari_synth.training.trainable import Trainable
 
 GENERATOR = Group("Settings of the generator", sort_key=1)
@@ -17,14 +17,14 @@ ADVANCED = Group("Rarely used settings of the generator", sort_key=2)
 _BOUNDS = (("ge", "at least"), ("gt", "above"), ("le", "at most"), ("lt", "below"))
 
 
-def with_settings(command: Callable[..., int], generator: Generator[Params] | Trainable[Any]) -> Callable[..., int]:
+def with_settings(command: Callable[..., int], generator: Method[Any] | Trainable[Any]) -> Callable[..., int]:
     """Return a command that has an option for every setting of a generator besides its own ones.
 
     Parameters
     ----------
     command : callable
         Its own parameters are kept; it is called with the settings as the mapping ``params``, which it must take.
-    generator : Generator or Trainable
+    generator : Method or Trainable
         Where the settings, their help, bounds and defaults come from.
     """
     own = [

@@ -17,7 +17,7 @@ class OpticalFlowParams(Params):
     flow: Literal["lucas-kanade", "tv-l1"] = Field(
         "lucas-kanade",
         title="Flow",
-        description="Lucas-Kanade takes neighbours to move together and is fast; TV-L1 keeps edges of motion and takes twice as long.",
+        description="Lucas-Kanade takes neighbours to move together and is fast; TV-L1 keeps its edges and takes twice as long.",
     )
     radius: int = Field(
         7,
