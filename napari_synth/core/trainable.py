@@ -52,8 +52,8 @@ class TrainParams(Params):
         ge=1,
         le=4096,
         title="Batch size",
-        description="Patches a training step, of all devices together; chosen by the device where left out. Made smaller where the"
-        " memory is short.",
+        description="Patches a training step, of all devices together; found by trying where left out, and kept with the model."
+        " Made smaller where the memory is short.",
         json_schema_extra={"advanced": True},
     )
     learning_rate: float | None = Field(

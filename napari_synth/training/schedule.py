@@ -46,6 +46,8 @@ class FitSettings:
         Warmed up, held, then lowered along a cosine. Optimisers that a trainee makes itself start from their own.
     batch_size : int
         Halved by the session where the device's memory is short.
+    finds_batch : bool
+        Whether the session looks for a better one before it begins, from this one on; see `napari_synth.training.batch_search`.
     held_flat : float
         Share of the budget before the learning rate falls.
     warm_up : int
@@ -65,6 +67,7 @@ class FitSettings:
 
     learning_rate: float = 1e-3
     batch_size: int = 8
+    finds_batch: bool = False
     held_flat: float = 0.3
     warm_up: int = 20
     clip: float = 1.0

@@ -7,83 +7,35 @@ going back where training became unstable, budgets, pausing and stopping, checkp
 
 from __future__ import annotations
 
-import copy
-import math
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch import Tensor
 
 from napari_synth.core.device import Device
 from napari_synth.core.errors import CheckpointError, OutOfMemoryError, TrainingDivergedError
 from napari_synth.core.progress import Reporter
-from napari_synth.networks.layout import channels_last
 from napari_synth.training import checkpoint
+from napari_synth.training.batch_search import found_batch
 from napari_synth.training.control import TrainingControl
+from napari_synth.training.course import Course
 from napari_synth.training.curve import Curve
 from napari_synth.training.health import RECENT, WINDOW, Health
-from napari_synth.training.news import CurvePoint, Figures, Previewed, Resumed, Validated
+from napari_synth.training.news import Figures, Previewed, Resumed
+from napari_synth.training.parts import Parts
 from napari_synth.training.processes import MemoryShortElsewhereError, Team, single_process
-from napari_synth.training.schedule import Budget, Clock, FitSettings
-from napari_synth.training.trainee import Networks, Trainee, Validation
+from napari_synth.training.result import FitResult
+from napari_synth.training.schedule import Budget, FitSettings
+from napari_synth.training.trainee import Networks, Trainee
+from napari_synth.training.validations import Validations
+
+__all__ = ["FitResult", "Session"]
 
 _MOST_ROLL_BACKS = 5
-# Between validations where no end is known: at least so many seconds, and so many times what a validation takes.
-_VALIDATION_SECONDS, _VALIDATION_SHARE = 5.0, 10.0
-
-
-@dataclass
-class FitResult:
-    """What came of a training run; the networks themselves hold the best averaged weights.
-
-    Attributes
-    ----------
-    precision : str
-        Of the arithmetic, as lightning-fabric calls it.
-    batch_size : int
-        At the end: smaller than asked for where memory was short.
-    steps : int
-        Steps done.
-    planned : int
-        Steps that the budget held: a budget of that many steps repeats the run. 0 where it had no end.
-    seconds : float
-        Wall time of training.
-    losses : list of float
-        What was trained for, of every step.
-    held_out : list of (int, float)
-        Step and score on held-out pixels, the untrained networks first.
-    roll_backs : int
-        How often the run had to go back to earlier weights.
-    validations : list of Validated
-        As `held_out`, with what was measured besides.
-    curve : list of CurvePoint
-        All losses, over stretches of steps.
-    was_stopped : bool
-        Whether the user ended it.
-    """
-
-    precision: str
-    batch_size: int
-    steps: int = 0
-    planned: int = 0
-    seconds: float = 0.0
-    losses: list[float] = field(default_factory=list)
-    held_out: list[tuple[int, float]] = field(default_factory=list)
-    roll_backs: int = 0
-    validations: list[Validated] = field(default_factory=list)
-    curve: list[CurvePoint] = field(default_factory=list)
-    was_stopped: bool = False
-
-    @property
-    def best(self) -> Validated | None:
-        """The validation of the weights that were kept; None where nothing is held out."""
-        return next((found for found in reversed(self.validations) if found.is_best), None)
 
 
 class Session:
@@ -139,34 +91,24 @@ class Session:
         self.result = FitResult(
             str(self.fabric.strategy.precision.precision), self.team.divisible(self.settings.batch_size)
         )
-        self._plain = {name: channels_last(net.to(device.torch_name)).train() for name, net in trainee.networks.items()}
-        self._averages = {
-            name: AveragedModel(
-                self._plain[name], multi_avg_fn=_warmed_average(self.settings.averaging), use_buffers=True
-            ).eval()
-            for name in trainee.averaged
-        }
-        self.networks: Networks = {name: self.fabric.setup_module(network) for name, network in self._plain.items()}
-        made = trainee.optimizers()
-        # The rates are noted before the schedule changes them.
-        self._rates = {name: [[g["lr"] for g in o.param_groups] for o in group] for name, group in made.items()}
-        self.optimizers = {name: _as_list(self.fabric.setup_optimizers(*group)) for name, group in made.items()}
+        self.parts = Parts(trainee, self.fabric, device, self.settings.averaging)
+        self.networks: Networks = self.parts.networks
+        self.course = Course(budget, self.settings, self.result)
+        self.validations = Validations(trainee, self.parts, self.course, self.team)
         self.step, self.spent = 0, 0.0
         self._curve = Curve()
-        self._best: tuple[float, dict[str, Any]] | None = None
-        self.baselines: Mapping[str, Figures] = {}
         self._scale = 1.0
-        self._began, self._began_seconds = 0, 0.0
-        self._validations = 0
-        self._next_validation = 0
-        self._first_seconds = self._validation_seconds = 0.0
-        self._collapsed = ""
-        self._safe = self._snapshot()
+        self._safe = self.parts.snapshot()
         self._health = Health(trainee.settles)
         # Reading the loss waits for a GPU: there it is looked at only now and then.
         self._look_every = 1 if device.kind == "cpu" else RECENT
         self._pending: list[tuple[int, dict[str, Tensor]]] = []
         self._start = self._saved = time.perf_counter()
+
+    @property
+    def baselines(self) -> Mapping[str, Figures]:
+        """Figures of what needs no learning, by what it is."""
+        return self.validations.baselines
 
     # What a trainee is given: see `Work`.
 
@@ -181,7 +123,7 @@ class Session:
 
     def update(self, optimizers: str, loss: Tensor) -> None:
         """Take one step of the named optimisers; see `Work.update`."""
-        group = self.optimizers[optimizers]
+        group = self.parts.optimizers[optimizers]
         for optimizer in group:
             optimizer.zero_grad(set_to_none=True)
         self.fabric.backward(loss)
@@ -215,67 +157,53 @@ class Session:
     def _run(self, stage: str) -> None:
         if self.folder is not None and self.fabric.is_global_zero:
             checkpoint.make_folder(self.folder)
-        result = self.result
-        result.planned = result.planned or (self.budget.steps or 0)
-        before = self._done
-        announced = max(result.planned - result.steps, 0)
+        result, course, validations = self.result, self.course, self.validations
+        before = course.done
+        announced = course.announced()
         self.report.start(stage, announced)
         if self.tells and result.steps:
             self.report.tell(Resumed(tuple(self._curve.points), tuple(result.validations)))
+        if self.settings.finds_batch and not result.steps and self.team.is_alone:
+            self._find_batch()
         if self.tells or self.folder is not None:
-            self.baselines = self.trainee.baselines() if self.settings.validations else {}
+            validations.baselines = self.trainee.baselines() if self.settings.validations else {}
         validating = time.perf_counter()
-        if not self._validations:
+        if not validations.has_begun:
             self._validate()
-            self._validations = 1
-            self._validation_seconds = time.perf_counter() - validating
-        clock = Clock(60.0 * (self.budget.minutes or 0.0), self.settings, self._validation_seconds)
-        clock.first = self._first_seconds
-        self._plan_validation(self._validation_seconds)
+            validations.begin(time.perf_counter() - validating)
+        course.set_clock(validations.seconds)
+        validations.plan(validations.seconds)
         self._start = time.perf_counter() - result.seconds
         self._saved = time.perf_counter()
-        while self._spent() < 1.0 and not result.was_stopped:
-            self.spent = self._spent()
+        while course.spent < 1.0 and not result.was_stopped:
+            self.spent = course.spent
             self._one_step()
             result.steps += 1
             self.step = result.steps
             seconds = time.perf_counter() - self._start
             # While decisions hang on it, it is the same for all.
             result.seconds = seconds if result.planned else self.team.agreed(seconds)
-            if not result.planned and not self.budget.until_stopped:
-                spent_on = result.seconds - self._began_seconds
-                likely = clock.likely(self._done, spent_on)
-                self._first_seconds = clock.first
+            if course.is_measured:
+                likely = course.likely()
                 self.report.extend(likely - before - announced)
                 announced = likely - before
-                result.planned = self._began + likely if clock.is_measured(spent_on) else 0
-            over = self._spent() >= 1.0
+            over = course.spent >= 1.0
             looked = len(self._pending) >= self._look_every or over
             if looked and not self._look() and not self._roll_back():
                 break
-            if self._is_time_to_validate() or (result.was_stopped and not self._is_validated):
+            if validations.is_due() or (result.was_stopped and not result.is_validated):
                 validating = time.perf_counter()
                 self._validate()
-                self._plan_validation(time.perf_counter() - validating)
-                if self._collapsed and not self._roll_back():
+                validations.plan(time.perf_counter() - validating)
+                if validations.collapsed and not self._roll_back():
                     break
             self.report.advance()
             self._checkpoint_or_wait(looked=looked, over=over or result.was_stopped)
-        self._finish()
-
-    @property
-    def _done(self) -> int:
-        return self.result.steps - self._began
-
-    def _spent(self) -> float:
-        planned = self.result.planned - self._began
-        return self._done / planned if planned > 0 else 0.0
+        self.parts.finish(validations.best[1] if validations.best else self.parts.weights())
+        result.curve = list(self._curve.points)
 
     def _one_step(self) -> None:
-        for name, group in self.optimizers.items():
-            for optimizer, rates in zip(group, self._rates[name], strict=True):
-                for parameters, full in zip(optimizer.param_groups, rates, strict=True):
-                    parameters["lr"] = self.settings.rate(self._done, self.spent, full) * self._scale
+        self.parts.set_rates(lambda full: self.settings.rate(self.course.done, self.spent, full) * self._scale)
         while True:
             drawn = None if self.team.is_alone else self.generator.get_state()
             try:
@@ -295,12 +223,16 @@ class Session:
             # Out of the handler, since the error holds the tensors of the step.
             self._halve_batch()
         self._pending.append((self.result.steps + 1, {name: loss.detach() for name, loss in losses.items()}))
-        for name, average in self._averages.items():
-            average.update_parameters(self._plain[name])
+        self.parts.average()
+
+    def _find_batch(self) -> None:
+        before = self.batch_size
+        self.result.batch_size = found_batch(self)
+        if self.batch_size != before:
+            self.report.message(f"{self.batch_size} patches a step suit {self.device.title}.")
 
     def _halve_batch(self) -> None:
-        for network in self._plain.values():
-            network.zero_grad(set_to_none=True)
+        self.parts.forget_gradients()
         self.result.batch_size = self.team.divisible(self.batch_size // 2)
         self.device.release_memory()
         self.report.message(
@@ -324,36 +256,15 @@ class Session:
         self.result.losses.extend(row[0] for row in values)
         is_good = self._health.is_good(values)
         if is_good and self.trainee.settles and self._health.is_known and self.result.steps % WINDOW < self._look_every:
-            self._safe = self._snapshot()
+            self._safe = self.parts.snapshot()
         return is_good
-
-    def _snapshot(self) -> dict[str, Any]:
-        return copy.deepcopy({name: part.state_dict() for name, part in self._parts.items()})
-
-    @property
-    def _parts(self) -> dict[str, Any]:
-        """Everything that learns, by name."""
-        return (
-            {f"network {name}": network for name, network in self._plain.items()}
-            | {f"average {name}": average for name, average in self._averages.items()}
-            | {
-                f"optimizer {name} {i}": o.optimizer
-                for name, group in self.optimizers.items()
-                for i, o in enumerate(group)
-            }
-        )
-
-    def _take_up(self, states: Mapping[str, Any]) -> None:
-        # Loading does not copy the optimizer's tensors, which are then changed in place.
-        for name, state in copy.deepcopy(dict(states)).items():
-            self._parts[name].load_state_dict(state)
 
     def _roll_back(self) -> bool:
         """Go back to the last safe weights with half the learning rate; return False where there are good weights to stop at."""
         self.result.roll_backs += 1
-        why, self._collapsed = self._collapsed or "Training became unstable", ""
+        why, self.validations.collapsed = self.validations.collapsed or "Training became unstable", ""
         if self.result.roll_backs > _MOST_ROLL_BACKS:
-            if self._best is not None and len(self.result.held_out) > 1:
+            if self.validations.best is not None and len(self.result.held_out) > 1:
                 self.report.message(f"{why} again and again: it was ended early with the best weights so far.")
                 return False
             raise TrainingDivergedError(
@@ -361,7 +272,7 @@ class Session:
                 " of it that has none."
             )
         self._scale *= 0.5
-        self._take_up(self._safe)
+        self.parts.take_up(self._safe)
         self._health.recent.clear()
         self.report.message(f"{why}: going back to earlier weights with half the learning rate.")
         return True
@@ -369,79 +280,19 @@ class Session:
     # Validation.
 
     def _validate(self) -> None:
-        if not self.settings.validations:
+        validated = self.validations.take()
+        if validated is None:
             return
-        found = self._measured()
-        if found is None:
-            return
-        result = self.result
-        result.held_out.append((result.steps, found.score))
-        self._collapsed = found.collapsed
-        is_best = (
-            not found.collapsed and math.isfinite(found.score) and (self._best is None or found.score < self._best[0])
-        )
-        if is_best:
-            self._best = (found.score, self._weights())
-        if not self.trainee.settles and not found.collapsed:
+        if not self.trainee.settles and not self.validations.collapsed:
             # Losses of networks that play against each other do not tell whether they are well.
-            self._safe = self._snapshot()
-        validated = Validated(result.steps, result.seconds, found.score, dict(found.metrics), self.baselines, is_best)
-        result.validations.append(validated)
+            self._safe = self.parts.snapshot()
         if self.tells:
             self.report.tell(validated)
             if self.fabric.is_global_zero and self.report.is_heard:
                 with torch.no_grad(), self.fabric.autocast():
-                    preview = self.trainee.preview(self._kept())
+                    preview = self.trainee.preview(self.parts.kept())
                 if preview is not None:
-                    self.report.tell(Previewed(result.steps, preview))
-
-    def _measured(self) -> Validation | None:
-        found = None
-        # One process measures, since those that are not the same to the last bit would go on differently.
-        if self.fabric.is_global_zero:
-            with torch.no_grad(), self.fabric.autocast():
-                found = self.trainee.validate(self._kept())
-        return self.team.from_main(found)
-
-    @property
-    def _is_validated(self) -> bool:
-        return bool(self.result.held_out) and self.result.held_out[-1][0] == self.result.steps
-
-    def _is_time_to_validate(self) -> bool:
-        if self.budget.until_stopped:
-            return self.result.steps >= self._next_validation
-        early = self.settings.has_early_validation(self._done, self._spent())
-        if early is not None:
-            return early
-        if self._spent() * self.settings.validations < self._validations:
-            return False
-        self._validations = math.floor(self._spent() * self.settings.validations) + 1
-        return True
-
-    def _plan_validation(self, seconds: float) -> None:
-        """Choose the step of the next validation where no end is known, by what one took."""
-        if self.budget.until_stopped:
-            pause = max(_VALIDATION_SECONDS, _VALIDATION_SHARE * seconds)
-            pace = self.result.seconds / self._done if self._done else seconds
-            wanted = max(1, round(pause / max(pace, 1e-6))) if self._done else 1
-            self._next_validation = self.result.steps + self.team.from_main(wanted)
-
-    def _kept(self) -> dict[str, nn.Module]:
-        """Return the networks that are kept in the end: averages in evaluation mode, and the others as they are."""
-        return {
-            name: self._averages[name].module.eval() if name in self._averages else network
-            for name, network in self._plain.items()
-        }
-
-    def _weights(self) -> dict[str, Any]:
-        return copy.deepcopy({name: network.state_dict() for name, network in self._kept().items()})
-
-    def _finish(self) -> None:
-        weights = self._best[1] if self._best else self._weights()
-        for name, network in self._plain.items():
-            network.load_state_dict(weights[name])
-            network.eval().requires_grad_(False)
-        self.result.curve = list(self._curve.points)
+                    self.report.tell(Previewed(self.result.steps, preview))
 
     # Checkpoints.
 
@@ -465,9 +316,9 @@ class Session:
         result = self.result
         return {
             "identity": self.identity,
-            "parts": {name: part.state_dict() for name, part in self._parts.items()},
+            "parts": self.parts.state(),
             "safe": self._safe,
-            "best": self._best,
+            "best": self.validations.best,
             "scaler": self.fabric.strategy.precision.state_dict(),
             "trainee": self.trainee.state(),
             "random": checkpoint.random_states() | {"generator": self.generator.get_state()},
@@ -480,14 +331,10 @@ class Session:
                 "batch_size": result.batch_size,
                 "roll_backs": result.roll_backs,
                 "losses": torch.tensor(result.losses, dtype=torch.float64),
-                "validations": [(v.step, v.seconds, v.score, dict(v.metrics), v.is_best) for v in result.validations],
                 "scale": self._scale,
-                "began": (self._began, self._began_seconds),
-                "next": self._validations,
-                "first_seconds": self._first_seconds,
-                "validation_seconds": self._validation_seconds,
-                "has_end": not self.budget.until_stopped,
                 "recent": list(self._health.recent),
+                **self.course.state(),
+                **self.validations.state(),
             },
         }
 
@@ -519,8 +366,8 @@ class Session:
         return True
 
     def _restore(self, state: Mapping[str, Any]) -> None:
-        self._take_up(state["parts"])
-        self._safe, self._best = state["safe"], state["best"]
+        self.parts.take_up(state["parts"])
+        self._safe, self.validations.best = state["safe"], state["best"]
         self.fabric.strategy.precision.load_state_dict(state["scaler"])
         self.trainee.restore(state["trainee"])
         checkpoint.set_random_states(state["random"])
@@ -532,42 +379,8 @@ class Session:
         result.steps, result.planned, result.seconds = run["steps"], run["planned"], run["seconds"]
         result.batch_size, result.roll_backs = self.team.divisible(run["batch_size"]), run["roll_backs"]
         result.losses = run["losses"].tolist()
-        result.validations = [
-            Validated(step, seconds, score, metrics, {}, is_best)
-            for step, seconds, score, metrics, is_best in run["validations"]
-        ]
-        result.held_out = [(validated.step, validated.score) for validated in result.validations]
-        self.step = result.steps
-        self._scale, (self._began, self._began_seconds) = run["scale"], run["began"]
-        self._validations, self._validation_seconds = run["next"], run["validation_seconds"]
-        self._first_seconds = run["first_seconds"]
+        self.step, self._scale = result.steps, run["scale"]
         self._health.recent.extend(run["recent"])
-        if self.budget.until_stopped:
-            result.planned = 0
-        elif not run["has_end"]:
-            self._begin_anew()
-        elif self.budget.steps is not None:
-            result.planned = self._began + self.budget.steps
-        if self._spent() >= 1.0:
-            self._begin_anew()
-
-    def _begin_anew(self) -> None:
-        """Give a run that was at its end its budget once more: the learning rate rises again, what was learnt stays."""
-        self._began, self._began_seconds = self.result.steps, self.result.seconds
-        self.result.planned = self._began + self.budget.steps if self.budget.steps else 0
-        self._validations, self._first_seconds = 1, 0.0
-
-
-def _as_list(optimizers: Any) -> list[Any]:
-    return list(optimizers) if isinstance(optimizers, (list, tuple)) else [optimizers]
-
-
-def _warmed_average(decay: float) -> Callable[..., None]:
-    """Return the update of a running average that forgets the first weights quickly."""
-
-    def update(averages: Any, weights: Any, count: Any) -> None:
-        warmed = min(decay, (1.0 + float(count)) / (10.0 + float(count)))
-        average: Any = get_ema_multi_avg_fn(warmed)  # type: ignore[no-untyped-call]
-        average(averages, weights, count)
-
-    return update
+        self.validations.restore(run)
+        if self.course.restore(run):
+            self.validations.begin_anew()

@@ -154,7 +154,7 @@ def train_model(
             _budget(settings),
             place,
             torch.Generator(place.torch_name).manual_seed(settings.seed * 1000),
-            settings=replace(lesson.settings, early_validations=True),
+            settings=replace(lesson.settings, early_validations=True, finds_batch=settings.batch is None),
             report=report,
             fabric=fabric,
             folder=folder,
@@ -261,6 +261,8 @@ def _card(
     if best is not None:
         metrics[f"{_HELD_OUT}, this model"] = dict(best.metrics)
     config: Any = lesson.network
+    # With the batch that was found, the command gives the same model again.
+    repeated = settings if settings.batch else settings.model_copy(update={"batch": result.batch_size})
     name = images.source[0].name
     count = len(images.source)
     return ModelCard(
@@ -270,7 +272,7 @@ def _card(
         architecture=lesson.architecture,
         config=config.config,
         training_data=(TrainingData(name="The user's own images", licence="as the images"),),
-        training_command=f"{chosen.info.id} {settings.model_dump_json(exclude_none=True)}, {result.steps} steps in"
+        training_command=f"{chosen.info.id} {repeated.model_dump_json(exclude_none=True)}, {result.steps} steps in"
         f" {result.seconds:.0f} s on {session.device.title}, {result.precision}, {result.batch_size} patches a step",
         metrics=metrics,
         limits=lesson.limits,
