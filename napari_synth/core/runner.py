@@ -231,6 +231,14 @@ class PreparedRun:
         return self.source.dtype if made is None else np.dtype(made.dtype)
 
     @property
+    def result_range(self) -> tuple[float, float] | None:
+        """The counts between which results are to be expected; None where they are those of the source."""
+        made = self._layout.spec
+        if made is None:
+            return None
+        return min(one.offset for one in made.intensity), max(one.offset + one.scale for one in made.intensity)
+
+    @property
     def joint_axes(self) -> str:
         """Axes of the source of which no part can be restored without the rest."""
         return "".join(axis for axis in self.source.axes if axis in self._layout.joint + "S")

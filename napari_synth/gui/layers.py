@@ -89,6 +89,41 @@ class Placement:
             self.scale / finer, translate, self.rotate, self.shear, self.affine, self.units, self.axis_labels
         )
 
+    def along(self, own: str, axes: str) -> Placement:
+        """Return the same place for a layer of other axes: those that are left out are dropped, new ones begin at 0.
+
+        Parameters
+        ----------
+        own : str
+            Roles of the axes of this layer.
+        axes : str
+            Those of the other one.
+        """
+        count = len(axes)
+        kept = [i for i, axis in enumerate(axes) if axis in own]
+        from_own = [own.index(axes[i]) for i in kept]
+
+        def moved(numbers: Matrix, fill: Matrix) -> Matrix:
+            """Put what belongs to the axes that stay into a vector or a matrix for the new ones."""
+            fill[np.ix_(*(kept,) * fill.ndim)] = numbers[np.ix_(*(from_own,) * fill.ndim)]
+            return fill
+
+        shear = np.eye(len(own))
+        shear[np.triu_indices(len(own), 1)] = self.shear
+        affine = np.eye(count + 1)
+        affine[:-1, :-1] = moved(self.affine[:-1, :-1], np.eye(count))
+        affine[kept, -1] = self.affine[from_own, -1]
+        there = {axis: i for i, axis in enumerate(own)}
+        return Placement(
+            moved(self.scale, np.ones(count)),
+            moved(self.translate, np.zeros(count)),
+            moved(self.rotate, np.eye(count)),
+            moved(shear, np.eye(count))[np.triu_indices(count, 1)],
+            affine,
+            tuple(self.units[there[axis]] if axis in there else "pixel" for axis in axes),
+            tuple(self.axis_labels[there[axis]] if axis in there else axis.lower() for axis in axes),
+        )
+
     def as_kwargs(self) -> dict[str, Any]:
         """Return the keyword arguments of a new layer in this place."""
         return {

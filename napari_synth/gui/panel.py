@@ -32,7 +32,6 @@ from napari_synth.gui.layers import (
     appearance,
     fresh_name,
     mark,
-    refinement,
     trust_colormap,
 )
 from napari_synth.gui.library_news import library_news
@@ -42,6 +41,7 @@ from napari_synth.gui.model_files import add_model, ask_for_file, ask_for_trust
 from napari_synth.gui.placing import insert_layer, unwrapped
 from napari_synth.gui.preview import Preview
 from napari_synth.gui.reference_picker import ReferencePicker
+from napari_synth.gui.result_layers import result_look, result_placement
 from napari_synth.gui.results import Finished, ResultBox
 from napari_synth.gui.rows import label, line, put_in_scroll_area
 from napari_synth.gui.runs import Outcome, Request, confidence, restore
@@ -389,14 +389,14 @@ class TaskPanel(QWidget):
         prepared = outcome.prepared
         info = prepared.generator.info
         synthetic = " (synthetic)" if info.invents else ""
-        placement = placement.refined(refinement(prepared.source.shape, prepared.result_shape, len(placement.scale)))
+        placement = result_placement(placement, prepared)
         result = self._add(
             outcome.levels,
             f"{source.name} {_DONE[self.task]}{synthetic}",
             mark(RESULT, prepared.recipe.model_dump(mode="json"), synthetic=info.invents),
             placement,
             source,
-            **self._look(source),
+            **result_look(self._look(source), prepared),
         )
         if source.blending == "additive":
             source.visible = False

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from math import ceil
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +25,7 @@ from napari_synth.gui.layers import (
     refinement,
 )
 from napari_synth.gui.placing import camera_of, insert_layer, remove_layer
+from napari_synth.gui.result_layers import result_look, result_placement
 from napari_synth.gui.runs import Interim, Request, restore_region
 from napari_synth.gui.worker import Job
 
@@ -279,22 +279,26 @@ class Preview(QObject):
     def _show(self, source: napari.layers.Image, field: Field, pixels: Any, prepared: PreparedRun | None) -> None:
         if prepared is None:
             size = tuple(b - a for a, b in zip(field.start, field.stop, strict=True))
-            factors, start = refinement(size, pixels.shape, source.ndim), [float(first) for first in field.start]
+            place = Placement.of(source).refined(refinement(size, pixels.shape, source.ndim), map(float, field.start))
+            look = self._look(source)
         else:
-            factors = refinement(prepared.source.shape, prepared.result_shape, source.ndim)
-            # The grid of the whole result: its first pixel with its centre in the field.
-            start = [ceil(first * finer - 0.5) / finer for first, finer in zip(field.start, factors, strict=True)]
-        place = Placement.of(source).refined(factors, start)
-        if self._layer is not None and self._layer in self._viewer.layers:
-            self._layer.data = pixels
-            self._layer.scale = place.scale
-            self._layer.translate = place.translate
-            return
+            first = dict(zip(prepared.source.axes, field.start, strict=False))
+            place = result_placement(Placement.of(source), prepared, first)
+            look = result_look(self._look(source), prepared)
+        layer = self._layer
+        if layer is not None and layer in self._viewer.layers:
+            if (layer.ndim, bool(layer.rgb)) == (len(place.scale), look["rgb"]):
+                layer.data = pixels
+                layer.scale = place.scale
+                layer.translate = place.translate
+                return
+            # Another method may make colours of what was gray.
+            self._drop_layer()
         self._layer = ImageLayer(
             pixels,
             name=f"{source.name} {self._name}",
             metadata=mark(PREVIEW),
-            **self._look(source),
+            **look,
             **place.as_kwargs(),
         )
         insert_layer(self._viewer, self._layer)

@@ -105,7 +105,7 @@ class Outcome:
     ----------
     prepared : PreparedRun
     levels : tuple of array-like
-        The result, along the axes of the source: one numpy array, or dask arrays of the levels on disk, the finest first, where
+        The result, along its axes: one numpy array, or dask arrays of the levels on disk, the finest first, where
         it is larger than the memory budget.
     verdict : tuple of str
         How far the result can be trusted, or why the spread says nothing; a sentence each.
@@ -152,7 +152,7 @@ def confidence(
     try:
         outcome = _compute(prepared.spread(), settings.folder, progress, cancel)
         with discarding(outcome.path):
-            samples = prepared.source.axes.find("S")
+            samples = prepared.result_axes.find("S")
             levels = outcome.levels if samples < 0 else tuple(level.max(axis=samples) for level in outcome.levels)
             shown = np.asarray(levels[-1][_some_planes(levels[-1].shape)])
             shown = shown[np.isfinite(shown)]
@@ -189,7 +189,7 @@ def restore_region(
     PreparedRun or None
         To be given to the next preview; None where it holds for this region only, because the generator learnt from it.
     numpy.ndarray
-        The region's pixels, along the axes of the image.
+        The region's pixels, along the axes of the result.
     """
     if registry.generator(request.generator).info.trains:
         near, inside = _neighbourhood(request.image, region)
@@ -200,7 +200,8 @@ def restore_region(
         return None, prepared.compute(region=inside, progress=progress, cancel=cancel)
     if prepared is None:
         prepared = request.prepare(request.source(), progress, cancel)
-    return prepared, prepared.compute(region=region, progress=progress, cancel=cancel)
+    asked = {axis: part for axis, part in region.items() if axis not in prepared.joint_axes}
+    return prepared, prepared.compute(region=asked, progress=progress, cancel=cancel)
 
 
 @dataclass(frozen=True)
@@ -246,7 +247,8 @@ def _some_planes(shape: tuple[int, ...]) -> tuple[slice, ...]:
 def _noise_or_guess(prepared: PreparedRun) -> float:
     """Return the standard deviation of the noise in counts; a share of the intensities where it was not measured."""
     noise, statistics = prepared.noise[0], prepared.statistics[0]
-    return (noise.sigma_typical if noise else 0.0) or _GUESSED_NOISE * (statistics.high - statistics.low)
+    low, high = prepared.result_range or (statistics.low, statistics.high)
+    return (noise.sigma_typical if noise else 0.0) or _GUESSED_NOISE * (high - low)
 
 
 def _compute(prepared: PreparedRun, folder: Path, progress: ProgressCallback, cancel: CancelToken) -> Outcome:
@@ -258,7 +260,7 @@ def _compute(prepared: PreparedRun, folder: Path, progress: ProgressCallback, ca
     with create_ome_zarr(path, prepared.result, blocks=prepared.chunks, cancel=cancel) as target:
         prepared.compute(out=target, progress=progress, cancel=cancel)
     with discarding(path):
-        return Outcome(prepared, open_levels(path, prepared.source.axes), path=path)
+        return Outcome(prepared, open_levels(path, prepared.result_axes), path=path)
 
 
 def _neighbourhood(image: Image, region: Region) -> tuple[dict[str, slice], dict[str, slice]]:
