@@ -1,4 +1,4 @@
-"""Writes an augmented data set to disk: crops with their labels and points, a table, and how they were made.
+"""Writes an augmented data set to disk: crops with all that lies in them, a table, and how they were made.
 
 Validation crops come from images, or from a part of an image, that no training crop shows anything of; they are not augmented
 and do not overlap.
@@ -22,8 +22,9 @@ import yaml
 
 from napari_synth.augmentation.draws import Draw
 from napari_synth.augmentation.geometry import Crop
+from napari_synth.augmentation.outlines import bent_type, outline
 from napari_synth.augmentation.pipeline import Pipeline
-from napari_synth.augmentation.sample import Sample
+from napari_synth.augmentation.sample import COORDINATES, Floats, Sample
 from napari_synth.augmentation.transform import Frame
 from napari_synth.core.errors import AxesError, ImageFileError, InvalidImageError, InvalidParameterError
 from napari_synth.core.image import Image
@@ -35,13 +36,13 @@ Format = Literal["tiff", "ome-zarr"]
 FORMATS: dict[str, str] = {"tiff": ".tif", "ome-zarr": ".ome.zarr"}
 PIPELINE, RECIPE, TABLE = "pipeline.yaml", "recipe.yaml", "table.csv"
 TRAIN, VALIDATION = "train", "validation"
-_COLUMNS = ("split", "image", "labels", "points", "source", "time", "plane", "start", "seed", "draw")
+_COLUMNS = ("split", "image", "labels", *COORDINATES, "source", "time", "plane", "start", "seed", "draw")
 _MOST = 10**6
 
 
 @dataclass(frozen=True)
 class AnnotatedImage:
-    """An image with its labels and points, to cut crops from.
+    """An image with what lies in it, to cut crops from.
 
     Attributes
     ----------
@@ -50,18 +51,35 @@ class AnnotatedImage:
     name : str
     units : mapping of str to str
         Of the axes.
+    shape_types : sequence of str
+        Of each shape, as napari calls it; all are polygons where left out.
     """
 
     sample: Sample
     name: str = "image"
     units: Mapping[str, str] = field(default_factory=dict)
+    shape_types: Sequence[str] = ()
 
     @classmethod
-    def of(cls, image: Image, labels: Any = None, points: npt.ArrayLike | None = None) -> AnnotatedImage:
-        """Return an image with what lies in it; an image as labels brings its axes."""
+    def of(
+        cls,
+        image: Image,
+        labels: Any = None,
+        points: npt.ArrayLike | None = None,
+        shapes: Sequence[npt.ArrayLike] | None = None,
+        vectors: npt.ArrayLike | None = None,
+        tracks: npt.ArrayLike | None = None,
+        shape_types: Sequence[str] = (),
+    ) -> AnnotatedImage:
+        """Return an image with what lies in it; an image as labels brings its axes, and ellipses become polygons."""
         axes = labels.axes if isinstance(labels, Image) and len(labels.axes) != len(image.axes) else ""
         pixels = labels.data if isinstance(labels, Image) else labels
-        return cls(Sample(image, labels=pixels, labels_axes=axes, points=points), image.name, dict(image.units))
+        if shapes is not None and shape_types:
+            shapes = [outline(shape, kind) for shape, kind in zip(shapes, shape_types, strict=True)]
+        sample = Sample(
+            image, labels=pixels, labels_axes=axes, points=points, shapes=shapes, vectors=vectors, tracks=tracks
+        )
+        return cls(sample, image.name, dict(image.units), tuple(shape_types))
 
 
 @dataclass(frozen=True)
@@ -157,9 +175,9 @@ def export_dataset(
 ) -> Written:
     """Write a data set, which appears whole or not at all.
 
-    ``train`` and ``validation`` have a folder ``images`` each, and ``labels`` and ``points`` where all sources have them, with
-    the same names in each. ``table.csv`` has a line for each crop with its source and its draw, ``pipeline.yaml`` is the pipeline
-    and ``recipe.yaml`` everything else that it takes to make the same data set again.
+    ``train`` and ``validation`` have a folder ``images`` each, and ``labels``, ``points``, ``shapes``, ``vectors`` and ``tracks``
+    where all sources have them, with the same names in each. ``table.csv`` has a line for each crop with its source and its draw,
+    ``pipeline.yaml`` is the pipeline and ``recipe.yaml`` everything else that it takes to make the same data set again.
 
     Parameters
     ----------
@@ -284,34 +302,66 @@ def _part(region: _Region, axis: str, start: int, stop: int) -> _Region:
 
 
 def _cut(sample: Sample, parts: Mapping[str, slice | int]) -> Sample:
-    """Return a part of a sample; an axis that is given one position is left out, of points too."""
+    """Return a part of a sample; an axis that is given one position is left out, of coordinates too."""
     gone = {axis for axis, part in parts.items() if isinstance(part, int)}
 
     def cut(array: Any, axes: str) -> Any:
         return array[tuple(parts.get(axis, slice(None)) for axis in axes)]
 
-    points = None
+    found: dict[str, Any] = {}
+    origin = dict(sample.origin)
     for name, rows in sample.coordinates():
-        if name != "points":
-            continue
         columns = sample.columns(name, rows)
-        here, shift = np.ones(len(rows), dtype=bool), np.zeros(len(columns))
-        for column, axis in enumerate(columns):
-            part = parts.get(axis, slice(None))
-            if isinstance(part, int):
-                here &= rows[:, column].round() == part
-            elif part.start is not None:
-                here &= (rows[:, column] >= part.start - 0.5) & (rows[:, column] < part.stop - 0.5)
-                shift[column] = part.start
-        points = (rows - shift)[here][:, [index for index, axis in enumerate(columns) if axis not in gone]]
+        here, moved = _inside(rows, columns, parts)
+        # Tracks are told by their time, whatever the image has.
+        kept = [at for at, axis in enumerate(columns) if axis not in gone or (name == "tracks" and axis == "T")]
+        found[name], chosen = _chosen(sample, name, here, moved[:, kept], rows[:, kept])
+        origin[name] = sample.origin.get(name, np.arange(len(getattr(sample, name))))[chosen]
+    if sample.shapes is not None and "shapes" not in found:
+        found["shapes"] = []
     return Sample(
         cut(sample.image, sample.axes),
         "".join(axis for axis in sample.axes if axis not in gone),
         None if sample.labels is None else cut(sample.labels, sample.labels_axes),
         "".join(axis for axis in sample.labels_axes if axis not in gone),
-        points=points,
         spacing={axis: step for axis, step in sample.spacing.items() if axis not in gone},
+        origin=origin,
+        **found,
     )
+
+
+def _inside(rows: Floats, columns: str, parts: Mapping[str, slice | int]) -> tuple[npt.NDArray[np.int8], Floats]:
+    """Return where coordinates lie along each axis, -1 below the part, 0 inside, 1 above, and the coordinates in the part."""
+    where, shift = np.zeros(rows.shape, np.int8), np.zeros(len(columns))
+    for column, axis in enumerate(columns):
+        part, values = parts.get(axis, slice(None)), rows[:, column]
+        if isinstance(part, int):
+            where[:, column] = np.sign(values.round() - part)
+        elif part.start is not None:
+            where[:, column] = (values >= part.stop - 0.5).astype(np.int8) - (values < part.start - 0.5)
+            shift[column] = part.start
+    return where, rows - shift
+
+
+def _chosen(
+    sample: Sample, name: str, where: npt.NDArray[np.int8], moved: Floats, rows: Floats
+) -> tuple[Any, npt.NDArray[np.bool_]]:
+    """Return what of a kind lies in a part, and which rows of the sample it is."""
+    if name == "shapes":
+        assert sample.shapes is not None
+        ends = np.cumsum([len(np.asarray(shape)) for shape in sample.shapes])[:-1]
+        # A shape is there where its bounding box is: it may surround the part.
+        here = np.array([bool(((w.min(0) <= 0) & (w.max(0) >= 0)).all()) for w in np.split(where, ends)], dtype=bool)
+        return [shape for shape, inside in zip(np.split(moved, ends), here, strict=True) if inside], here
+    here = (where == 0).all(1)
+    if name == "vectors":
+        count = len(moved) // 2
+        here = here[:count]
+        return np.stack([moved[:count], rows[count:] - rows[:count]], 1)[here], here
+    if name == "tracks":
+        ids = np.asarray(sample.tracks, dtype=np.float64)[:, :1]
+        return np.concatenate([ids, moved], 1)[here], here
+    return moved[here], here
 
 
 def _augmented(
@@ -367,7 +417,9 @@ class _Writer:
     def __init__(self, folder: Path, plan: DatasetPlan, sources: Sequence[AnnotatedImage]) -> None:
         self._folder, self._plan = folder, plan
         self._labelled = all(source.sample.labels is not None for source in sources)
-        self._dotted = all(source.sample.points is not None for source in sources)
+        self._listed = [
+            name for name in COORDINATES if all(getattr(source.sample, name) is not None for source in sources)
+        ]
         self._dtype = _label_dtype(sources) if self._labelled else np.dtype(np.uint8)
         self._rows: list[dict[str, Any]] = []
         self._counts: dict[str, int] = {}
@@ -388,8 +440,8 @@ class _Writer:
             row["labels"] = self._image(
                 split, "labels", stem + suffix, Image(labels, crop.labels_axes, spacing, units, stem)
             )
-        if self._dotted:
-            row["points"] = self._points(split, stem, crop)
+        for kind in self._listed:
+            row[kind] = self._places(split, stem, kind, crop, region.source)
         row["time"], row["plane"] = place.get("T", ""), place.get("Z", "") if "Z" not in self._plan.axes else ""
         start = _start(draw, place)
         row["start"] = " ".join(
@@ -419,15 +471,24 @@ class _Writer:
         write_image(folder / name, image)
         return f"{split}/{kind}/{name}"
 
-    def _points(self, split: str, stem: str, crop: Sample) -> str:
-        folder = self._folder / split / "points"
+    def _places(self, split: str, stem: str, kind: str, crop: Sample, source: AnnotatedImage) -> str:
+        from napari_synth.files import places
+
+        folder = self._folder / split / kind
         folder.mkdir(parents=True, exist_ok=True)
-        rows = np.asarray(crop.points, dtype=np.float64)
-        with (folder / f"{stem}.csv").open("w", encoding="utf-8", newline="") as file:
-            table = csv.writer(file)
-            table.writerow([axis.lower() for axis in crop.columns("points", rows)])
-            table.writerows(rows.round(4).tolist())
-        return f"{split}/points/{stem}.csv"
+        path, values = folder / f"{stem}.csv", getattr(crop, kind)
+        if kind == "shapes":
+            names = source.shape_types or ["polygon"] * len(source.sample.shapes or ())
+            types = [bent_type(names[row]) for row in crop.origin.get("shapes", ())]
+            ndim = values[0].shape[1] if types else len(self._plan.axes)
+            places.write_shapes(path, values, types, ndim)
+        elif kind == "points":
+            places.write_points(path, values)
+        elif kind == "vectors":
+            places.write_vectors(path, values)
+        else:
+            places.write_tracks(path, values)
+        return f"{split}/{kind}/{path.name}"
 
 
 def _start(draw: Draw | None, place: Mapping[str, int]) -> dict[str, int]:

@@ -16,8 +16,11 @@ from napari_synth.core.errors import InvalidImageError
 if TYPE_CHECKING:
     from napari_synth.augmentation import Pipeline
     from napari_synth.augmentation.export import AnnotatedImage
+    from napari_synth.core.image import Image
 
-SENTENCE = "Write a data set of augmented crops of an image, or of many, with their labels."
+SENTENCE = "Write a data set of augmented crops of an image, or of many, with their labels, points and shapes."
+
+_TABLES = (".csv",)
 
 Source = Annotated[str, Parameter(name="IN", help="An image, a folder, or a quoted pattern such as 'day*/*.tif'.")]
 Target = Annotated[Path, Parameter(name="OUTFOLDER", help="A new folder for the data set.")]
@@ -30,6 +33,10 @@ class Settings:
 
     labels: str | None = None
     "Labels of the image; for many, a folder or a pattern such as 'labels/*_label.tif' with one of each name."
+    points: str | None = None
+    "Points of the image as napari saves them (CSV); for many, a folder or a pattern."
+    shapes: str | None = None
+    "Shapes of the image as napari saves them (CSV); for many, a folder or a pattern."
     pipeline: str = "light-microscopy"
     "light-microscopy, electron-microscopy, histology, mri, ct, or a YAML file that the panel or Python wrote."
     count: int = 100
@@ -108,14 +115,26 @@ def read_pipeline(named: str) -> Pipeline:
 def _read(path: Path, settings: Settings) -> AnnotatedImage:
     from napari_synth.augmentation.export import AnnotatedImage
     from napari_synth.files import read_image
+    from napari_synth.files.places import read_points, read_shapes
 
+    points = shapes = None
+    types: list[str] = []
+    if settings.points is not None:
+        points = read_points(find_mask(settings.points, path, "table of points", _TABLES))
+    if settings.shapes is not None:
+        shapes, types = read_shapes(find_mask(settings.shapes, path, "table of shapes", _TABLES))
     image = read_image(path, settings.axes)
-    if settings.labels is None:
-        return AnnotatedImage.of(image)
-    where = find_mask(settings.labels, path, "labels file")
-    labels = read_image(where)
+    labels = None if settings.labels is None else _read_labels(path, settings.labels)
+    return AnnotatedImage.of(image, labels, points, shapes, shape_types=types)
+
+
+def _read_labels(path: Path, where: str) -> Image:
+    from napari_synth.files import read_image
+
+    found = find_mask(where, path, "labels file")
+    labels = read_image(found)
     if labels.dtype.kind not in "iu":
         raise InvalidImageError(
-            f"{where.name!r} has pixels of dtype {labels.dtype}, no ids: give labels of an integer dtype."
+            f"{found.name!r} has pixels of dtype {labels.dtype}, no ids: give labels of an integer dtype."
         )
-    return AnnotatedImage.of(image, labels)
+    return labels

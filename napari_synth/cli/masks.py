@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import glob
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -63,7 +64,7 @@ class Masked:
 AS_IN_RECIPE = Masked()
 
 
-def find_mask(where: str, image: Path, what: str = "mask") -> Path:
+def find_mask(where: str, image: Path, what: str = "mask", suffixes: Collection[str] = READABLE_SUFFIXES) -> Path:
     """Return the mask of an image, or what else belongs to it.
 
     Parameters
@@ -74,6 +75,8 @@ def find_mask(where: str, image: Path, what: str = "mask") -> Path:
     image : pathlib.Path
     what : str
         What it is called where there is none.
+    suffixes : collection of str
+        Of what is looked for in a folder.
 
     Raises
     ------
@@ -88,7 +91,7 @@ def find_mask(where: str, image: Path, what: str = "mask") -> Path:
         matching = sorted(path for path in found if "*" in last and fnmatch.fnmatchcase(path.name, wanted))
     elif Path(where).is_dir() and image_suffix(Path(where)) not in {".zarr", ".ome.zarr"}:
         matching = sorted(
-            path for path in Path(where).iterdir() if image_suffix(path) in READABLE_SUFFIXES and _stem(path) == stem
+            path for path in Path(where).iterdir() if image_suffix(path) in suffixes and _stem(path) == stem
         )
     else:
         return Path(where)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from napari_builtins.io import csv_to_layer_data
 
 from napari_synth.augmentation import PRESETS, Flip, Pipeline, Rotate
 from napari_synth.augmentation.export import AnnotatedImage, DatasetPlan, export_dataset
@@ -50,9 +51,66 @@ def test_images_labels_and_points_lie_side_by_side(tmp_path: Path, form: Any) ->
         image, labels = read_image(tmp_path / "set" / row["image"]), read_image(tmp_path / "set" / row["labels"])
         assert image.shape == labels.shape == (16, 20)
         assert image.spacing == {"Y": 0.5, "X": 0.5}
-        assert (tmp_path / "set" / row["points"]).read_text().startswith("y,x\n")
+        assert (tmp_path / "set" / row["points"]).read_text().startswith("index,axis-0,axis-1\n")
     assert Pipeline.from_file(tmp_path / "set" / "pipeline.yaml") == PLAIN
     assert yaml.safe_load((tmp_path / "set" / "recipe.yaml").read_text())["sources"][0]["name"] == "cells"
+
+
+def test_all_that_lies_in_an_image_is_written_as_napari_reads_it(tmp_path: Path) -> None:
+    """The image is its own ruler: the value of a pixel tells where it lay."""
+    size = (64, 48)
+    image = Image(np.arange(np.prod(size), dtype=np.float32).reshape(size), "YX")
+    spots = np.argwhere(np.ones(size, bool))[::37]
+    source = AnnotatedImage.of(
+        image,
+        points=spots,
+        shapes=[spot + np.array([[0, 0], [0, 3], [3, 3]]) for spot in spots] + [np.array([[9, 9], [9, 20], [5, 5]])],
+        vectors=np.stack([spots, np.ones_like(spots)], 1),
+        tracks=np.concatenate([np.arange(len(spots))[:, None] % 5, np.arange(len(spots))[:, None], spots], 1),
+        shape_types=["polygon"] * len(spots) + ["path"],
+    )
+    export_dataset([source], DatasetPlan(Pipeline(transforms=(Flip(),)), (16, 20), count=6), tmp_path / "set")
+    for row in table(tmp_path / "set"):
+        pixels = read_image(tmp_path / "set" / row["image"]).read()
+        points, _, _ = csv_to_layer_data(str(tmp_path / "set" / row["points"]), "points")
+        expected = np.argwhere(np.isin(pixels, image.data[tuple(spots.T)]))
+        assert {tuple(point) for point in points} == {tuple(spot) for spot in expected}
+        shapes, looks, kind = csv_to_layer_data(str(tmp_path / "set" / row["shapes"]), "shapes")
+        assert kind == "shapes"
+        assert len(shapes) >= len(points)
+        assert set(looks["shape_type"]) <= {"polygon", "path"}
+        with (tmp_path / "set" / row["vectors"]).open() as file:
+            assert len(list(csv.DictReader(file))) == len(points)
+        with (tmp_path / "set" / row["tracks"]).open() as file:
+            tracks = list(csv.DictReader(file))
+        assert {(float(line["axis-1"]), float(line["axis-2"])) for line in tracks} == {tuple(p) for p in points}
+        for line in tracks:
+            time = float(line["axis-0"])
+            assert float(line["track-id"]) == time % 5
+            assert pixels[int(float(line["axis-1"])), int(float(line["axis-2"]))] == image.data[tuple(spots[int(time)])]
+
+
+def test_planes_of_a_volume_keep_the_shapes_tracks_and_vectors_that_lie_in_them(tmp_path: Path) -> None:
+    movie = Image(np.zeros((3, 32, 32), np.uint8), "TYX")
+    corner = np.array([[0, 4, 4], [0, 4, 9], [0, 9, 9]])
+    source = AnnotatedImage.of(
+        movie,
+        shapes=[corner, corner + np.array([1, 0, 0])],
+        vectors=np.array([[[2, 5, 5], [0, 1, 2]]]),
+        tracks=np.array([[7, 1, 6, 6], [7, 2, 7, 7]]),
+    )
+    export_dataset([source], DatasetPlan(Pipeline(), (32, 32), count=12, validation=0), tmp_path / "set")
+    seen = set()
+    for row in table(tmp_path / "set"):
+        time = int(row["time"])
+        seen.add(time)
+        lines = {
+            kind: (tmp_path / "set" / row[kind]).read_text().splitlines() for kind in ("shapes", "vectors", "tracks")
+        }
+        assert len(lines["shapes"]) == 1 + (3 if time < 2 else 0)
+        assert lines["vectors"][1:] == (["0,5.0,5.0,1.0,2.0"] if time == 2 else [])
+        assert lines["tracks"][1:] == ([f"0,{time}.0,{time + 5}.0,{time + 5}.0,7"] if time else [])
+    assert len(seen) == 3
 
 
 def test_a_part_of_the_image_is_kept_for_validation(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from napari_builtins.io import napari_write_points, napari_write_shapes
 
 from napari_synth.augmentation import Flip, Pipeline
 from napari_synth.cli import main
@@ -33,6 +34,19 @@ def test_a_folder_becomes_a_data_set(images: Path, tmp_path: Path, capfd: pytest
     assert read_image(found[0]).shape == (16, 16)
 
 
+def test_points_and_shapes_that_napari_saved(images: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        napari_write_points(str(tmp_path / f"{name}_points.csv"), np.full((1, 2), 20.0), {})
+        box = np.array([[10.0, 10.0], [10.0, 30.0], [30.0, 30.0], [30.0, 10.0]])
+        napari_write_shapes(str(tmp_path / f"{name}.csv"), [box, box[:2]], {"shape_type": ["ellipse", "line"]})
+    words = ["--points", str(tmp_path / "*_points.csv"), "--shapes", str(tmp_path), "--count", "2", "--crop", "40"]
+    assert main(["augment", str(images), str(tmp_path / "out"), *words, "--quiet"]) == 0
+    found = sorted((tmp_path / "out" / "train" / "shapes").iterdir())
+    assert len(found) == len(list((tmp_path / "out" / "train" / "points").iterdir())) == 2
+    kinds = [line.split(",")[1] for line in found[0].read_text().splitlines()[1:]]
+    assert kinds == ["polygon"] * 48 + ["path"] * 2
+
+
 def test_one_image_and_a_pipeline_of_ones_own(images: Path, tmp_path: Path) -> None:
     own = Pipeline(transforms=(Flip(),))
     (tmp_path / "own.yaml").write_text(own.to_yaml())
@@ -48,6 +62,9 @@ def test_one_image_and_a_pipeline_of_ones_own(images: Path, tmp_path: Path) -> N
         (["--pipeline", "moonlight"], "no augmentation 'moonlight'"),
         (["--pipeline", "missing.yaml"], "cannot be read"),
         (["--labels", "missing/*.tif"], "no labels file for 'a'"),
+        (["--points", "missing/*.csv"], "no table of points for 'a'"),
+        (["--points", "missing.csv"], "cannot be read"),
+        (["--shapes", "a_points.csv"], "cannot be read"),
         (["--crop", "64"], "too few for a crop"),
         (["--count", "0"], "0 crops"),
     ],

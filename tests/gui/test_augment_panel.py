@@ -254,6 +254,28 @@ def test_the_pipeline_is_copied(panel: AugmentPanel) -> None:
 # Errors
 
 
+def test_a_saved_pipeline_is_loaded_again(panel: AugmentPanel, tmp_path: Path) -> None:
+    panel.load_preset("histology")
+    panel.sampling.set_values({"interpolation": "cubic"})
+    wanted = panel.pipeline()
+    panel.save_pipeline(tmp_path / "own.yaml")
+    panel.load_preset("ct")
+    panel.load_pipeline(tmp_path / "own.yaml")
+    assert panel.pipeline() == wanted
+    assert panel.presets.presets.currentText() == "Own"
+
+
+@pytest.mark.parametrize("text", ["", "steps: [{kind: moonlight}]"])
+def test_a_file_that_is_no_pipeline_changes_nothing(panel: AugmentPanel, tmp_path: Path, text: str) -> None:
+    before = panel.pipeline()
+    (tmp_path / "own.yaml").write_text(text)
+    panel.load_pipeline(tmp_path / "own.yaml")
+    assert panel.messages.error.text()
+    assert panel.pipeline() == before
+    panel.save_pipeline(tmp_path / "missing" / "own.yaml")
+    assert "cannot be saved" in panel.messages.error.text()
+
+
 def test_labels_that_lie_elsewhere_are_refused(viewer: ViewerModel) -> None:
     source = viewer.layers["cells"]
     viewer.layers["ids"].translate = (0, 0)

@@ -1,12 +1,15 @@
-"""The buttons of the panel: presets, seed, one draw, many samples, replay, the field, and copies of the pipeline."""
+"""The buttons of the panel: presets, seed, one draw, many samples, replay, the field, and the pipeline for elsewhere."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QAction
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
+    QFileDialog,
     QGridLayout,
     QHBoxLayout,
     QLabel,
@@ -30,6 +33,7 @@ _TITLES = {
 _OWN = "Own"
 _MOST_SAMPLES = 256
 _LARGEST_SEED = 2**31 - 1
+_YAML = "YAML (*.yaml *.yml)"
 
 
 class PresetRows(QWidget):
@@ -85,6 +89,8 @@ class ActionBox(QWidget):
     """``"vectors"`` or ``"image"``."""
     copy_wanted = Signal(str)
     """``"yaml"`` or ``"python"``."""
+    save_wanted = Signal(Path)
+    load_wanted = Signal(Path)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -119,6 +125,12 @@ class ActionBox(QWidget):
             (("As YAML", "yaml"), ("As Python", "python")),
             self.copy_wanted,
         )
+        self.save = button(self, "Save pipeline…", "Write the transforms and their settings to a file, as YAML")
+        self.save.clicked.connect(self._on_save)
+        self.load = button(
+            self, "Load pipeline…", "Fill the list from a file that this panel, Python or an export wrote"
+        )
+        self.load.clicked.connect(self._on_load)
         self.drawn = QLabel(self)
         self.drawn.setWordWrap(True)
         self.drawn.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
@@ -136,6 +148,8 @@ class ActionBox(QWidget):
         grid.addLayout(several, 1, 0, 1, 2)
         grid.addWidget(self.field, 2, 0)
         grid.addWidget(self.copy, 2, 1)
+        grid.addWidget(self.save, 3, 0)
+        grid.addWidget(self.load, 3, 1)
         grid.setColumnStretch(0, 1)
         grid.setColumnStretch(1, 1)
         layout = QVBoxLayout(self)
@@ -165,6 +179,16 @@ class ActionBox(QWidget):
             menu.addAction(action)
         made.setMenu(menu)
         return made
+
+    def _on_save(self) -> None:
+        chosen, _ = QFileDialog.getSaveFileName(self, "Where shall the pipeline be saved?", "pipeline.yaml", _YAML)
+        if chosen:
+            self.save_wanted.emit(Path(chosen))
+
+    def _on_load(self) -> None:
+        chosen, _ = QFileDialog.getOpenFileName(self, "Which pipeline shall be loaded?", filter=_YAML)
+        if chosen:
+            self.load_wanted.emit(Path(chosen))
 
     def _on_show(self) -> None:
         self.samples_wanted.emit(self.count.value(), self.grid.isChecked())

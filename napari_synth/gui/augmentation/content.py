@@ -13,6 +13,7 @@ from napari.layers import Image as ImageLayer
 from napari.layers import Labels, Layer, Points, Shapes, Tracks, Vectors
 
 from napari_synth.augmentation.draws import Draw
+from napari_synth.augmentation.outlines import bent_type, outline
 from napari_synth.augmentation.sample import Sample
 from napari_synth.core.errors import AxesError, InvalidImageError
 from napari_synth.core.image import Image
@@ -31,10 +32,6 @@ KINDS: dict[type[Layer], str] = {
     Tracks: "tracks",
 }
 """The layers that can move along, and the part of a sample that each becomes."""
-
-_ELLIPSE = 48
-"""Vertices of the polygon that an ellipse becomes: it need not be one after it was bent."""
-_OPEN = frozenset({"line", "path"})
 
 
 @dataclass(frozen=True)
@@ -186,7 +183,7 @@ def _part(layer: Layer, source: napari.layers.Image) -> Any:
 
     if isinstance(layer, Shapes):
         pairs = zip(layer.data, layer.shape_type, strict=True)
-        return [moved(_outline(vertices, shape)) for vertices, shape in pairs]
+        return [moved(outline(vertices, shape)) for vertices, shape in pairs]
     if isinstance(layer, Vectors):
         vectors = np.array(layer.data, dtype=np.float64)
         vectors[:, 0] = moved(vectors[:, 0])
@@ -216,16 +213,6 @@ def _to_pixels(layer: Layer, source: napari.layers.Image, count: int) -> tuple[D
     world, world_offset = _to_world(source, count)
     back = np.linalg.inv(world)
     return back @ own, back @ (own_offset - world_offset)
-
-
-def _outline(vertices: Any, shape: str) -> Doubles:
-    """Return the vertices of a shape; an ellipse, which has a box, becomes a polygon."""
-    rows = np.asarray(vertices, dtype=np.float64)
-    if shape != "ellipse":
-        return rows
-    centre, first, second = rows.mean(0), (rows[1] - rows[0]) / 2, (rows[3] - rows[0]) / 2
-    angles = np.linspace(0.0, 2 * np.pi, _ELLIPSE, endpoint=False)[:, None]
-    return np.asarray(centre + np.cos(angles) * first + np.sin(angles) * second)
 
 
 def _companion(
@@ -265,7 +252,7 @@ def _companion(
     if origins:
         made.add(
             [_in_front(np.asarray(shape), front) for front, value in pairs for shape in value],
-            shape_type=["path" if layer.shape_type[row] in _OPEN else "polygon" for row in origins],
+            shape_type=[bent_type(layer.shape_type[row]) for row in origins],
             edge_width=[float(layer.edge_width[row]) * larger for row in origins],
             edge_color=np.asarray(layer.edge_color)[origins],
             face_color=np.asarray(layer.face_color)[origins],

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from napari.layers import Shapes
 from pydantic import Field
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QFileDialog, QToolButton, QVBoxLayout, QWidget
@@ -88,7 +89,8 @@ class DatasetBox(QWidget):
             "region",
             params.format,
         )
-        source = AnnotatedImage(content.sample, content.source.name, content.units)
+        types = [kind for layer in content.companions if isinstance(layer, Shapes) for kind in layer.shape_type]
+        source = AnnotatedImage(content.sample, content.source.name, content.units, types)
         return partial(_write, source, plan, free_folder(folder, f"{content.source.name} augmented"))
 
     def _unfold(self, unfold: bool) -> None:

@@ -104,10 +104,35 @@ class AugmentPanel(QWidget):
 
     def load_preset(self, name: str) -> None:
         """Fill the list with a preset."""
-        chosen = preset(name)
+        self._fill(preset(name))
+
+    def load_pipeline(self, path: Path) -> None:
+        """Fill the list with the pipeline of a YAML file."""
+        try:
+            loaded = Pipeline.from_file(path)
+        except SynthError as error:
+            self._on_failed(error)
+            return
+        self.messages.show_error("")
+        self._fill(loaded)
+        self.presets.show_own()
+
+    def save_pipeline(self, path: Path) -> None:
+        """Write the pipeline to a YAML file."""
+        try:
+            text = self.pipeline().to_yaml()
+            path.write_text(text, encoding="utf-8")
+        except SynthError as error:
+            self._on_failed(error)
+        except OSError as error:
+            self.messages.show_error(f"The pipeline cannot be saved to {str(path)!r}: {error.strerror}.")
+        else:
+            self.messages.show_notes([f"The pipeline is in {path.name}."])
+
+    def _fill(self, pipeline: Pipeline) -> None:
         self._filling = True
-        self.transforms.show_transforms(chosen.transforms)
-        self.sampling.set_values(chosen.sampling.model_dump())
+        self.transforms.show_transforms(pipeline.transforms)
+        self.sampling.set_values(pipeline.sampling.model_dump())
         self._filling = False
         self.transforms.only.setChecked(True)
         self.live.request()
@@ -222,6 +247,8 @@ class AugmentPanel(QWidget):
         box.replay_wanted.connect(self.replay)
         box.field_wanted.connect(self.show_field)
         box.copy_wanted.connect(self.copy)
+        box.save_wanted.connect(self.save_pipeline)
+        box.load_wanted.connect(self.load_pipeline)
         self.dataset.wanted.connect(self.write_dataset)
         self.progress.cancelled.connect(self.cancel)
         self.live.began.connect(self._on_live_began)
