@@ -50,6 +50,7 @@ _BUILT_IN = (
     "napari_synth.generators.predict_frames.optical_flow:OpticalFlow",
     "napari_synth.generators.predict_frames.linear:Linear",
     "napari_synth.generators.predict_frames.copy_last:CopyLast",
+    "napari_synth.generators.synthesize.patches:Patches",
 )
 
 

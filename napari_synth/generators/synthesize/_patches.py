@@ -2,7 +2,7 @@
 
 From the coarsest resolution on, every patch of what was made so far gives way to the patch of the example that is most like it, as
 patches that nothing in the image was like yet are preferred (so that all of the example is used), and overlapping patches are
-averaged. Granot et al., "Drop the GAN: in defense of patches nearest neighbors as single image generative models" (GPNN), CVPR 2022.
+averaged. Granot et al., "Drop the GAN: In Defense of Patches Nearest Neighbors as Single Image Generative Models", CVPR 2022.
 The latents are noise of the image's size; every resolution begins with what it alone can show of it, as strong as the example's own
 detail.
 """
@@ -10,6 +10,7 @@ detail.
 from __future__ import annotations
 
 from math import ceil, log2
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -27,7 +28,9 @@ from napari_synth.generators.synthesize.patches import PatchSynthesisParams
 
 # Of a patch's numbers, those that tell most patches apart.
 _FEATURES = 24
-_MOST_EXAMPLES = 2**13
+_MOST_EXAMPLES = 2**12
+# Pixels between patches that are replaced: each pixel still lies in several.
+_STRIDE = 2
 _CHUNK = 2**22
 # How much less alike a patch may be that is not used yet; of the mean distance.
 _COMPLETENESS = 0.02
@@ -68,12 +71,16 @@ class PatchSampler(Sampler):
         example, intensity = example_plane(source, "CS")
         if float(example.max()) == float(example.min()):
             raise InvalidImageError("All pixels of the image have one value: there is nothing to make others like.")
-        axis = "S" if "S" in source.axes else "C" if "C" in source.axes else ""
-        size = (source.sizes["Y"], source.sizes["X"])
-        known = [
-            {one: value for one, value in found.items() if one in "YX"} for found in (source.spacing, source.units)
-        ]
-        spec = SampleSpec(example.shape[1], axis, source.dtype.name, size, 1, *known)
+        axis: Literal["C", "S", ""] = "S" if "S" in source.axes else "C" if "C" in source.axes else ""
+        spec = SampleSpec(
+            example.shape[1],
+            axis,
+            source.dtype.name,
+            (source.sizes["Y"], source.sizes["X"]),
+            1,
+            {one: step for one, step in source.spacing.items() if one in "YX"},
+            {one: unit for one, unit in source.units.items() if one in "YX"},
+        )
         return cls(example.to(context.device.torch_name), intensity, spec, params, context.seed)
 
     def latent_shape(self, size: tuple[int, int]) -> tuple[int, ...]:
@@ -112,26 +119,27 @@ class PatchSampler(Sampler):
 def _replaced(image: Tensor, example: Tensor, patch: int) -> Tensor:
     """Return an image (1, C, H, W) each of whose patches is the most alike one of an example."""
     found = functional.unfold(example, patch)[0].T
-    every = -(-len(found) // _MOST_EXAMPLES)
-    found = found[::every]
+    found = found[:: -(-len(found) // _MOST_EXAMPLES)]
     centre = found.mean(0)
     axes = torch.linalg.svd(found - centre, full_matrices=False).Vh[:_FEATURES].T
-    keys, queries = (found - centre) @ axes, (functional.unfold(image, patch)[0].T - centre) @ axes
-    step = max(1, _CHUNK // len(keys))
-    nearest = torch.full((len(keys),), torch.inf, device=keys.device)
-    for some in queries.split(step):
-        nearest = torch.minimum(nearest, _apart(some, keys).amin(0))
+    height, width = image.shape[-2:]
+    beyond = [(patch - edge) % _STRIDE for edge in (height, width)]
+    image = functional.pad(image, (0, beyond[1], 0, beyond[0]), mode="replicate")
+    keys = (found - centre) @ axes
+    queries = (functional.unfold(image, patch, stride=_STRIDE)[0].T - centre) @ axes
+    parts = queries.split(max(1, _CHUNK // len(keys)))
+    nearest = torch.stack([_apart(some, keys).amin(0) for some in parts]).amin(0)
     nearest += _COMPLETENESS * nearest.mean() + 1e-9
-    chosen = torch.cat([(_apart(some, keys) / nearest).argmin(1) for some in queries.split(step)])
-    size = image.shape[-2:]
-    total = functional.fold(found[chosen].T[None], size, patch)
-    covering = functional.fold(torch.ones_like(found[chosen].T[None, : patch**2]), size, patch)
-    return total / covering
+    chosen = torch.cat([_apart(some, keys).div_(nearest).argmin(1) for some in parts])
+    total = functional.fold(found[chosen].T[None], image.shape[-2:], patch, stride=_STRIDE)
+    covering = functional.fold(total.new_ones(1, patch**2, len(chosen)), image.shape[-2:], patch, stride=_STRIDE)
+    return (total / covering)[..., :height, :width]
 
 
 def _apart(some: Tensor, keys: Tensor) -> Tensor:
     """Return the squared distances of features (n, F) and (m, F), (n, m)."""
-    return torch.cdist(some, keys).square()
+    squares = torch.addmm(keys.square().sum(1), some, keys.T, alpha=-2.0)
+    return squares.add_(some.square().sum(1, keepdim=True)).clamp_min_(0.0)
 
 
 def _white(noise: Tensor, size: tuple[int, int]) -> Tensor:

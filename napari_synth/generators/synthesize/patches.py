@@ -15,7 +15,7 @@ class PatchSynthesisParams(SynthesisParams):
     """Settings of `Patches`."""
 
     structure: int = Field(
-        32,
+        64,
         ge=4,
         le=512,
         title="Largest structure",
@@ -30,24 +30,24 @@ class PatchSynthesisParams(SynthesisParams):
         json_schema_extra={"advanced": True},
     )
     steps: int = Field(
-        20,
+        6,
         ge=1,
-        le=200,
+        le=100,
         title="Steps",
-        description="How often patches are moved at every resolution: more is closer to the image, and slower.",
+        description="How often patches are exchanged at every resolution: more is closer to the image, and slower.",
         json_schema_extra={"advanced": True},
     )
 
 
 class Patches(Synthesizer[PatchSynthesisParams]):
-    """Noise whose patches move to their places among those of an image."""
+    """Noise whose patches give way to those of an image."""
 
     info: ClassVar[GeneratorInfo] = GeneratorInfo(
         id="synthesize/patches",
         title="From one image",
         summary="Makes images of any size that have the texture of one image, without training; large structures are broken up.",
         task=Task.SYNTHESIZE,
-        reference="Elnekave & Weiss, ECCV 2022; Pitié et al., CVIU 2007",
+        reference="Granot et al., CVPR 2022",
         colour="joint",
         invents=True,
     )
