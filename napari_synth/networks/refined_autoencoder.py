@@ -6,8 +6,7 @@ discriminator itself; here it stays what its likelihood makes of it, and a refin
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,8 +15,7 @@ from napari_synth.networks.refiner import Refiner
 from napari_synth.networks.variational_autoencoder import VariationalAutoencoder
 
 
-@dataclass(frozen=True)
-class Made:
+class Made(NamedTuple):
     """What is made of a batch of images and of drawn latents.
 
     Attributes
@@ -27,7 +25,7 @@ class Made:
     mean, log_variance : Tensor
         Shape (N, latent_size): the posterior.
     refined : list of Tensor
-        For every domain, of the images and then of the drawn latents, (N + M, C, size, size).
+        For every domain, of the last images and then of the drawn latents, (N, C, size, size).
     back : Tensor or None
         What was refined into the second domain, refined into the first one again; None where there is but one.
     """
@@ -108,7 +106,8 @@ class RefinedAutoencoder(nn.Module):
     def forward(self, x: Tensor, noise: Tensor, drawn: Tensor, fine_noise: Tensor) -> Made:
         """Do all that a training step needs.
 
-        The refiner's gradients do not reach the autoencoder, which its game would make restless.
+        Of drawn latents there are fewer than images: as many of the first images are not refined, to save time. The refiner's
+        gradients do not reach the autoencoder, which its game would make restless.
 
         Parameters
         ----------
@@ -119,11 +118,13 @@ class RefinedAutoencoder(nn.Module):
         drawn : Tensor
             Shape (M, latent_size), latents of the prior.
         fine_noise : Tensor
-            Shape (N + M, 1, size, size), standard normal, of the refiner.
+            Shape (N, 1, size, size), standard normal, of the refiner.
         """
         decoded, mean, log_variance = self.autoencoder(x, noise)
         with torch.no_grad():
-            blurred = torch.cat((decoded, self.autoencoder.decode(drawn)))
+            blurred = decoded[len(drawn) :]
+            if len(drawn):
+                blurred = torch.cat((blurred, self.autoencoder.decode(drawn)))
         refined = [self.refiner(blurred, fine_noise, domain) for domain in range(self.domains)]
         back = self.refiner(refined[1], fine_noise, 0) if self.domains == 2 else None
         return Made(decoded, mean, log_variance, refined, back)

@@ -88,8 +88,8 @@ def test_a_refiner_adds_little_at_first_and_differs_by_domain_and_noise() -> Non
 
 def test_a_step_of_a_refined_autoencoder_keeps_the_game_away_from_the_autoencoder() -> None:
     network = RefinedAutoencoder(1, 16, 4, 8, 8, 1, 2, seeded())
-    made = network(torch.rand(2, 1, 16, 16), torch.randn(2, 4), torch.randn(3, 4), torch.randn(5, 1, 16, 16))
-    assert [image.shape for image in made.refined] == [(5, 1, 16, 16)] * 2
+    made = network(torch.rand(3, 1, 16, 16), torch.randn(3, 4), torch.randn(2, 4), torch.randn(3, 1, 16, 16))
+    assert [image.shape for image in made.refined] == [(3, 1, 16, 16)] * 2
     assert made.back is not None
     (made.refined[0].mean() + made.refined[1].mean() + made.back.mean()).backward()
     assert all(weight.grad is None for weight in network.autoencoder.parameters())

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor
 
+from napari_synth.core.errors import ModelFileError
+from napari_synth.core.image import Image
+from napari_synth.core.intensity import IntensityTransform
+from napari_synth.core.synthesis import SampleSpec
 from napari_synth.generators.synthesize._networks import VectorSampler
 from napari_synth.generators.synthesize._options import RefinedParams
+from napari_synth.models import ModelCard
 
 # What cannot be known of an image is the same in all of them, so that images on a path between two change smoothly.
 _FINE_SEED = 0
@@ -29,11 +37,44 @@ class AutoencoderSampler(VectorSampler):
 
 
 class RefinedSampler(AutoencoderSampler):
-    """A `RefinedAutoencoder`."""
+    """A `RefinedAutoencoder`; where it learnt two kinds of images, the card's extras say of those that it encodes: ``"encoded"``.
+
+    Parameters
+    ----------
+    network, card, weights, params, source
+        See `NetworkSampler`.
+
+    Raises
+    ------
+    ModelFileError
+        The card lacks something.
+    """
+
+    params: RefinedParams
+
+    def __init__(
+        self,
+        network: Any,
+        card: ModelCard,
+        weights: Mapping[str, str],
+        params: RefinedParams,
+        source: Image | None = None,
+    ) -> None:
+        super().__init__(network, card, weights, params, source)
+        self._encoded, spec = self.intensity, self.spec
+        if (told := card.extras.get("encoded")) is not None:
+            try:
+                spec = SampleSpec.from_record(told["sample"])
+                self._encoded = tuple(IntensityTransform(**one) for one in told["intensity"])
+            except (KeyError, TypeError, ValueError) as error:
+                raise ModelFileError(
+                    f"The card of the model {card.name!r} is damaged: train the model again."
+                ) from error
+        if params.manner != "auto":
+            self.spec, self.intensity = spec, self._encoded
 
     def made(self, latents: Tensor, size: tuple[int, int]) -> Tensor:
         """Return images; see `NetworkSampler.made`."""
-        assert isinstance(self.params, RefinedParams)
         if self.params.manner == "blurred":
             blurred: Tensor = self.network.autoencoder.decode(latents)
             return blurred
@@ -41,3 +82,8 @@ class RefinedSampler(AutoencoderSampler):
         domain = self.network.domains - 1 if self.params.manner == "auto" else 0
         images: Tensor = self.network.decode(latents, noise.to(latents).expand(len(latents), -1, -1, -1), domain)
         return images
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        """Return the means of the posterior; see `Sampler.encode`."""
+        mean: Tensor = self.network.encode(self.as_seen(pixels, self._encoded))[0]
+        return mean

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -66,14 +66,14 @@ class NetworkSampler(Sampler):
         offset, scale = self._line(seen)
         return (0.5 * seen.float() + 0.5) * scale + offset
 
-    def as_seen(self, counts: Tensor) -> Tensor:
-        """Return images (N, C, Y, X) as the network sees them, about -1 to 1."""
-        offset, scale = self._line(counts)
+    def as_seen(self, counts: Tensor, intensity: Sequence[IntensityTransform] | None = None) -> Tensor:
+        """Return images (N, C, Y, X) as the network sees them, about -1 to 1; of other counts than it makes where told so."""
+        offset, scale = self._line(counts, intensity)
         return 2.0 * ((counts.float() - offset) / scale) - 1.0
 
-    def _line(self, beside: Tensor) -> tuple[Tensor, Tensor]:
+    def _line(self, beside: Tensor, intensity: Sequence[IntensityTransform] | None = None) -> tuple[Tensor, Tensor]:
         """Return offset and scale, (1, C, 1, 1)."""
-        rows = torch.tensor([[one.offset, one.scale] for one in self.intensity], device=beside.device)
+        rows = torch.tensor([[one.offset, one.scale] for one in intensity or self.intensity], device=beside.device)
         offset, scale = rows.float().T.reshape(2, 1, -1, 1, 1)
         return offset, scale
 

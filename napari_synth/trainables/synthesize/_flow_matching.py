@@ -55,7 +55,9 @@ def learn_velocities(images: TrainingImages, params: FlowTrainParams, context: T
         normalisation=crops.normalisation(),
         extras=crops.extras(),
         notes=crops.notes,
-        limits=("Images that are larger than those that it learnt from have their texture, and no structure that is larger.",),
+        limits=(
+            "Images that are larger than those that it learnt from have their texture, and no structure that is larger.",
+        ),
     )
 
 

@@ -1,4 +1,4 @@
-"""A VAE-GAN: an autoencoder, and behind it a network that draws what a blurred image lacks, alone or in the manner of other images."""
+"""A VAE-GAN: an autoencoder, and behind it a network that draws what its images lack, at choice in the manner of others."""
 
 from __future__ import annotations
 

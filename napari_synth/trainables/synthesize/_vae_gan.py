@@ -1,0 +1,238 @@
+"""Trains an autoencoder, a refiner behind it, and one who judges what is refined.
+
+The autoencoder learns by its likelihood, of pixels and of what the judge sees in them. The refiner learns to convince the judge,
+and to keep the content: what is refined in the manner of the source must show the judge what the encoded image shows it. Where
+there is a target, the same refiner is told to draw in its manner too; the content is kept then by the way back to the source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from napari_synth.core.errors import TrainingDataError
+from napari_synth.networks.domain_discriminator import DomainDiscriminator
+from napari_synth.networks.refined_autoencoder import Made, RefinedAutoencoder
+from napari_synth.trainables.synthesize._autoencoder_options import RefinedTrainParams
+from napari_synth.trainables.synthesize._common import JUDGED, Crops, Judge, learnt_crops
+from napari_synth.trainables.synthesize._evidence import PSNR, divergence, negative_evidence, psnr, usage, warmed
+from napari_synth.training.adversarial import adversarial_optimizer, critic_loss, held, maker_loss
+from napari_synth.training.news import Figures, Preview
+from napari_synth.training.schedule import FitSettings
+from napari_synth.training.sources import TrainingImages
+from napari_synth.training.trainable import Lesson, TrainContext
+from napari_synth.training.trainee import Networks, Trainee, Validation, Work
+
+_MAKER, _CRITIC = "maker", "critic"
+_RATE = 2e-3
+# Of the refiner and of the one who judges, beside the autoencoder's.
+_REFINER_SHARE, _CRITIC_SHARE = 0.5, 0.5
+# Of the likelihood in what the judge sees, and of the way back.
+_SIMILARITY, _CYCLE = 0.1, 10.0
+_CRITIC_WIDTH, _REFINER_WIDTH = 0.75, 0.75
+_SHOWN = 4
+
+
+def learn_to_refine(images: TrainingImages, params: RefinedTrainParams, context: TrainContext) -> Lesson:
+    """Set up the training; with a target where there is one.
+
+    Raises
+    ------
+    TrainingDataError
+        Source and target have different numbers of channels, or there is too little of them.
+    """
+    source = learnt_crops(replace(images, target=()), params, context)
+    target = None
+    if images.target:
+        other = replace(images, source=images.target, target=())
+        target = learnt_crops(other, params.model_copy(update={"patch": source.spec.size[0]}), context)
+        if target.spec.size < source.spec.size:
+            smaller = params.model_copy(update={"patch": target.spec.size[0]})
+            source = learnt_crops(replace(images, target=()), smaller, context)
+        if target.spec.channels != source.spec.channels:
+            raise TrainingDataError(
+                f"The source has {source.spec.channels} channels and the target {target.spec.channels}: give images with as many."
+            )
+    channels, size = source.spec.channels, source.spec.size[0]
+    domains = 1 if target is None else 2
+    width = max(8, int(params.width * _REFINER_WIDTH) // 8 * 8)
+    generator = torch.Generator().manual_seed(context.seed)
+    maker = RefinedAutoencoder(
+        channels, size, params.latent_size, params.width, width, domains=domains, generator=generator
+    )
+    critic = DomainDiscriminator(
+        channels, max(8, int(params.width * _CRITIC_WIDTH)), halvings=3, domains=domains, generator=generator
+    )
+    settings = FitSettings(
+        learning_rate=params.learning_rate or _RATE,
+        batch_size=params.batch or (8 if context.device.kind == "cpu" else 32),
+        averaging=0.998,
+        validations=12,
+    )
+    made = target or source
+    extras = made.extras()
+    if target is not None:
+        extras["encoded"] = {"sample": source.spec.record(), "intensity": source.normalisation()["source"]}
+    return Lesson(
+        Refining(maker, critic, source, target, settings, params),
+        settings,
+        maker,
+        "refined-autoencoder",
+        normalisation=made.normalisation(),
+        extras=extras,
+        notes=tuple(dict.fromkeys((*source.notes, *made.notes))),
+        limits=("Its fine structure is invented: it looks real, and measures nothing.",),
+    )
+
+
+class Refining(Trainee):
+    """An autoencoder and a refiner, and one who judges.
+
+    Parameters
+    ----------
+    maker : RefinedAutoencoder
+    critic : DomainDiscriminator
+        With as many domains.
+    source : Crops
+    target : Crops or None
+        Of the second domain, where there is one.
+    settings : FitSettings
+    params : RefinedTrainParams
+    """
+
+    settles = False
+
+    def __init__(
+        self,
+        maker: RefinedAutoencoder,
+        critic: DomainDiscriminator,
+        source: Crops,
+        target: Crops | None,
+        settings: FitSettings,
+        params: RefinedTrainParams,
+    ) -> None:
+        self.networks: Networks = {_MAKER: maker, _CRITIC: critic}
+        self.source, self.target, self.settings, self.params = source, target, settings, params
+        self.judge = Judge(target or source)
+
+    @property
+    def averaged(self) -> Sequence[str]:
+        """Names of the networks of which a running average is kept."""
+        return (_MAKER,)
+
+    def optimizers(self) -> Mapping[str, Sequence[torch.optim.Optimizer]]:
+        """See `Trainee.optimizers`."""
+        maker, rate = _maker(self.networks[_MAKER]), self.settings.learning_rate
+        return {
+            _MAKER: [
+                torch.optim.Adam(maker.autoencoder.parameters(), lr=rate, betas=(0.9, 0.99)),
+                adversarial_optimizer(maker.refiner, rate=rate * _REFINER_SHARE),
+            ],
+            _CRITIC: [adversarial_optimizer(self.networks[_CRITIC], rate=rate * _CRITIC_SHARE)],
+        }
+
+    def step(self, work: Work) -> Mapping[str, Tensor]:
+        """See `Trainee.step`."""
+        images = self.source.sample(work.batch_size, work.generator)
+        others = None if self.target is None else work.share(self.target.sample(work.batch_size, work.generator))
+        shape = images.shape
+        sizes = ((shape[0], self.params.latent_size),) * 2 + ((shape[0], 1, *shape[2:]),)
+        images = work.share(images)
+        noise, drawn, fine = (
+            work.share(torch.randn(size, generator=work.generator, device=images.device)) for size in sizes
+        )
+        made: Made = work.networks[_MAKER](images, noise, drawn[: len(drawn) // 2], fine)
+        losses = self._maker_losses(work, made, images)
+        work.update(_MAKER, losses["bound"] + losses["convincing"] + losses["content"])
+        losses["judging"] = self._judging(work.networks[_CRITIC], made, images, others)
+        work.update(_CRITIC, losses["judging"])
+        return losses
+
+    def validate(self, networks: Networks) -> Validation:
+        """See `Trainee.validate`."""
+        maker, images = _maker(networks[_MAKER]), self.source.held_out
+        mean, log_variance = maker.encode(images)
+        found = psnr(maker.autoencoder.decode(mean), images)
+        judged = self.judge.judge(self._samples(maker, JUDGED))
+        metrics = dict(judged.metrics) | {PSNR: found} | usage(divergence(mean, log_variance))
+        return replace(judged, metrics=metrics)
+
+    def baselines(self) -> Mapping[str, Figures]:
+        """See `Trainee.baselines`; those of the images whose manner is learnt."""
+        return self.judge.baselines()
+
+    def preview(self, networks: Networks) -> Preview:
+        """Return held-out crops, the same found again and refined, and new images."""
+        maker = _maker(networks[_MAKER])
+        images = self.source.held_out[:_SHOWN]
+        mean = maker.encode(images)[0]
+        refined = maker.decode(mean, self._normal((_SHOWN, 1, *images.shape[2:]), 3), maker.domains - 1)
+        rows = (images, maker.autoencoder.decode(mean), refined, self._samples(maker, _SHOWN))
+        return (self.target or self.source).preview(torch.cat(rows))
+
+    def state(self) -> dict[str, object]:
+        """See `Trainee.state`."""
+        return self.judge.state()
+
+    def restore(self, state: dict[str, object]) -> None:
+        """See `Trainee.restore`."""
+        self.judge.restore(state)
+
+    def _maker_losses(self, work: Work, made: Made, images: Tensor) -> dict[str, Tensor]:
+        """Return what the autoencoder and the refiner are trained for, the bound first."""
+        critic, count = work.networks[_CRITIC], len(images)
+        skipped = count // 2
+        with held(self.networks[_CRITIC]):
+            with torch.no_grad():
+                real = critic(images)[1]
+            judged, features = critic(torch.cat((*made.refined, made.decoded)))
+        refined = judged.split(count)[:-1]
+        convincing = sum(
+            (maker_loss("hinge", part[:, domain]) for domain, part in enumerate(refined)), judged.new_zeros(())
+        )
+        alike = _difference([part[: count - skipped] for part in features], [part[skipped:] for part in real])
+        seen = _difference([part[-count:] for part in features], real)
+        content = self.params.fidelity * alike
+        if made.back is not None:
+            home = torch.cat((images[skipped:], made.refined[0][count - skipped :].detach()))
+            content = content + _CYCLE * functional.l1_loss(made.back, home)
+        apart = divergence(made.mean, made.log_variance)
+        weight = warmed(self.params.beta, work.step, self.params.warm_up)
+        bound = negative_evidence(made.decoded, images, apart, weight) + _SIMILARITY * seen
+        return {"bound": bound, "convincing": convincing, "content": content}
+
+    def _judging(self, critic: nn.Module, made: Made, images: Tensor, others: Tensor | None) -> Tensor:
+        real = [images] if others is None else [images, others]
+        judged = critic(torch.cat((*real, *(part.detach() for part in made.refined))))[0].split(len(images))
+        count = len(real)
+        pairs = enumerate(zip(judged[:count], judged[count:], strict=True))
+        return sum(
+            (critic_loss("hinge", true[:, domain], false[:, domain]) for domain, (true, false) in pairs),
+            images.new_zeros(()),
+        )
+
+    def _samples(self, maker: RefinedAutoencoder, count: int) -> Tensor:
+        latents = self._normal((count, self.params.latent_size), 1)
+        noise = self._normal((count, 1, *self.source.spec.size), 2)
+        return maker.decode(latents, noise, maker.domains - 1)
+
+    def _normal(self, shape: tuple[int, ...], seed: int) -> Tensor:
+        return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(self.source.held_out.device)
+
+
+def _difference(some: Sequence[Tensor], others: Sequence[Tensor]) -> Tensor:
+    """Return how much features differ, as a share of how large they are, the mean over layers."""
+    shares = [
+        functional.l1_loss(one, other) / other.abs().mean().clamp_min(1e-6)
+        for one, other in zip(some, others, strict=True)
+    ]
+    return torch.stack(shares).mean()
+
+
+def _maker(network: nn.Module) -> RefinedAutoencoder:
+    assert isinstance(network, RefinedAutoencoder)
+    return network
