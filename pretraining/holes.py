@@ -61,7 +61,7 @@ def discs(edge: int, rng: Random) -> Bools:
     """Draw discs of radius 4 to 20."""
     y, x = _grid(edge)
     holes = np.zeros((edge, edge), bool)
-    for _ in range(rng.integers(2, 7)):
+    for _ in range(rng.integers(2, 8)):
         (top, left), radius = rng.uniform(0, edge, 2), rng.uniform(4, 20)
         holes |= (y - top) ** 2 + (x - left) ** 2 < radius**2
     return holes
@@ -88,4 +88,4 @@ def lines(edge: int, rng: Random) -> Bools:
 
 
 _KINDS: tuple[Callable[[int, Random], Bools], ...] = (scratches, strokes, discs, boxes, lines)
-_SHARES = (0.15, 0.2, 0.3, 0.3, 0.05)
+_SHARES = (0.08, 0.2, 0.34, 0.34, 0.04)

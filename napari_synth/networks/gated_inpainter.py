@@ -38,7 +38,10 @@ class Prepared(NamedTuple):
 
 
 class GatedBlock(nn.Module):
-    """``x + conv(leaky(conv(x)) * sigmoid(gate(x)))``.
+    """``x + conv(leaky(norm(conv(x))) * sigmoid(norm(gate(x))))``.
+
+    The norm, over the channels of each pixel, keeps rectifiers and gates from closing: holes and masks are large constant parts of
+    what the network sees, and large steps make it shut itself against them.
 
     Parameters
     ----------
@@ -56,9 +59,14 @@ class GatedBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return a tensor of the same shape (N, C, H, W)."""
-        inner = functional.leaky_relu(self.first(x), 0.1) * torch.sigmoid(self.gate(x))
+        inner = functional.leaky_relu(_normed(self.first(x)), 0.1) * torch.sigmoid(_normed(self.gate(x)))
         change: Tensor = self.second(inner)
         return x + change
+
+
+def _normed(x: Tensor) -> Tensor:
+    """Return what has the mean 0 and the standard deviation 1 over the channels of each pixel."""
+    return functional.layer_norm(x.permute(0, 2, 3, 1), (x.shape[1],)).permute(0, 3, 1, 2)
 
 
 class GatedInpainter(nn.Module):
