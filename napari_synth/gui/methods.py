@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, Generic, TypeVar, cast
 
 from qtpy.QtCore import Signal
 from qtpy.QtGui import QStandardItemModel
 from qtpy.QtWidgets import QComboBox, QWidget
 
 from napari_synth.core import registry
-from napari_synth.core.generator import Generator, Params, Task
+from napari_synth.core.generator import Method, Task
 from napari_synth.gui.library_news import library_news
 
+M = TypeVar("M", bound=Method[Any])
 
-class MethodList(QComboBox):
-    """A list of the generators of a task.
+
+class MethodList(QComboBox, Generic[M]):
+    """A list of the methods of a task.
 
     Parameters
     ----------
+    kind : type of Method
+        What is listed.
     task : Task
     parent : QWidget, optional
     """
@@ -25,11 +29,11 @@ class MethodList(QComboBox):
     chosen = Signal()
     """There is another method: the user took it, or the last one cannot take the layer."""
 
-    def __init__(self, task: Task, parent: QWidget | None = None) -> None:
+    def __init__(self, kind: type[M], task: Task, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._task = task
+        self._kind, self._task = kind, task
         self._axes = ""
-        self._methods: list[Generator[Params]] = []
+        self._methods: list[M] = []
         self.setToolTip("How it is done")
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.setMinimumContentsLength(8)
@@ -39,22 +43,22 @@ class MethodList(QComboBox):
         library_news().changed.connect(self.refresh)
 
     @property
-    def method(self) -> Generator[Params]:
-        """The chosen generator."""
+    def method(self) -> M:
+        """The chosen one."""
         return self._methods[self.currentIndex()]
 
     def choose(self, identifier: str) -> None:
-        """Choose a generator by its id."""
+        """Choose one by its id."""
         self.setCurrentIndex(self._ids.index(identifier))
 
     def refusal(self, identifier: str) -> str:
-        """Say why a generator cannot take the layer, "" where it can."""
+        """Say why one cannot take the layer, "" where it can."""
         return self._why_not(self._methods[self._ids.index(identifier)])
 
     def refresh(self) -> None:
-        """List the generators that there are now, and keep the choice where it is still there."""
+        """List what there is now, and keep the choice where it is still there."""
         current = self.method.info.id if self._methods else ""
-        self._methods = registry.generators(self._task)
+        self._methods = registry.listed(self._kind, self._task)
         blocked = self.blockSignals(True)
         self.clear()
         self.addItems([method.info.title for method in self._methods])
@@ -81,7 +85,7 @@ class MethodList(QComboBox):
     def _ids(self) -> list[str]:
         return [method.info.id for method in self._methods]
 
-    def _why_not(self, method: Generator[Params]) -> str:
+    def _why_not(self, method: M) -> str:
         return method.info.refusal(self._axes) if self._axes else ""
 
     def _grey_out(self) -> None:

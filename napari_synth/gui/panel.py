@@ -98,7 +98,7 @@ class TaskPanel(QWidget):
         self.source = SourcePicker(self.viewer, self)
         self.mask_picker = MaskPicker(self.viewer, self.source, self._wanted, self) if task == Task.INPAINT else None
         self.reference_picker = ReferencePicker(self.viewer, self.source, self)
-        self.methods = MethodList(task, self)
+        self.methods: MethodList[Generator[Params]] = MethodList(Generator, task, self)
         self.open_model = QPushButton("+", self)
         self.open_model.setToolTip(
             "Add a model file of your own: .safetensors, .pth, TorchScript, or a bioimage.io package (zip, or its .yaml)"
