@@ -263,6 +263,39 @@ def test_what_is_filled_stays_in_the_range_of_the_image(method: str) -> None:
     assert found.max() <= image[~mask].max() + 1e-6
 
 
+class TestMissingPlanes:
+    @staticmethod
+    def movie(step: int) -> np.ndarray:
+        """A view that moves over a picture."""
+        picture = gaussian_filter(data.camera().astype("f4"), 1.0)
+        return np.stack([picture[100:164, 60 + step * t : 132 + step * t] for t in range(7)])
+
+    def test_what_moves_is_moved(self) -> None:
+        movie = self.movie(3)
+        mask = np.zeros(movie.shape, bool)
+        mask[3] = True
+        found = filled("auto", np.where(mask, 0, movie), mask, "TYX")
+        faded = (movie[2] + movie[4]) / 2
+        inner = (slice(8, -8), slice(8, -8))
+        error = np.abs(found[3] - movie[3])[inner].mean()
+        assert error < 0.5 * np.abs(faded - movie[3])[inner].mean()
+
+    def test_noise_is_not_moved(self) -> None:
+        movie = np.random.default_rng(0).uniform(0, 255, (7, 48, 48)).astype("f4")
+        mask = np.zeros(movie.shape, bool)
+        mask[3] = True
+        found = filled("auto", np.where(mask, 0, movie), mask, "TYX")
+        np.testing.assert_allclose(found[3], (movie[2] + movie[4]) / 2, atol=1e-3)
+
+    def test_longer_gaps_and_the_ends(self) -> None:
+        movie = self.movie(2)
+        mask = np.zeros(movie.shape, bool)
+        mask[[2, 3, 6]] = True
+        found = filled("auto", np.where(mask, 0, movie), mask, "TYX")
+        np.testing.assert_array_equal(found[~mask.any((1, 2))], movie[~mask.any((1, 2))])
+        np.testing.assert_allclose(found[6], movie[5], atol=1e-3)
+
+
 def test_kinds_of_holes() -> None:
     mask = np.zeros((3, 60, 60), bool)
     mask[0, 10:12] = True

@@ -16,6 +16,7 @@ from napari_synth.core.progress import check_cancelled
 from napari_synth.generators.inpaint._biharmonic import fill_smoothly
 from napari_synth.generators.inpaint._fills import Crop, Fill
 from napari_synth.generators.inpaint._holes import Box, Holes, grown
+from napari_synth.generators.inpaint._motion import between_in_motion
 from napari_synth.generators.inpaint._neighbours import alikeness, between, explained
 
 # Of a volume that is filled as a whole; larger ones are filled plane by plane.
@@ -109,7 +110,7 @@ class Filling(Prepared):
             check_cancelled()
             pixels, left = self._textured(pixels, left, box, generator)
         if holes.missing.any():
-            pixels = between(pixels, missing)
+            pixels = between_in_motion(pixels, missing)
         return pixels.clamp(low, high)
 
     def _textured(self, pixels: Tensor, left: Tensor, box: Box, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -183,7 +184,9 @@ def _tell(image: Image, axes: str, method: Method, context: Context) -> tuple[st
         )
         said.append(f"{_counted(thick, 'thick hole')} filled {how}{method.thick.said}.")
     if missing:
-        said.append(f"{_counted(missing, 'missing plane')} interpolated between those before and behind.")
+        said.append(
+            f"{_counted(missing, 'missing plane')} interpolated between those before and behind, along motion where that is better."
+        )
     return tuple(said)
 
 
