@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from napari.layers import Image as ImageLayer
 from qtpy.QtCore import QObject, Signal
-from qtpy.QtWidgets import QComboBox, QFormLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_synth.core.errors import ReferenceImageError
 from napari_synth.core.image import Image
+from napari_synth.gui.layer_choice import LayerChoice
 from napari_synth.gui.layers import guess_layer_axes, is_source, kind_of, to_image
 from napari_synth.gui.rows import label
 from napari_synth.gui.source import SourcePicker
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     import napari.layers
     from napari.components import ViewerModel
 
-_NONE = {"optional": "none: a standard", "needed": "choose an image"}
+_NONE = {"none": "", "optional": "none: a standard", "needed": "choose an image"}
 
 
 class ReferencePicker(QObject):
@@ -38,43 +40,36 @@ class ReferencePicker(QObject):
 
     def __init__(self, viewer: ViewerModel, source: SourcePicker, parent: QWidget) -> None:
         super().__init__(parent)
-        self._viewer, self._source = viewer, source
+        self._source = source
         self._use: Literal["none", "optional", "needed"] = "none"
-        self._layers: list[napari.layers.Image] = []
-        self._wish: napari.layers.Image | None = None
-        self._has_wish = False
-        self.choice = QComboBox(parent)
+        self.choice = LayerChoice(viewer, self._is_other, "", parent, likely=self._is_alike)
         self.choice.setToolTip(
             "The image layer that the result should look like, of any size. What is learnt of it is kept in the recipe, so that"
             " other images can be treated alike without it."
         )
-        self.choice.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.choice.setMinimumContentsLength(8)
         self._label = label("Reference", self.choice)
-        rows: QFormLayout = source.rows
-        rows.addRow(self._label, self.choice)
-        events = viewer.layers.events
-        for emitter in (events.inserted, events.removed, events.reordered):
-            emitter.connect(self.refresh)
-        source.changed.connect(self.refresh)
-        self.choice.activated.connect(self._on_choice)
-        self.refresh()
+        source.rows.addRow(self._label, self.choice)
+        source.changed.connect(self.choice.refresh)
+        self.choice.changed.connect(self.changed)
+        self.offer("none")
 
     def offer(self, use: Literal["none", "optional", "needed"]) -> None:
         """Show the row where a method takes a reference image, and hide it where it takes none."""
         self._use = use
-        self.refresh()
+        self.choice.none = _NONE[use]
+        self.choice.refresh()
+        for widget in (self._label, self.choice):
+            widget.setVisible(use != "none")
 
     def choose(self, layer: napari.layers.Image | None) -> None:
         """Choose a layer, or none."""
-        self._wish, self._has_wish = layer, True
-        self.refresh()
+        self.choice.choose(layer)
 
     @property
     def layer(self) -> napari.layers.Image | None:
         """The chosen layer; None where none is wanted or taken."""
-        index = self.choice.currentIndex() - 1
-        return self._layers[index] if self._use != "none" and index >= 0 else None
+        layer = self.choice.layer
+        return layer if self._use != "none" and isinstance(layer, ImageLayer) else None
 
     def image(self, source: Image) -> Image | None:
         """Return the reference for a source, None where none is wanted or taken; no pixel is read.
@@ -96,43 +91,9 @@ class ReferencePicker(QObject):
         alike = layer.ndim + layer.rgb == len(source.axes) and layer.rgb == ("S" in source.axes)
         return to_image(layer, source.axes if alike else guess_layer_axes(layer))
 
-    def refresh(self, _event: object = None) -> None:
-        """List what can be chosen, and keep the choice where it is still there."""
-        before = self.layer
-        for layer in self._layers:
-            layer.events.name.disconnect(self._on_name)
-            layer.events.data.disconnect(self._on_data)
+    def _is_other(self, layer: napari.layers.Layer) -> bool:
+        return is_source(layer) and layer is not self._source.layer
+
+    def _is_alike(self, layer: napari.layers.Layer) -> bool:
         source = self._source.layer
-        self._layers = [layer for layer in reversed(self._viewer.layers) if is_source(layer) and layer is not source]
-        for layer in self._layers:
-            layer.events.name.connect(self._on_name)
-            layer.events.data.connect(self._on_data)
-        self.choice.clear()
-        self.choice.addItems([_NONE.get(self._use, ""), *(layer.name for layer in self._layers)])
-        chosen = self._likely()
-        self.choice.setCurrentIndex(0 if chosen is None else self._layers.index(chosen) + 1)
-        for widget in (self._label, self.choice):
-            widget.setVisible(self._use != "none")
-        if self.layer is not before:
-            self.changed.emit()
-
-    def _likely(self) -> napari.layers.Image | None:
-        """Return what the user chose, else the uppermost layer of theirs that is like the source."""
-        if self._has_wish and (self._wish is None or self._wish in self._layers):
-            return self._wish
-        source = self._source.layer
-        if source is None:
-            return None
-        return next((layer for layer in self._layers if not kind_of(layer) and layer.rgb == source.rgb), None)
-
-    def _on_choice(self, index: int) -> None:
-        self._wish, self._has_wish = (self._layers[index - 1] if index > 0 else None), True
-        self.changed.emit()
-
-    def _on_name(self, _event: object = None) -> None:
-        for index, layer in enumerate(self._layers, start=1):
-            self.choice.setItemText(index, layer.name)
-
-    def _on_data(self, event: object = None) -> None:
-        if getattr(event, "source", None) is self.layer:
-            self.changed.emit()
+        return source is not None and not kind_of(layer) and layer.rgb == source.rgb
