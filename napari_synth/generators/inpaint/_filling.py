@@ -84,6 +84,11 @@ class Filling(Prepared):
         self.spec = BlockSpec(axes, (0,) * n, (1,) * n, (1,) * n, whole=True, bytes_per_pixel=_BYTES_PER_PIXEL)
         self._method, self._context = method, context
 
+    def saying(self, sentence: str) -> Filling:
+        """Add a note, and return this."""
+        self.notes = (*self.notes, sentence)
+        return self
+
     def apply(self, block: Tensor) -> Tensor:
         """Fill the holes of blocks (N, C + 1, [A,] Y, X); see `Prepared.apply`."""
         stacked = block if block.dim() == 5 else block.unsqueeze(2)
