@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 ARCHITECTURES: dict[str, str] = {
     "blind-spot-unet": "napari_synth.networks.blind_spot_unet:BlindSpotUNet",
     "cycle-translator": "napari_synth.networks.residual_translator:CycleTranslator",
+    "dcgan-generator": "napari_synth.networks.dcgan:DcganGenerator",
+    "fastgan-generator": "napari_synth.networks.fastgan:FastganGenerator",
     "gated-inpainter": "napari_synth.networks.gated_inpainter:GatedInpainter",
     "noise-conditioned-unet": "napari_synth.networks.noise_conditioned_unet:NoiseConditionedUNet",
     "refined-autoencoder": "napari_synth.networks.refined_autoencoder:RefinedAutoencoder",

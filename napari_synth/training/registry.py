@@ -25,6 +25,8 @@ _BUILT_IN = (
     "napari_synth.trainables.synthesize.vae_gan:VAEGAN",
     "napari_synth.trainables.synthesize.vae_gan:TranslatingVAEGAN",
     "napari_synth.trainables.synthesize.flow_matching:FlowMatching",
+    "napari_synth.trainables.synthesize.dcgan:Dcgan",
+    "napari_synth.trainables.synthesize.fastgan:Fastgan",
 )
 
 

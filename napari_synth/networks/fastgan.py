@@ -1,0 +1,215 @@
+"""A light pair of networks that learns from few images: skips that excite channels, and a critic that must know what it sees.
+
+Liu et al., "Towards faster and stabilized GAN training for high-fidelity few-shot image synthesis", ICLR 2021. Noise is not added
+inside the generator, so that the same latents always give the same image.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from napari_synth.networks.adversarial_pair import GatedUp, bounded, halvings_of, limited, widths_of, with_spread
+
+
+class SkipLayerExcitation(nn.Module):
+    """Scales the channels of fine features by what coarse ones show.
+
+    Parameters
+    ----------
+    coarse, fine : int
+        Channels.
+    """
+
+    def __init__(self, coarse: int, fine: int) -> None:
+        super().__init__()
+        self.gate = nn.Sequential(
+            nn.AdaptiveAvgPool2d(4),
+            nn.Conv2d(coarse, fine, 4),
+            nn.LeakyReLU(0.1),
+            nn.Conv2d(fine, fine, 1),
+            nn.Sigmoid(),
+        )
+
+    def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
+        """Return fine features of the same shape (N, fine, Y, X)."""
+        scaled: Tensor = fine * self.gate(coarse)
+        return scaled
+
+
+class FastganGenerator(nn.Module):
+    """Maps vectors of normal numbers to images of one size.
+
+    Parameters
+    ----------
+    size : int
+        Edge of an image, a multiple of 16.
+    channels : int
+        Of an image.
+    width : int
+        Channels at half resolution; twice as many at each further halving, eight times as many at most.
+    latent_size : int
+    limit : float
+        Pixels lie between plus and minus this.
+    generator : torch.Generator, optional
+        On the CPU: the initial weights come from it.
+    """
+
+    def __init__(
+        self,
+        size: int = 64,
+        channels: int = 1,
+        width: int = 32,
+        latent_size: int = 128,
+        limit: float = 1.25,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        if min(channels, width, latent_size) < 1:
+            raise ValueError("A network needs at least one channel and one latent.")
+        self.size, self.channels, self.width, self.latent_size, self.limit = size, channels, width, latent_size, limit
+        halvings = halvings_of(size)
+        self._base = size // 2**halvings
+        # From the coarsest to the image's own resolution, which has half the channels of the next.
+        widths = [*reversed(widths_of(width, halvings)), max(width // 2, 1)]
+        self.first = nn.Linear(latent_size, 2 * widths[0] * self._base**2, bias=False)
+        self.first_norm = nn.BatchNorm2d(2 * widths[0])
+        self.ups = nn.ModuleList(GatedUp(inside, outside) for inside, outside in pairwise(widths))
+        # The two finest features are excited by the two coarsest.
+        levels = len(widths)
+        self._skips = {levels - 1: 1, levels - 2: 0} if levels > 3 else {levels - 1: 0}
+        self.excitations = nn.ModuleList(
+            SkipLayerExcitation(widths[coarse], widths[fine]) for fine, coarse in self._skips.items()
+        )
+        self.last = nn.Conv2d(widths[-1], channels, 3, padding=1)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="linear", generator=generator)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Keyword arguments that rebuild this network, as plain JSON types."""
+        return {
+            "size": self.size,
+            "channels": self.channels,
+            "width": self.width,
+            "latent_size": self.latent_size,
+            "limit": self.limit,
+        }
+
+    @property
+    def first_weight(self) -> Tensor:
+        """Weights (features, latent_size) of the first layer."""
+        return self.first.weight
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """Map (N, latent_size) to (N, channels, size, size), about -1 to 1."""
+        x = self.first(latents).view(len(latents), -1, self._base, self._base)
+        features = [functional.glu(self.first_norm(x.contiguous(memory_format=torch.channels_last)), dim=1)]
+        gates = dict(zip(self._skips, self.excitations, strict=True))
+        for level, up in enumerate(self.ups, 1):
+            fine = up(features[-1])
+            if level in gates:
+                fine = gates[level](features[self._skips[level]], fine)
+            features.append(fine)
+        return limited(self.last(features[-1]), self.limit)
+
+
+class _Down(nn.Module):
+    """Halves the resolution on two ways, a deep and a plain one, and takes their mean."""
+
+    def __init__(self, inside: int, outside: int) -> None:
+        super().__init__()
+        self.deep = nn.Sequential(
+            bounded(nn.Conv2d(inside, outside, 4, stride=2, padding=1)),
+            nn.LeakyReLU(0.2),
+            bounded(nn.Conv2d(outside, outside, 3, padding=1)),
+            nn.LeakyReLU(0.2),
+        )
+        self.plain = nn.Sequential(nn.AvgPool2d(2), bounded(nn.Conv2d(inside, outside, 1)), nn.LeakyReLU(0.2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean: Tensor = 0.5 * (self.deep(x) + self.plain(x))
+        return mean
+
+
+class FastganDiscriminator(nn.Module):
+    """Tells made images from real ones place by place, and can draw real ones again from what it saw of them.
+
+    Parameters
+    ----------
+    size, channels, width : int
+        As for `FastganGenerator`.
+    generator : torch.Generator, optional
+        On the CPU: the initial weights come from it.
+    """
+
+    def __init__(
+        self, size: int = 64, channels: int = 1, width: int = 32, generator: torch.Generator | None = None
+    ) -> None:
+        super().__init__()
+        # So few halvings that the judgement is one of several places.
+        halvings = halvings_of(size) - 1
+        widths = widths_of(width, halvings)
+        self.stem = nn.Sequential(bounded(nn.Conv2d(channels, widths[0], 4, stride=2, padding=1)), nn.LeakyReLU(0.2))
+        self.downs = nn.ModuleList(_Down(inside, outside) for inside, outside in pairwise(widths))
+        self.head = nn.Sequential(
+            bounded(nn.Conv2d(widths[-1] + 1, widths[-1], 1)), nn.LeakyReLU(0.2), bounded(nn.Conv2d(widths[-1], 1, 4))
+        )
+        self.whole = _decoder(widths[-1], channels, width, halvings - 1)
+        self.part = _decoder(widths[-2], channels, width, halvings - 1)
+        for name, parameter in self.named_parameters():
+            if parameter.dim() > 1:
+                nn.init.kaiming_normal_(parameter, a=0.2, generator=generator)
+            elif name.endswith("bias"):
+                nn.init.zeros_(parameter)
+
+    def forward(self, images: Tensor, quarter: tuple[int, int] | None = None) -> Tensor | tuple[Tensor, Tensor]:
+        """Say how real images look, and draw them again where a quarter is named.
+
+        Parameters
+        ----------
+        images : Tensor, (N, channels, size, size)
+        quarter : (int, int), optional
+            Which quarter of them is drawn again at their own resolution, 0 or 1 along Y and X; the whole is drawn at half of it.
+
+        Returns
+        -------
+        Tensor, or pair of Tensor
+            How real they look at several places, (N, 1, Y, X), the larger the more; with a quarter, also how far from them what is
+            drawn is, the mean absolute difference, a scalar.
+        """
+        features = self._features(images)
+        if quarter is None:
+            judged: Tensor = self.head(with_spread(features[-1]))
+            return judged
+        fine, coarse = features[-2], features[-1]
+        whole = self.whole(coarse)
+        error = (whole - functional.avg_pool2d(images, 2)).abs().mean()
+        drawn = self.part(_quarter(fine, quarter))
+        error = error + (drawn - _quarter(images, quarter)).abs().mean()
+        return self.head(with_spread(coarse)), error
+
+    def _features(self, images: Tensor) -> list[Tensor]:
+        found = [self.stem(images.contiguous(memory_format=torch.channels_last))]
+        for down in self.downs:
+            found.append(down(found[-1]))
+        return found
+
+
+def _decoder(inside: int, channels: int, width: int, doublings: int) -> nn.Sequential:
+    """Return a small network that doubles the resolution so many times, and ends at pixels."""
+    steps = [inside] + [max(width // 2, 4)] * doublings
+    ups = [GatedUp(one, other) for one, other in pairwise(steps)]
+    return nn.Sequential(*ups, nn.Conv2d(steps[-1], channels, 3, padding=1))
+
+
+def _quarter(x: Tensor, at: tuple[int, int]) -> Tensor:
+    height, width = x.shape[2] // 2, x.shape[3] // 2
+    return x[:, :, at[0] * height : (at[0] + 1) * height, at[1] * width : (at[1] + 1) * width]

@@ -1,0 +1,184 @@
+"""Trains a generator against a discriminator on crops."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from napari_synth.networks.dcgan import DcganDiscriminator, DcganGenerator
+from napari_synth.networks.fastgan import FastganDiscriminator, FastganGenerator
+from napari_synth.trainables.synthesize._common import JUDGED, LIMIT, Crops, Judge, learnt_crops
+from napari_synth.trainables.synthesize._gan_options import GanTrainParams
+from napari_synth.training.adversarial import adversarial_optimizer, critic_loss, held, maker_loss
+from napari_synth.training.differentiable_augmentation import DRAWN, changed
+from napari_synth.training.news import Figures, Preview
+from napari_synth.training.schedule import FitSettings
+from napari_synth.training.sources import TrainingImages
+from napari_synth.training.trainable import Lesson, TrainContext
+from napari_synth.training.trainee import Networks, Trainee, Validation, Work
+
+_MAKER, _CRITIC = "generator", "discriminator"
+_RATES = {"dcgan": 1e-3, "fastgan": 5e-4}
+# The penalty on steepness is taken so many times more seldom, and weighs so many times more.
+_EVERY = 8
+
+
+def learn_dcgan(images: TrainingImages, params: GanTrainParams, context: TrainContext) -> Lesson:
+    """Set up the training of a DCGAN."""
+    crops = learnt_crops(images, params, context)
+    generator = torch.Generator().manual_seed(context.seed)
+    size, channels = crops.spec.size[0], crops.spec.channels
+    maker = DcganGenerator(size, channels, params.width, params.latent_size, LIMIT, generator)
+    critic = DcganDiscriminator(size, channels, params.width, generator)
+    return _lesson(maker, critic, crops, params, context, "dcgan")
+
+
+def learn_fastgan(images: TrainingImages, params: GanTrainParams, context: TrainContext) -> Lesson:
+    """Set up the training of a FastGAN."""
+    crops = learnt_crops(images, params, context)
+    generator = torch.Generator().manual_seed(context.seed)
+    size, channels = crops.spec.size[0], crops.spec.channels
+    maker = FastganGenerator(size, channels, params.width, params.latent_size, LIMIT, generator)
+    critic = FastganDiscriminator(size, channels, params.width, generator)
+    return _lesson(maker, critic, crops, params, context, "fastgan")
+
+
+def _lesson(
+    maker: DcganGenerator | FastganGenerator,
+    critic: nn.Module,
+    crops: Crops,
+    params: GanTrainParams,
+    context: TrainContext,
+    name: str,
+) -> Lesson:
+    settings = FitSettings(
+        learning_rate=params.learning_rate or _RATES[name],
+        batch_size=params.batch or (16 if context.device.kind == "cpu" else 64),
+        held_flat=0.6,
+        clip=10.0,
+        averaging=0.995,
+        validations=16,
+    )
+    return Lesson(
+        Adversaries(maker, critic, crops, settings, params),
+        settings,
+        maker,
+        f"{name}-generator",
+        normalisation=crops.normalisation(),
+        extras=crops.extras(),
+        notes=crops.notes,
+        limits=("Its images are invented: they look like what it was trained on, and show nothing that was measured.",),
+    )
+
+
+class Adversaries(Trainee):
+    """A generator learns to make images that a discriminator takes for real, which learns to tell them.
+
+    Parameters
+    ----------
+    maker : DcganGenerator or FastganGenerator
+    critic : nn.Module
+        `DcganDiscriminator` or `FastganDiscriminator`.
+    crops : Crops
+    settings : FitSettings
+    params : GanTrainParams
+    """
+
+    settles = False
+
+    def __init__(
+        self,
+        maker: DcganGenerator | FastganGenerator,
+        critic: nn.Module,
+        crops: Crops,
+        settings: FitSettings,
+        params: GanTrainParams,
+    ) -> None:
+        self.networks: Networks = {_MAKER: maker, _CRITIC: critic}
+        self.crops, self.settings, self.params = crops, settings, params
+        self.judge = Judge(crops)
+        self._draws_again = isinstance(critic, FastganDiscriminator)
+
+    @property
+    def averaged(self) -> Sequence[str]:
+        """See `Trainee.averaged`."""
+        return (_MAKER,)
+
+    def optimizers(self) -> Mapping[str, Sequence[torch.optim.Optimizer]]:
+        """See `Trainee.optimizers`."""
+        rate = self.settings.learning_rate
+        return {name: [adversarial_optimizer(network, rate=rate)] for name, network in self.networks.items()}
+
+    def step(self, work: Work) -> Mapping[str, Tensor]:
+        """See `Trainee.step`."""
+        maker, critic = work.networks[_MAKER], work.networks[_CRITIC]
+        real = work.share(self.crops.sample(work.batch_size, work.generator))
+        with torch.no_grad():
+            made = maker(self._latents(work))
+        shown = self._shown(real, work)
+        steep = self.params.smoothness > 0 and work.step % _EVERY == 0
+        if steep:
+            shown.requires_grad_(True)
+        losses: dict[str, Tensor] = {}
+        if self._draws_again:
+            quarter = torch.randint(2, (2,), generator=work.generator, device=real.device).tolist()
+            judged, error = critic(shown, (quarter[0], quarter[1]))
+            losses["drawn again"] = error.detach()
+        else:
+            judged, error = critic(shown), None
+        criticism = critic_loss("hinge", judged, critic(self._shown(made, work)))
+        total = criticism if error is None else criticism + error
+        if steep:
+            (slope,) = torch.autograd.grad(judged.flatten(1).mean(1).sum(), shown, create_graph=True)
+            total = total + 0.5 * _EVERY * self.params.smoothness * slope.square().flatten(1).sum(1).mean()
+        work.update(_CRITIC, total)
+        latents = self._latents(work)
+        drawn = self._drawn(work)
+        with held(self.networks[_CRITIC]):
+            loss = maker_loss("hinge", critic(self._changed(maker(latents), drawn)))
+            work.update(_MAKER, loss)
+        return {"generator": loss, "discriminator": criticism} | losses
+
+    def validate(self, networks: Networks) -> Validation:
+        """See `Trainee.validate`."""
+        return self.judge.judge(self._samples(networks, JUDGED))
+
+    def baselines(self) -> Mapping[str, Figures]:
+        """See `Trainee.baselines`."""
+        return self.judge.baselines()
+
+    def preview(self, networks: Networks) -> Preview:
+        """See `Trainee.preview`."""
+        return self.crops.preview(self._samples(networks, 16))
+
+    def state(self) -> dict[str, Any]:
+        """See `Trainee.state`."""
+        return self.judge.state()
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """See `Trainee.restore`."""
+        self.judge.restore(state)
+
+    def _latents(self, work: Work) -> Tensor:
+        device = self.crops.held_out.device
+        shape = (work.batch_size, self.params.latent_size)
+        return work.share(torch.randn(shape, generator=work.generator, device=device))
+
+    def _drawn(self, work: Work) -> Tensor:
+        shape = (work.batch_size, DRAWN)
+        return work.share(torch.rand(shape, generator=work.generator, device=self.crops.held_out.device))
+
+    def _shown(self, images: Tensor, work: Work) -> Tensor:
+        return self._changed(images, self._drawn(work))
+
+    def _changed(self, images: Tensor, drawn: Tensor) -> Tensor:
+        """Return images as they are judged."""
+        return changed(images, drawn, LIMIT) if self.params.little_data else images
+
+    def _samples(self, networks: Networks, count: int) -> Tensor:
+        drawn = torch.randn(count, self.params.latent_size, generator=torch.Generator().manual_seed(0))
+        samples: Tensor = networks[_MAKER](drawn.to(self.crops.held_out.device))
+        return samples
