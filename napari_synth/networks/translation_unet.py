@@ -63,7 +63,7 @@ class TranslationUNet(nn.Module):
             return TranslationBlock(dims, channels, normalisation)
 
         steps = list(pairwise(widths))
-        self.mix = convolution(in_channels, out_channels, 1)
+        self.tail_mix = convolution(in_channels, out_channels, 1)
         self.head = convolution(4 * in_channels, width, 3, padding=1)
         self.encoders = nn.ModuleList(block(above) for above, _ in steps)
         self.downs = nn.ModuleList(convolution(above, below, halving, stride=halving) for above, below in steps)
@@ -116,8 +116,8 @@ class TranslationUNet(nn.Module):
         offsets : Tensor, (out_channels,)
         """
         with torch.no_grad():
-            self.mix.weight.copy_(weights.reshape(self.mix.weight.shape))
-            self.mix.bias.copy_(offsets)
+            self.tail_mix.weight.copy_(weights.reshape(self.tail_mix.weight.shape))
+            self.tail_mix.bias.copy_(offsets)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, in_channels, [Z,] Y, X), Y and X multiples of 16, to (N, out_channels, [Z,] Y, X)."""
@@ -131,5 +131,5 @@ class TranslationUNet(nn.Module):
         y = self.bottom(y)
         for up, decoder in zip(reversed(self.ups), reversed(self.decoders), strict=True):
             y = decoder(up(y) + skips.pop())
-        made: Tensor = self.mix(x) + shuffled(self.tail(y))
+        made: Tensor = self.tail_mix(x) + shuffled(self.tail(y))
         return made

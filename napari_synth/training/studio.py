@@ -275,7 +275,7 @@ def _card(
         training_command=f"{chosen.info.id} {repeated.model_dump_json(exclude_none=True)}, {result.steps} steps in"
         f" {result.seconds:.0f} s on {session.device.title}, {result.precision}, {result.batch_size} patches a step",
         metrics=metrics,
-        limits=lesson.limits,
+        limits=(*lesson.limits, *_found_limits(session, result)),
         normalisation=dict(lesson.normalisation),
         extras=dict(lesson.extras),
         images=tuple(describe((*images.source, *images.target))),
@@ -312,9 +312,15 @@ def _outcome(result: FitResult, session: Session) -> tuple[str, ...]:
             f"On pixels that were held out: {name} {value:.2f} at step {best.step}"
             + (f"; {others}." if others else ".")
         )
+    said += _found_limits(session, result)
     if result.roll_backs:
         said.append(f"Training became unstable {result.roll_backs} times and went back to earlier weights.")
     return tuple(said)
+
+
+def _found_limits(session: Session, result: FitResult) -> tuple[str, ...]:
+    """Return what was found against the weights that are kept."""
+    return session.trainee.limits(result.best.metrics) if result.best is not None else ()
 
 
 def _wait_for_main(fabric: Fabric | None) -> None:

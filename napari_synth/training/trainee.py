@@ -110,6 +110,10 @@ class Trainee(ABC):
         """Return the metrics of methods that need no learning, by what they are; called once."""
         return {}
 
+    def limits(self, metrics: Figures) -> tuple[str, ...]:
+        """Return what the metrics of the weights that are kept say against using them, a sentence each."""
+        return ()
+
     def preview(self, networks: Networks) -> Preview | None:
         """Return what the averaged networks make of a part of the data."""
         return None

@@ -1,0 +1,1 @@
+"""Translation learnt from the images of two kinds."""
