@@ -15,7 +15,7 @@ def draw_holes(edge: int, rng: Random) -> Bools:
     """Return the holes (edge, edge) of one image; at least one pixel, and at most half of them."""
     while True:
         holes = np.zeros((edge, edge), bool)
-        kinds = rng.choice(len(_KINDS), size=1 if rng.random() < 0.4 else 2, p=_SHARES)
+        kinds = rng.choice(len(_KINDS), size=rng.integers(1, 4), p=_SHARES)
         for kind in kinds:
             holes |= _KINDS[kind](edge, rng)
         if 0 < holes.sum() <= holes.size // 2:
@@ -70,7 +70,7 @@ def discs(edge: int, rng: Random) -> Bools:
 def boxes(edge: int, rng: Random) -> Bools:
     """Draw a box with edges of 12 to 64 pixels, mostly inside."""
     holes = np.zeros((edge, edge), bool)
-    sizes = rng.integers(12, min(64, edge // 2) + 1, 2)
+    sizes = rng.integers(12, min(64, 2 * edge // 3) + 1, 2)
     if rng.random() < 0.5:
         sizes[1] = sizes[0]
     top, left = (int(rng.integers(-size // 4, edge - 3 * size // 4)) for size in sizes)

@@ -41,7 +41,7 @@ class Inpainting:
     """
 
     batch: int = 8
-    patch: int = 128
+    patch: int = 96
     config: Mapping[str, Any] = field(default_factory=dict)
 
     def network(self) -> nn.Module:
