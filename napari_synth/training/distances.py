@@ -63,7 +63,9 @@ class RandomFeatures(nn.Module):
         found = [shares.mean(dim=(3, 4)).flatten(1)]
         for level in range(_LEVELS):
             scaled = functional.avg_pool2d(images, 2**level) if level else images
-            answer = functional.conv2d(scaled, self.first).relu()
+            # The smallest images are smaller than a filter at the coarsest scale.
+            beyond = 2 if min(scaled.shape[-2:]) <= self.first.shape[-1] else 0
+            answer = functional.conv2d(scaled, self.first, padding=beyond).relu()
             deeper = functional.conv2d(functional.avg_pool2d(answer, 2), self.second, padding=1).relu()
             for each in (answer, deeper):
                 found += [each.mean(dim=(2, 3)), each.std(dim=(2, 3))]
