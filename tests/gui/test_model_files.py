@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from foreign_models import script_file
+from foreign_models import lama_file, script_file
 from napari.components import ViewerModel
 from qtpy.QtWidgets import QFileDialog, QMessageBox
 
@@ -97,3 +97,13 @@ def test_nothing_happens_where_no_file_is_chosen(panel, monkeypatch) -> None:
     choose(monkeypatch, None)
     panel.open_model.click()
     assert panel._job is None
+
+
+def test_lama_is_opened_in_the_panel_that_inpaints(qtbot, monkeypatch, tmp_path) -> None:
+    panel = TaskPanel(ViewerModel(), Task.INPAINT)
+    qtbot.addWidget(panel)
+    choose(monkeypatch, lama_file(tmp_path, monkeypatch))
+    panel.open_model.click()
+    finish(panel, qtbot)
+    assert panel.generator.info.id == "inpaint/lama"
+    assert "Fills holes" in panel.summary.text()
