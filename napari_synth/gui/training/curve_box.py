@@ -182,7 +182,7 @@ def _smoothed(values: Values) -> Values | None:
 def _is_wide(columns: Iterable[Values]) -> bool:
     finite = [values[np.isfinite(values)] for values in columns]
     ends = [np.percentile(values, (5, 95)) for values in finite if len(values)]
-    return bool(ends) and max(high for _, high in ends) > _WIDE * min(low for low, _ in ends)
+    return bool(ends and max(high for _, high in ends) > _WIDE * min(low for low, _ in ends))
 
 
 def _legend(entries: Iterable[tuple[str, float, str, str]]) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+from napari.layers import Image as ImageLayer
 from napari.utils.theme import get_theme
 from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QSizePolicy, QToolButton, QVBoxLayout, QWidget
@@ -15,8 +18,9 @@ from napari_synth.core.errors import SynthError
 from napari_synth.core.generator import Task
 from napari_synth.core.progress import Progress
 from napari_synth.gui.device_badge import DeviceBadge
+from napari_synth.gui.layers import PREVIEW, fresh_name, mark
 from napari_synth.gui.library_news import library_news
-from napari_synth.gui.placing import unwrapped
+from napari_synth.gui.placing import insert_layer, remove_layer, unwrapped
 from napari_synth.gui.rows import button, line, put_in_scroll_area
 from napari_synth.gui.settings import PLUGIN, read_settings
 from napari_synth.gui.status import Messages, ProgressRow, duration
@@ -27,15 +31,18 @@ from napari_synth.gui.training.result_box import ResultBox
 from napari_synth.gui.training.resume_row import ResumeButton, ResumeNote
 from napari_synth.gui.training.setup import SetupBox
 from napari_synth.gui.training.trainable_list import panel_title
-from napari_synth.gui.training.work import Bulletin, Learnt, TrainRequest, export
+from napari_synth.gui.training.work import Bulletin, Examples, Learnt, TrainRequest, examples, export
 from napari_synth.gui.worker import Job
-from napari_synth.training.record import earlier_run
+from napari_synth.models import library
+from napari_synth.training.record import earlier_run, earlier_runs
 
 if TYPE_CHECKING:
     import napari
+    import napari.layers
     from napari.components import ViewerModel
 
 _PAINT_MS = 30
+_KEPT = "Its last checkpoint is kept: press Earlier… to go on from there."
 
 
 class TrainPanel(QWidget):
@@ -52,6 +59,8 @@ class TrainPanel(QWidget):
         self._job: Job | None = None
         self._training: TrainingJob | None = None
         self._said: list[str] = []
+        self._examples: napari.layers.Image | None = None
+        self._begun = 0.0
 
         self.fold = QToolButton(self)
         self.fold.setToolTip("What is trained, on what, and for how long")
@@ -100,6 +109,7 @@ class TrainPanel(QWidget):
         self.result.show_model(None)
         self.curves.clear()
         self._follow(request)
+        self._begun = time.time()
         self._training = job = TrainingJob(request)
         job.returned.connect(self._on_trained)
         self.fold.setChecked(False)
@@ -155,6 +165,21 @@ class TrainPanel(QWidget):
         job.returned.connect(self._on_exported)
         self._start(job, "Exporting the model")
 
+    def show_examples(self) -> None:
+        """Add a layer with patches as the training would draw them, in place of the last such layer."""
+        if self._job is not None:
+            return
+        self._say(())
+        self.messages.show_error("")
+        try:
+            request = self.setup.request()
+        except SynthError as error:
+            self._on_failed(error)
+            return
+        job = Job(partial(examples, request), "The look at the patches")
+        job.returned.connect(self._on_examples)
+        self._start(job, "Drawing patches")
+
     def cancel(self) -> None:
         """Stop whatever is computed."""
         if self._job is not None:
@@ -166,6 +191,7 @@ class TrainPanel(QWidget):
             self._job.leave()
         self.device.cancel()
         self.follower.end()
+        remove_layer(self.viewer, self._examples)
 
     # Qt
 
@@ -205,6 +231,7 @@ class TrainPanel(QWidget):
     def _connect(self) -> None:
         self.fold.toggled.connect(self._on_fold)
         self.setup.changed.connect(self._show_fold)
+        self.setup.examples.clicked.connect(self.show_examples)
         self.train_button.clicked.connect(self.train)
         self.resume_button.chosen.connect(self.resume)
         self.resume_note.dropped.connect(self._on_dropped)
@@ -277,7 +304,9 @@ class TrainPanel(QWidget):
         self.follower.begin(name, tuple(zip(sources, axes, strict=True)), looks[0] if looks else None)
 
     def _on_progressed(self, progress: Progress) -> None:
-        if progress.message:
+        if progress.message and self._training is not None and self._training.control.is_paused:
+            self.progress.text.setText(progress.message)
+        elif progress.message:
             self._say([*self._said, progress.message])
         else:
             self.progress.show_progress(progress)
@@ -293,6 +322,15 @@ class TrainPanel(QWidget):
         self._say(learnt.trained.notes)
         library_news().changed.emit()
 
+    def _on_examples(self, found: Examples) -> None:
+        remove_layer(self.viewer, self._examples)
+        name = fresh_name("augmented patches", (layer.name for layer in self.viewer.layers))
+        limits = {} if found.colours else {"contrast_limits": (0.0, 1.0)}
+        self._examples = ImageLayer(
+            np.clip(found.pixels, 0, 1), name=name, rgb=found.colours, metadata=mark(PREVIEW), **limits
+        )
+        insert_layer(self.viewer, self._examples)
+
     def _on_exported(self, path: Path) -> None:
         self._say([f"The package is in {path}."])
 
@@ -301,7 +339,10 @@ class TrainPanel(QWidget):
         self._on_ended_early()
 
     def _on_cancelled(self) -> None:
-        self._say(["Cancelled: there is no new model."])
+        kept = self._training is not None and any(
+            run.modified >= self._begun for run in earlier_runs(library.folder() / "runs")
+        )
+        self._say(["Cancelled: there is no new model.", _KEPT if kept else ""])
         self._on_ended_early()
 
     def _on_ended_early(self) -> None:

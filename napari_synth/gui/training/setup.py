@@ -14,7 +14,7 @@ from napari_synth.core.errors import InvalidImageError, SynthError, TrainingData
 from napari_synth.gui.axes_box import AxesBox, guessed, size_in_words
 from napari_synth.gui.form import ParamsForm
 from napari_synth.gui.layers import kind_of
-from napari_synth.gui.rows import label, rows
+from napari_synth.gui.rows import button, label, rows
 from napari_synth.gui.settings import read_settings
 from napari_synth.gui.training.content import Chosen, check_pairs, chosen_layers, doubts, pairing
 from napari_synth.gui.training.image_choice import ImageChoice
@@ -112,6 +112,11 @@ class SetupBox(QWidget):
         self.name.setPlaceholderText("made from the image's name")
         self.name.setToolTip("What the model will be called: lower-case letters, digits, and hyphens between them")
         self.time = TimeRow(self)
+        self.examples = button(
+            self,
+            "Preview augmentation",
+            "Add a layer with patches as the training would draw them, changed at random as it is set under Augmentation",
+        )
         self.form = self._made_form()
         self._lay_out()
         self._connect()
@@ -232,11 +237,12 @@ class SetupBox(QWidget):
         self.region_label = label("Where", self.region)
         form.addRow(self.region_label, self.region)
         form.addRow(label("Name", self.name), self.name)
-        form.addRow(label("Time", self.time), self.time)
+        form.addRow(self.time)
         layout.addLayout(form)
         self._form_place = QVBoxLayout()
         self._form_place.addWidget(self.form)
         layout.addLayout(self._form_place)
+        layout.addWidget(self.examples)
 
     def _connect(self) -> None:
         self.methods.chosen.connect(self._on_method)
@@ -268,6 +274,8 @@ class SetupBox(QWidget):
         self.form.deleteLater()
         self.form = form
         self.time.show_presets(self.trainable.params_type)
+        self.examples.setVisible(form.more.isChecked())
+        form.more.toggled.connect(self.examples.setVisible)
         self._on_form()
         if info.images in _TARGETS:
             title, tooltip = _TARGETS[info.images]
@@ -297,11 +305,15 @@ class SetupBox(QWidget):
             if first is not self._like or first is None:
                 self._like = first
                 self.axes.show_layer(first)
-            others = [layer for layer in self.source.layers.layers if layer not in chosen]
-            if chosen and len(others) == len(chosen) == 1 and self.target.layers.chosen != tuple(others):
-                self.target.layers.tick_only(*others)
-                return
+            self._suggest_target()
         self._describe()
+
+    def _suggest_target(self) -> None:
+        """Tick the only layer that can be the target."""
+        chosen = self.source.layers.chosen
+        others = [layer for layer in self.source.layers.layers if layer not in chosen]
+        if len(chosen) == len(others) == 1:
+            self.target.layers.tick_only(*others)
 
     def _on_time(self, minutes: float) -> None:
         self.form.set_values({"minutes": minutes, "steps": None})
@@ -312,15 +324,15 @@ class SetupBox(QWidget):
         self.changed.emit()
 
     def _follow(self, _event: object = None) -> None:
-        """Tick the active layer, unless several were ticked or it is what the model shall make."""
+        """Tick the active layer, unless several were ticked, or it may be what the model shall make."""
         source = self.source.layers
         active = self._viewer.layers.selection.active
-        if len(source.chosen) > 1:
-            return
-        if active in source.layers and active not in (self.target.layers.chosen if source.chosen else ()):
+        stays = len(source.chosen) > (0 if self.trainable.info.images in _TARGETS else 1)
+        if not stays and active in source.layers:
             source.tick_only(active)
         elif not source.chosen and source.layers:
             source.tick_only(source.layers[0])
+        self._suggest_target()
 
     def _describe(self, _text: str = "") -> None:
         """Say how large the images are, which belong together, and what is wrong with that."""

@@ -44,10 +44,10 @@ class TimeRow(QWidget):
         self.buttons = {}
         for minutes in times:
             tooltip = f"Train for about {_in_words(minutes)}" if minutes else "Train until you press Stop"
-            made = button(self, _in_words(minutes), tooltip, checkable=True)
+            made = button(self, _in_words(minutes).capitalize(), tooltip, checkable=True)
             made.clicked.connect(partial(self._on_clicked, minutes))
             self.buttons[minutes] = made
-            self._row.addWidget(made, 3 if not minutes else 2)
+            self._row.addWidget(made, 2 if minutes else 3)
 
     def show_time(self, minutes: float, steps: int | None) -> None:
         """Show what is set: one of the buttons is down, or none."""

@@ -33,7 +33,9 @@ class TrainableList(QComboBox):
                 item.setData(each, Qt.ItemDataRole.UserRole)
                 item.setToolTip("\n".join(filter(None, (each.info.summary, each.info.reference))))
                 model.appendRow(item)
-        self.setCurrentIndex(1)
+        # What one image is enough for can be tried at once.
+        every = (index for index in range(self.count()) if self.itemData(index) is not None)
+        self.setCurrentIndex(next((i for i in every if self.itemData(i).info.images == "one"), 1))
         self.currentIndexChanged.connect(self._on_choice)
 
     @property

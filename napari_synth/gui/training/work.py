@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
 
 from napari_synth.core.progress import CancelToken, Progress, ProgressCallback, Reporter
 from napari_synth.gui.settings import RunSettings
@@ -18,6 +22,11 @@ from napari_synth.training.record import TrainingRecord, earlier_run
 if TYPE_CHECKING:
     from napari_synth.training.studio import Trained
 
+Pixels = npt.NDArray[np.float32]
+
+_EXAMPLES = 16
+_GAP = 2
+"""Pixels between examples."""
 _BETWEEN_BULLETINS = 0.3
 """Seconds: what is drawn is drawn a few times a second, however quick the steps are."""
 
@@ -82,6 +91,21 @@ class Learnt:
     trained: Trained
     record: TrainingRecord
     can_export: bool
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Patches side by side.
+
+    Attributes
+    ----------
+    pixels : numpy.ndarray, float32
+        ([Z,] Y, X), colours last; about 0 to 1.
+    colours : bool
+    """
+
+    pixels: Pixels
+    colours: bool
 
 
 class Teller:
@@ -156,6 +180,40 @@ def train(
     teller.flush()
     record = earlier_run(trained.path.parent).record
     return Learnt(trained, record, can_export(trained.card.architecture))
+
+
+def examples(request: TrainRequest, progress: ProgressCallback, cancel: CancelToken) -> Examples:
+    """Return patches as a training would draw them."""
+    from napari_synth.core.device import resolve_device
+    from napari_synth.training.examples import augmented_examples
+    from napari_synth.training.registry import trainable
+    from napari_synth.training.sources import gather
+
+    report = Reporter(progress, cancel)
+    report.start("Reading the images")
+    images = gather(
+        request.source.given(),
+        request.target.given() if request.target else None,
+        kind=trainable(request.method).info.images,
+        axes=request.source.file_axes,
+        region=request.source.regions() or None,
+    )
+    place = resolve_device(request.settings.device, request.settings.precision)
+    patches = augmented_examples(request.method, images, request.params, _EXAMPLES, device=place, report=report)
+    colours = patches.shape[-1] == 3 and any("S" in image.axes for image in images.source)
+    return Examples(side_by_side(patches, colours=colours), colours)
+
+
+def side_by_side(patches: Pixels, *, colours: bool) -> Pixels:
+    """Return patches (N, [Z,] Y, X[, S]) as one image, about as high as wide, with dark lines between them."""
+    y = patches.ndim - 3 if colours else patches.ndim - 2
+    gaps = [(0, 0)] * patches.ndim
+    gaps[y] = gaps[y + 1] = (0, _GAP)
+    columns = math.ceil(math.sqrt(len(patches)))
+    tiles = [*np.pad(patches, gaps)]
+    tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % columns)
+    rows = [np.concatenate(tiles[first : first + columns], axis=y) for first in range(0, len(tiles), columns)]
+    return np.concatenate(rows, axis=y - 1)
 
 
 def export(path: Path, out: Path, progress: ProgressCallback, cancel: CancelToken) -> Path:
