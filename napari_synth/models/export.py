@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
 from napari_synth.core.errors import ModelFileError
 from napari_synth.models._bioimageio import import_bioimageio
-from napari_synth.models._blind import BlindDenoiser, BlindEnlarger
+from napari_synth.models._contents import CONTENTS, Content, Linear
 from napari_synth.models.card import ModelCard
 from napari_synth.models.files import bundled, load_model
 
 _TEST_SIZE = 128
 _LEAST = 64
+_PLANES = 8
 
 
 def export_bioimageio(name_or_path: str | Path, out: Path | str, *, scale: int | None = None) -> Path:
     """Write one of our models as a bioimage.io package.
 
-    The package holds TorchScript, so that it runs without napari-synth and without Python of its own. The network
-    measures the noise itself there, taken for independent and equally strong everywhere: that is less than what
-    `denoise/blind` and `super-resolution/network` do. A network that enlarges is exported for one scale.
+    The package holds TorchScript, so that it runs without napari-synth and without Python of its own. It takes images in counts,
+    and returns them. What the format has no place for is left out, and the documentation in the package says so: a network that
+    is told the noise measures it itself there, taken for independent and equally strong everywhere, which is less than what
+    `denoise/blind` and `super-resolution/network` do; a blind-spot network does not weigh in the pixel itself. A network that
+    enlarges is exported for one scale.
 
     Parameters
     ----------
@@ -56,17 +59,18 @@ def export_bioimageio(name_or_path: str | Path, out: Path | str, *, scale: int |
     if out.suffix != ".zip" or out.exists() or not out.parent.is_dir():
         raise ModelFileError(f"The package cannot be written to {out}: give the name of a new file that ends in .zip.")
     network, card = load_model(_find(name_or_path))
-    if card.architecture not in _CONTENTS:
+    if card.architecture not in CONTENTS:
         raise ModelFileError(f"Models of the architecture {card.architecture!r} cannot be exported.")
-    content = _CONTENTS[card.architecture](network.to(memory_format=torch.contiguous_format), card, scale)  # type: ignore[call-overload]
+    content = CONTENTS[card.architecture](network.to(memory_format=torch.contiguous_format), card, scale)  # type: ignore[call-overload]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        noisy = _test_image()
-        script = _script(content.network.eval(), torch.from_numpy(noisy))
+        noisy = _test_image(content.dims, content.channels[0])
+        given = torch.from_numpy(_stepped(noisy, content.before))
+        script = _script(content.network.eval(), given)
         script.save(folder / "weights.pt")
         np.save(folder / "input.npy", noisy)
         with torch.inference_mode():
-            np.save(folder / "output.npy", script(torch.from_numpy(noisy)).numpy())
+            np.save(folder / "output.npy", _stepped(script(given).numpy(), content.behind))
         (folder / "README.md").write_text(_documentation(card, content), encoding="utf-8")
         with warnings.catch_warnings():
             # What is recommended for models of the public collection, such as a cover.
@@ -77,81 +81,7 @@ def export_bioimageio(name_or_path: str | Path, out: Path | str, *, scale: int |
 
 def can_export(architecture: str) -> bool:
     """Return whether models of an architecture can be written as bioimage.io packages."""
-    return architecture in _CONTENTS
-
-
-@dataclass(frozen=True)
-class _Content:
-    """What is exported of a model.
-
-    Attributes
-    ----------
-    network : nn.Module
-        Takes an image in counts, returns one.
-    title, does : str
-        Its name, and what it does, as the beginning of a sentence.
-    tags : tuple of str
-    cite : mapping of str to str
-        DOIs by paper.
-    explanation : str
-        What the user of the package should know of it besides.
-    multiple : int
-        What sizes must be a multiple of, in pixels.
-    scale : int
-    """
-
-    network: nn.Module
-    title: str
-    does: str
-    tags: tuple[str, ...]
-    cite: Mapping[str, str]
-    explanation: str
-    multiple: int
-    scale: int = 1
-
-
-def _denoiser(network: Any, card: ModelCard, scale: int | None) -> _Content:
-    if scale is not None:
-        raise ModelFileError(f"The model {card.name!r} makes nothing finer: leave the scale out.")
-    return _Content(
-        BlindDenoiser(network),
-        title=card.title,
-        does="Removes noise from grey images of any range",
-        tags=("denoising", "restoration"),
-        cite={"Zhang et al., FFDNet, IEEE TIP 2018": "10.1109/TIP.2018.2839891"},
-        explanation="",
-        multiple=network.multiple,
-    )
-
-
-def _enlarger(network: Any, card: ModelCard, scale: int | None) -> _Content:
-    scale = min(network.scales) if scale is None else scale
-    if scale not in network.scales:
-        known = ", ".join(map(str, network.scales))
-        raise ModelFileError(
-            f"The model {card.name!r} cannot make images {scale} times finer in one step: choose a scale of {known}."
-        )
-    return _Content(
-        BlindEnlarger(network, scale),
-        title=f"Super-resolution x{scale}",
-        does=f"Makes grey images of any range {scale} times finer and removes their noise on the way",
-        tags=("super-resolution",),
-        cite={
-            "Kim et al., VDSR, CVPR 2016": "10.1109/CVPR.2016.182",
-            "Shi et al., ESPCN, CVPR 2016": "10.1109/CVPR.2016.207",
-        },
-        explanation=f"This package makes images {scale} times finer. Its result is not corrected to the measured pixels, as"
-        " napari-synth does afterwards. In an image without noise, very fine structure is taken for a little noise.",
-        multiple=network.multiple,
-        scale=scale,
-    )
-
-
-_CONTENTS: dict[str, Callable[[Any, ModelCard, int | None], _Content]] = {
-    "noise-conditioned-unet": _denoiser,
-    "super-resolution-unet": _enlarger,
-}
-"""What is exported, by the architecture in the card."""
+    return architecture in CONTENTS
 
 
 def _find(name_or_path: str | Path) -> Path:
@@ -179,16 +109,29 @@ def _script(network: nn.Module, example: torch.Tensor) -> Any:
         return torch.jit.trace(network, example)  # type: ignore[no-untyped-call]
 
 
-def _test_image() -> np.ndarray[Any, np.dtype[np.float32]]:
-    """Return a noisy image in counts, (1, 1, Y, X)."""
+def _test_image(dims: int, channels: int) -> npt.NDArray[np.float32]:
+    """Return a noisy image in counts, (1, C, [Z,] Y, X)."""
     random = np.random.default_rng(0)
     y, x = np.mgrid[:_TEST_SIZE, :_TEST_SIZE] / 8.0
     clean = 400 + 200 * np.sin(y) * np.cos(x)
-    noisy = clean + random.normal(0, 30, clean.shape)
-    return np.asarray(noisy[None, None], dtype=np.float32)
+    if dims == 3:
+        clean = np.broadcast_to(clean[:_LEAST, :_LEAST], (_PLANES, _LEAST, _LEAST))
+    noisy = clean + random.normal(0, 30, (1, channels, *clean.shape))
+    return np.asarray(noisy, dtype=np.float32)
 
 
-def _documentation(card: ModelCard, content: _Content) -> str:
+def _stepped(image: npt.NDArray[np.float32], step: Linear | None) -> npt.NDArray[np.float32]:
+    """Return (N, C, *spatial) after a step before or behind the network."""
+    if step is None:
+        return image
+    gain, offset = (
+        np.asarray(values, dtype=np.float32).reshape(-1, *(1 for _ in image.shape[2:]))
+        for values in (step.gain, step.offset)
+    )
+    return image * gain + offset
+
+
+def _documentation(card: ModelCard, content: Content) -> str:
     limits = "".join(f"- {limit}\n" for limit in card.limits)
     measured = "".join(
         f"| {test} | {image} | {value:g} |\n" for test, row in card.metrics.items() for image, value in row.items()
@@ -196,12 +139,10 @@ def _documentation(card: ModelCard, content: _Content) -> str:
     return "\n\n".join(
         (
             f"# {content.title}",
-            "Exported from napari-synth. The image is given in counts, of any range. The noise is measured inside, taken for"
-            " independent between pixels and equally strong everywhere. Tiles would measure it each for themselves: give whole"
-            " images where they fit.",
-            *([content.explanation] if content.explanation else []),
+            "Exported from napari-synth. The image is given in counts, and so is the result.",
+            content.explanation,
             "## Validation",
-            "Measured in napari-synth with the true noise level:",
+            f"Measured in napari-synth {content.measured}:",
             f"| test | image | value |\n|---|---|---|\n{measured}",
             "## Limits",
             limits or "- None is known.",
@@ -209,46 +150,61 @@ def _documentation(card: ModelCard, content: _Content) -> str:
     )
 
 
-def _description(card: ModelCard, content: _Content, folder: Path) -> Any:
-    """Return the description of a network with one channel."""
+def _description(card: ModelCard, content: Content, folder: Path) -> Any:
+    """Return the description of a network with one input and one output."""
     v5 = import_bioimageio("bioimageio.spec.model.v0_5")
-    size = v5.ParameterizedSize(min=_LEAST, step=content.multiple)
+    plane = v5.ParameterizedSize(min=_LEAST, step=content.multiple)
+    spatial = {"z": v5.ParameterizedSize(min=_PLANES, step=1)} if content.dims == 3 else {}
+    spatial |= {"y": plane, "x": plane}
 
     def file(name: str) -> Any:
         return v5.FileDescr(source=folder / name)
 
-    def restored(axis: str) -> Any:
-        return v5.SpaceOutputAxis(
-            id=v5.AxisId(axis),
-            scale=1 / content.scale,
-            size=v5.SizeReference(tensor_id=v5.TensorId("image"), axis_id=v5.AxisId(axis)),
-        )
+    def channel(count: int) -> Any:
+        names = {1: ("intensity",), 3: ("red", "green", "blue")}.get(count) or [f"channel{i}" for i in range(count)]
+        return v5.ChannelAxis(channel_names=[v5.Identifier(name) for name in names])
 
-    channel = v5.ChannelAxis(channel_names=[v5.Identifier("intensity")])
+    def restored(axis: str) -> Any:
+        scale = 1.0 if axis == "z" else 1 / content.scale
+        reference = v5.SizeReference(tensor_id=v5.TensorId("image"), axis_id=v5.AxisId(axis))
+        return v5.SpaceOutputAxis(id=v5.AxisId(axis), scale=scale, size=reference)
+
+    def steps(step: Linear | None) -> list[Any]:
+        if step is None:
+            return []
+        if len(step.gain) == 1:
+            kwargs = v5.ScaleLinearKwargs(gain=step.gain[0], offset=step.offset[0])
+        else:
+            kwargs = v5.ScaleLinearAlongAxisKwargs(
+                axis=v5.AxisId("channel"), gain=list(step.gain), offset=list(step.offset)
+            )
+        return [v5.ScaleLinearDescr(kwargs=kwargs)]
+
     return v5.ModelDescr(
-        name=content.title,
+        name=_plain(content.title),
         description=f"{content.does} (napari-synth, {card.name} {card.version}).",
-        authors=[v5.Author(name="The napari-synth founders")],
+        authors=[v5.Author(name="The napari-synth founders" if card.weights_licence else "A user of napari-synth")],
         cite=[v5.CiteEntry(text=paper, doi=v5.Doi(doi)) for paper, doi in content.cite.items()],
-        license=v5.LicenseId(card.weights_licence),
-        tags=[*content.tags, "2d", "pytorch"],
+        license=v5.LicenseId(card.weights_licence) if card.weights_licence else None,
+        tags=[*content.tags, f"{content.dims}d", "pytorch"],
         documentation=file("README.md"),
         inputs=[
             v5.InputTensorDescr(
                 id=v5.TensorId("image"),
                 axes=[
                     v5.BatchAxis(),
-                    channel,
-                    v5.SpaceInputAxis(id=v5.AxisId("y"), size=size),
-                    v5.SpaceInputAxis(id=v5.AxisId("x"), size=size),
+                    channel(content.channels[0]),
+                    *(v5.SpaceInputAxis(id=v5.AxisId(axis), size=size) for axis, size in spatial.items()),
                 ],
+                preprocessing=steps(content.before),
                 test_tensor=file("input.npy"),
             )
         ],
         outputs=[
             v5.OutputTensorDescr(
                 id=v5.TensorId("restored"),
-                axes=[v5.BatchAxis(), channel, restored("y"), restored("x")],
+                axes=[v5.BatchAxis(), channel(content.channels[1]), *(restored(axis) for axis in spatial)],
+                postprocessing=steps(content.behind),
                 test_tensor=file("output.npy"),
             )
         ],
@@ -258,3 +214,8 @@ def _description(card: ModelCard, content: _Content, folder: Path) -> Any:
             )
         ),
     )
+
+
+def _plain(title: str) -> str:
+    """Return a title without what the format does not take in names."""
+    return re.sub(r"[^\w+\- ()]+", " ", title).strip()
