@@ -32,7 +32,8 @@ def between(first: torch.Tensor, second: torch.Tensor, share: float) -> torch.Te
     if float(torch.sin(angle)) < _PARALLEL:
         return torch.lerp(first, second, share)
     direction = (torch.sin((1 - share) * angle) * along[0] + torch.sin(share * angle) * along[1]) / torch.sin(angle)
-    return direction * torch.lerp(lengths[0], lengths[1], share)
+    found: torch.Tensor = direction * torch.lerp(lengths[0], lengths[1], share)
+    return found
 
 
 def path(first: torch.Tensor, second: torch.Tensor, count: int) -> torch.Tensor:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_synth.gui.augmentation.panel import AugmentPanel
     from napari_synth.gui.panel import DenoisePanel, InpaintPanel, TranslatePanel, UpscalePanel
+    from napari_synth.gui.synthesis.panel import SynthesizePanel
     from napari_synth.gui.training.panel import TrainPanel
 
 __all__ = [
     "AugmentPanel",
     "DenoisePanel",
     "InpaintPanel",
+    "SynthesizePanel",
     "TrainPanel",
     "TranslatePanel",
     "UpscalePanel",
@@ -24,20 +27,21 @@ __all__ = [
 ]
 
 
+_PANELS = {
+    "AugmentPanel": "napari_synth.gui.augmentation.panel",
+    "DenoisePanel": "napari_synth.gui.panel",
+    "InpaintPanel": "napari_synth.gui.panel",
+    "SynthesizePanel": "napari_synth.gui.synthesis.panel",
+    "TrainPanel": "napari_synth.gui.training.panel",
+    "TranslatePanel": "napari_synth.gui.panel",
+    "UpscalePanel": "napari_synth.gui.panel",
+}
+
+
 def __getattr__(name: str) -> Any:
     """Load a panel's class when napari opens it."""
-    if name in ("DenoisePanel", "InpaintPanel", "TranslatePanel", "UpscalePanel"):
-        from napari_synth.gui import panel
-
-        return getattr(panel, name)
-    if name == "AugmentPanel":
-        from napari_synth.gui.augmentation.panel import AugmentPanel
-
-        return AugmentPanel
-    if name == "TrainPanel":
-        from napari_synth.gui.training.panel import TrainPanel
-
-        return TrainPanel
+    if name in _PANELS:
+        return getattr(import_module(_PANELS[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -148,7 +148,7 @@ def kind_of(layer: napari.layers.Layer) -> str:
     return str(mark.get("kind", "")) if isinstance(mark, Mapping) else ""
 
 
-def full_resolution(layer: napari.layers.Image) -> Any:
+def full_resolution(layer: napari.layers.Image | napari.layers.Labels) -> Any:
     """Return the layer's pixels as they are stored (numpy, dask, zarr), level 0 of a pyramid; nothing is read."""
     return layer.data[0] if layer.multiscale else layer.data
 
@@ -160,7 +160,7 @@ def level_factors(layer: napari.layers.Image) -> Matrix:
     return np.array(layer.downsample_factors[layer.data_level][: layer.ndim], dtype=float)
 
 
-def guess_layer_axes(layer: napari.layers.Image) -> str:
+def guess_layer_axes(layer: napari.layers.Image | napari.layers.Labels) -> str:
     """Guess the role of every dimension from axis labels, shape and the RGB flag.
 
     Raises
@@ -168,10 +168,10 @@ def guess_layer_axes(layer: napari.layers.Image) -> str:
     AxesError
         There are too few or too many dimensions.
     """
-    return guess_axes(tuple(full_resolution(layer).shape), layer.axis_labels, bool(layer.rgb))
+    return guess_axes(tuple(full_resolution(layer).shape), layer.axis_labels, bool(getattr(layer, "rgb", False)))
 
 
-def to_image(layer: napari.layers.Image, axes: str) -> Image:
+def to_image(layer: napari.layers.Image | napari.layers.Labels, axes: str) -> Image:
     """Return the layer as an image; pixels stay where they are.
 
     Parameters

@@ -1,0 +1,1 @@
+"""The panel that makes new images."""

@@ -1,0 +1,461 @@
+"""The panel that makes new images. It shows, asks and places; what computes runs in a job."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image as ImageLayer
+from napari.layers import Labels as LabelsLayer
+from napari.utils.theme import get_theme
+from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSpinBox, QVBoxLayout, QWidget
+
+from napari_synth.core.errors import InvalidImageError, SynthError, UntrustedModelError
+from napari_synth.core.generator import Task
+from napari_synth.core.image import Image
+from napari_synth.core.progress import CancelToken, ProgressCallback
+from napari_synth.core.synthesis import Synthesizer
+from napari_synth.core.synthesizing import PreparedSynthesis
+from napari_synth.gui.device_badge import DeviceBadge
+from napari_synth.gui.form import ParamsForm
+from napari_synth.gui.layer_choice import LayerChoice
+from napari_synth.gui.layers import (
+    PREVIEW,
+    RESULT,
+    fresh_name,
+    guess_layer_axes,
+    is_source,
+    kind_of,
+    mark,
+    to_image,
+)
+from napari_synth.gui.methods import MethodList
+from napari_synth.gui.model_files import add_model, ask_for_file, ask_for_trust
+from napari_synth.gui.placing import insert_layer, remove_layer, unwrapped
+from napari_synth.gui.rows import button, label, line, put_in_scroll_area, rows
+from napari_synth.gui.settings import read_settings
+from napari_synth.gui.status import Messages, ProgressRow
+from napari_synth.gui.synthesis.explorer import Explorer
+from napari_synth.gui.synthesis.work import Made, Spot, SynthesisRequest, look, make, walk
+from napari_synth.gui.worker import Job
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import napari
+    import napari.layers
+    from napari.components import ViewerModel
+
+    from napari_synth.models.library import Entry
+
+_PAINT_MS = 30
+_NEED = {"nothing": "", "image": "choose an image", "labels": "choose labels"}
+_NEED_LABEL = {"nothing": "Image", "image": "Image", "labels": "Labels"}
+
+
+class SynthesizePanel(QWidget):
+    """The panel for synthesis, as napari's menu opens it.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+    """
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__()
+        self.viewer: ViewerModel = unwrapped(napari_viewer)
+        self._job: Job | None = None
+        self._next: Callable[[], None] | None = None
+        self._looking: Job | None = None
+        self._again = False
+        self._asked: SynthesisRequest | None = None
+        self._opened: tuple[SynthesisRequest, PreparedSynthesis] | None = None
+        self._shown: napari.layers.Image | None = None
+
+        self.methods: MethodList[Synthesizer[Any]] = MethodList(Synthesizer, Task.SYNTHESIZE, self)
+        self.open_model = QPushButton("+", self)
+        self.open_model.setToolTip("Add a model file of your own; the Train panel makes one of your images")
+        self.open_model.setFixedWidth(28)
+        self.summary = QLabel(self)
+        self.summary.setWordWrap(True)
+        self.source = LayerChoice(self.viewer, self._is_needed, "", self, likely=self._is_likely)
+        self.form = ParamsForm(self.method.params_type, self)
+        self.seed = QSpinBox(self)
+        self.seed.setRange(0, 2**31 - 1)
+        self.seed.setToolTip("The same seed gives the same images")
+        self.another = button(self, "Another", "Take another seed")
+        self.run_button = QPushButton("Synthesize", self)
+        self.run_button.setToolTip("Make the images in the background; they become a stack layer")
+        self.encoded = LayerChoice(self.viewer, is_source, "the seed", self)
+        self.encoded.setToolTip(
+            "Where the sliders begin: at an image of the seed, or at the middle of an image layer, as the model sees it"
+        )
+        self.explorer = Explorer(self._spot, self)
+        self.device = DeviceBadge(self)
+        self.progress = ProgressRow(self)
+        self.messages = Messages(self)
+        self._lay_out()
+        self._connect()
+        self._on_method()
+        self._on_theme()
+        # Once the panel is on the screen: loading torch takes seconds.
+        QTimer.singleShot(0, self._find_device)
+
+    # What the user does
+
+    def run(self) -> None:
+        """Make the images."""
+        if self._job is not None:
+            return
+        self._clear()
+        try:
+            request = self._request()
+        except SynthError as error:
+            self._on_failed(error)
+            return
+        self._start(partial(make, request), "Synthesizing", self._on_made)
+
+    def add_path(self) -> None:
+        """Make the images along the path as a layer."""
+        ends = self.explorer.ends
+        if self._job is not None or ends is None:
+            return
+        self._clear()
+        try:
+            request = self._request()
+        except SynthError as error:
+            self._on_failed(error)
+            return
+        work = partial(walk, request, *ends, self.explorer.frames.value())
+        self._start(work, "Walking", self._on_walked)
+
+    def take_another_seed(self) -> None:
+        """Take a seed that was not drawn by hand."""
+        self.seed.setValue(int(np.random.default_rng().integers(0, 10_000)))
+
+    def choose_method(self, identifier: str) -> None:
+        """Choose a model of the list by its id."""
+        self.methods.choose(identifier)
+
+    def add_model(self) -> None:
+        """Ask for a model file, and add it to the models."""
+        path = ask_for_file(self)
+        if path is not None and self._job is None:
+            self._add_model(path, trusted=False)
+
+    def cancel(self) -> None:
+        """Stop whatever is computed."""
+        for job in (self._job, self._looking):
+            if job is not None:
+                job.cancel()
+
+    def stop(self) -> None:
+        """Cancel everything and take the look away; the panel was closed."""
+        self.cancel()
+        self.device.cancel()
+        self.explorer.fold.setChecked(False)
+
+    # Qt
+
+    def changeEvent(self, event: QEvent | None) -> None:
+        """Stop when the dock was closed: napari takes the panel out of it and forgets it."""
+        super().changeEvent(event)
+        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.stop()
+
+    # Layout
+
+    def _lay_out(self) -> None:
+        inner = QWidget(self)
+        layout = QVBoxLayout(inner)
+        layout.setContentsMargins(8, 8, 8, 8)
+        layout.setSpacing(8)
+        top = rows()
+        beside = QHBoxLayout()
+        beside.addWidget(self.methods, 1)
+        beside.addWidget(self.open_model)
+        top.addRow(label("Model", self.methods), beside)
+        self._source_label = label("Image", self.source)
+        top.addRow(self._source_label, self.source)
+        layout.addLayout(top)
+        layout.addWidget(self.summary)
+        self._form_place = QVBoxLayout()
+        self._form_place.addWidget(self.form)
+        layout.addLayout(self._form_place)
+        seeds = QHBoxLayout()
+        seeds.addWidget(self.seed, 1)
+        seeds.addWidget(self.another, 1)
+        bottom = rows()
+        bottom.addRow(label("Seed", self.seed), seeds)
+        self._encoded_label = label("Begin at", self.encoded)
+        layout.addLayout(bottom)
+        layout.addWidget(self.run_button)
+        layout.addWidget(self.progress)
+        layout.addWidget(self.device)
+        layout.addWidget(line(self))
+        explore = rows()
+        explore.addRow(self._encoded_label, self.encoded)
+        layout.addLayout(explore)
+        layout.addWidget(self.explorer)
+        layout.addWidget(self.messages)
+        layout.addStretch(1)
+        put_in_scroll_area(inner, self)
+
+    def _connect(self) -> None:
+        self.methods.chosen.connect(self._on_method)
+        self.open_model.clicked.connect(self.add_model)
+        self.source.changed.connect(self._on_change)
+        self.seed.valueChanged.connect(self._look)
+        self.encoded.changed.connect(self._look)
+        self.another.clicked.connect(self.take_another_seed)
+        self.run_button.clicked.connect(self.run)
+        self.explorer.moved.connect(self._look)
+        self.explorer.path_wanted.connect(self.add_path)
+        self.progress.cancelled.connect(self.cancel)
+        self.viewer.events.theme.connect(self._on_theme)
+        self.viewer.layers.events.removed.connect(self._on_layer_removed)
+
+    # What changes
+
+    @property
+    def method(self) -> Synthesizer[Any]:
+        """The chosen synthesizer."""
+        return self.methods.method
+
+    def _request(self) -> SynthesisRequest:
+        params = self.form.params().model_dump()
+        return SynthesisRequest(self.method.info.id, params, self.seed.value(), self._given(), read_settings())
+
+    def _given(self) -> Image | None:
+        if self.method.needs == "nothing":
+            return None
+        layer = self.source.layer
+        if layer is None:
+            what = "labels: open or draw a Labels layer" if self.method.needs == "labels" else "an image: open one"
+            raise InvalidImageError(f"{self.method.info.title} needs {what}, and choose it.")
+        return to_image(layer, guess_layer_axes(layer))
+
+    def _spot(self) -> Spot:
+        layer = self.encoded.layer
+        if layer is None or self.encoded.isHidden() or self._opened is None:
+            return Spot(self.seed.value())
+        return Spot(self.seed.value(), _shown_plane(layer, self.viewer, self._opened[1].spec.axes))
+
+    def _is_needed(self, layer: napari.layers.Layer) -> bool:
+        kind = LabelsLayer if self.method.needs == "labels" else ImageLayer
+        return isinstance(layer, kind) and kind_of(layer) != PREVIEW
+
+    def _is_likely(self, layer: napari.layers.Layer) -> bool:
+        return not kind_of(layer)
+
+    def _on_method(self) -> None:
+        info, needs = self.method.info, self.method.needs
+        self.summary.setText(info.summary)
+        self.summary.setToolTip("\n".join(filter(None, (info.summary, info.reference))))
+        self.source.none = _NEED[needs]
+        self.source.setToolTip(
+            "The labels that images are made for" if needs == "labels" else "The image that others are made like"
+        )
+        self.source.refresh()
+        self._source_label.setText(_NEED_LABEL[needs])
+        for widget in (self._source_label, self.source):
+            widget.setVisible(needs != "nothing")
+        form = ParamsForm(self.method.params_type, self)
+        form.take_over(self.form)
+        self._form_place.replaceWidget(self.form, form)
+        self.form.hide()
+        self.form.deleteLater()
+        self.form = form
+        form.changed.connect(self._on_change)
+        self._show_encoder(None)
+        self.explorer.allow(0)
+        self.explorer.forget()
+
+    def _on_change(self) -> None:
+        self.explorer.forget()
+
+    def _show_encoder(self, prepared: PreparedSynthesis | None) -> None:
+        """Offer to begin at a layer where the model can find its latents."""
+        able = prepared is not None and prepared.sampler.can_encode
+        for widget in (self._encoded_label, self.encoded):
+            widget.setVisible(able)
+
+    def _on_theme(self, _event: object = None) -> None:
+        theme = get_theme(self.viewer.theme)
+        self.messages.set_colours(theme.error.as_hex(), theme.text.as_hex(), theme.foreground.as_hex())
+        self.run_button.setStyleSheet(
+            f"QPushButton:enabled {{ background: {theme.current.as_hex()}; font-weight: bold; }}"
+        )
+        self.setStyleSheet(f"#synth_line {{ background: {theme.primary.as_hex()}; }}")
+
+    def _on_layer_removed(self, _event: object = None) -> None:
+        """End the look where the user removed its layer."""
+        if self._shown is not None and self._shown not in self.viewer.layers:
+            self._shown = None
+            self.explorer.fold.setChecked(False)
+
+    # The live look
+
+    def _look(self, _value: object = None) -> None:
+        """Show the place that is wanted now; the latest wish wins."""
+        if not self.explorer.is_on:
+            self._again = False
+            shown, self._shown = self._shown, None
+            remove_layer(self.viewer, shown)
+            return
+        if self._looking is not None:
+            self._again = True
+            return
+        try:
+            request, where = self._request(), self.explorer.where
+        except SynthError as error:
+            self._on_failed(error)
+            return
+        self.messages.show_error("")
+        opened = self._opened[1] if self._opened is not None and self._opened[0].is_like(request) else None
+        self._asked = request
+        self._looking = job = Job(partial(look, request, where, opened), "The look")
+        job.returned.connect(self._on_looked)
+        job.failed.connect(self._on_failed)
+        job.finished.connect(self._on_look_finished)
+        self.destroyed.connect(job.cancel)
+        job.start()
+
+    def _on_looked(self, result: tuple[PreparedSynthesis, Any]) -> None:
+        prepared, pixels = result
+        self._opened = None if self._asked is None else (self._asked, prepared)
+        self._show_encoder(prepared)
+        self.explorer.allow(prepared.sampler.latent_size)
+        if not self.explorer.is_on:
+            return
+        if self._shown is not None and self._shown.data.shape == pixels.shape:
+            self._shown.data = pixels
+            return
+        shown, self._shown = self._shown, None
+        remove_layer(self.viewer, shown)
+        name = fresh_name(f"{self.method.info.title} look", (layer.name for layer in self.viewer.layers))
+        self._shown = self._layer((pixels,), prepared, name, mark(PREVIEW), prepared.spec.axes)
+        insert_layer(self.viewer, self._shown)
+
+    def _on_look_finished(self) -> None:
+        self._looking = None
+        if self._again:
+            self._again = False
+            self._look()
+
+    # The worker
+
+    def _clear(self) -> None:
+        self.messages.show_error("")
+        self.messages.show_notes(())
+
+    def _start(
+        self,
+        work: Callable[[ProgressCallback, CancelToken], Any],
+        what: str,
+        then: Callable[[Any], None],
+        failed: Callable[[SynthError], None] | None = None,
+    ) -> None:
+        self._job = job = Job(work, what)
+        job.progressed.connect(self.progress.show_progress)
+        job.returned.connect(then)
+        job.failed.connect(failed or self._on_failed)
+        job.cancelled.connect(self._on_cancelled)
+        job.finished.connect(self._on_finished)
+        self.destroyed.connect(job.cancel)
+        self.run_button.setEnabled(False)
+        self.progress.begin(what)
+        QTimer.singleShot(_PAINT_MS, job.start)
+
+    def _on_finished(self) -> None:
+        self._job = None
+        self.run_button.setEnabled(True)
+        self.progress.end()
+        following, self._next = self._next, None
+        if following is not None:
+            following()
+
+    def _on_failed(self, error: SynthError) -> None:
+        self.messages.show_error(str(error))
+
+    def _on_cancelled(self) -> None:
+        self.messages.show_notes(["Cancelled: nothing was added."])
+
+    def _on_made(self, made: Made) -> None:
+        self._add(made, f"{made.prepared.synthesizer.info.title} (synthetic)")
+
+    def _on_walked(self, made: Made) -> None:
+        self._add(made, f"{made.prepared.synthesizer.info.title} path (synthetic)")
+
+    def _add(self, made: Made, name: str) -> None:
+        prepared = made.prepared
+        recipe = prepared.recipe.model_dump(mode="json")
+        name = fresh_name(name, (layer.name for layer in self.viewer.layers))
+        layer = self._layer(made.levels, prepared, name, mark(RESULT, recipe, synthetic=True), prepared.axes)
+        insert_layer(self.viewer, layer)
+        self.device.show_device(prepared.device)
+        stored = f"The images are larger than the memory budget: they are in {made.path}." if made.path else ""
+        self.messages.show_notes([stored, *prepared.notes])
+
+    def _layer(
+        self, levels: tuple[Any, ...], prepared: PreparedSynthesis, name: str, metadata: dict[str, Any], axes: str
+    ) -> napari.layers.Image:
+        known = prepared.image(np.broadcast_to(np.zeros((), prepared.spec.dtype), prepared.shape))
+        shown = axes.replace("S", "")
+        colours = "S" in axes
+        pyramid = len(levels) > 1
+        limits = {} if colours else {"contrast_limits": _limits(levels[-1])}
+        return ImageLayer(
+            levels if pyramid else levels[0],
+            name=name,
+            metadata=metadata,
+            rgb=colours,
+            multiscale=pyramid,
+            scale=[known.spacing.get(axis, 1.0) for axis in shown],
+            units=[known.units.get(axis, "pixel") for axis in shown],
+            axis_labels=tuple(axis.lower() for axis in shown),
+            **limits,
+        )
+
+    def _add_model(self, path: Path, *, trusted: bool) -> None:
+        self._clear()
+        work = partial(add_model, path, Task.SYNTHESIZE, trusted)
+        self._start(work, "Trying the model", self._on_model, partial(self._on_model_failed, path))
+
+    def _on_model(self, entry: Entry) -> None:
+        self.methods.refresh()
+        self.methods.choose(entry.description.id)
+
+    def _on_model_failed(self, path: Path, error: SynthError) -> None:
+        if not isinstance(error, UntrustedModelError):
+            self._on_failed(error)
+        elif ask_for_trust(self, path):
+            self._next = partial(self._add_model, path, trusted=True)
+            if self._job is None:
+                self._on_finished()
+
+    def _find_device(self) -> None:
+        self.device.look_for(read_settings())
+
+
+def _limits(pixels: Any) -> tuple[float, float]:
+    """Return the contrast limits of images, found on some of them so that little is read."""
+    some = np.asarray(pixels[:: max(1, len(pixels) // 16)])
+    low, high = (float(limit) for limit in np.percentile(some, [0.1, 99.9]))
+    return low, max(high, low + 1e-6)
+
+
+def _shown_plane(layer: napari.layers.Layer, viewer: ViewerModel, axes: str) -> Image:
+    """Return the part of a layer with these axes that the canvas shows."""
+    image = to_image(layer, guess_layer_axes(layer))
+    ahead = viewer.dims.ndim - layer.ndim
+    position = layer.world_to_data(np.asarray(viewer.dims.point)[ahead:])
+    at = {
+        axis: int(np.clip(round(float(position[number])), 0, image.sizes[axis] - 1))
+        for number, axis in enumerate(image.axes[: layer.ndim])
+        if axis not in axes
+    }
+    return image.select(**at)

@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from napari.components import ViewerModel
+from pydantic import Field
+
+from napari_synth.core import registry
+from napari_synth.core.generator import GeneratorInfo, Task
+from napari_synth.core.image import Image
+from napari_synth.core.synthesis import Sampler, SampleSpec, SynthesisContext, SynthesisParams, Synthesizer
+from napari_synth.gui.layers import METADATA_KEY, PREVIEW, kind_of
+from napari_synth.gui.settings import RunSettings
+from napari_synth.gui.synthesis import panel as panel_module
+from napari_synth.gui.synthesis.panel import SynthesizePanel
+
+
+class FakeParams(SynthesisParams):
+    level: float = Field(0.0, ge=0.0, le=1000.0, title="Level", description="Added to all pixels.")
+
+
+class FakeSampler(Sampler):
+    can_encode = True
+
+    def __init__(self, level: float, size: tuple[int, int], axis: Any) -> None:
+        self.spec = SampleSpec(
+            {"S": 3, "C": 2, "": 1}[axis], axis, "uint8" if axis == "S" else "uint16", size, 4, {"Y": 0.5, "X": 0.5}
+        )
+        self.level, self.notes = level, ("It is a fake.",)
+
+    def latent_shape(self, size: tuple[int, int]) -> tuple[int, ...]:
+        return (2,)
+
+    def decode(self, latents: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+        plane = self.level + 100 + 10 * latents.sum(1)
+        return plane.view(-1, 1, 1, 1).expand(-1, self.spec.channels, *size).contiguous()
+
+    def encode(self, pixels: torch.Tensor) -> torch.Tensor:
+        return ((pixels.mean((1, 2, 3)) - 100) / 20).view(-1, 1).expand(-1, 2)
+
+
+def fake(name: str, axis: str = "", needs_: Any = "nothing") -> Synthesizer[FakeParams]:
+    class Fake(Synthesizer[FakeParams]):
+        info = GeneratorInfo(f"synthesize/{name}", f"Fake {name}", "Makes planes.", Task.SYNTHESIZE, invents=True)
+        params_type = FakeParams
+        needs = needs_
+
+        def open(self, source: Image | None, params: FakeParams, context: SynthesisContext) -> Sampler:
+            level = params.level if source is None else float(source.read().max())
+            size = (8, 8) if source is None else (source.sizes["Y"], source.sizes["X"])
+            return FakeSampler(level, size, axis)
+
+    return Fake()
+
+
+@pytest.fixture(autouse=True)
+def settings(monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(panel_module, "read_settings", lambda: RunSettings("cpu", "auto", None, tmp_path))
+    fakes = {
+        one.info.id: one
+        for one in (fake("gray"), fake("colours", "S"), fake("like", needs_="image"), fake("for", needs_="labels"))
+    }
+    monkeypatch.setattr(registry, "_registered", lambda: fakes)
+
+
+@pytest.fixture
+def viewer() -> ViewerModel:
+    return ViewerModel()
+
+
+@pytest.fixture
+def panel(viewer, qtbot) -> SynthesizePanel:
+    made = SynthesizePanel(viewer)
+    qtbot.addWidget(made)
+    return made
+
+
+def finish(qtbot, panel: SynthesizePanel) -> None:
+    qtbot.waitUntil(lambda: panel._job is None and panel._looking is None, timeout=60_000)
+
+
+def looks(viewer: ViewerModel) -> list[Any]:
+    return [layer for layer in viewer.layers if kind_of(layer) == PREVIEW]
+
+
+def test_images_become_a_stack_that_is_marked_and_placed(panel, viewer, qtbot) -> None:
+    panel.form.set_values({"count": 3})
+    panel.seed.setValue(5)
+    panel.run()
+    finish(qtbot, panel)
+    (layer,) = viewer.layers
+    assert layer.name == "Fake gray (synthetic)"
+    assert layer.data.shape == (3, 8, 8)
+    assert layer.data.dtype == np.uint16
+    assert tuple(layer.scale) == (1.0, 0.5, 0.5)
+    assert layer.metadata[METADATA_KEY]["synthetic"] is True
+    assert layer.metadata[METADATA_KEY]["recipe"]["seed"] == 5
+    assert "It is a fake" in panel.messages.notes.text()
+    panel.run()
+    finish(qtbot, panel)
+    np.testing.assert_array_equal(viewer.layers[1].data, layer.data)
+
+
+def test_colours_are_shown_as_such(panel, viewer, qtbot) -> None:
+    panel.choose_method("synthesize/colours")
+    panel.run()
+    finish(qtbot, panel)
+    assert viewer.layers[0].rgb
+    assert viewer.layers[0].data.shape == (1, 8, 8, 3)
+
+
+def test_what_needs_an_image_says_so_and_takes_one(panel, viewer, qtbot) -> None:
+    panel.choose_method("synthesize/like")
+    assert not panel.source.isHidden()
+    panel.run()
+    assert "needs an image" in panel.messages.error.text()
+    assert len(viewer.layers) == 0
+    viewer.add_image(np.full((12, 16), 7, np.uint16))
+    panel.run()
+    finish(qtbot, panel)
+    assert panel.messages.error.isHidden()
+    assert viewer.layers[-1].data.shape == (1, 12, 16)
+
+
+def test_what_needs_labels_lists_no_images(panel, viewer, qtbot) -> None:
+    panel.choose_method("synthesize/for")
+    viewer.add_image(np.zeros((12, 16)))
+    assert panel.source.layer is None
+    labels = viewer.add_labels(np.ones((12, 16), int))
+    assert panel.source.layer is labels
+    panel.run()
+    finish(qtbot, panel)
+    assert panel.messages.error.isHidden(), panel.messages.error.text()
+
+
+def test_sliders_change_the_look_live(panel, viewer, qtbot) -> None:
+    panel.explorer.fold.setChecked(True)
+    finish(qtbot, panel)
+    (layer,) = looks(viewer)
+    before = int(layer.data[0, 0])
+    assert sum(not slider.isHidden() for slider in panel.explorer.sliders) == 2
+    for value in range(0, 101, 20):
+        panel.explorer.sliders[0].setValue(value)
+    finish(qtbot, panel)
+    assert int(layer.data[0, 0]) == pytest.approx(before + 30, abs=1)
+    panel.explorer.reset.click()
+    finish(qtbot, panel)
+    assert int(layer.data[0, 0]) == before
+    panel.explorer.fold.setChecked(False)
+    assert not looks(viewer)
+
+
+def test_a_path_leads_from_one_image_to_another(panel, viewer, qtbot) -> None:
+    explorer = panel.explorer
+    explorer.fold.setChecked(True)
+    assert not explorer.add.isEnabled()
+    explorer.take[0].click()
+    panel.seed.setValue(1)
+    explorer.take[1].click()
+    finish(qtbot, panel)
+    explorer.frames.setValue(5)
+    explorer.add.click()
+    finish(qtbot, panel)
+    path = next(layer for layer in viewer.layers if layer.name.endswith("path (synthetic)")).data
+    assert path.shape == (5, 8, 8)
+    explorer.share.setValue(100)
+    finish(qtbot, panel)
+    (look,) = looks(viewer)
+    np.testing.assert_array_equal(look.data, path[-1])
+
+
+def test_the_sliders_can_begin_at_a_layer(panel, viewer, qtbot) -> None:
+    panel.explorer.fold.setChecked(True)
+    finish(qtbot, panel)
+    assert not panel.encoded.isHidden()
+    panel.encoded.choose(viewer.add_image(np.full((3, 20, 20), 140, np.uint16)))
+    finish(qtbot, panel)
+    assert panel.messages.error.isHidden(), panel.messages.error.text()
+    assert int(looks(viewer)[0].data[0, 0]) == pytest.approx(140, abs=1)
+
+
+def test_a_layer_too_small_is_said_and_the_look_stays(panel, viewer, qtbot) -> None:
+    panel.explorer.fold.setChecked(True)
+    finish(qtbot, panel)
+    panel.encoded.choose(viewer.add_image(np.full((4, 4), 140, np.uint16)))
+    finish(qtbot, panel)
+    assert "at least as large" in panel.messages.error.text()
+    assert len(looks(viewer)) == 1
+
+
+def test_a_look_that_is_removed_is_over(panel, viewer, qtbot) -> None:
+    panel.explorer.fold.setChecked(True)
+    finish(qtbot, panel)
+    viewer.layers.remove(looks(viewer)[0])
+    assert not panel.explorer.is_on
+
+
+def test_a_size_that_cannot_be_made_is_refused(panel, viewer, qtbot) -> None:
+    panel.form.set_values({"size": 10})
+    panel.run()
+    finish(qtbot, panel)
+    assert "multiples of 4" in panel.messages.error.text()
+    assert len(viewer.layers) == 0
