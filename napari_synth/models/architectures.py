@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 ARCHITECTURES: dict[str, str] = {
     "blind-spot-unet": "napari_synth.networks.blind_spot_unet:BlindSpotUNet",
+    "conv-lstm": "napari_synth.networks.conv_lstm:ConvLSTM",
     "cycle-translator": "napari_synth.networks.residual_translator:CycleTranslator",
     "dcgan-generator": "napari_synth.networks.dcgan:DcganGenerator",
     "fastgan-generator": "napari_synth.networks.fastgan:FastganGenerator",
@@ -18,6 +19,7 @@ ARCHITECTURES: dict[str, str] = {
     "refined-autoencoder": "napari_synth.networks.refined_autoencoder:RefinedAutoencoder",
     "residual-unet": "napari_synth.networks.residual_unet:ResidualUNet",
     "residual-translator": "napari_synth.networks.residual_translator:ResidualTranslator",
+    "simvp": "napari_synth.networks.simvp:SimVP",
     "super-resolution-unet": "napari_synth.networks.super_resolution_unet:SuperResolutionUNet",
     "translation-unet": "napari_synth.networks.translation_unet:TranslationUNet",
     "variational-autoencoder": "napari_synth.networks.variational_autoencoder:VariationalAutoencoder",

@@ -13,7 +13,7 @@ PACKAGE_NAMES = ("bioimageio.yaml", "rdf.yaml")
 Kind = Literal["napari-synth", "spandrel", "torchscript", "bioimageio"]
 RUNNABLE_TASKS = ("denoise", "super-resolution", "inpaint")
 """Tasks that an image-to-image network of others can be run for."""
-OWN_TASKS = (*RUNNABLE_TASKS, "synthesize", "translate")
+OWN_TASKS = (*RUNNABLE_TASKS, "synthesize", "translate", "predict-frames")
 """Tasks that our own model files can be run for."""
 
 

@@ -20,6 +20,7 @@ _DOES = {
     "inpaint": "Fills holes",
     "synthesize": "Makes new images",
     "translate": "Turns images of one kind into another",
+    "predict-frames": "Predicts frames of time-lapses",
 }
 
 

@@ -19,14 +19,19 @@ _BUILT_IN = (
     "napari_synth.trainables.denoise.supervised:Supervised",
     "napari_synth.trainables.denoise.noise2noise:Noise2Noise",
     "napari_synth.trainables.denoise.noise2void:Noise2VoidOfMany",
+    "napari_synth.trainables.denoise.deep_interpolation:DeepInterpolation",
     "napari_synth.trainables.translate.regression:Regression",
     "napari_synth.trainables.translate.pix2pix:Pix2Pix",
+    "napari_synth.trainables.translate.cyclegan:CycleGAN",
+    "napari_synth.trainables.translate.cut:Cut",
     "napari_synth.trainables.synthesize.vae:VAE",
     "napari_synth.trainables.synthesize.vae_gan:VAEGAN",
     "napari_synth.trainables.synthesize.vae_gan:TranslatingVAEGAN",
     "napari_synth.trainables.synthesize.flow_matching:FlowMatching",
     "napari_synth.trainables.synthesize.dcgan:Dcgan",
     "napari_synth.trainables.synthesize.fastgan:Fastgan",
+    "napari_synth.trainables.predict_frames.simvp:SimVPOfMovies",
+    "napari_synth.trainables.predict_frames.conv_lstm:ConvLSTMOfMovies",
 )
 
 

@@ -13,6 +13,8 @@ from napari_synth.core.generator import Context, Generator, GeneratorInfo, Metho
 from napari_synth.core.image import Image
 from napari_synth.generators.denoise.blind import BlindParams
 from napari_synth.generators.inpaint._options import FillerParams
+from napari_synth.generators.model_files.predictors import ARCHITECTURES as PREDICTORS
+from napari_synth.generators.model_files.predictors import predictor_for
 from napari_synth.generators.model_files.synthesizers import FAMILIES, synthesizer_for
 from napari_synth.generators.super_resolution._options import FactorParams, NetworkParams
 from napari_synth.models.description import ModelDescription
@@ -49,6 +51,17 @@ class TranslatorFileParams(ModelFileParams):
         description="What counts mean: the same as in the images that it was trained on, which keeps results quantitative, or a"
         " share of this image's own range, where it was not measured like those.",
         json_schema_extra={"advanced": True},
+    )
+
+
+class CycleFileParams(TranslatorFileParams):
+    """Settings of a translator that knows the way back."""
+
+    show: Literal["translation", "cycle error"] = Field(
+        "translation",
+        title="Show",
+        description="The translated image, or how far the way there and back leads from the image, in its counts: large where the"
+        " result does not hold what the image shows.",
     )
 
 
@@ -102,6 +115,20 @@ class RestorerFile(_FromFile, Generator[ModelFileParams]):
 
         network, weights = own_network(self.description, self.path, context.device)
         prepared = TrainedRestorer(network, weights)
+        return RotationEnsemble(prepared, "mean") if params.ensemble else prepared
+
+
+class OverTimeFile(_FromFile, Generator[ModelFileParams]):
+    """A network that the user trained to predict frames from those around them."""
+
+    def prepare(self, image: Image, params: ModelFileParams, context: Context) -> Prepared:
+        """Load the network; see `Generator.prepare`."""
+        from napari_synth.core.rotations import RotationEnsemble
+        from napari_synth.generators.denoise._over_time import OverTime
+        from napari_synth.generators.model_files._prepared import own_network
+
+        network, weights = own_network(self.description, self.path, context.device)
+        prepared = OverTime(network, weights)
         return RotationEnsemble(prepared, "mean") if params.ensemble else prepared
 
 
@@ -175,16 +202,41 @@ class TranslatorFile(_FromFile, Generator[TranslatorFileParams]):
         return RotationEnsemble(prepared, "mean") if params.ensemble else prepared
 
 
+class CycleFile(_FromFile, Generator[CycleFileParams]):
+    """A network that the user trained on unpaired images, there and back."""
+
+    def prepare(self, image: Image, params: CycleFileParams, context: Context) -> Prepared:
+        """Load the network; see `Generator.prepare`."""
+        from napari_synth.core.rotations import RotationEnsemble
+        from napari_synth.generators.model_files._prepared import own_network
+        from napari_synth.generators.translate._trained import translator_of
+        from napari_synth.models.files import read_card
+
+        network, weights = own_network(self.description, self.path, context.device)
+        prepared = translator_of(
+            network,
+            weights,
+            read_card(self.path),
+            image,
+            own_intensities=params.intensities == "image",
+            error=params.show == "cycle error",
+        )
+        return RotationEnsemble(prepared, "mean") if params.ensemble else prepared
+
+
 OWN: dict[tuple[str, str], tuple[type[Generator[Any]], type[Params]]] = {
     (Task.DENOISE, "blind-spot-unet"): (BlindSpotFile, BlindSpotFileParams),
     (Task.DENOISE, "residual-unet"): (RestorerFile, ModelFileParams),
     (Task.DENOISE, "noise-conditioned-unet"): (DenoiserFile, BlindParams),
+    (Task.DENOISE, "simvp"): (OverTimeFile, ModelFileParams),
     (Task.SUPER_RESOLUTION, "super-resolution-unet"): (EnlargerFile, NetworkParams),
+    (Task.TRANSLATE, "cycle-translator"): (CycleFile, CycleFileParams),
+    (Task.TRANSLATE, "residual-translator"): (TranslatorFile, TranslatorFileParams),
     (Task.TRANSLATE, "translation-unet"): (TranslatorFile, TranslatorFileParams),
     (Task.INPAINT, "gated-inpainter"): (OwnFillerFile, FillerParams),
 }
 """What runs our own model files, and its settings, by the task and the architecture in the card."""
-_MAPPED_OVER_COLOURS = {"blind-spot-unet", "residual-unet"}
+_MAPPED_OVER_COLOURS = {"blind-spot-unet", "residual-unet", "simvp"}
 
 
 def generator_for(description: ModelDescription, path: Path) -> Method[Any]:
@@ -198,6 +250,8 @@ def generator_for(description: ModelDescription, path: Path) -> Method[Any]:
     is_own = description.kind == "napari-synth"
     if is_own and description.task == Task.SYNTHESIZE and description.architecture in FAMILIES:
         return synthesizer_for(description, path)
+    if is_own and description.task == Task.PREDICT_FRAMES and description.architecture in PREDICTORS:
+        return predictor_for(description, path)
     base: type[Generator[Any]]
     settings: type[Params]
     if not is_own and description.task == Task.INPAINT:
@@ -223,7 +277,7 @@ def generator_for(description: ModelDescription, path: Path) -> Method[Any]:
         weights_licence=description.licence,
         spatial_dims=description.spatial_dims,
         colour="joint" if joint else "separate",
-        channels="joint" if issubclass(base, TranslatorFile) else "mapped",
+        channels="joint" if issubclass(base, TranslatorFile | CycleFile) else "mapped",
         invents=description.task in {Task.INPAINT, Task.TRANSLATE},
         needs_colour=description.architecture in _MAPPED_OVER_COLOURS and description.input_channels > 1,
     )

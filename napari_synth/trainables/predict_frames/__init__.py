@@ -1,0 +1,1 @@
+"""Prediction of frames learnt from time-lapses."""
