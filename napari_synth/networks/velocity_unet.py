@@ -88,7 +88,7 @@ class VelocityUNet(nn.Module):
     @property
     def multiple(self) -> int:
         """Height and width must be multiples of this."""
-        return 2**self.levels
+        return 1 << self.levels
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         """Return the velocity.

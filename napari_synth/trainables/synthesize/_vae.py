@@ -44,7 +44,7 @@ def learn_latents(images: TrainingImages, params: AutoencoderTrainParams, contex
         learning_rate=params.learning_rate or _RATE,
         batch_size=params.batch or batch_of(context),
         averaging=0.998,
-        validations=16,
+        validations=10,
     )
     return Lesson(
         Autoencoding(network, crops, settings, params),
