@@ -3,6 +3,7 @@
 Importing this package loads neither torch, nor napari, nor Qt.
 """
 
+from napari_synth.synthesis_verbs import interpolate, synthesize
 from napari_synth.verbs import (
     augment,
     denoise,
@@ -21,10 +22,12 @@ __all__ = [
     "augment",
     "denoise",
     "inpaint",
+    "interpolate",
     "load_model",
     "make_isotropic",
     "predict_frames",
     "run",
+    "synthesize",
     "train",
     "translate",
     "upscale",

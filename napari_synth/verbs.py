@@ -411,7 +411,7 @@ def predict_frames(
 
 def run(
     recipe_or_id: Recipe | Method[Any] | str,
-    image: Any,
+    image: Any = None,
     *,
     reference: Any = None,
     mask: Any = None,
@@ -435,14 +435,15 @@ def run(
         A `napari_synth.core.recipe.Recipe`, the YAML of one, the id of a generator such as ``"denoise/blind"``, or what
         `load_model` returns.
     image : array-like or Image
+        What makes new images is given the image or the labels that it needs, if any.
     reference : array-like or Image, optional
         As for `translate`; a recipe need not be given one again where it holds what was learnt of it.
     mask, mask_from, mask_ids, grow
         As for `inpaint`; what is left out is taken from the recipe, but a mask that was drawn must be given again.
     axes, device, precision, seed, tile, **params
         As for `denoise`, and ``count``, ``fill`` and ``between`` as for `predict_frames`; what is given takes the place of what the
-        recipe says. The axes of a recipe hold for an array of as many
-        dimensions: those of another are guessed, and an Image keeps its own.
+        recipe says. The axes of a recipe hold for an array of as many dimensions: those of another are guessed, and an Image keeps
+        its own.
     progress, cancel
         As for `denoise`.
 
@@ -464,6 +465,7 @@ def run(
     import numpy as np
 
     from napari_synth.core import registry
+    from napari_synth.core.errors import InvalidImageError
     from napari_synth.core.frame_plan import guess_movie_axes
     from napari_synth.core.frames import FramePredictor
     from napari_synth.core.generator import Method
@@ -473,6 +475,8 @@ def run(
     from napari_synth.core.recipe import Recipe
     from napari_synth.core.references import as_reference
     from napari_synth.core.runner import PreparedRun, prepare
+    from napari_synth.core.synthesis import Synthesizer
+    from napari_synth.synthesis_verbs import repeat
 
     if isinstance(recipe_or_id, Recipe):
         recipe = recipe_or_id
@@ -483,6 +487,20 @@ def run(
         recipe = Recipe.from_yaml(recipe_or_id)
     else:
         recipe = Recipe(generator=recipe_or_id)
+    if isinstance(registry.found(Method, recipe.generator), Synthesizer):
+        return repeat(
+            recipe,
+            image,
+            axes=axes,
+            params=params,
+            device=device or recipe.device,
+            precision=precision or recipe.precision,
+            seed=recipe.seed if seed is None else seed,
+            progress=progress,
+            cancel=cancel,
+        )
+    if image is None:
+        raise InvalidImageError("There is no image: only what makes new images can do without one.")
     fits = recipe.axes is not None and not isinstance(image, Image) and len(recipe.axes) == np.ndim(image)
     is_movie = isinstance(registry.found(Method, recipe.generator), FramePredictor)
     if is_movie and not fits and not isinstance(image, Image):

@@ -12,17 +12,19 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, CycloptsError, Group, Parameter
 from rich.console import Console
 
-from napari_synth.cli import augmenting, models, training
+from napari_synth.cli import augmenting, models, synthesizing, training
 from napari_synth.cli.frames import NO_FRAMES, Framed
 from napari_synth.cli.jobs import Job, plan_jobs, run_job
 from napari_synth.cli.masks import AS_IN_RECIPE, Masked
 from napari_synth.cli.options import with_settings
 from napari_synth.cli.progress import INTERRUPTED, cancel_on_interrupt, progress_bar, say
 from napari_synth.cli.references import NO_REFERENCE, Referenced
+from napari_synth.cli.synthesizing import Making
 from napari_synth.core.errors import (
     Cancelled,
     ImageFileError,
     InvalidParameterError,
+    RecipeError,
     SynthError,
     UnknownGeneratorError,
 )
@@ -148,6 +150,7 @@ def _build_app(words: Sequence[str]) -> App:
     app.command(_list, name="list")
     for verb in (verb for verb in VERBS if listed(Method, verb.task)):
         app.command(_task_command(verb, words), name=verb.name, help=verb.sentence)
+    synthesizing.add_command(app, words)
     app.command(_run, name="run")
     app.command(augmenting.augment, name="augment", help=augmenting.SENTENCE)
     training.add_command(app, words)
@@ -246,7 +249,7 @@ def _task_command(verb: Verb, words: Sequence[str]) -> Callable[..., int]:
 def _run(
     recipe: RecipeFile,
     source: Source,
-    target: Target,
+    target: Target | None = None,
     /,
     *,
     instead: Instead = Instead(),
@@ -254,9 +257,20 @@ def _run(
     referenced: Referenced = NO_REFERENCE,
     output: Output = Output(),
 ) -> int:
-    """Repeat a run from its recipe, on the same or on other images."""
+    """Repeat a run from its recipe, on the same or on other images; where it makes new ones of nothing, leave IN out."""
     values = {name: value for name, value in asdict(instead).items() if value is not None and name != "axes"}
     repeated = Recipe.from_file(recipe).model_copy(update=values)
+    if repeated.makes_images:
+        given = Making(
+            axes=instead.axes,
+            overwrite=output.overwrite,
+            recipe=output.recipe,
+            progress=output.progress,
+            quiet=output.quiet,
+        )
+        return synthesizing.make_again(repeated, source, target, given)
+    if target is None:
+        raise RecipeError("This recipe needs an image: give the recipe, IN and OUT.")
     return _process(source, target, repeated, output, instead.axes, masked, referenced)
 
 

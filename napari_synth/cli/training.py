@@ -15,6 +15,7 @@ from rich.console import Console
 
 from napari_synth.cli.options import with_settings
 from napari_synth.cli.progress import progress_bar, say
+from napari_synth.core.generator import Task
 from napari_synth.core.progress import Progress
 from napari_synth.training.control import TrainingControl
 from napari_synth.training.news import Validated
@@ -111,11 +112,9 @@ def _train(identifier: str, source: str, how: Run, params: Mapping[str, Any]) ->
         )
     for note in trained.notes:
         say(errors, note)
-    say(
-        errors,
-        f"Wrote {trained.path}. Use it: napari-synth {trained.generator.info.task.verb} IN OUT"
-        f" --generator {trained.generator.info.name}",
-    )
+    info = trained.generator.info
+    words = f"{info.name} OUT" if info.task == Task.SYNTHESIZE else f"IN OUT --generator {info.name}"
+    say(errors, f"Wrote {trained.path}. Use it: napari-synth {info.task.verb} {words}")
     return 0
 
 

@@ -182,6 +182,10 @@ class Recipe(pydantic.BaseModel):
 
     def to_python(self) -> str:
         """Return the run as Python that can be pasted."""
+        if self.makes_images:
+            given = "" if self.source is None else ", source=source"
+            arguments = given + "".join(f", {name}={value!r}" for name, value in self._options().items())
+            return f"import napari_synth\n\nimages = napari_synth.synthesize({self.generator!r}{arguments})\n"
         given = ", mask=mask" if self.needs_mask else ""
         given += ", reference=reference" if self.reference is not None else ""
         arguments = given + "".join(f", {name}={value!r}" for name, value in self._options().items())
@@ -200,7 +204,11 @@ class Recipe(pydantic.BaseModel):
         if self.reference is None and any(self.params.get(name) is not None for name in self._learnt()):
             return shlex.join(["napari-synth", "run", recipe, source, target])
         task, name = self.generator.split("/", 1)
-        words = ["napari-synth", Task(task).verb, source, target, "--generator", name]
+        if self.makes_images:
+            words = ["napari-synth", Task(task).verb, name, target]
+            words += [] if self.source is None else ["--source", source]
+        else:
+            words = ["napari-synth", Task(task).verb, source, target, "--generator", name]
         if self.needs_mask:
             words += ["--mask", mask]
         if self.reference is not None:
@@ -214,6 +222,11 @@ class Recipe(pydantic.BaseModel):
             elif value is not None:
                 words += [f"--{flag}", str(value)]
         return shlex.join(words)
+
+    @property
+    def makes_images(self) -> bool:
+        """Whether the run makes new images rather than something of an image."""
+        return self.generator.startswith(f"{Task.SYNTHESIZE}/")
 
     @property
     def needs_mask(self) -> bool:

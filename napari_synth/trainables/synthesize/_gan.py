@@ -144,6 +144,7 @@ class Adversaries(Trainee):
 
     def validate(self, networks: Networks) -> Validation:
         """See `Trainee.validate`."""
+        _measure_norms(networks[_MAKER], self._drawn_before(JUDGED))
         return self.judge.judge(self._samples(networks, JUDGED))
 
     def baselines(self) -> Mapping[str, Figures]:
@@ -179,6 +180,25 @@ class Adversaries(Trainee):
         return changed(images, drawn, LIMIT) if self.params.little_data else images
 
     def _samples(self, networks: Networks, count: int) -> Tensor:
-        drawn = torch.randn(count, self.params.latent_size, generator=torch.Generator().manual_seed(0))
-        samples: Tensor = networks[_MAKER](drawn.to(self.crops.held_out.device))
+        samples: Tensor = networks[_MAKER](self._drawn_before(count))
         return samples
+
+    def _drawn_before(self, count: int) -> Tensor:
+        """Return the same latents at every call."""
+        drawn = torch.randn(count, self.params.latent_size, generator=torch.Generator().manual_seed(0))
+        return drawn.to(self.crops.held_out.device)
+
+
+def _measure_norms(maker: nn.Module, latents: Tensor) -> None:
+    """Take the statistics of batch norms anew: averaged weights have others than the average of those of all steps."""
+    norms = [module for module in maker.modules() if isinstance(module, nn.BatchNorm2d)]
+    usual = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        # None is the plain mean over what is seen from here on.
+        norm.momentum = None
+        norm.train()
+    maker(latents)
+    for norm, momentum in zip(norms, usual, strict=True):
+        norm.momentum = momentum
+        norm.eval()
