@@ -112,7 +112,8 @@ def interpolate(
     """
     from napari_synth.core.errors import InvalidParameterError
     from napari_synth.core.image import Image
-    from napari_synth.core.synthesizing import path_between, prepare_synthesis
+    from napari_synth.core.latents import path
+    from napari_synth.core.synthesizing import prepare_synthesis
 
     if count < 2:
         raise InvalidParameterError(f"A path of {count} images has no two ends: ask for at least 2.")
@@ -120,10 +121,10 @@ def interpolate(
     first, last = (
         prepared.latents(seed=given)
         if isinstance(given, int)
-        else prepared.encoded(Image.from_array(given, prepared.axes_for(given)))
+        else prepared.encoded(Image.from_array(given, prepared.axes_for(given)))[0]
         for given in (begin, end)
     )
-    return prepared.decoded(path_between(first, last, count))
+    return prepared.decoded(path(first, last, count))
 
 
 def repeat(recipe: Recipe, source: Any = None, **how: Any) -> Any:

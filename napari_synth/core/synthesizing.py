@@ -190,8 +190,8 @@ class PreparedSynthesis:
     # What the panel needs besides.
 
     def latents(self, index: int = 0, seed: int | None = None) -> torch.Tensor:
-        """Return the latents (1, *latent) of an image of this run, or of one with another seed, on the CPU."""
-        return self._drawn(self.sampler, index, self.recipe.seed if seed is None else seed)[None]
+        """Return the latents (*latent) of an image of this run, or of one with another seed, on the CPU."""
+        return self._drawn(self.sampler, index, self.recipe.seed if seed is None else seed)
 
     def decoded(self, latents: torch.Tensor, size: tuple[int, int] | None = None) -> npt.NDArray[Any]:
         """Return the images (N, *axes of the specification) of latents (N, *latent), of the right dtype."""
@@ -279,28 +279,6 @@ class PreparedSynthesis:
             )
         half = len(latents) // 2
         return np.concatenate([self._decoded(sampler, part, size) for part in (latents[:half], latents[half:])])
-
-
-def path_between(begin: torch.Tensor, end: torch.Tensor, count: int) -> torch.Tensor:
-    """Return latents (count, *latent) on the way between two (1, *latent), both included.
-
-    It follows the sphere on which normal numbers lie, since images are worse nearer to its middle; its radius changes evenly.
-    White, "Sampling generative networks", 2016.
-    """
-    import torch
-
-    one, other = begin.flatten().double(), end.flatten().double()
-    radii = [float(vector.norm()) for vector in (one, other)]
-    first, last = (vector / max(radius, 1e-12) for vector, radius in zip((one, other), radii, strict=True))
-    angle = torch.dot(first, last).clamp(-1.0, 1.0).acos()
-    at = torch.linspace(0.0, 1.0, count, dtype=torch.float64).unsqueeze(1)
-    if float(angle.sin()) < 1e-4:
-        # There is no one arc between such directions.
-        found = (1.0 - at) * one + at * other
-    else:
-        arc = (((1.0 - at) * angle).sin() * first + (at * angle).sin() * last) / angle.sin()
-        found = arc * ((1.0 - at) * radii[0] + at * radii[1])
-    return found.float().view(count, *begin.shape[1:])
 
 
 @contextmanager
