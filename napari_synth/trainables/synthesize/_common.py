@@ -30,6 +30,7 @@ JUDGED = 128
 """Images that are looked at to say how good they are."""
 DISTANCE = "Distance to real crops"
 VARIETY = "Variety (%)"
+REAL = "real crops"
 _SHOWN = 4
 _GAP = 2
 # Of the variety that was reached before, or of that of real crops: below it, samples are all alike.
@@ -52,6 +53,8 @@ class Crops:
     transforms : tuple of IntensityTransform
         Of each channel, the same for all images.
     turns : bool
+    fields : tuple of Field
+        What the pool draws from.
     notes : tuple of str
     """
 
@@ -60,6 +63,7 @@ class Crops:
     spec: SampleSpec
     transforms: tuple[IntensityTransform, ...]
     turns: bool
+    fields: tuple[Field, ...]
     notes: tuple[str, ...] = ()
 
     def sample(self, batch_size: int, generator: torch.Generator) -> Tensor:
@@ -149,7 +153,8 @@ def learnt_crops(
         _common([image.spacing for image in source]),
         _common([image.units for image in source]),
     )
-    return Crops(FieldPool(training, (edge, edge), device), as_seen(real), spec, transforms, params.turns, notes)
+    pool = FieldPool(training, (edge, edge), device)
+    return Crops(pool, as_seen(real), spec, transforms, params.turns, tuple(training), notes)
 
 
 class Judge:
@@ -166,8 +171,8 @@ class Judge:
         self.learnt = crops.sample(JUDGED, torch.Generator(device).manual_seed(1))
         self._features = RandomFeatures(crops.spec.channels).to(device)
         self._scale = FeatureScale(self._features(torch.cat((crops.held_out, self.learnt))))
-        self._held_out = self._scale(self._features(crops.held_out))
-        self._every = torch.cat((self._held_out, self._scale(self._features(self.learnt))))
+        self._held_out = self.features(crops.held_out)
+        self._every = torch.cat((self._held_out, self.features(self.learnt)))
         self._variety = max(variety(self.learnt), 1e-6)
         self._reached = 0.0
 
@@ -177,7 +182,7 @@ class Judge:
         What the user is shown is the distance to crops that are held out. The score is that to all crops, since a band of an image
         may be unlike the rest of it. That images are alike before they ever were not is how training begins, and no collapse.
         """
-        features = self._scale(self._features(made))
+        features = self.features(made)
         figures = self._figures(made, features)
         share = figures[VARIETY] / 100.0
         self._reached = max(self._reached, share)
@@ -187,19 +192,27 @@ class Judge:
 
     def figures(self, made: Tensor) -> dict[str, float]:
         """Return what the user is shown of images (N, C, Y, X) as networks see them."""
-        return self._figures(made, self._scale(self._features(made)))
+        return self._figures(made, self.features(made))
 
     def baselines(self) -> Mapping[str, Figures]:
-        """Return the same of real crops that are learnt from, of those blurred, and of noise with their histogram."""
+        """Return the same of the images of `compared`."""
+        return {name: self.figures(images) for name, images in self.compared().items()}
+
+    def compared(self) -> dict[str, Tensor]:
+        """Return real crops that are learnt from, those blurred, and noise with their histogram, as networks see them."""
         generator = torch.Generator().manual_seed(2)
         pixels = self.learnt.cpu()
         order = torch.randperm(pixels[:, 0].numel(), generator=generator)
         noise = pixels.transpose(0, 1).flatten(1)[:, order].view(pixels.shape[1], len(pixels), *pixels.shape[2:])
         return {
-            "real crops": self.figures(self.learnt),
-            "real crops, blurred": self.figures(blurred(self.learnt, 1.5)),
-            "noise": self.figures(noise.transpose(0, 1).to(self.learnt.device)),
+            REAL: self.learnt,
+            f"{REAL}, blurred": blurred(self.learnt, 1.5),
+            "noise": noise.transpose(0, 1).to(self.learnt.device),
         }
+
+    def features(self, images: Tensor) -> Tensor:
+        """Return the features (N, F) of images (N, C, Y, X) as networks see them, of about the spread 1."""
+        return self._scale(self._features(images))
 
     def state(self) -> dict[str, Any]:
         """Return what the next judgement depends on; see `Trainee.state`."""
