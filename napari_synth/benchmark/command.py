@@ -122,9 +122,12 @@ def _translate(
     quick: Quick = False,
     device: Annotated[str, Parameter(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
     mosaic: Annotated[Path | None, Parameter(help="Write a picture of all results there, as PNG.")] = None,
+    minutes: Annotated[float | None, Parameter(help="Of each training; 3 where left out.")] = None,
+    pictures: Annotated[Path | None, Parameter(help="Write PNGs of what was learnt into this folder.")] = None,
     out: Out = None,
 ) -> int:
-    """Compare stains, colours, intensities and texture with those of references, beside torchstain and scikit-image."""
+    """Compare stains, colours, intensities and texture with those of references, and what is learnt with the truth."""
+    from napari_synth.benchmark.paired import MINUTES
     from napari_synth.benchmark.translation import bench_translate
 
     _check(out)
@@ -132,7 +135,14 @@ def _translate(
         raise InvalidParameterError(
             f"A picture cannot be written to {str(mosaic)!r}: name it .png, in a folder that is there."
         )
-    return _finish(bench_translate(quick=quick, device=device, mosaic=mosaic, say=_say), out)
+    if minutes is not None and minutes <= 0:
+        raise InvalidParameterError(f"{minutes:g} minutes of training cannot be: give more than 0.")
+    if pictures is not None and not pictures.is_dir():
+        raise InvalidParameterError(f"Pictures cannot be written to {str(pictures)!r}: name a folder that is there.")
+    report = bench_translate(
+        quick=quick, device=device, mosaic=mosaic, minutes=minutes or MINUTES, pictures=pictures, say=_say
+    )
+    return _finish(report, out)
 
 
 def _augment(

@@ -19,6 +19,7 @@ from skimage.transform import resize
 
 import napari_synth
 from napari_synth.benchmark.metrics import WHITE, ssim
+from napari_synth.benchmark.paired import MINUTES, bench_pairs
 from napari_synth.benchmark.report import Report, Table, load
 from napari_synth.core.image import Image
 from napari_synth.core.recipe import Recipe
@@ -49,7 +50,13 @@ def restained(slide: Pixels, white: float = 241.0) -> Pixels:
 
 
 def bench_translate(
-    *, quick: bool = False, device: str = "auto", mosaic: Path | None = None, say: Say = lambda _: None
+    *,
+    quick: bool = False,
+    device: str = "auto",
+    mosaic: Path | None = None,
+    minutes: float = MINUTES,
+    pictures: Path | None = None,
+    say: Say = lambda _: None,
 ) -> Report:
     """Measure how near results come to their references, what they keep of the image, and how long they take.
 
@@ -60,6 +67,10 @@ def bench_translate(
     device : str
     mosaic : pathlib.Path, optional
         Where a picture of all results goes, as PNG.
+    minutes : float
+        Of each training.
+    pictures : pathlib.Path, optional
+        A folder for pictures of what was learnt.
     say : callable
         Told of every result.
     """
@@ -70,6 +81,7 @@ def bench_translate(
         _bench_style(report, quick, device, say),
     ]
     _bench_speed(report, (64,) if quick else EDGES, device, say)
+    bench_pairs(report, quick=quick, minutes=minutes, device=device, pictures=pictures, say=say)
     if mosaic is not None:
         iio.imwrite(mosaic, _mosaic(rows))
     report.machine["load at the end"] = load()

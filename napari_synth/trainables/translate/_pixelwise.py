@@ -47,7 +47,7 @@ class PixelRegression:
         if source.shape[1] == 1:
             order = np.argsort(source[:, 0], kind="stable")
             bins = [part for part in np.array_split(order, min(_BINS, len(order))) if len(part)]
-            knots = np.array([source[part, 0].mean() for part in bins])
+            knots = np.array([source[part, 0].mean() for part in bins], np.float64)
             means = np.array([target[part].mean(axis=0) for part in bins])
             # Where many pixels are alike, they fill several bins.
             self._knots, inverse = np.unique(knots, return_inverse=True)
@@ -56,7 +56,7 @@ class PixelRegression:
         else:
             terms = self._terms(source)
             square = terms.T @ terms + _RIDGE * len(terms) * np.eye(terms.shape[1])
-            self._values = np.linalg.solve(square, terms.T @ target)
+            self._values = np.linalg.solve(square, terms.T @ target).astype(np.float64)
 
     def __call__(self, blocks: Tensor) -> Tensor:
         """Return the guess for blocks (N, channels, *spatial), as (N, results, *spatial)."""
