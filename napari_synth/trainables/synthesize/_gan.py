@@ -98,7 +98,7 @@ class Adversaries(Trainee):
         params: GanTrainParams,
     ) -> None:
         self.networks: Networks = {_MAKER: maker, _CRITIC: critic}
-        self.crops, self.settings, self.params = crops, settings, params
+        self.crops, self.pool, self.settings, self.params = crops, crops.pool, settings, params
         self.judge = Judge(crops)
         self._draws_again = isinstance(critic, FastganDiscriminator)
 
