@@ -197,13 +197,16 @@ def _train(
     *,
     quick: Quick = False,
     device: Annotated[str, Parameter(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    careamics: Annotated[
+        str | None, Parameter(help="Interpreter of an environment that has CAREamics; this one where left out.")
+    ] = None,
     out: Out = None,
 ) -> int:
-    """Compare steps per second of our training loop with those of plain PyTorch."""
+    """Compare steps per second of our training loop with those of plain PyTorch and CAREamics."""
     from napari_synth.benchmark.training import bench_training
 
     _check(out)
-    return _finish(bench_training(quick=quick, device=device, say=_say), out)
+    return _finish(bench_training(quick=quick, device=device, careamics=careamics, say=_say), out)
 
 
 def _careamics(*arguments: Annotated[str, Parameter(allow_leading_hyphen=True, show=False)]) -> int:

@@ -1,4 +1,4 @@
-"""``bench train``: steps per second of the session beside a plain PyTorch loop, with the same network, pixels and batches."""
+"""``bench train``: steps per second of the session beside a plain PyTorch loop and CAREamics', with the same network and batch."""
 
 from __future__ import annotations
 
@@ -8,15 +8,20 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from napari_synth.benchmark.careamics_steps import careamics_speed
 from napari_synth.benchmark.report import Report, Table, load
 from napari_synth.benchmark.scenes import GAUSSIAN_25, six_images
 from napari_synth.core.device import Device, resolve_device
+from napari_synth.core.image import Image
+from napari_synth.core.trainable import Augmentation
 from napari_synth.networks.layout import channels_last
 from napari_synth.networks.residual_unet import ResidualUNet
+from napari_synth.training.augmenting import patch_augmentation
 from napari_synth.training.pools import Field, FieldPool
 from napari_synth.training.precision import training_precision
 from napari_synth.training.schedule import Budget, FitSettings
@@ -47,12 +52,19 @@ class _Pairs(Trainee):
 
 
 def bench_training(
-    *, quick: bool = False, device: str = "auto", repeats: int = 3, say: Callable[[str], None] = lambda _: None
+    *,
+    quick: bool = False,
+    device: str = "auto",
+    repeats: int = 3,
+    careamics: str | None = None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Report:
     """Measure the overhead of the session over a plain loop.
 
     Both draw from the same pool with the same generator and take the same steps of Adam. The session keeps a running average of the
-    weights, clips gradients, and watches the loss besides; a second plain loop does the first two as well.
+    weights, clips gradients, and watches the loss besides; a second plain loop does the first two as well, and a second session
+    augments its patches. CAREamics trains the same network on patches of the same images, with batches and transforms of its own,
+    and is compared with a plain loop in its own environment.
 
     Parameters
     ----------
@@ -62,17 +74,21 @@ def bench_training(
         See `napari_synth.core.device.resolve_device`.
     repeats : int
         All are run in turn so many times; the quickest counts.
+    careamics : str, optional
+        Interpreter of an environment that has CAREamics; this one where it is left out.
     say : callable
         Told of every figure.
     """
     report = Report("Training")
     place = resolve_device(device)
     steps = _QUICK_STEPS if quick else _STEPS
-    pool = _pool(place)
+    pair = _pair()
+    pool, augmented = _pool(pair, place, "none"), _pool(pair, place, "light-microscopy")
     loops: dict[str, Callable[[int], None]] = {
         "plain PyTorch": lambda count: _plain(pool, place, count, averages=False),
         "plain PyTorch with average and clipping": lambda count: _plain(pool, place, count, averages=True),
         "session": lambda count: _session(pool, place, count),
+        "session, augmented": lambda count: _session(augmented, place, count),
     }
     seconds: dict[str, list[float]] = {name: [] for name in loops}
     for loop in loops.values():
@@ -82,13 +98,24 @@ def bench_training(
             # What comes before the first step is the same for all, and is taken off.
             seconds[name].append(_timed(partial(loop, steps + 1), place) - _timed(partial(loop, 1), place))
     best = {name: min(values) for name, values in seconds.items()}
-    rows = tuple((name, steps / value, value / best["plain PyTorch"]) for name, value in best.items())
+    rows: list[tuple[str | float | None, ...]] = [
+        (name, steps / value, value / best["plain PyTorch"]) for name, value in best.items()
+    ]
+    peer = careamics_speed(
+        pair, steps=steps, batch=_BATCH, patch=_PATCH, device=place.kind, rate=_RATE, python=careamics
+    )
+    if peer is None:
+        rows.append(("CAREamics: not installed", None, None))
+    else:
+        there = f"torch {peer.torch}, one batch"
+        rows.append((f"plain PyTorch ({there})", steps / peer.plain_seconds, None))
+        rows.append((f"CAREamics {peer.version} (over that)", steps / peer.seconds, peer.seconds / peer.plain_seconds))
     clock = "seconds of the processor" if place.kind == "cpu" else "seconds"
     report.tables.append(
         Table(
             f"U-Net, {_BATCH} patches of {_PATCH} x {_PATCH} on {place.title}, {training_precision(place)}, in {clock}",
             ("loop", "steps a second", "times the plain loop"),
-            rows,
+            tuple(rows),
             digits=3,
         )
     )
@@ -102,11 +129,15 @@ def bench_training(
     return report
 
 
-def _pool(place: Device) -> FieldPool:
+def _pair() -> npt.NDArray[np.float32]:
+    """Return a noisy and a clean image, (2, Y, X)."""
     clean = six_images()[0].clean
-    noisy = GAUSSIAN_25.added(clean, 0)
-    pixels = np.stack([noisy, clean]).astype(np.float32) / 255.0
-    return FieldPool([Field(pixels)], (_PATCH, _PATCH), place.torch_name)
+    return np.stack([GAUSSIAN_25.added(clean, 0), clean]).astype(np.float32) / 255.0
+
+
+def _pool(pair: npt.NDArray[np.float32], place: Device, augmentation: Augmentation) -> FieldPool:
+    chosen, _ = patch_augmentation(augmentation, [Image(pair[0], "YX")], "YX", sources=1)
+    return FieldPool([Field(pair)], (_PATCH, _PATCH), place.torch_name, sources=1, augmentation=chosen)
 
 
 def _network(place: Device) -> nn.Module:
