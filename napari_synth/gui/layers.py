@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 METADATA_KEY = "napari_synth"
 RESULT, PREVIEW, REMOVED, TRUST, CONFIDENCE = "result", "preview", "removed", "trust", "confidence"
-FILLED = "filled"
+FILLED, PAIRS = "filled", "pairs"
 DERIVED = frozenset({REMOVED, TRUST, CONFIDENCE, FILLED})
 """What is added to judge a result."""
 
@@ -249,7 +249,7 @@ def mark(kind: str, recipe: Mapping[str, Any] | None = None, **more: Any) -> dic
     Parameters
     ----------
     kind : str
-        ``"result"``, ``"preview"``, ``"removed"``, ``"trust"``, ``"confidence"`` or ``"filled"``.
+        ``"result"``, ``"preview"``, ``"removed"``, ``"trust"``, ``"confidence"``, ``"filled"`` or ``"pairs"``.
     recipe : mapping, optional
         The recipe as plain values.
     **more

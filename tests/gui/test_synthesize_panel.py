@@ -204,3 +204,29 @@ def test_a_size_that_cannot_be_made_is_refused(panel, viewer, qtbot) -> None:
     finish(qtbot, panel)
     assert "multiples of 4" in panel.messages.error.text()
     assert len(viewer.layers) == 0
+
+
+def test_the_quality_report_is_shown_with_its_pairs(panel, viewer, qtbot) -> None:
+    panel.form.set_values({"count": 9, "size": 32})
+    assert panel.quality.isHidden()
+    panel.run()
+    finish(qtbot, panel)
+    assert not panel.quality.isHidden()
+    assert panel.quality.table.isHidden()
+    panel.real.choose(viewer.add_image(np.random.default_rng(0).integers(0, 200, (128, 128)).astype(np.uint16)))
+    panel.quality.ask.click()
+    finish(qtbot, panel)
+    assert panel.messages.error.isHidden(), panel.messages.error.text()
+    assert "Precision" in panel.quality.table.text()
+    assert "Distance to real crops" in panel.messages.notes.text()
+    assert viewer.layers["made images, nearest real crops"].data.shape == (9, 32, 64)
+
+
+def test_too_few_images_for_a_report_are_said(panel, viewer, qtbot) -> None:
+    panel.form.set_values({"count": 2, "size": 32})
+    panel.run()
+    finish(qtbot, panel)
+    panel.real.choose(viewer.add_image(np.random.default_rng(0).integers(0, 200, (128, 128)).astype(np.uint16)))
+    panel.quality.ask.click()
+    finish(qtbot, panel)
+    assert "at least 8" in panel.messages.error.text()

@@ -23,6 +23,7 @@ from napari_synth.gui.device_badge import DeviceBadge
 from napari_synth.gui.form import ParamsForm
 from napari_synth.gui.layer_choice import LayerChoice
 from napari_synth.gui.layers import (
+    PAIRS,
     PREVIEW,
     RESULT,
     fresh_name,
@@ -39,7 +40,8 @@ from napari_synth.gui.rows import button, label, line, put_in_scroll_area, rows
 from napari_synth.gui.settings import read_settings
 from napari_synth.gui.status import Messages, ProgressRow
 from napari_synth.gui.synthesis.explorer import Explorer
-from napari_synth.gui.synthesis.work import Made, Spot, SynthesisRequest, look, make, walk
+from napari_synth.gui.synthesis.quality_box import QualityBox
+from napari_synth.gui.synthesis.work import Made, Spot, SynthesisRequest, judge, look, make, walk
 from napari_synth.gui.worker import Job
 
 if TYPE_CHECKING:
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
 
     from napari_synth.models.library import Entry
+    from napari_synth.trainables.synthesize.quality import Quality
 
 _PAINT_MS = 30
 _NEED = {"nothing": "", "image": "choose an image", "labels": "choose labels"}
@@ -74,6 +77,7 @@ class SynthesizePanel(QWidget):
         self._asked: SynthesisRequest | None = None
         self._opened: tuple[SynthesisRequest, PreparedSynthesis] | None = None
         self._shown: napari.layers.Image | None = None
+        self._made: Made | None = None
 
         self.methods: MethodList[Synthesizer[Any]] = MethodList(Synthesizer, Task.SYNTHESIZE, self)
         self.open_model = QPushButton("+", self)
@@ -94,6 +98,9 @@ class SynthesizePanel(QWidget):
             "Where the sliders begin: at an image of the seed, or at the middle of an image layer, as the model sees it"
         )
         self.explorer = Explorer(self._spot, self)
+        self.real = LayerChoice(self.viewer, is_source, "choose real images", self, likely=self._is_likely)
+        self.real.setToolTip("What the model was trained on, or more of its kind: the images are held against it")
+        self.quality = QualityBox(self)
         self.device = DeviceBadge(self)
         self.progress = ProgressRow(self)
         self.messages = Messages(self)
@@ -101,6 +108,7 @@ class SynthesizePanel(QWidget):
         self._connect()
         self._on_method()
         self._on_theme()
+        self._offer_quality(None)
         # Once the panel is on the screen: loading torch takes seconds.
         QTimer.singleShot(0, self._find_device)
 
@@ -131,6 +139,21 @@ class SynthesizePanel(QWidget):
             return
         work = partial(walk, request, *ends, self.explorer.frames.value())
         self._start(work, "Walking", self._on_walked)
+
+    def report_quality(self) -> None:
+        """Hold the last images against the chosen layer."""
+        made, layer = self._made, self.real.layer
+        if self._job is not None or made is None:
+            return
+        self._clear()
+        try:
+            if layer is None:
+                raise InvalidImageError("There is nothing to compare with: choose the layer of real images.")
+            real = to_image(layer, guess_layer_axes(layer))
+        except SynthError as error:
+            self._on_failed(error)
+            return
+        self._start(partial(judge, made, real), "Judging", self._on_judged)
 
     def take_another_seed(self) -> None:
         """Take a seed that was not drawn by hand."""
@@ -200,6 +223,11 @@ class SynthesizePanel(QWidget):
         explore.addRow(self._encoded_label, self.encoded)
         layout.addLayout(explore)
         layout.addWidget(self.explorer)
+        against = rows()
+        self._real_label = label("Real images", self.real)
+        against.addRow(self._real_label, self.real)
+        layout.addLayout(against)
+        layout.addWidget(self.quality)
         layout.addWidget(self.messages)
         layout.addStretch(1)
         put_in_scroll_area(inner, self)
@@ -214,6 +242,7 @@ class SynthesizePanel(QWidget):
         self.run_button.clicked.connect(self.run)
         self.explorer.moved.connect(self._look)
         self.explorer.path_wanted.connect(self.add_path)
+        self.quality.wanted.connect(self.report_quality)
         self.progress.cancelled.connect(self.cancel)
         self.viewer.events.theme.connect(self._on_theme)
         self.viewer.layers.events.removed.connect(self._on_layer_removed)
@@ -290,6 +319,7 @@ class SynthesizePanel(QWidget):
             f"QPushButton:enabled {{ background: {theme.current.as_hex()}; font-weight: bold; }}"
         )
         self.setStyleSheet(f"#synth_line {{ background: {theme.primary.as_hex()}; }}")
+        self.quality.set_theme(theme.text.as_hex(), theme.background.as_hex())
 
     def _on_layer_removed(self, _event: object = None) -> None:
         """End the look where the user removed its layer."""
@@ -384,7 +414,24 @@ class SynthesizePanel(QWidget):
     def _on_cancelled(self) -> None:
         self.messages.show_notes(["Cancelled: nothing was added."])
 
+    def _offer_quality(self, made: Made | None) -> None:
+        """Offer the report for images, or for none."""
+        self._made = made
+        self.quality.show_quality(None)
+        for widget in (self._real_label, self.real, self.quality):
+            widget.setVisible(made is not None)
+
+    def _on_judged(self, quality: Quality) -> None:
+        self.quality.show_quality(quality)
+        self.messages.show_notes(quality.notes)
+        name = fresh_name("made images, nearest real crops", (layer.name for layer in self.viewer.layers))
+        pairs = quality.pairs
+        colours = "S" in pairs.axes
+        limits = {} if colours else {"contrast_limits": _limits(pairs.data)}
+        insert_layer(self.viewer, ImageLayer(pairs.data, name=name, metadata=mark(PAIRS), rgb=colours, **limits))
+
     def _on_made(self, made: Made) -> None:
+        self._offer_quality(made)
         self._add(made, f"{made.prepared.synthesizer.info.title} (synthetic)")
 
     def _on_walked(self, made: Made) -> None:

@@ -21,6 +21,8 @@ from napari_synth.gui.stores import discarding, free_path, open_levels
 if TYPE_CHECKING:
     import torch
 
+    from napari_synth.trainables.synthesize.quality import Quality
+
 
 @dataclass(frozen=True)
 class SynthesisRequest:
@@ -187,6 +189,14 @@ def walk(
         reporter.advance()
     prepared.device.release_memory()
     return Made(prepared, (np.stack(images),))
+
+
+def judge(made: Made, real: Image, progress: ProgressCallback, cancel: CancelToken) -> Quality:
+    """Hold made images against real ones."""
+    from napari_synth.trainables.synthesize.quality import report_quality
+
+    device = made.prepared.device
+    return report_quality(made.prepared.image(made.levels[0]), [real], device, report=Reporter(progress, cancel))
 
 
 def _latents(prepared: PreparedSynthesis, spot: Spot) -> torch.Tensor:
