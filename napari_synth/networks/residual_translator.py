@@ -8,6 +8,7 @@ starts from the structures as they are.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, get_args
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from napari_synth.networks.blind_spot_unet import shuffled, unshuffled
+from napari_synth.networks.matched_curve import MatchedCurve
 
 Normalisation = Literal["none", "pixel", "instance"]
 """Of features: not at all; each pixel's by the root mean square over its channels; each channel's by its mean and deviation over
@@ -78,6 +80,8 @@ class ResidualTranslator(nn.Module):
     blocks : int
     normalisation : {"none", "pixel", "instance"}
         Of the features.
+    curve : mapping, optional
+        Of a `MatchedCurve` that intensities go through first.
     generator : torch.Generator, optional
         On the CPU: the initial weights come from it.
     """
@@ -93,6 +97,7 @@ class ResidualTranslator(nn.Module):
         width: int = 32,
         blocks: int = 6,
         normalisation: Normalisation = "none",
+        curve: Mapping[str, Any] | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
@@ -102,6 +107,7 @@ class ResidualTranslator(nn.Module):
             raise ValueError(f"Features cannot be normalised by {normalisation!r}.")
         self.dims, self.in_channels, self.out_channels, self.width = dims, in_channels, out_channels, width
         self.normalisation: Normalisation = normalisation
+        self.curve = None if curve is None else MatchedCurve(**curve)
         halving = (1,) * (dims - 2) + (2, 2)
         strided: Any = nn.Conv2d if dims == 2 else nn.Conv3d
         transposed: Any = nn.ConvTranspose2d if dims == 2 else nn.ConvTranspose3d
@@ -130,6 +136,7 @@ class ResidualTranslator(nn.Module):
             "width": self.width,
             "blocks": len(self.blocks),
             "normalisation": self.normalisation,
+            "curve": None if self.curve is None else self.curve.config,
         }
 
     @property
@@ -154,7 +161,7 @@ class ResidualTranslator(nn.Module):
     def _looked_at(self) -> set[int]:
         return {(len(self.blocks) + 1) // 2, len(self.blocks)}
 
-    def forward(self, x: Tensor, *, features: bool = False) -> Any:
+    def forward(self, x: Tensor, *, features: bool = False, matched: bool = False) -> Any:
         """Translate images.
 
         Parameters
@@ -164,12 +171,16 @@ class ResidualTranslator(nn.Module):
         features : bool
             Whether to stop half way and return what the encoder sees, a list of Tensor (N, C, *spatial): the unshuffled pixels,
             behind the head, at a quarter of the resolution, and behind half and all of the blocks.
+        matched : bool
+            Whether the images went through the curve already, or look like the target.
 
         Returns
         -------
         Tensor
             Shape (N, out_channels, [Z,] Y, X).
         """
+        if self.curve is not None and not matched:
+            x = self.curve(x)
         layout = torch.channels_last if self.dims == 2 else torch.channels_last_3d
         pixels = unshuffled(x).contiguous(memory_format=layout)
         fine = functional.relu(self.head(pixels))
@@ -191,8 +202,8 @@ class CycleTranslator(nn.Module):
 
     Parameters
     ----------
-    dims, in_channels, out_channels, width, blocks, normalisation, generator
-        Of the way there, see `ResidualTranslator`.
+    dims, in_channels, out_channels, width, blocks, normalisation, curve, generator
+        Of the way there, see `ResidualTranslator`; the way back ends with the curve's inverse.
     """
 
     multiple: ClassVar[int] = ResidualTranslator.multiple
@@ -205,11 +216,13 @@ class CycleTranslator(nn.Module):
         width: int = 32,
         blocks: int = 6,
         normalisation: Normalisation = "none",
+        curve: Mapping[str, Any] | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        self.there = ResidualTranslator(dims, in_channels, out_channels, width, blocks, normalisation, generator)
-        self.back = ResidualTranslator(dims, out_channels, in_channels, width, blocks, normalisation, generator)
+        shared = {"width": width, "blocks": blocks, "normalisation": normalisation, "generator": generator}
+        self.there = ResidualTranslator(dims, in_channels, out_channels, curve=curve, **shared)  # type: ignore[arg-type]
+        self.back = ResidualTranslator(dims, out_channels, in_channels, **shared)  # type: ignore[arg-type]
         self.dims, self.in_channels, self.out_channels = dims, in_channels, out_channels
 
     @property
@@ -227,9 +240,21 @@ class CycleTranslator(nn.Module):
         """Whether a result depends on all of the image."""
         return self.there.needs_whole
 
-    def forward(self, x: Tensor, *, back: bool = False) -> Tensor:
-        """Map (N, in_channels, [Z,] Y, X) to (N, out_channels, [Z,] Y, X), or the other way round."""
-        result: Tensor = (self.back if back else self.there)(x)
+    def forward(self, x: Tensor, *, back: bool = False, matched: bool = False) -> Tensor:
+        """Translate images.
+
+        Parameters
+        ----------
+        x : Tensor
+            Shape (N, in_channels, [Z,] Y, X), or (N, out_channels, [Z,] Y, X) to go back.
+        back : bool
+            Whether to go from the target to the source.
+        matched : bool
+            Whether images of the source are, and are to be, as they leave the curve.
+        """
+        result: Tensor = self.back(x) if back else self.there(x, matched=matched)
+        if back and not matched and self.there.curve is not None:
+            return self.there.curve.inverse(result)
         return result
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -59,6 +60,37 @@ class TrainedTranslator(Prepared):
         return made.float()
 
 
+class CycleError(TrainedTranslator):
+    """How far the way to the target and back leads from the image, in its own counts: large where a result hides what was there.
+
+    Parameters
+    ----------
+    network : CycleTranslator
+    intensity, weights, notes
+        As of `TrainedTranslator`.
+    axis : {"C", "S", ""}
+        What the channels of the image are.
+    """
+
+    def __init__(
+        self,
+        network: Any,
+        intensity: tuple[IntensityTransform, ...],
+        axis: Literal["C", "S", ""],
+        weights: Mapping[str, str],
+        notes: tuple[str, ...] = (),
+    ) -> None:
+        differences = tuple(IntensityTransform(0.0, one.scale) for one in intensity)
+        super().__init__(network, intensity, ResultSpec(axis, differences, "float32"), weights, notes)
+        # Both ways look around.
+        self.spec = replace(self.spec, halo=tuple(2 * pixels for pixels in self.spec.halo))
+
+    def apply(self, block: Tensor) -> Tensor:
+        """Return the error of blocks (N, C, *spatial); see `Prepared.apply`."""
+        home: Tensor = self._network(self._network(block), back=True)
+        return (home.float() - block).abs()
+
+
 def translator_of(
     network: Any,
     weights: Mapping[str, str],
@@ -66,6 +98,7 @@ def translator_of(
     image: Image,
     *,
     own_intensities: bool,
+    error: bool = False,
 ) -> TrainedTranslator:
     """Return what translates an image by a network and its card.
 
@@ -81,6 +114,8 @@ def translator_of(
     image : Image
     own_intensities : bool
         Whether the image's own range takes the place of that of the training images.
+    error : bool
+        Whether the error of the way there and back is wanted rather than the translated image.
 
     Raises
     ------
@@ -96,14 +131,16 @@ def translator_of(
         of_source, of_target = card.extras["source"], card.extras["target"]
         result = ResultSpec(of_target["axis"], back, of_target["dtype"])
         wanted = of_source["axis"]
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError) as missing:
         raise ModelFileError(
             f"The card of {card.name!r} does not say what the model was trained on: train it again."
-        ) from error
+        ) from missing
     _check_channels(card.title, wanted, len(learnt), image)
     own, statistics = _measured(image)
     used = own if own_intensities else learnt
     notes = () if own_intensities else _unlike(own, learnt, statistics)
+    if error:
+        return CycleError(network, used, wanted, weights, notes)
     return TrainedTranslator(network, used, result, weights, notes)
 
 

@@ -13,6 +13,7 @@ from math import isfinite
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from kornia.metrics import ssim
 from torch import Tensor, nn
@@ -267,17 +268,9 @@ class PairedTrainee(Trainee):
 
     def preview(self, networks: Networks) -> Preview:
         """See `Trainee.preview`."""
-        block, target = self.data.held_out[0], self.data.target
+        block = self.data.held_out[0]
         result = networks[NETWORK](self.source_of(block.pixels))[0].float().cpu().numpy()
-        counts = [one.inverse(plane) for one, plane in zip(target.transforms, result, strict=True)]
-        pixels = np.stack(counts, axis=-1 if target.axis == "S" else 0).astype(np.float32)
-        place = dict(zip(self.data.axes, block.field.place, strict=True))
-        if block.field.frame is not None:
-            place["T"] = block.field.frame
-        if target.axis == "":
-            return Preview(pixels[0], self.data.axes, place, block.field.image)
-        axes = self.data.axes + "S" if target.axis == "S" else "C" + self.data.axes
-        return Preview(pixels, axes, place, block.field.image)
+        return preview_of(block, result, self.data.target, self.data.axes)
 
     def limits(self, metrics: Figures) -> tuple[str, ...]:
         """Say what is wrong with results on held-out pixels, from their metrics."""
@@ -360,6 +353,18 @@ class PairedTrainee(Trainee):
             ),
             CONTENT: content_correlation(self._sources, _planes(results)),
         }
+
+
+def preview_of(block: Block, result: npt.NDArray[Any], kind: Kind, axes: str) -> Preview:
+    """Return what was made of a block, (C, *spatial), in the counts of its kind."""
+    counts = [one.inverse(plane) for one, plane in zip(kind.transforms, result, strict=True)]
+    pixels = np.stack(counts, axis=-1 if kind.axis == "S" else 0).astype(np.float32)
+    place = dict(zip(axes, block.field.place, strict=True))
+    if block.field.frame is not None:
+        place["T"] = block.field.frame
+    if kind.axis == "":
+        return Preview(pixels[0], axes, place, block.field.image)
+    return Preview(pixels, axes + "S" if kind.axis == "S" else "C" + axes, place, block.field.image)
 
 
 def similarity(made: Tensor, truth: Tensor) -> Tensor:

@@ -37,7 +37,7 @@ _LIMITS = (
     "It shows what images of the target look like at such places, which is no measurement: structures may be invented, or lost.",
     "It was trained on images of one kind: others may come out wrong.",
 )
-_RATE = 1e-3
+_RATE = 5e-4
 _SOME_CONTENT = 0.3
 _TO_LOOK_AT = 64
 
@@ -104,7 +104,7 @@ class Unpaired:
             pools.append(FieldPool(learnt, patch, device.torch_name, augmentation=augmentation))
         settings = FitSettings(
             learning_rate=params.learning_rate or _RATE,
-            batch_size=params.batch or max(1, batch_of(device, axes) // 2),
+            batch_size=params.batch or max(1, batch_of(device, axes) // 4),
             held_flat=0.5,
             validations=24,
             averaging=0.99,
