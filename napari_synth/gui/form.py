@@ -32,6 +32,7 @@ _BOUNDS = (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum"))
 _FINEST = 1e-6
 _LARGEST = 2**31 - 1
 _MOST_SLIDER_STEPS = 400
+_SLIDER_WIDTH = 130
 
 
 class ParamsForm(QWidget):
@@ -159,7 +160,8 @@ class _Field(QWidget):
                 f"background: transparent; border: 0; padding: 0; min-width: {width}px; max-width: {width}px;"
             )
         native.setSizePolicy(QSizePolicy.Policy.Ignored, native.sizePolicy().verticalPolicy())
-        native.setMinimumWidth(60)
+        # A slider with its number needs more: where the label is long, the layout puts it in a line of its own.
+        native.setMinimumWidth(_SLIDER_WIDTH if "widget_type" in options else 60)
         self._widget.changed.connect(self._on_change)
 
         self.label = QLabel(info.title or name.replace("_", " ").capitalize(), parent)

@@ -95,7 +95,7 @@ class CurveBox(QWidget):
         """Take the colours of the theme's text and ground."""
         self._colours = _ON_DARK if QColor(ground).lightness() < 128 else _ON_LIGHT
         for plot in (self.losses, self.metrics):
-            plot.set_colours(text)
+            plot.set_colours(text, ground)
         self._draw()
 
     # Drawing

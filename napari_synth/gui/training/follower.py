@@ -88,12 +88,15 @@ class Follower(QObject):
             return
         source, axes = self._sources[preview.image] if preview.image < len(self._sources) else (None, "")
         if source is None:
-            shown = laid_out(preview, preview.axes.replace("S", ""), ())
-            self._put(shown, {}, source)
+            self._put(laid_out(preview, preview.axes.replace("S", "")), {}, source)
             return
-        roles = axes[: source.ndim]
-        pixels = full_resolution(source)
-        shown = laid_out(preview, roles, tuple(pixels.shape[: source.ndim]), full_scale(pixels.dtype))
+        full = full_scale(full_resolution(source).dtype)
+        if not preview.place:
+            roles = preview.axes.replace("S", "")
+            shown = laid_out(preview, roles, full)
+            self._put(shown, beside(source, axes, roles) if shown.pixels.ndim - shown.rgb == len(roles) else {}, source)
+            return
+        shown = laid_out(preview, axes[: source.ndim], full)
         if shown.pixels.ndim - shown.rgb != source.ndim:
             self._put(shown, {}, source)
             return
@@ -136,7 +139,36 @@ def full_scale(dtype: Any) -> float | None:
     return float(np.iinfo(dtype).max) if np.dtype(dtype).kind in "iu" else None
 
 
-def laid_out(preview: Preview, roles: str, shape: tuple[int, ...], full: float | None = None) -> Shown:
+def beside(source: napari.layers.Image, axes: str, roles: str) -> dict[str, Any]:
+    """Return where samples lie that are no part of an image: on its right, with pixels of the same size.
+
+    Parameters
+    ----------
+    source : napari.layers.Image
+    axes : str
+        Roles of its dimensions.
+    roles : str
+        Of the samples' dimensions, without those of colours.
+    """
+    place = Placement.of(source)
+    found = [axes.find(axis) for axis in roles]
+    shape = full_resolution(source).shape
+    shift = [
+        (1 + _GAP) * shape[axes.index("X")] * place.scale[axes.index("X")] if axis == "X" else 0.0 for axis in roles
+    ]
+    return {
+        "scale": [place.scale[index] if index >= 0 else 1.0 for index in found],
+        "translate": [
+            more + (place.translate[index] if index >= 0 else 0.0) for index, more in zip(found, shift, strict=True)
+        ],
+        "units": [place.units[index] if index >= 0 else "pixel" for index in found],
+        "axis_labels": [
+            place.axis_labels[index] if index >= 0 else axis.lower() for index, axis in zip(found, roles, strict=True)
+        ],
+    }
+
+
+def laid_out(preview: Preview, roles: str, full: float | None = None) -> Shown:
     """Return a preview along the axes of a layer.
 
     Parameters
@@ -145,8 +177,6 @@ def laid_out(preview: Preview, roles: str, shape: tuple[int, ...], full: float |
         Of colours, three samples are shown as RGB; other channels are left along the axis C, where the layer has one, or in front.
     roles : str
         Of the layer's dimensions, without RGB samples.
-    shape : tuple of int
-        The layer's, along those; empty where there is none.
     full : float, optional
         The value of a colour that is shown fully; found from the pixels where it is left out.
     """
@@ -165,10 +195,6 @@ def laid_out(preview: Preview, roles: str, shape: tuple[int, ...], full: float |
         if axis not in axes:
             pixels = np.expand_dims(pixels, len(extra) + index)
     start = [float(preview.place.get(axis, 0)) if axis not in "C" or axis not in axes else 0.0 for axis in roles]
-    if not preview.place and shape and "X" in roles:
-        # Samples are no part of the image: they lie beside it.
-        x = roles.index("X")
-        start[x] = (1 + _GAP) * shape[x]
     return Shown(pixels, rgb, (0.0,) * len(extra) + tuple(start))
 
 

@@ -22,6 +22,11 @@ class TrainingJob(Job):
         self._teller: Teller | None = None
         super().__init__(self._train, "Training", self.control)
 
+    def heard(self) -> None:
+        """Say that the last progress has been drawn: more may come."""
+        if self._teller is not None:
+            self._teller.heard()
+
     def leave(self) -> None:
         """End with a checkpoint where a step was done, so that the training can be gone on with; at once where none was."""
         if self._teller is not None and self._teller.has_begun:

@@ -315,6 +315,9 @@ class TrainPanel(QWidget):
             self.curves.add(news)
             if news.preview is not None:
                 self.follower.show(news.preview.preview)
+        if self._training is not None:
+            # Once it has been painted.
+            QTimer.singleShot(0, self._training.heard)
 
     def _on_trained(self, learnt: Learnt) -> None:
         self.resume_note.show_run(None)

@@ -63,9 +63,8 @@ class Plot(pg.GraphicsView):  # type: ignore[misc]
     """
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent, background=None)
+        super().__init__(parent)
         self.setFixedHeight(_HEIGHT)
-        self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents, False)
         self._box = pg.ViewBox(enableMouse=False, enableMenu=False, defaultPadding=0)
         self._left, self._bottom = pg.AxisItem("left"), pg.AxisItem("bottom")
         layout = QGraphicsGridLayout()
@@ -82,8 +81,9 @@ class Plot(pg.GraphicsView):  # type: ignore[misc]
             axis.setStyle(tickLength=-4, maxTickLevel=0)
         self._left.setWidth(44)
 
-    def set_colours(self, text: str) -> None:
-        """Take the colour of the theme's text for the axes."""
+    def set_colours(self, text: str, ground: str) -> None:
+        """Take the colours of the theme."""
+        self.setBackground(ground)
         for axis in (self._left, self._bottom):
             axis.setPen(pg.mkPen(text, width=1))
             axis.setTextPen(text)
@@ -144,5 +144,6 @@ class Plot(pg.GraphicsView):  # type: ignore[misc]
             return
         low, high = min(ends), max(ends)
         margin = _MARGIN * (high - low) or 0.1 * abs(high) or 1.0
-        last = max((float(line.x[-1]) for line in lines if len(line.x)), default=1.0)
-        self._box.setRange(xRange=(0.0, max(last, 1.0)), yRange=(low - margin, high + margin), padding=0.02)
+        across = [float(end) for line in lines if len(line.x) for end in (line.x[0], line.x[-1])] or [0.0]
+        first, last = min(across), max(across)
+        self._box.setRange(xRange=(first, last if last > first else first + 1.0), yRange=(low - margin, high + margin), padding=0.02)

@@ -111,6 +111,8 @@ class Examples:
 class Teller:
     """Gathers news into bulletins, a few a second, and leaves pauses out of the time.
 
+    Nothing is handed on before the last was heard, so that a window that draws slowly is never behind.
+
     Parameters
     ----------
     progress : callable
@@ -125,6 +127,7 @@ class Teller:
         self._preview: Previewed | None = None
         self._latest = Progress("Training", 0, 0, 0.0)
         self._told = -_BETWEEN_BULLETINS
+        self._is_heard = True
         self.has_begun = False
         """Whether a step was done, so that there is something to keep."""
 
@@ -142,13 +145,16 @@ class Teller:
         elif isinstance(news, Previewed):
             self._preview = news
         self._latest = replace(progress, news=None, elapsed=max(0.0, progress.elapsed - self._control.waited))
-        if time.monotonic() - self._told >= _BETWEEN_BULLETINS:
+        if progress.message or (self._is_heard and time.monotonic() - self._told >= _BETWEEN_BULLETINS):
             self.flush()
-        elif news is None:
-            self._progress(self._latest)
+
+    def heard(self) -> None:
+        """Say that what was handed on last has been drawn; called in the thread of the window."""
+        self._is_heard = True
 
     def flush(self) -> None:
         """Hand on what has gathered."""
+        self._is_heard = False
         bulletin = Bulletin(tuple(self._points), tuple(self._validations), self._preview)
         self._points, self._validations, self._preview = [], [], None
         self._told = time.monotonic()
