@@ -15,14 +15,16 @@ from napari_synth.networks.generative_blocks import ConditionedBlock, GroupNorm,
 
 
 class Refiner(nn.Module):
-    """Blocks at half and at a quarter of the resolution, told of the domain.
+    """U-Net from the pixels down to a quarter of the resolution, told of the domain.
+
+    Pixels are neither unshuffled nor shuffled: what plays against a discriminator would show it as a checkerboard.
 
     Parameters
     ----------
     channels : int
         Of an image.
     width : int
-        Channels at half resolution; twice as many at a quarter.
+        Channels at half resolution; twice as many at a quarter, half as many at the whole one.
     blocks : int
         At a quarter of the resolution.
     domains : int
@@ -48,14 +50,17 @@ class Refiner(nn.Module):
         self.channels, self.width, self.domains = channels, width, domains
         told = domains if domains > 1 else 0
         # Of the noise there is one channel, whatever the image has.
-        self.head = nn.Conv2d(4 * (channels + 1), width, 3, padding=1)
+        fine = max(1, width // 2)
+        self.head = nn.Conv2d(channels + 1, fine, 3, padding=1)
+        self.downs = nn.ModuleList(
+            nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in ((fine, width), (width, 2 * width))
+        )
         self.encoder = ConditionedBlock(width, told)
-        self.down = nn.Conv2d(width, 2 * width, 3, stride=2, padding=1)
         self.blocks = nn.ModuleList(ConditionedBlock(2 * width, told) for _ in range(blocks))
-        self.up = nn.Conv2d(2 * width, width, 3, padding=1)
+        self.ups = nn.ModuleList(nn.Conv2d(b, a, 3, padding=1) for a, b in ((width, 2 * width), (fine, width)))
         self.decoder = ConditionedBlock(width, told)
-        self.tail_norm = GroupNorm(width)
-        self.tail = nn.Conv2d(width, 4 * channels, 3, padding=1)
+        self.tail_norm = GroupNorm(fine)
+        self.tail = nn.Conv2d(fine, channels, 3, padding=1)
         initialise(self, generator, self.tail)
 
     @property
@@ -85,11 +90,11 @@ class Refiner(nn.Module):
             Shape (N, C, Y, X), float32.
         """
         told = functional.one_hot(torch.full((len(x),), domain, device=x.device), self.domains).to(x.dtype)
-        pixels = functional.pixel_unshuffle(torch.cat((x, noise), 1), 2)
-        fine = self.encoder(self.head(pixels.contiguous(memory_format=torch.channels_last)), told)
-        y = self.down(fine)
+        fine = self.head(torch.cat((x, noise), 1).contiguous(memory_format=torch.channels_last))
+        half = self.encoder(self.downs[0](fine), told)
+        y = self.downs[1](half)
         for block in self.blocks:
             y = block(y, told)
-        y = self.decoder(self.up(enlarged(y)) + fine, told)
-        change = functional.pixel_shuffle(self.tail(functional.silu(self.tail_norm(y))), 2)
-        return x + change.float()
+        y = self.decoder(self.ups[0](enlarged(y)) + half, told)
+        y = self.tail(functional.silu(self.tail_norm(self.ups[1](enlarged(y)) + fine)))
+        return x + y.float()

@@ -7,9 +7,12 @@ right weights without a choice: Rybkin et al., "Simple and effective VAE trainin
 from __future__ import annotations
 
 from math import log10
+from typing import Protocol
 
 import torch
 from torch import Tensor
+
+from napari_synth.trainables.synthesize._parts import in_parts
 
 PSNR = "PSNR of images found again (dB)"
 _DIVERGENCE = "Divergence of the latents (nats)"
@@ -19,6 +22,20 @@ _IN_USE = 0.05
 # Images are about -1 to 1.
 _PEAK = 4.0
 _LEAST_SQUARE = 1e-6
+
+
+class Encoder(Protocol):
+    """What finds the posterior of images."""
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean and logarithm of the variance (N, L) of images (N, C, Y, X)."""
+
+
+def posterior(encoder: Encoder, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and logarithm of the variance (N, L) of many images (N, C, Y, X)."""
+    size = (images.shape[2], images.shape[3])
+    mean, log_variance = in_parts(lambda part: torch.stack(encoder.encode(part), 1), size, images).unbind(1)
+    return mean, log_variance
 
 
 def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:

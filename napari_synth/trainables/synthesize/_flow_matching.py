@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from napari_synth.networks.velocity_unet import VelocityUNet, flow, mixing_times, spread_times
 from napari_synth.trainables.synthesize._common import Crops, Judge, learnt_crops
+from napari_synth.trainables.synthesize._parts import in_parts
 from napari_synth.trainables.synthesize.flow_matching import FlowTrainParams
 from napari_synth.training.news import Figures, Preview
 from napari_synth.training.optimizers import usual_optimizers
@@ -88,7 +89,7 @@ class Flowing(Trainee):
         noise = torch.randn(images.shape, generator=work.generator, device=images.device)
         times = mixing_times(len(images), work.generator, images.device)
         images, noise, times = work.share(images), work.share(noise), work.share(times)
-        loss = _error(work.networks[_NAME], images, noise, times)
+        loss = _errors(work.networks[_NAME], images, noise, times).mean()
         work.update(_NAME, loss)
         return {"loss": loss}
 
@@ -96,7 +97,10 @@ class Flowing(Trainee):
         """See `Trainee.validate`."""
         noise = self._normal(len(self.held_out), tuple(self.held_out.shape[1:]), 1)
         times = spread_times(len(self.held_out)).to(noise.device)
-        error = float(_error(networks[_NAME], self.held_out, noise, times))
+        found = in_parts(
+            lambda *given: _errors(networks[_NAME], *given), self.crops.spec.size, self.held_out, noise, times
+        )
+        error = float(found.mean())
         return Validation(error, self.judge.figures(self._made(networks[_NAME], _SAMPLES)) | {_ERROR: error})
 
     def baselines(self) -> Mapping[str, Figures]:
@@ -109,18 +113,19 @@ class Flowing(Trainee):
 
     def _made(self, network: nn.Module, count: int) -> Tensor:
         noise = self._normal(count, tuple(self.held_out.shape[1:]), 2)
-        return _velocities(network).unstandardised(flow(network, noise, _STEPS))
+        made = in_parts(lambda part: flow(network, part, _STEPS), self.crops.spec.size, noise)
+        return _velocities(network).unstandardised(made)
 
     def _normal(self, count: int, shape: tuple[int, ...], seed: int) -> Tensor:
         drawn = torch.randn((count, *shape), generator=torch.Generator().manual_seed(seed))
         return drawn.to(self.held_out.device)
 
 
-def _error(network: nn.Module, images: Tensor, noise: Tensor, times: Tensor) -> Tensor:
-    """Return the mean squared error of the velocities of mixtures of images (N, C, Y, X) and noise at times (N,)."""
+def _errors(network: nn.Module, images: Tensor, noise: Tensor, times: Tensor) -> Tensor:
+    """Return the mean squared errors (N,) of the velocities of mixtures of images (N, C, Y, X) and noise at times (N,)."""
     t = times.view(-1, 1, 1, 1)
-    error: Tensor = (network((1.0 - t) * noise + t * images, times) - (images - noise)).square().mean()
-    return error
+    apart: Tensor = network((1.0 - t) * noise + t * images, times) - (images - noise)
+    return apart.square().flatten(1).mean(1)
 
 
 def _velocities(network: nn.Module) -> VelocityUNet:

@@ -14,11 +14,13 @@ from napari_synth.trainables.synthesize._evidence import (
     PSNR,
     divergence,
     negative_evidence,
+    posterior,
     principal_psnr,
     psnr,
     usage,
     warmed,
 )
+from napari_synth.trainables.synthesize._parts import in_parts
 from napari_synth.training.news import Figures, Preview
 from napari_synth.training.optimizers import usual_optimizers
 from napari_synth.training.schedule import FitSettings
@@ -100,15 +102,13 @@ class Autoencoding(Trainee):
 
     def validate(self, networks: Networks) -> Validation:
         """See `Trainee.validate`."""
-        network = networks[_NAME]
-        images = self.crops.held_out
-        mean, log_variance = _autoencoder(network).encode(images)
-        noise = self._normal(len(images), 1)
+        network, images = _autoencoder(networks[_NAME]), self.crops.held_out
+        mean, log_variance = posterior(network, images)
+        drawn = mean + (0.5 * log_variance).exp() * self._normal(len(images), 1)
         apart = divergence(mean, log_variance)
-        drawn = _autoencoder(network).decode(mean + (0.5 * log_variance).exp() * noise)
-        bound = negative_evidence(drawn, images, apart, self.params.beta)
-        found = psnr(_autoencoder(network).decode(mean), images)
-        samples = _autoencoder(network).decode(self._normal(JUDGED, 2))
+        bound = negative_evidence(self._decoded(network, drawn), images, apart, self.params.beta)
+        found = psnr(self._decoded(network, mean), images)
+        samples = self._decoded(network, self._normal(JUDGED, 2))
         return Validation(float(bound), {PSNR: found} | self.judge.figures(samples) | usage(apart))
 
     def baselines(self) -> Mapping[str, Figures]:
@@ -124,6 +124,9 @@ class Autoencoding(Trainee):
         images = self.crops.held_out[:_SHOWN]
         found = network.decode(network.encode(images)[0])
         return self.crops.preview(torch.cat((images, found, network.decode(self._normal(2 * _SHOWN, 2)))))
+
+    def _decoded(self, network: VariationalAutoencoder, latents: Tensor) -> Tensor:
+        return in_parts(network.decode, self.crops.spec.size, latents)
 
     def _normal(self, count: int, seed: int) -> Tensor:
         device = self.crops.held_out.device

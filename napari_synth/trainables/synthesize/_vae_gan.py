@@ -19,7 +19,16 @@ from napari_synth.networks.domain_discriminator import DomainDiscriminator
 from napari_synth.networks.refined_autoencoder import Made, RefinedAutoencoder
 from napari_synth.trainables.synthesize._autoencoder_options import RefinedTrainParams
 from napari_synth.trainables.synthesize._common import JUDGED, Crops, Judge, learnt_crops
-from napari_synth.trainables.synthesize._evidence import PSNR, divergence, negative_evidence, psnr, usage, warmed
+from napari_synth.trainables.synthesize._evidence import (
+    PSNR,
+    divergence,
+    negative_evidence,
+    posterior,
+    psnr,
+    usage,
+    warmed,
+)
+from napari_synth.trainables.synthesize._parts import in_parts
 from napari_synth.training.adversarial import adversarial_optimizer, critic_loss, held, maker_loss
 from napari_synth.training.news import Figures, Preview
 from napari_synth.training.schedule import FitSettings
@@ -71,7 +80,7 @@ def learn_to_refine(images: TrainingImages, params: RefinedTrainParams, context:
         learning_rate=params.learning_rate or _RATE,
         batch_size=params.batch or (8 if context.device.kind == "cpu" else 32),
         averaging=0.998,
-        validations=12,
+        validations=8,
     )
     made = target or source
     extras = made.extras()
@@ -155,8 +164,8 @@ class Refining(Trainee):
     def validate(self, networks: Networks) -> Validation:
         """See `Trainee.validate`."""
         maker, images = _maker(networks[_MAKER]), self.source.held_out
-        mean, log_variance = maker.encode(images)
-        found = psnr(maker.autoencoder.decode(mean), images)
+        mean, log_variance = posterior(maker, images)
+        found = psnr(in_parts(maker.autoencoder.decode, self.source.spec.size, mean), images)
         judged = self.judge.judge(self._samples(maker, JUDGED))
         metrics = dict(judged.metrics) | {PSNR: found} | usage(divergence(mean, log_variance))
         return replace(judged, metrics=metrics)
@@ -218,7 +227,7 @@ class Refining(Trainee):
     def _samples(self, maker: RefinedAutoencoder, count: int) -> Tensor:
         latents = self._normal((count, self.params.latent_size), 1)
         noise = self._normal((count, 1, *self.source.spec.size), 2)
-        return maker.decode(latents, noise, maker.domains - 1)
+        return in_parts(lambda *given: maker.decode(*given, maker.domains - 1), self.source.spec.size, latents, noise)
 
     def _normal(self, shape: tuple[int, ...], seed: int) -> Tensor:
         return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(self.source.held_out.device)
