@@ -248,6 +248,6 @@ def _mirrored(places: Tensor, sizes: Tensor) -> Tensor:
 def _seed(generator: torch.Generator) -> int:
     """Return a number that follows from the state of a generator, the same wherever that is the same."""
     if generator.device.type != "cuda":
-        return int(torch.randint(2**62, (1,), generator=generator, device=generator.device))
+        return int(torch.randint(2**31, (1,), generator=generator, device=generator.device))
     # To read a drawn number would wait for the device; its state lies on the CPU, and changes with every batch.
     return int.from_bytes(blake2b(generator.get_state().numpy().tobytes(), digest_size=8).digest(), "little")
