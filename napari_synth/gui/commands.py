@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_synth.gui.augmentation.panel import AugmentPanel
+    from napari_synth.gui.frames.panel import PredictFramesPanel
     from napari_synth.gui.panel import DenoisePanel, InpaintPanel, TranslatePanel, UpscalePanel
     from napari_synth.gui.synthesis.panel import SynthesizePanel
     from napari_synth.gui.training.panel import TrainPanel
@@ -15,6 +16,7 @@ __all__ = [
     "AugmentPanel",
     "DenoisePanel",
     "InpaintPanel",
+    "PredictFramesPanel",
     "SynthesizePanel",
     "TrainPanel",
     "TranslatePanel",
@@ -31,6 +33,7 @@ _PANELS = {
     "AugmentPanel": "napari_synth.gui.augmentation.panel",
     "DenoisePanel": "napari_synth.gui.panel",
     "InpaintPanel": "napari_synth.gui.panel",
+    "PredictFramesPanel": "napari_synth.gui.frames.panel",
     "SynthesizePanel": "napari_synth.gui.synthesis.panel",
     "TrainPanel": "napari_synth.gui.training.panel",
     "TranslatePanel": "napari_synth.gui.panel",

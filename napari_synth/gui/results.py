@@ -158,7 +158,7 @@ class ResultBox(QWidget):
             comparable = (
                 prepared.result_shape == prepared.source.shape
                 and prepared.source.mask is None
-                and prepared.generator.info.task != Task.TRANSLATE
+                and prepared.generator.info.task not in {Task.TRANSLATE, Task.PREDICT_FRAMES}
             )
             self.removed.setVisible(comparable)
             self.trust.setVisible(comparable)

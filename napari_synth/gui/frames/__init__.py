@@ -1,0 +1,1 @@
+"""The panel that invents frames of a time-lapse."""
