@@ -1,0 +1,136 @@
+"""The command synthesize, from its words to files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from napari_synth.cli import main
+from napari_synth.core import registry
+from napari_synth.core.generator import GeneratorInfo, Task
+from napari_synth.core.image import Image
+from napari_synth.core.synthesis import Sampler, SampleSpec, SynthesisContext, SynthesisParams, Synthesizer
+from napari_synth.files import read_image, write_image
+
+
+class Even(Sampler):
+    """Images of one value."""
+
+    def __init__(self, spec: SampleSpec) -> None:
+        self.spec = spec
+
+    def latent_shape(self, size: tuple[int, int]) -> tuple[int, ...]:
+        return (1,)
+
+    def decode(self, latents: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+        return (100.0 + 10.0 * latents[..., None, None]).expand(-1, self.spec.channels, *size)
+
+
+class EvenSynthesizer(Synthesizer[SynthesisParams]):
+    info = GeneratorInfo("synthesize/even", "Even", "Fake.", Task.SYNTHESIZE, invents=True)
+    spec = SampleSpec(1, "", "uint8", (8, 8), grid=8)
+
+    def open(self, source: Image | None, params: SynthesisParams, context: SynthesisContext) -> Sampler:
+        return Even(self.spec)
+
+
+class EvenChannels(EvenSynthesizer):
+    spec = SampleSpec(2, "C", "float32", (8, 8), grid=8)
+
+
+class OfLabels(EvenSynthesizer):
+    needs = "labels"
+
+
+@pytest.fixture(autouse=True)
+def known() -> Iterator[None]:
+    registry.register(EvenSynthesizer())
+    yield
+    registry._of_session.pop("synthesize/even")
+
+
+def test_a_stack_in_one_file_and_again_from_its_recipe(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    out, again = tmp_path / "out.tif", tmp_path / "again.tif"
+    words = ["synthesize", "even", str(out), "--count", "3", "--seed", "2", "--size", "16", "--device", "cpu"]
+    assert main(words) == 0
+    made = read_image(out)
+    assert made.sizes == {"T": 3, "Y": 16, "X": 16}
+    assert main(["run", f"{out}.recipe.yaml", str(again)]) == 0
+    np.testing.assert_array_equal(read_image(again).read(), made.read())
+    assert main(words) == 2
+    assert "exists already" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(("kind", "suffix"), [(EvenSynthesizer, ".png"), (EvenChannels, ".ome.tif")])
+def test_one_file_each_in_a_folder(tmp_path: Path, kind: type[EvenSynthesizer], suffix: str) -> None:
+    registry.register(kind())
+    assert main(["synthesize", "even", str(tmp_path / "out"), "--count", "2", "--device", "cpu"]) == 0
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == [f"0001{suffix}", f"0002{suffix}", "images.recipe.yaml"]
+    assert read_image(tmp_path / "out" / names[0]).dtype == np.dtype(kind.spec.dtype)
+
+
+def test_one_image_needs_no_axis_of_its_own(tmp_path: Path) -> None:
+    assert main(["synthesize", "even", str(tmp_path / "out.png"), "--no-recipe", "--device", "cpu"]) == 0
+    assert read_image(tmp_path / "out.png").sizes == {"Y": 8, "X": 8}
+    assert [path.name for path in tmp_path.iterdir()] == ["out.png"]
+
+
+def test_an_ome_zarr_is_written_image_by_image(tmp_path: Path) -> None:
+    assert main(["synthesize", "even", str(tmp_path / "out.zarr"), "--count", "3", "--device", "cpu"]) == 0
+    assert main(["synthesize", "even", str(tmp_path / "out.npy"), "--count", "3", "--device", "cpu"]) == 0
+    np.testing.assert_array_equal(read_image(tmp_path / "out.zarr").read(), np.load(tmp_path / "out.npy"))
+
+
+def test_labels_are_read_from_a_file(tmp_path: Path) -> None:
+    registry.register(OfLabels())
+    write_image(tmp_path / "labels.tif", Image(np.zeros((8, 8), np.uint16), "YX"))
+    labels, out = str(tmp_path / "labels.tif"), tmp_path / "out.tif"
+    assert main(["synthesize", "even", str(out), "--source", labels, "--device", "cpu"]) == 0
+    assert main(["run", f"{out}.recipe.yaml", labels, str(tmp_path / "again.tif")]) == 0
+    np.testing.assert_array_equal(read_image(tmp_path / "again.tif").read(), read_image(out).read())
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["evn", "out.tif"], "did you mean synthesize/even"),
+        (["even", "out.png", "--count", "2"], "PNG holds one plane"),
+        (["even", "out.xyz"], "cannot be written as .xyz"),
+        (["even", "out.tif", "--size", "12"], "multiples of 8"),
+        (["even", "out.tif", "--source", "no.tif"], "There is no file"),
+        (["even", "out.tif", "--count", "0"], "greater than or equal to 1"),
+    ],
+)
+def test_mistakes_are_told_in_a_sentence(
+    tmp_path: Path, words: list[str], message: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["synthesize", *words, "--device", "cpu"]) == 2
+    said = capfd.readouterr().err
+    assert message in said
+    assert len(said.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_recipe_says_whether_it_needs_a_source(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    out = str(tmp_path / "out.tif")
+    assert main(["synthesize", "even", out, "--quiet", "--device", "cpu"]) == 0
+    assert capfd.readouterr().err == ""
+    assert main(["run", f"{out}.recipe.yaml", out, str(tmp_path / "again.tif")]) == 2
+    assert "of random numbers alone" in capfd.readouterr().err
+    registry.register(OfLabels())
+    assert main(["run", f"{out}.recipe.yaml", str(tmp_path / "again.tif")]) == 2
+    assert "needs labels" in capfd.readouterr().err
+
+
+def test_what_can_make_images_is_listed(capfd: pytest.CaptureFixture[str]) -> None:
+    registry.register(OfLabels())
+    assert main(["synthesize"]) == 0
+    assert "even --source LABELS: Fake." in capfd.readouterr().out
+    assert main(["list", "synthesize"]) == 0
+    assert "even" in capfd.readouterr().out
