@@ -63,10 +63,10 @@ class VariationalAutoencoder(nn.Module):
         self.stem = nn.Linear(latent_size, deepest * self.edge**2)
         self.ups = nn.ModuleList(nn.Conv2d(b, a, 3, padding=1) for a, b in reversed(steps))
         self.decoders = nn.ModuleList(ConditionedBlock(b) for _, b in reversed(steps))
-        # The finest level is narrow: it sees most pixels.
-        self.tail_up = nn.Conv2d(width, width // 2, 3, padding=1)
+        # The finest level is narrow: it sees most pixels. Zeros around it would show as a frame.
+        self.tail_up = nn.Conv2d(width, width // 2, 3, padding=1, padding_mode="replicate")
         self.tail_norm = GroupNorm(width // 2)
-        self.tail = nn.Conv2d(width // 2, channels, 3, padding=1)
+        self.tail = nn.Conv2d(width // 2, channels, 3, padding=1, padding_mode="replicate")
         initialise(self, generator, self.tail)
 
     @property
