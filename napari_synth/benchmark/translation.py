@@ -21,6 +21,7 @@ import napari_synth
 from napari_synth.benchmark.metrics import WHITE, ssim
 from napari_synth.benchmark.paired import MINUTES, bench_pairs
 from napari_synth.benchmark.report import Report, Table, load
+from napari_synth.benchmark.unpaired import bench_unpaired
 from napari_synth.core.image import Image
 from napari_synth.core.recipe import Recipe
 from napari_synth.core.runner import prepare
@@ -82,6 +83,7 @@ def bench_translate(
     ]
     _bench_speed(report, (64,) if quick else EDGES, device, say)
     bench_pairs(report, quick=quick, minutes=minutes, device=device, pictures=pictures, say=say)
+    bench_unpaired(report, quick=quick, minutes=minutes, device=device, pictures=pictures, say=say)
     if mosaic is not None:
         iio.imwrite(mosaic, _mosaic(rows))
     report.machine["load at the end"] = load()
