@@ -20,7 +20,7 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> tuple[translation.Report,
 
 
 def test_results_come_nearer_to_their_references(quick: tuple[translation.Report, Path]) -> None:
-    stains, colours, style, speed = quick[0].tables
+    stains, colours, style, speed, *learnt = quick[0].tables
     before, *after = stains.rows
     for row in after:
         assert row[3] < before[3]
@@ -29,6 +29,8 @@ def test_results_come_nearer_to_their_references(quick: tuple[translation.Report
     assert all(row[2] < 0.5 * row[1] for row in colours.rows)
     assert all(row[2] < row[1] for row in style.rows)
     assert {f"{name} (ours)" for name in STAINS} <= {row[0] for row in speed.rows}
+    assert all(table.title.startswith("Learnt from") for table in learnt)
+    assert learnt
     assert iio.imread(quick[1]).shape[-1] == 3
 
 
