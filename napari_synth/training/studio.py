@@ -126,7 +126,7 @@ def train_model(
     report = Reporter(progress if is_main else None, cancel)
     report.start("Reading the images")
     images = gather(source, target, kind=chosen.info.images, axes=axes, region=region)
-    model = _checked_name(name) if name else _free_name(chosen, images)
+    model = _checked_name(name) if name else _free_name(chosen, images, resume=resume or out is not None)
     folder = Path(out).expanduser() if out is not None else library.folder() / "runs" / model
     if resume:
         model = _name_in_checkpoint(folder, model, is_given=name is not None)
@@ -218,13 +218,14 @@ def _checked_name(name: str) -> str:
     return name
 
 
-def _free_name(chosen: Trainable[Any], images: TrainingImages) -> str:
-    """Return a name made from the source's that no generator of the task has."""
+def _free_name(chosen: Trainable[Any], images: TrainingImages, *, resume: bool) -> str:
+    """Return a name made from the source's that no generator of the task has; nor, unless it is resumed, a run that was left."""
     words = f"{images.source[0].name}-{chosen.info.name}".lower()
     plain = re.sub(r"[^a-z0-9]+", "-", words).strip("-") or "model"
     number = 1
     name = plain
-    while registry.is_taken(f"{chosen.info.task}/{name}"):
+    runs = library.folder() / "runs"
+    while registry.is_taken(f"{chosen.info.task}/{name}") or (not resume and (runs / name / checkpoint.FILE).exists()):
         number += 1
         name = f"{plain}-{number}"
     return name

@@ -66,6 +66,16 @@ def test_a_training_that_is_left_is_listed_and_goes_on_where_it_was() -> None:
     assert earlier_run(run.folder).is_finished
 
 
+def test_a_new_training_does_not_write_over_one_that_was_left() -> None:
+    noisy, clean = retina_pair()
+    left = library.folder() / "runs" / "retina-supervised"
+    left.mkdir(parents=True)
+    (left / "checkpoint.pt").write_bytes(b"left")
+    trained = train_model("denoise/supervised", noisy, clean, {**SMALL, "steps": 1})
+    assert trained.card.name == "retina-supervised-2"
+    assert (left / "checkpoint.pt").read_bytes() == b"left"
+
+
 def test_a_pause_is_not_counted() -> None:
     control = TrainingControl()
     control.pause()

@@ -20,8 +20,10 @@ _MARGIN = 0.06
 _FAINT = 90
 """Of 255, the opacity of what a line smooths."""
 _OUTLIERS = (1.0, 99.0)
-"""Percentiles that must be in view where there are many points; a loss begins far above where it is interesting."""
+"""Percentiles that must be in view where there are many points."""
 _MANY = 50
+_BEGINNING, _SOME = 10, 8
+"""Of some points, the first tenth may be out of view: a training begins far from where it is interesting."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,8 @@ class Plot(pg.GraphicsView):  # type: ignore[misc]
     def _fit(self, drawn: Sequence[Values], levels: Sequence[float], lines: Sequence[Line]) -> None:
         ends = [*levels]
         for values in drawn:
-            finite = values[np.isfinite(values)]
+            late = values[-(-len(values) // _BEGINNING) :] if len(values) >= _SOME else values
+            finite = late[np.isfinite(late)]
             if finite.size:
                 ends += np.percentile(finite, _OUTLIERS if finite.size > _MANY else (0.0, 100.0)).tolist()
         if not ends:
@@ -146,4 +149,6 @@ class Plot(pg.GraphicsView):  # type: ignore[misc]
         margin = _MARGIN * (high - low) or 0.1 * abs(high) or 1.0
         across = [float(end) for line in lines if len(line.x) for end in (line.x[0], line.x[-1])] or [0.0]
         first, last = min(across), max(across)
-        self._box.setRange(xRange=(first, last if last > first else first + 1.0), yRange=(low - margin, high + margin), padding=0.02)
+        self._box.setRange(
+            xRange=(first, last if last > first else first + 1.0), yRange=(low - margin, high + margin), padding=0.02
+        )
