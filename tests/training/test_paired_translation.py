@@ -129,6 +129,15 @@ def test_training_starts_from_the_nearest_mix_of_channels() -> None:
     assert found.metrics[PEARSON] > 0.98
 
 
+@pytest.mark.parametrize("error", ["absolute", "squared"])
+def test_the_best_weights_have_the_least_of_what_is_minimised(error: str) -> None:
+    source = channels(64)
+    _, trainee = prepared("regression", source, Image(edges(source).astype("f4"), "YX"), error=error)
+    found = validated(trainee)
+    square = 10 ** (-found.metrics[PSNR] / 10)
+    assert (found.score == pytest.approx(square, rel=1e-3)) == (error == "squared")
+
+
 def test_channels_come_out_in_their_own_counts() -> None:
     source = channels(64)
     target = np.stack([source.data[1] * 100 + 5000, source.data[0], -source.data[1]]).astype("f4")

@@ -237,7 +237,7 @@ class PairedTrainee(Trainee):
 
     def score(self, results: Sequence[Tensor]) -> float:
         """Return what the best weights are chosen by: the mean absolute error of results on held-out blocks."""
-        return self.mean_absolute(results)
+        return self.mean_error(results)
 
     def validate_further(self, results: Sequence[Tensor]) -> Figures:
         """Return what else is measured of results on held-out blocks."""
@@ -327,10 +327,10 @@ class PairedTrainee(Trainee):
         """Return what the per-pixel regression makes of the held-out blocks."""
         return [self.data.by_pixel(self.source_of(block.pixels)) for block in self.data.held_out]
 
-    def mean_absolute(self, results: Sequence[Tensor]) -> float:
-        """Return the mean absolute error of results on held-out blocks, inside the region."""
+    def mean_error(self, results: Sequence[Tensor], *, squared: bool = False) -> float:
+        """Return the mean absolute (or squared) error of results on held-out blocks, inside the region."""
         inside = [
-            _inside((made - truth).abs(), block)
+            _inside((made - truth).square() if squared else (made - truth).abs(), block)
             for made, truth, block in zip(results, self._truths, self.data.held_out, strict=True)
         ]
         return float(sum(part.sum() for part in inside)) / sum(part.numel() for part in inside)

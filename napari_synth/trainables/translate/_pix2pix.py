@@ -97,7 +97,7 @@ class Pix2PixTrainee(PairedTrainee):
         By the error alone, results that are blurred would be the best.
         """
         error, distance = self._of_pixels
-        return self.mean_absolute(results) / error + self._distance(results) / distance
+        return self.mean_error(results) / error + self._distance(results) / distance
 
     def validate_further(self, results: Sequence[Tensor]) -> Figures:
         """See `PairedTrainee.validate_further`."""
@@ -106,7 +106,7 @@ class Pix2PixTrainee(PairedTrainee):
     @cached_property
     def _of_pixels(self) -> tuple[float, float]:
         guessed = self.guesses_by_pixel()
-        return max(self.mean_absolute(guessed), 1e-6), max(self._distance(guessed), 1e-6)
+        return max(self.mean_error(guessed), 1e-6), max(self._distance(guessed), 1e-6)
 
     @cached_property
     def _patches(self) -> PatchTarget:

@@ -51,3 +51,7 @@ class RegressionTrainee(PairedTrainee):
             loss = loss + self.params.similarity * losses["dissimilarity"]
         work.update(NETWORK, loss)
         return {"loss": loss, **losses}
+
+    def score(self, results: Sequence[Tensor]) -> float:
+        """Return the error that is minimised, on held-out blocks."""
+        return self.mean_error(results, squared=self.params.error == "squared")
