@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import warnings
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from napari_synth.core.errors import ModelFileError
 from napari_synth.models._network import Facts, FileNetwork, masked
 from napari_synth.models._torchvision import import_spandrel
+from napari_synth.models._weights import read_weights
 from napari_synth.models._wording import in_brief
 
 _TASKS = {"SR": "super-resolution", "Restoration": "denoise", "Inpainting": "inpaint"}
@@ -27,7 +27,7 @@ def read(path: Path) -> tuple[FileNetwork, Facts]:
         spandrel is not installed.
     """
     spandrel = import_spandrel()
-    state = _state(path)
+    state = read_weights(path)
     try:
         with warnings.catch_warnings():
             # The architectures are older than what torch has deprecated since; the user can change neither.
@@ -63,31 +63,3 @@ def _one_by_one(call: Any, image: Any) -> Any:
     import torch
 
     return torch.cat([call(part) for part in image.split(1)])
-
-
-def _state(path: Path) -> Any:
-    """Return the tensors in a file by name."""
-    import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        if path.suffix.lower() == ".safetensors":
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, OSError, EOFError) as error:
-        raise _damaged(path) from error
-    except pickle.UnpicklingError as error:
-        raise ModelFileError(
-            f"{path} is damaged, or asks for more than weights, which can run programs on your computer, and was not loaded:"
-            " get the model as .safetensors."
-        ) from error
-    except Exception as error:  # torch's reader raises RuntimeError, KeyError and others for what is cut off
-        raise _damaged(path) from error
-    if not isinstance(state, dict):
-        raise ModelFileError(f"{path} holds no weights by name: get the model as .safetensors.")
-    return state
-
-
-def _damaged(path: Path) -> ModelFileError:
-    return ModelFileError(f"The model file {path} is damaged: download it again.")

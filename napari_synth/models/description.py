@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 NAME_PATTERN = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 PACKAGE_NAMES = ("bioimageio.yaml", "rdf.yaml")
 """What the description of a bioimage.io package is called."""
-Kind = Literal["napari-synth", "spandrel", "torchscript", "bioimageio"]
+Kind = Literal["napari-synth", "spandrel", "torchscript", "bioimageio", "vgg"]
 RUNNABLE_TASKS = ("denoise", "super-resolution", "inpaint")
 """Tasks that an image-to-image network of others can be run for."""
 OWN_TASKS = (*RUNNABLE_TASKS, "synthesize", "translate", "predict-frames")

@@ -11,6 +11,8 @@ from napari_synth.core.progress import Reporter
 from napari_synth.models._network import Facts, FileNetwork
 from napari_synth.models._probing import TOLERATED, Behaviour, measure, measure_filler
 from napari_synth.models._sniffing import content_hash, kind_of
+from napari_synth.models._vgg import variant_of
+from napari_synth.models._weights import read_weights
 from napari_synth.models.description import NAME_PATTERN, OWN_TASKS, RUNNABLE_TASKS, Kind, ModelDescription
 from napari_synth.models.files import load_model
 
@@ -59,6 +61,8 @@ def describe(
         The user wishes to stop.
     """
     kind = kind_of(path)
+    if kind == "spandrel" and (variant := variant_of(read_weights(path))) is not None:
+        return _describe_vgg(path, variant, task, name)
     possible = OWN_TASKS if kind == "napari-synth" else RUNNABLE_TASKS
     if task is not None and task not in possible:
         raise ModelFileError(f"This model file cannot be run for {task!r}: use one of {', '.join(possible)}.")
@@ -168,6 +172,28 @@ def _describe_own(path: Path, task: str | None, name: str, sha256: str) -> Model
         multiple=getattr(network, "multiple", 1),
         licence=card.weights_licence,
         notes=card.limits,
+    )
+
+
+def _describe_vgg(path: Path, variant: str, task: str | None, name: str | None) -> ModelDescription:
+    if task not in {None, "translate"}:
+        raise ModelFileError(
+            f"{path} holds a {variant} network, whose features tell style: its task is translate, not {task}."
+        )
+    return ModelDescription(
+        name=_checked_name(name) if name is not None else _name_from(path),
+        title=f"Neural style ({variant})",
+        summary="Carries the style of another image over as a network sees it that was trained on photographs. The texture is"
+        " invented.",
+        task="translate",
+        kind="vgg",
+        architecture=variant,
+        file=path.name,
+        sha256=content_hash(path),
+        input_channels=3,
+        output_channels=3,
+        whole=True,
+        reference="Gatys et al., CVPR 2016; Simonyan & Zisserman, ICLR 2015",
     )
 
 

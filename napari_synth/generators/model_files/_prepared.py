@@ -18,8 +18,10 @@ from napari_synth.core.image import Image
 from napari_synth.generators.model_files._processing import Processing
 from napari_synth.generators.super_resolution._interpolated import finer
 from napari_synth.models._network import FileNetwork
+from napari_synth.models._vgg import read_vgg
 from napari_synth.models.description import ModelDescription
 from napari_synth.models.reading import check_unchanged, open_network
+from napari_synth.networks.vgg_features import VggFeatures
 
 
 class PreparedFile(Prepared):
@@ -116,6 +118,17 @@ def own_network(description: ModelDescription, path: Path, device: Device) -> tu
     """
     check_unchanged(description, path)
     return _own(path, description.sha256, device.torch_name), {description.name: description.sha256}
+
+
+def vgg_network(description: ModelDescription, path: Path, device: Device) -> tuple[VggFeatures, Mapping[str, str]]:
+    """Return a VGG network from a file on a device, and the hash of its weights by name; raises as `own_network`."""
+    check_unchanged(description, path)
+    return _vgg(path, description.sha256, device.torch_name), {description.name: description.sha256}
+
+
+@lru_cache(maxsize=1)
+def _vgg(path: Path, sha256: str, torch_name: str) -> VggFeatures:
+    return read_vgg(path).to(torch_name)
 
 
 @lru_cache(maxsize=2)

@@ -17,6 +17,7 @@ from napari_synth.generators.model_files.predictors import ARCHITECTURES as PRED
 from napari_synth.generators.model_files.predictors import predictor_for
 from napari_synth.generators.model_files.synthesizers import FAMILIES, synthesizer_for
 from napari_synth.generators.super_resolution._options import FactorParams, NetworkParams
+from napari_synth.generators.translate._options import NeuralStyleParams
 from napari_synth.models.description import ModelDescription
 
 
@@ -186,6 +187,18 @@ class OwnFillerFile(_FromFile, Generator[FillerParams]):
         return prepare_learned(network, weights, image, params, context)
 
 
+class StyleFile(_FromFile, Generator[NeuralStyleParams]):
+    """A network of others whose features tell style from content."""
+
+    def prepare(self, image: Image, params: NeuralStyleParams, context: Context) -> Prepared:
+        """Load the network; see `Generator.prepare`."""
+        from napari_synth.generators.model_files._prepared import vgg_network
+        from napari_synth.generators.translate._neural_style import prepare_neural_style
+
+        network, weights = vgg_network(self.description, self.path, context.device)
+        return prepare_neural_style(network, weights, image, params, context)
+
+
 class TranslatorFile(_FromFile, Generator[TranslatorFileParams]):
     """A network that the user trained to turn images of one kind into another; it sees all channels together."""
 
@@ -254,7 +267,9 @@ def generator_for(description: ModelDescription, path: Path) -> Method[Any]:
         return predictor_for(description, path)
     base: type[Generator[Any]]
     settings: type[Params]
-    if not is_own and description.task == Task.INPAINT:
+    if description.kind == "vgg":
+        base, settings, joint = StyleFile, NeuralStyleParams, True
+    elif not is_own and description.task == Task.INPAINT:
         base, settings, joint = FillerFile, FillerParams, True
     elif not is_own:
         base = NetworkFile
@@ -279,6 +294,7 @@ def generator_for(description: ModelDescription, path: Path) -> Method[Any]:
         colour="joint" if joint else "separate",
         channels="joint" if issubclass(base, TranslatorFile | CycleFile) else "mapped",
         invents=description.task in {Task.INPAINT, Task.TRANSLATE},
+        reference_image="needed" if issubclass(base, StyleFile) else "none",
         needs_colour=description.architecture in _MAPPED_OVER_COLOURS and description.input_channels > 1,
     )
     fields = {"info": info, "params_type": settings, "description": description, "path": path, "__doc__": info.summary}

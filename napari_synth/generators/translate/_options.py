@@ -89,3 +89,23 @@ class StyleParams(StrengthParams):
         description="How often patches are moved at every resolution: more is closer to the style, and slower.",
         json_schema_extra={"advanced": True},
     )
+
+
+class NeuralStyleParams(StrengthParams):
+    """Settings of a network that carries style over."""
+
+    strength: float = Field(
+        0.9,
+        ge=0.0,
+        le=1.0,
+        title="Strength",
+        description="0 leaves the image as it is, 1 takes over all of the style.",
+    )
+    steps: int = Field(
+        60,
+        ge=1,
+        le=2000,
+        title="Steps",
+        description="How often the image is changed at each resolution: more is closer to the style, and slower.",
+        json_schema_extra={"advanced": True},
+    )
