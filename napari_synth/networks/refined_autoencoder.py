@@ -24,8 +24,10 @@ class Made(NamedTuple):
         Shape (N, C, size, size): of the images, as the decoder makes them.
     mean, log_variance : Tensor
         Shape (N, latent_size): the posterior.
+    blurred : Tensor
+        Shape (N, C, size, size): what is refined, as the decoder makes it of the last images and then of the drawn latents.
     refined : list of Tensor
-        For every domain, of the last images and then of the drawn latents, (N, C, size, size).
+        For every domain, (N, C, size, size).
     back : Tensor or None
         What was refined into the second domain, refined into the first one again; None where there is but one.
     """
@@ -33,6 +35,7 @@ class Made(NamedTuple):
     decoded: Tensor
     mean: Tensor
     log_variance: Tensor
+    blurred: Tensor
     refined: list[Tensor]
     back: Tensor | None
 
@@ -127,4 +130,4 @@ class RefinedAutoencoder(nn.Module):
                 blurred = torch.cat((blurred, self.autoencoder.decode(drawn)))
         refined = [self.refiner(blurred, fine_noise, domain) for domain in range(self.domains)]
         back = self.refiner(refined[1], fine_noise, 0) if self.domains == 2 else None
-        return Made(decoded, mean, log_variance, refined, back)
+        return Made(decoded, mean, log_variance, blurred, refined, back)

@@ -1,8 +1,9 @@
 """Trains an autoencoder, a refiner behind it, and one who judges what is refined.
 
 The autoencoder learns by its likelihood, of pixels and of what the judge sees in them. The refiner learns to convince the judge,
-and to keep the content: what is refined in the manner of the source must show the judge what the encoded image shows it. Where
-there is a target, the same refiner is told to draw in its manner too; the content is kept then by the way back to the source.
+and to keep the content: what is refined in the manner of the source must show the judge what the encoded image shows it, and be
+what the decoder knows where it is smoothed. Where there is a target, the same refiner is told to draw in its manner too; the
+content is kept then by the way back to the source.
 """
 
 from __future__ import annotations
@@ -39,9 +40,11 @@ from napari_synth.training.trainee import Networks, Trainee, Validation, Work
 _MAKER, _CRITIC = "maker", "critic"
 _RATE = 2e-3
 # Of the refiner and of the one who judges, beside the autoencoder's.
-_REFINER_SHARE, _CRITIC_SHARE = 0.5, 0.5
-# Of the likelihood in what the judge sees, and of the way back.
-_SIMILARITY, _CYCLE = 0.1, 10.0
+_REFINER_SHARE, _CRITIC_SHARE = 0.25, 0.25
+# Of the likelihood in what the judge sees, of what the decoder knows, and of the way back.
+_SIMILARITY, _KNOWN, _CYCLE = 0.1, 10.0, 10.0
+# Edge of the squares over which an image is smoothed to what a blurred one knows of it.
+_SMOOTHED = 4
 _CRITIC_WIDTH, _REFINER_WIDTH = 0.75, 0.75
 _SHOWN = 4
 
@@ -205,14 +208,17 @@ class Refining(Trainee):
         )
         alike = _difference([part[: count - skipped] for part in features], [part[skipped:] for part in real])
         seen = _difference([part[-count:] for part in features], real)
-        content = self.params.fidelity * alike
+        known = functional.l1_loss(_smoothed(made.refined[0]), _smoothed(made.blurred))
+        content = self.params.fidelity * alike + _KNOWN * known
         if made.back is not None:
             home = torch.cat((images[skipped:], made.refined[0][count - skipped :].detach()))
             content = content + _CYCLE * functional.l1_loss(made.back, home)
         apart = divergence(made.mean, made.log_variance)
         weight = warmed(self.params.beta, work.step, self.params.warm_up)
         bound = negative_evidence(made.decoded, images, apart, weight) + _SIMILARITY * seen
-        return {"bound": bound, "convincing": convincing, "content": content}
+        # There is nothing to refine until the decoder knows something.
+        eager = warmed(1.0, work.step, self.params.warm_up)
+        return {"bound": bound, "convincing": eager * convincing, "content": content}
 
     def _judging(self, critic: nn.Module, made: Made, images: Tensor, others: Tensor | None) -> Tensor:
         real = [images] if others is None else [images, others]
@@ -240,6 +246,10 @@ def _difference(some: Sequence[Tensor], others: Sequence[Tensor]) -> Tensor:
         for one, other in zip(some, others, strict=True)
     ]
     return torch.stack(shares).mean()
+
+
+def _smoothed(images: Tensor) -> Tensor:
+    return functional.avg_pool2d(images, _SMOOTHED)
 
 
 def _maker(network: nn.Module) -> RefinedAutoencoder:
