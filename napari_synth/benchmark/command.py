@@ -31,6 +31,7 @@ def _build_app() -> App:
     app.command(_isotropic, name="isotropic")
     app.command(_inpaint, name="inpaint")
     app.command(_translate, name="translate")
+    app.command(_predict_frames, name="predict-frames")
     app.command(_augment, name="augment")
     app.command(_runner, name="runner")
     app.command(_large, name="large")
@@ -142,6 +143,26 @@ def _translate(
     report = bench_translate(
         quick=quick, device=device, mosaic=mosaic, minutes=minutes or MINUTES, pictures=pictures, say=_say
     )
+    return _finish(report, out)
+
+
+def _predict_frames(
+    *,
+    minutes: Annotated[
+        float | None, Parameter(help="How long each network is trained on each kind of movie; 3 where left out.")
+    ] = None,
+    quick: Quick = False,
+    device: Annotated[str, Parameter(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    pictures: Annotated[Path | None, Parameter(help="Folder for a picture of each kind of movie.")] = None,
+    out: Out = None,
+) -> int:
+    """Compare networks trained on movies with copies, lines and optical flow: next, tenth and missing frames."""
+    from napari_synth.benchmark.sequences import bench_predict_frames
+
+    _check(out)
+    if minutes is not None and not minutes > 0:
+        raise InvalidParameterError(f"{minutes:g} minutes of training cannot be: give a number above 0.")
+    report = bench_predict_frames(minutes=minutes, quick=quick, device=device, pictures=pictures, say=_say)
     return _finish(report, out)
 
 
