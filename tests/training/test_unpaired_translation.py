@@ -73,6 +73,9 @@ def test_results_are_in_the_counts_of_the_target(method: str) -> None:
     assert ours[DISTANCE] < unchanged[DISTANCE]
     assert unchanged[CONTENT] == pytest.approx(1.0)
     assert "held-out pixels, matched quantiles" in figures
+    assert any(
+        "no measurement" in note for note in prepare(f"translate/{trained.card.name}", Image(gray(4), "YX")).notes
+    )
     preview = [one.news for one in seen if isinstance(one.news, Previewed)][-1].preview
     assert preview.axes == "YX"
     assert preview.pixels.mean() > 1000

@@ -138,7 +138,7 @@ def translator_of(
     _check_channels(card.title, wanted, len(learnt), image)
     own, statistics = _measured(image)
     used = own if own_intensities else learnt
-    notes = () if own_intensities else _unlike(own, learnt, statistics)
+    notes = (*(() if own_intensities else _unlike(own, learnt, statistics)), *card.limits)
     if error:
         return CycleError(network, used, wanted, weights, notes)
     return TrainedTranslator(network, used, result, weights, notes)

@@ -189,7 +189,7 @@ class UnpairedTrainee(Trainee):
     def baselines(self) -> Mapping[str, Figures]:
         """See `Trainee.baselines`."""
         matched = quantiles_matched(self._as_target(), self._targets)
-        learnt_from = self.data.pools[1].sample(16, torch.Generator(self._targets[0].device).manual_seed(0))
+        learnt_from = self.data.pools[1].sample(_TO_LOOK_AT, torch.Generator(self._targets[0].device).manual_seed(0))
         return {
             "the source as it is": self._unchanged,
             "matched quantiles": self._figures(matched),
