@@ -44,7 +44,7 @@ class CriticSettings:
         The critic's.
     """
 
-    start: float = 0.65
+    start: float = 0.85
     adversarial: float = 0.25
     features: float = 1.0
     fine: float = 0.3

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from napari_synth.networks import gaussian_blur
 from napari_synth.networks.gated_inpainter import GatedInpainter, Prepared
 from pretraining.crops import CropStore
 from pretraining.holes import draw_holes
@@ -36,12 +37,16 @@ class Inpainting:
         Patches a step.
     patch : int
         Edge in pixels, a multiple of 8.
+    oversampled : float
+        Share of the patches that are blurred, as most microscopy is: what continues into a hole shows better where no texture
+        hides it.
     config : mapping
         Keyword arguments of the network.
     """
 
     batch: int = 8
     patch: int = 96
+    oversampled: float = 0.5
     config: Mapping[str, Any] = field(default_factory=dict)
 
     def network(self) -> nn.Module:
@@ -51,6 +56,10 @@ class Inpainting:
     def draw(self, store: CropStore, generator: torch.Generator) -> HoleBatch:
         """Return the next batch."""
         clean = draw_patches(store, self.batch, self.patch, generator)
+        for image in torch.split(clean, 1):
+            blurred, width = torch.rand(2, generator=generator).tolist()
+            if blurred < self.oversampled:
+                image.copy_(gaussian_blur(image, 0.7 + 2.3 * width))
         rng = np.random.default_rng(int(torch.randint(2**62, (), generator=generator)))
         holes = np.stack([draw_holes(self.patch, rng) for _ in range(self.batch)])
         return HoleBatch(clean, torch.from_numpy(holes)[:, None].float())

@@ -42,7 +42,7 @@ CORNERS = {
 }
 """Where a crop of each of scikit-image's images begins."""
 KINDS = ("scratches", "discs", "box")
-OWN = ("auto", "biharmonic", "patches")
+OWN = ("auto", "biharmonic", "patches", "network")
 _FINE = 1.5
 _TITLES = {
     "scratches": "Scratches of 3 pixels",

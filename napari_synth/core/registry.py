@@ -35,6 +35,8 @@ _BUILT_IN = (
     "napari_synth.generators.inpaint.auto:Auto",
     "napari_synth.generators.inpaint.biharmonic:Biharmonic",
     "napari_synth.generators.inpaint.patches:Patches",
+    "napari_synth.generators.inpaint.network:Network",
+    "napari_synth.generators.inpaint.adapted:Adapted",
     "napari_synth.generators.translate.auto:Auto",
     "napari_synth.generators.translate.macenko:Macenko",
     "napari_synth.generators.translate.vahadane:Vahadane",

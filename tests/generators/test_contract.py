@@ -23,6 +23,7 @@ BRIEF: dict[str, dict[str, Any]] = {
     "denoise/zero-shot-noise2noise": {"steps": 3, "patch": 32, "batch": 4},
     "denoise/adapt": {"steps": 3},
     "super-resolution/adapted": {"steps": 2, "patch": 16, "batch": 2},
+    "inpaint/adapted": {"steps": 2, "patch": 32, "batch": 1},
     "translate/patch-style": {"steps": 2},
 }
 LONG = {
@@ -30,6 +31,7 @@ LONG = {
     "denoise/zero-shot-noise2noise": {"steps": 2, "patch": 32, "batch": 1},
     "denoise/adapt": {"steps": 2},
     "super-resolution/adapted": {"steps": 2, "patch": 16, "batch": 1},
+    "inpaint/adapted": {"steps": 2, "patch": 32, "batch": 1},
     "translate/patch-style": {"steps": 1, "structure": 7},
 }
 LASTING = {"denoise/noise2void": 60, "denoise/zero-shot-noise2noise": 200}
@@ -207,8 +209,9 @@ def test_cancel_within_one_block_or_step(generator: Generator[Params], stage: st
     def watch(progress: Progress) -> None:
         if token.is_cancelled:
             after.append(progress)
-        # The first report of a stage comes before its work, the second after a step or a block of it.
-        if (progress.stage == "Restoring") == (stage == "restoring") and (progress.done or not generator.info.trains):
+        # The first report of a stage comes before its work, the second after a step or a block of it, unless there is only one.
+        begun = progress.done or not generator.info.trains or progress.total == 1
+        if (progress.stage == "Restoring") == (stage == "restoring") and begun:
             token.cancel()
 
     # On noisy images nothing is learnt of finer pixels.

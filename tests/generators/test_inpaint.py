@@ -19,9 +19,11 @@ from napari_synth.generators.inpaint import _biharmonic
 from napari_synth.generators.inpaint._biharmonic import fill_smoothly
 from napari_synth.generators.inpaint._holes import Holes
 from napari_synth.generators.inpaint._neighbours import alikeness, between
-from napari_synth.generators.inpaint._patches import Search, complete, textured
+from napari_synth.generators.inpaint._patches import Search, complete, copied
+from napari_synth.networks.gated_inpainter import smooth_fill
 
-ALL = ("auto", "biharmonic", "patches")
+ALL = ("auto", "biharmonic", "patches", "network", "adapted")
+BRIEF = {"adapted": {"steps": 2, "patch": 32, "batch": 1}}
 every_method = pytest.mark.parametrize("method", ALL)
 
 
@@ -37,7 +39,8 @@ def disc(shape: tuple[int, int], centre: tuple[int, int], radius: float) -> np.n
 def prepared(method: str, pixels: np.ndarray, mask: np.ndarray, axes: str | None = None, **options: Any) -> PreparedRun:
     image = Image.from_array(pixels, axes)
     seed = options.pop("seed", 0)
-    return prepare(f"inpaint/{method}", replace(image, mask=as_mask(mask, image)), options, device="cpu", seed=seed)
+    settings = BRIEF.get(method, {}) | options
+    return prepare(f"inpaint/{method}", replace(image, mask=as_mask(mask, image)), settings, device="cpu", seed=seed)
 
 
 def filled(method: str, pixels: np.ndarray, mask: np.ndarray, axes: str | None = None, **options: Any) -> np.ndarray:
@@ -206,17 +209,18 @@ class TestAuto:
         image = np.tile(crop(128), (8, 8))
         mask = disc(image.shape, (500, 450), 8)
         seen = []
-        real = textured
+        real = copied
 
         def watched(pixels: torch.Tensor, *rest: Any) -> Any:
             seen.append(pixels.shape)
             return real(pixels, *rest)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("napari_synth.generators.inpaint._fills.textured", watched)
+            patch.setattr("napari_synth.generators.inpaint._fills.copied", watched)
             filled("auto", image, mask)
-        assert len(seen) == 1
-        assert max(seen[0]) < 200
+        # The hole, and the one that is tried beside it.
+        assert len(seen) == 2
+        assert max(max(shape) for shape in seen) < 200
 
 
 @every_method
@@ -261,6 +265,61 @@ def test_what_is_filled_stays_in_the_range_of_the_image(method: str) -> None:
     mask[:, 50:] = True
     found = filled(method, image, mask)
     assert found.max() <= image[~mask].max() + 1e-6
+
+
+class TestNetwork:
+    def test_an_edge_is_continued(self) -> None:
+        y, x = np.indices((96, 96))
+        image = gaussian_filter(np.where(x + 0.5 * y < 70, 40.0, 180.0), 0.7).astype("f4")
+        mask = disc(image.shape, (48, 46), 12)
+        found = filled("network", np.where(mask, 0, image), mask)
+        pixels, holes = (torch.from_numpy(part.astype("f4"))[None, None] for part in (image, mask))
+        start = smooth_fill(pixels, holes)[0, 0].numpy()
+        error, before = (np.abs(result - image)[mask].mean() for result in (found, start))
+        assert error < 0.9 * before
+
+    def test_counts_and_their_offset_do_not_matter(self) -> None:
+        image = crop().astype("f4")
+        mask = disc(image.shape, (40, 50), 9)
+        found = filled("network", np.where(mask, 0, image), mask)
+        moved = filled("network", np.where(mask, 0, 200 * image + 9000), mask)
+        np.testing.assert_allclose((moved - 9000) / 200, found, atol=0.2)
+
+    def test_each_plane_of_a_stack_is_filled_alone_where_planes_are_unlike(self) -> None:
+        stack = np.stack([crop(64), crop(64)[::-1], crop(64).T])
+        mask = np.zeros(stack.shape, bool)
+        mask[:, 20:40, 20:40] = True
+        found = filled("network", np.where(mask, 0, stack), mask, "ZYX", neighbours=False)
+        for plane, hole, result in zip(stack, mask, found, strict=True):
+            alone = filled("network", np.where(hole, 0, plane), hole)
+            assert np.abs(alone.astype(float) - result)[hole].mean() < 3.0
+
+
+class TestAdapted:
+    def test_what_is_learnt_of_a_texture_is_kept(self) -> None:
+        image = stripes()
+        mask = disc(image.shape, (48, 48), 7)
+        run = prepared("adapted", np.where(mask, 0, image), mask, steps=60, patch=48, batch=2)
+        assert "so it is used" in " ".join(run.notes)
+        plain = filled("network", np.where(mask, 0, image), mask)
+        error, before = (np.abs(found - image)[mask].mean() for found in (run.compute(), plain))
+        assert error < 0.9 * before
+
+    def test_what_does_not_help_is_dropped(self) -> None:
+        image = np.random.default_rng(0).uniform(0, 255, (96, 96)).astype("f4")
+        mask = disc(image.shape, (48, 48), 7)
+        run = prepared("adapted", image, mask)
+        assert "the bundled network is used" in " ".join(run.notes)
+        np.testing.assert_array_equal(run.compute(), filled("network", image, mask))
+
+    def test_what_lies_in_the_holes_is_not_learnt(self) -> None:
+        image, mask = crop(), disc((96, 96), (48, 48), 7)
+        first, second = (filled("adapted", np.where(mask, value, image), mask) for value in (0, 255))
+        np.testing.assert_array_equal(first, second)
+
+    def test_too_small_images(self) -> None:
+        mask = disc((20, 20), (10, 10), 5)
+        assert "too small" in " ".join(prepared("adapted", crop(20), mask).notes)
 
 
 class TestMissingPlanes:

@@ -6,6 +6,7 @@ import torch
 from skimage import data
 
 from napari_synth.models import bundled, load_model, read_card
+from napari_synth.networks.gated_inpainter import smooth_fill
 
 FREE = {
     "BSD-3-Clause",
@@ -87,3 +88,27 @@ def test_no_checkerboard_on_a_flat_noisy_field(denoiser):
     result = denoised(denoiser, noisy, 0.1)[16:-16, 16:-16]
     parity = np.array([[result[i::2, j::2].mean() for j in range(2)] for i in range(2)])
     assert np.ptp(parity) < 2e-3
+
+
+class TestInpainter:
+    def test_file_is_small_and_its_card_tells_where_the_weights_come_from(self):
+        assert bundled("inpaint").stat().st_size <= 3_000_000
+        card = read_card(bundled("inpaint"))
+        assert (card.task, card.architecture) == ("inpaint", "gated-inpainter")
+        assert card.training_command.startswith("python -m pretraining inpaint")
+        assert {entry.licence for entry in card.training_data} <= FREE
+        # What the bench shows was not trained on.
+        assert not any("brick" in entry.name or "coffee" in entry.name for entry in card.training_data)
+
+    def test_holes_are_filled_better_than_by_smooth_surfaces(self, clean):
+        network = load_model(bundled("inpaint"))[0]
+        y, x = np.ogrid[:256, :256]
+        errors = []
+        for top, left in ((60, 70), (100, 180), (190, 60), (150, 130)):
+            holes = torch.from_numpy((y - top) ** 2 + (x - left) ** 2 < 12**2).float()[None, None]
+            image = torch.from_numpy(clean).float()[None, None]
+            with torch.inference_mode():
+                found, smooth = network(image, holes), smooth_fill(image, holes)
+            errors.append([float(((part - image) * holes).square().sum()) for part in (found, smooth)])
+        mine, usual = np.sum(errors, 0)
+        assert mine < usual

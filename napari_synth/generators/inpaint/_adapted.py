@@ -34,11 +34,13 @@ Bools = npt.NDArray[np.bool_]
 
 _RATE = 3e-4
 _MOST_PIXELS = 2**22
-_MOST_HELD_OUT = 2**18
-_HELD_OUT = 0.04
+_MOST_HELD_OUT = 2**17
+_HELD_OUT = 0.1
 _FEWEST_HELD_OUT = 6
 _HOLES_A_PATCH = 3
+# Of a punched hole, in pixels, and of the edge of a window: several must fit beside each other.
 _LARGEST_EDGE = 48
+_LARGEST_SHARE = 8
 _DISC = 9
 _LEAST_SPREAD = 0.01
 # In standard errors: less is chance.
@@ -107,7 +109,7 @@ class PunchedHoles:
 
     def __init__(self, planes: Sequence[tuple[Tensor, Bools]], patch: int, seed: int, device: str) -> None:
         rng = np.random.default_rng(seed)
-        self.shapes = _shapes([unknown for _, unknown in planes])
+        self.shapes = _shapes([unknown for _, unknown in planes], min(planes[0][1].shape) // _LARGEST_SHARE)
         self.device = device
         self.count = 0
         self.windows: list[tuple[Tensor, Bools, npt.NDArray[np.int32]]] = []
@@ -159,10 +161,9 @@ class PunchedHoles:
 
     def _error(self, network: nn.Module, clean: Tensor, missing: Tensor) -> Tensor:
         """Return the errors (N, 1, Y, X) in units of what surrounds the holes."""
-        assert isinstance(network, GatedInpainter)
-        prepared = network.prepared(clean, missing)
-        answer = network.completed(prepared, missing).float()
-        return (answer - clean) / prepared.spread.clamp_min(_LEAST_SPREAD)
+        unit = GatedInpainter.prepared(clean, missing).spread.clamp_min(_LEAST_SPREAD)
+        answer: Tensor = network(clean, missing)
+        return (answer.float() - clean) / unit
 
     def _draw(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Return a patch, what is missing in it and what of that counts, each (1, Y, X)."""
@@ -180,13 +181,14 @@ class PunchedHoles:
         return clean, missing, counted
 
 
-def _shapes(unknown: Sequence[Bools]) -> list[Bools]:
-    """Return the shapes of the holes, none of them large; discs where there are none."""
+def _shapes(unknown: Sequence[Bools], edge: int) -> list[Bools]:
+    """Return the shapes of the holes, cut to an edge in pixels; a disc where there are none."""
     found = []
+    edge = max(1, min(edge, _LARGEST_EDGE))
     for plane in unknown:
         labels, _ = ndimage.label(plane, np.ones((3, 3), bool))
         for number, box in enumerate(ndimage.find_objects(labels)[:64], 1):
-            shape = labels[box][:_LARGEST_EDGE, :_LARGEST_EDGE] == number
+            shape = labels[box][:edge, :edge] == number
             if shape.sum() > 4:
                 found.append(shape)
     if not found:

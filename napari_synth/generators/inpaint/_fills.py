@@ -6,13 +6,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import torch
+from scipy import signal
 from torch import Tensor
 from torch.nn import functional
 
 from napari_synth.core.progress import check_cancelled
 from napari_synth.generators._conditioning import from_opponents, to_opponents
-from napari_synth.generators.inpaint._patches import Search, textured
+from napari_synth.generators.inpaint._biharmonic import fill_smoothly
+from napari_synth.generators.inpaint._patches import Search, copied, levelled
+
+_SHARES = (0.0, 0.35, 0.65, 1.0)
+_USUAL_SHARE = 0.65
+# Of the squared error: what one hole says is much chance.
+_CLEARLY = 0.8
 
 
 @dataclass(frozen=True)
@@ -53,21 +61,66 @@ class PatchFill:
     ----------
     radius : int
         Of a patch, in pixels.
-    surface : float
-        How far what is smooth is that of a smooth surface.
+    share : float or None
+        How far what varies slowly is that of the guide. None where that is tried out: a hole of the same shape is punched beside,
+        and what fills that clearly better than the usual share is taken.
+    guide : Fill, optional
+        The smooth surface through the hole where left out.
     """
 
     radius: int = 3
-    surface: float = 0.0
+    share: float | None = 0.0
+    guide: Fill | None = None
 
-    said = "with patches of the image"
+    @property
+    def said(self) -> str:
+        """With what, as a sentence says it."""
+        return "with patches of the image" + ("" if self.guide is None else f", guided {self.guide.said}")
 
     def __call__(self, crop: Crop, generator: torch.Generator) -> Tensor:
         """Copy patches; see `Fill`."""
-        planes = len(crop.holes)
-        deep = min(self.radius, (planes - 1) // 2) if bool((crop.holes.any((1, 2))).sum() > 2) else 0
-        search = Search((min(1, deep), self.radius, self.radius), surface=self.surface)
-        return textured(crop.pixels, crop.holes, ~crop.unknown, search, generator, check_cancelled)
+        share = self._tried(crop, generator) if self.share is None else self.share
+        return levelled(*self._parts(crop, generator), crop.holes, share)
+
+    def _parts(self, crop: Crop, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Return the texture and the guide."""
+        deep = (len(crop.holes) - 1) // 2 if int(crop.holes.any(2).any(1).sum()) > 2 else 0
+        search = Search((min(1, deep), self.radius, self.radius), level=self.share != 0.0)
+        rough = copied(crop.pixels, crop.holes, ~crop.unknown, search, generator, check_cancelled)
+        guide = crop.pixels
+        if self.guide is not None and self.share != 0.0:
+            guide = torch.where(crop.holes, self.guide(crop, generator), guide)
+        return rough, guide
+
+    def _tried(self, crop: Crop, generator: torch.Generator) -> float:
+        """Return the share that fills a hole beside best; the usual one unless another is clearly better."""
+        beside = punched(crop)
+        if beside is None:
+            return _USUAL_SHARE
+        parts = self._parts(beside, generator)
+        errors = {}
+        for share in _SHARES:
+            wrong = (levelled(*parts, beside.holes, share) - crop.pixels)[:, beside.holes]
+            errors[share] = float(wrong.square().mean())
+        best = min(errors, key=lambda share: errors[share])
+        return best if errors[best] < _CLEARLY * errors[_USUAL_SHARE] else _USUAL_SHARE
+
+
+def punched(crop: Crop) -> Crop | None:
+    """Return the crop with a hole of the same shape nearby, to try on; None where there is no room."""
+    holes, unknown = (part.any(0).cpu().numpy() for part in (crop.holes, crop.unknown))
+    (top, left), (bottom, right) = (end(np.argwhere(holes), 0) for end in (np.min, np.max))
+    shape = holes[top : bottom + 1, left : right + 1]
+    covered = signal.fftconvolve(unknown.astype(np.float32), shape[::-1, ::-1].astype(np.float32), mode="valid")
+    places = np.argwhere(covered < 0.5)
+    if not len(places):
+        return None
+    moves = places - (top, left)
+    move = tuple(moves[(moves**2).sum(1).argmin()].tolist())
+    # What is rolled past a border of the crop is none of the hole.
+    moved = torch.roll(crop.holes, move, (1, 2))
+    pixels = fill_smoothly(crop.pixels, moved, (0.0, 1.0, 1.0), check_cancelled)
+    return Crop(pixels, moved, crop.unknown | moved)
 
 
 @dataclass(frozen=True)
@@ -82,11 +135,14 @@ class NetworkFill:
         Height and width that it takes are multiples of this.
     least : int
         And no smaller.
+    share : float
+        Of the network's answer; the rest is the smooth surface. The mean of both is nearer to the truth than either.
     """
 
     complete: Callable[[Tensor, Tensor], Tensor]
     multiple: int = 8
     least: int = 16
+    share: float = 1.0
 
     said = "by the network"
 
@@ -102,7 +158,8 @@ class NetworkFill:
             image = functional.pad(image, more, mode="replicate")
             # What lies beyond the border is not known either.
             holes = functional.pad(holes, more, value=1.0)
-            result[:, plane] = self.complete(image, holes)[0, :, :height, :width]
+            answer = self.complete(image, holes)[0, :, :height, :width]
+            result[:, plane] = torch.lerp(crop.pixels[:, plane], answer, self.share)
         return result
 
 

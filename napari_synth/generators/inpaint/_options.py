@@ -6,11 +6,6 @@ from pydantic import Field
 
 from napari_synth.core.generator import Params
 
-SURFACE = (
-    "How far what varies slowly in thick holes is that of a smooth surface: 0 looks best; more is nearer to the truth on"
-    " average, and blurs large structures."
-)
-
 
 class NeighbourParams(Params):
     """Settings of what can look at neighbouring planes and frames."""
@@ -35,8 +30,8 @@ class FillerParams(NeighbourParams):
     )
 
 
-class PatchParams(NeighbourParams):
-    """Settings of what copies patches."""
+class SearchParams(NeighbourParams):
+    """Settings of what looks for patches."""
 
     patch_radius: int = Field(
         3,
@@ -54,11 +49,17 @@ class PatchParams(NeighbourParams):
         description="How far around a hole alike places are looked for at least, in pixels; large holes look further.",
         json_schema_extra={"advanced": True},
     )
+
+
+class PatchParams(SearchParams):
+    """Settings of what copies patches."""
+
     surface: float = Field(
         0.0,
         ge=0,
         le=1,
         title="Share of the smooth surface",
-        description=SURFACE,
+        description="How far what varies slowly in thick holes is that of a smooth surface: 0 looks best; more is nearer to"
+        " the truth on average, and blurs large structures.",
         json_schema_extra={"advanced": True},
     )

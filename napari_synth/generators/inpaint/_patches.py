@@ -6,7 +6,8 @@ every pixel of the hole becomes the weighted mean of what these say. What is loo
 texture. A last pass hardly listens to any but the best patches, which leaves the result as sharp as the image.
 
 Patches tell texture and edges better than brightness over a distance. Where it is asked for, what varies slowly is therefore taken
-out before and put back behind, and the smooth part of the result is mixed with that of the smooth surface through the hole.
+out before and put back behind, and the smooth part of the result is mixed with that of a guide: the smooth surface through the
+hole, or what a network makes of it.
 
 Arrays are flat: pixels are rows of features, places are positions in the flat image, and the patch around a place is found by
 adding offsets. Planes are volumes of one plane; a patch may be flat in a volume, which is then searched in all its planes.
@@ -38,7 +39,7 @@ _CHUNK = 2**22
 _STEPS = (1, 2, 4)
 _SWEEPS = 2
 _SETTLED = 1e-3
-# Standard deviations in pixels: of what is too smooth for patches to tell, and of what is mixed with the smooth surface.
+# Standard deviations in pixels: of what is too smooth for patches to tell, and of what is mixed with a guide.
 _BASE = 16.0
 _MIXED = 3.0
 
@@ -55,17 +56,17 @@ class Search:
         How often patches are looked for and put together, at each level; fewer at finer levels.
     sharpness : float
         How much more the best patches count in the last pass.
-    surface : float
-        Share of the smooth surface in what is smooth.
+    level : bool
+        Whether what varies slowly is taken out before and put back behind.
     """
 
     radius: Size = (0, 3, 3)
     rounds: int = 10
     sharpness: float = 20.0
-    surface: float = 0.0
+    level: bool = False
 
 
-def textured(
+def copied(
     pixels: Tensor,
     holes: Tensor,
     sources: Tensor,
@@ -77,14 +78,23 @@ def textured(
 
     Parameters and result are those of `complete`.
     """
-    base = _blurred(pixels, _BASE) if search.surface else torch.zeros_like(pixels)
+    base = _blurred(pixels, _BASE) if search.level else torch.zeros_like(pixels)
     detail = complete(pixels - base, holes, sources, search, generator, check)
-    if detail is None:
-        return pixels
-    rough = torch.where(holes, detail + base, pixels)
-    if search.surface:
-        rough = torch.where(holes, rough + search.surface * _blurred(pixels - rough, _MIXED), pixels)
-    return rough
+    return pixels if detail is None else torch.where(holes, detail + base, pixels)
+
+
+def levelled(rough: Tensor, guide: Tensor, holes: Tensor, share: float) -> Tensor:
+    """Return a texture that varies slowly as a guide does.
+
+    Parameters
+    ----------
+    rough, guide : torch.Tensor, (C, A, Y, X)
+        They are the same outside the holes.
+    holes : torch.Tensor of bool, (A, Y, X)
+    share : float
+        Of the guide.
+    """
+    return torch.where(holes, rough + share * _blurred(guide - rough, _MIXED), rough) if share else rough
 
 
 def complete(
