@@ -97,7 +97,7 @@ def bench_predict_frames(
         notes: dict[str, str] = {}
         for name, identifier in _TRAINABLES.items():
             methods[name], notes[name] = _trained(identifier, movies, budget, place)
-        rows: list[Any] = []
+        rows: list[tuple[Any, ...]] = []
         for name, method in methods.items():
             started = time.perf_counter()
             errors = _errors(method, movies, place)
@@ -210,7 +210,7 @@ def _clips(movies: Movies, place: Device) -> Iterator[Tensor]:
         yield torch.from_numpy(clip[None, ..., :height, :width].copy()).to(place.torch_name)
 
 
-def _verdict(name: str, rows: list[Any]) -> str:
+def _verdict(name: str, rows: list[tuple[Any, ...]]) -> str:
     learnt = [row for row in rows if row[0] in _TRAINABLES]
     others = [row for row in rows if row[0] not in _TRAINABLES]
     best, other = (min(group, key=lambda row: row[2]) for group in (learnt, others))
