@@ -1,7 +1,8 @@
 """The classic pair of convolutional networks that makes images and tells them from real ones.
 
-Radford et al., "Unsupervised representation learning with deep convolutional generative adversarial networks", ICLR 2016. The
-discriminator has spectral norms in place of batch norms.
+Radford et al., "Unsupervised representation learning with deep convolutional generative adversarial networks", ICLR 2016. Two
+things are of a later time: the discriminator has spectral norms in place of batch norms, and the generator interpolates between its
+convolutions, since transposed ones leave a checkerboard (Odena et al., "Deconvolution and checkerboard artifacts", Distill 2016).
 """
 
 from __future__ import annotations
@@ -15,11 +16,9 @@ from torch.nn import functional
 
 from napari_synth.networks.adversarial_pair import bounded, halvings_of, limited, widths_of, with_spread
 
-_DEVIATION = 0.02
-
 
 class DcganGenerator(nn.Module):
-    """Maps vectors of normal numbers to images of one size, by transposed convolutions that each double the resolution.
+    """Maps vectors of normal numbers to images of one size, by convolutions, the resolution being doubled behind each of them.
 
     Parameters
     ----------
@@ -51,20 +50,18 @@ class DcganGenerator(nn.Module):
         self.size, self.channels, self.width, self.latent_size, self.limit = size, channels, width, latent_size, limit
         halvings = halvings_of(size)
         self._base = size // 2**halvings
-        widths = widths_of(width, halvings)
-        self.first = nn.Linear(latent_size, widths[-1] * self._base**2, bias=False)
-        self.norms = nn.ModuleList(nn.BatchNorm2d(w) for w in reversed(widths))
-        steps = [*reversed(widths), channels]
-        self.ups = nn.ModuleList(
-            nn.ConvTranspose2d(inside, outside, 4, stride=2, padding=1, bias=outside == channels)
-            for inside, outside in pairwise(steps)
+        # From the coarsest to the image's own resolution, which has as many channels as the next.
+        widths = [*reversed(widths_of(width, halvings)), width]
+        self.first = nn.Linear(latent_size, widths[0] * self._base**2, bias=False)
+        self.first_norm = nn.BatchNorm2d(widths[0])
+        self.convolutions = nn.ModuleList(
+            nn.Conv2d(inside, outside, 3, padding=1, bias=False) for inside, outside in pairwise(widths)
         )
-        for name, parameter in self.named_parameters():
-            if parameter.dim() > 1:
-                # What a unit adds up keeps its spread, also in the first layer, which sees fewer numbers than the others.
-                nn.init.normal_(parameter, std=_DEVIATION, generator=generator)
-            elif name.endswith("bias"):
-                nn.init.zeros_(parameter)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(outside) for outside in widths[1:])
+        self.last = nn.Conv2d(widths[-1], channels, 3, padding=1)
+        for layer in (self.first, *self.convolutions, self.last):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
+        nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
 
     @property
     def config(self) -> dict[str, Any]:
@@ -85,10 +82,12 @@ class DcganGenerator(nn.Module):
     def forward(self, latents: Tensor) -> Tensor:
         """Map (N, latent_size) to (N, channels, size, size), about -1 to 1."""
         x = self.first(latents).view(len(latents), -1, self._base, self._base)
-        x = x.contiguous(memory_format=torch.channels_last)
-        for norm, up in zip(self.norms, self.ups, strict=True):
-            x = up(functional.relu(norm(x)))
-        return limited(x, self.limit)
+        x = functional.relu(self.first_norm(x.contiguous(memory_format=torch.channels_last)))
+        for convolution, norm in zip(self.convolutions, self.norms, strict=True):
+            # Rectified at the finer resolution, where that makes edges sharp again.
+            x = functional.interpolate(norm(convolution(x)), scale_factor=2.0, mode="bilinear", align_corners=False)
+            x = functional.relu(x)
+        return limited(self.last(x), self.limit)
 
 
 class DcganDiscriminator(nn.Module):

@@ -154,8 +154,8 @@ class FastganDiscriminator(nn.Module):
         self, size: int = 64, channels: int = 1, width: int = 32, generator: torch.Generator | None = None
     ) -> None:
         super().__init__()
-        # So few halvings that the judgement is one of several places.
-        halvings = halvings_of(size) - 1
+        # So few halvings that the judgement is one of several places, where the image is larger than a few pixels.
+        halvings = max(2, halvings_of(size) - 1)
         widths = widths_of(width, halvings)
         self.stem = nn.Sequential(bounded(nn.Conv2d(channels, widths[0], 4, stride=2, padding=1)), nn.LeakyReLU(0.2))
         self.downs = nn.ModuleList(_Down(inside, outside) for inside, outside in pairwise(widths))

@@ -17,6 +17,7 @@ from napari_synth.core.image import Image
 from napari_synth.core.intensity import IntensityTransform, measure_statistics
 from napari_synth.core.synthesis import SampleSpec
 from napari_synth.trainables.synthesize._options import SynthesisTrainParams
+from napari_synth.training.augmenting import patch_augmentation
 from napari_synth.training.distances import FeatureScale, RandomFeatures, blurred, kernel_distance, variety
 from napari_synth.training.news import Figures, Preview
 from napari_synth.training.pools import Field, FieldPool, fitting_patch
@@ -33,9 +34,10 @@ VARIETY = "Variety (%)"
 REAL = "real crops"
 _SHOWN = 4
 _GAP = 2
-# Of the variety that was reached before, or of that of real crops: below it, samples are all alike.
-_ALIKE = 0.15
-_VARIED = 0.5
+# Shares of the variety of real crops: images are all alike, and were varied before.
+_ALIKE, _VARIED = 0.15, 0.5
+# Of the distance of untrained networks, which may be as varied as noise: below it, something was learnt.
+_BETTER = 0.5
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,10 @@ def learnt_crops(
         _common([image.spacing for image in source]),
         _common([image.units for image in source]),
     )
-    pool = FieldPool(training, (edge, edge), device)
+    augmentation, left_out = patch_augmentation(params.augmentation, source, "YX", sources=channels, intensities="none")
+    if left_out:
+        notes += ("Crops are moved and not changed in brightness, blur or noise: made images would show that too.",)
+    pool = FieldPool(training, (edge, edge), device, augmentation=augmentation)
     return Crops(pool, as_seen(real), spec, transforms, params.turns, tuple(training), notes)
 
 
@@ -174,6 +179,7 @@ class Judge:
         self._held_out = self.features(crops.held_out)
         self._every = torch.cat((self._held_out, self.features(self.learnt)))
         self._variety = max(variety(self.learnt), 1e-6)
+        self._first: float | None = None
         self._reached = 0.0
 
     def judge(self, made: Tensor) -> Validation:
@@ -185,9 +191,12 @@ class Judge:
         features = self.features(made)
         figures = self._figures(made, features)
         share = figures[VARIETY] / 100.0
-        self._reached = max(self._reached, share)
-        alike = self._reached > _VARIED and share < _ALIKE
         score = kernel_distance(features, self._every)
+        if self._first is None:
+            self._first = score
+        elif score < _BETTER * self._first:
+            self._reached = max(self._reached, share)
+        alike = self._reached > _VARIED and share < _ALIKE
         return Validation(score, figures, "The images became all alike" if alike else "")
 
     def figures(self, made: Tensor) -> dict[str, float]:
@@ -216,11 +225,11 @@ class Judge:
 
     def state(self) -> dict[str, Any]:
         """Return what the next judgement depends on; see `Trainee.state`."""
-        return {"reached": self._reached}
+        return {"first": self._first, "reached": self._reached}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take up what `state` returned."""
-        self._reached = float(state["reached"])
+        self._first, self._reached = state["first"], state["reached"]
 
     def _figures(self, made: Tensor, features: Tensor) -> dict[str, float]:
         distance = kernel_distance(features, self._held_out)
