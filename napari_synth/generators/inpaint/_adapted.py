@@ -81,11 +81,11 @@ def _plane(image: Image, at: dict[str, slice | int], context: Context) -> tuple[
     pixels = image.read(**at)
     order = [axis for axis in image.axes if axis in "YXS"]
     turned = pixels.transpose([order.index(axis) for axis in "SYX" if axis in order]).reshape(-1, *_size(order, pixels))
-    unknown = np.broadcast_to(holes(image, at), pixels.shape)
-    unknown = unknown.transpose([order.index(axis) for axis in "SYX" if axis in order]).reshape(turned.shape).any(0)
+    marked = np.broadcast_to(holes(image, at), pixels.shape)
+    marked = marked.transpose([order.index(axis) for axis in "SYX" if axis in order]).reshape(turned.shape)
     values = torch.from_numpy(context.intensity.forward(turned))[None]
-    unknown = unknown | ~torch.isfinite(values[0]).all(0).numpy()
-    return to_opponents(values.nan_to_num(), values)[0][0], unknown
+    known: Bools = np.asarray((torch.isfinite(values[0]).numpy() & ~marked).all(0))
+    return to_opponents(values.nan_to_num(), values)[0][0], ~known
 
 
 def _size(order: Sequence[str], pixels: npt.NDArray[Any]) -> tuple[int, int]:
@@ -173,7 +173,7 @@ class PunchedHoles:
         hidden = unknown[window] | (marks[window] > 0)
         punched = np.zeros_like(hidden)
         for _ in range(rng.integers(1, _HOLES_A_PATCH + 1)):
-            _punch(punched, self.shapes[rng.integers(len(self.shapes))], rng)
+            _punch(punched, self.shapes[int(rng.integers(len(self.shapes)))], rng)
         parts = [values[rng.integers(len(values))][window]]
         parts += [torch.from_numpy(part).float().to(self.device) for part in (hidden | punched, punched & ~hidden)]
         flips = [axis for axis in (0, 1) if rng.random() < 0.5]
@@ -199,7 +199,7 @@ def _shapes(unknown: Sequence[Bools], edge: int) -> list[Bools]:
 
 def _punch(where: Bools, shape: Bools, rng: np.random.Generator) -> None:
     """Mark a shape, turned at random, at a random place."""
-    turned = np.rot90(shape, rng.integers(4))[: where.shape[0], : where.shape[1]]
+    turned = np.rot90(shape, int(rng.integers(4)))[: where.shape[0], : where.shape[1]]
     top, left = (int(rng.integers(size - edge + 1)) for size, edge in zip(where.shape, turned.shape, strict=True))
     where[top : top + turned.shape[0], left : left + turned.shape[1]] |= turned
 
@@ -212,7 +212,7 @@ def _hold_out(
         if (marks > 0).sum() > _HELD_OUT * marks.size:
             break
         hole = np.zeros(marks.shape, bool)
-        _punch(hole, shapes[rng.integers(len(shapes))], rng)
+        _punch(hole, shapes[int(rng.integers(len(shapes)))], rng)
         around = ndimage.binary_dilation(hole, iterations=3)
         if not (around & (unknown | (marks > 0))).any() and hole.sum() < 0.1 * hole.size:
             count += 1
