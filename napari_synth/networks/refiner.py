@@ -98,5 +98,5 @@ class Refiner(nn.Module):
         for block in self.blocks:
             y = block(y, told)
         y = self.decoder(self.ups[0](enlarged(y)) + half, told)
-        y = self.tail(functional.silu(self.tail_norm(self.ups[1](enlarged(y)) + fine)))
-        return x + y.float()
+        change: Tensor = self.tail(functional.silu(self.tail_norm(self.ups[1](enlarged(y)) + fine)))
+        return x + change.float()

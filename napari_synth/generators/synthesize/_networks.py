@@ -93,4 +93,5 @@ class VectorSampler(NetworkSampler):
     def directions(self, count: int) -> Tensor:
         """Return the directions to which the first layer of the network answers most (Shen and Zhou, CVPR 2021)."""
         weight = self.network.first_weight.detach().float().cpu()
-        return torch.linalg.svd(weight, full_matrices=False).Vh[:count].contiguous()
+        found: Tensor = torch.linalg.svd(weight, full_matrices=False).Vh[:count].contiguous()
+        return found

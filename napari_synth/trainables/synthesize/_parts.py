@@ -21,5 +21,5 @@ def in_parts(made: Callable[..., Tensor], size: tuple[int, int], *given: Tensor)
         Height and width of the images, of which a part may have about half a million pixels.
     """
     count = max(1, _AT_ONCE // (size[0] * size[1]))
-    parts = zip(*(one.split(count) for one in given), strict=True)
+    parts = zip(*(torch.split(one, count) for one in given), strict=True)
     return torch.cat([made(*part) for part in parts])

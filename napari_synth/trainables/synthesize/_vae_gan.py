@@ -233,7 +233,8 @@ class Refining(Trainee):
     def _samples(self, maker: RefinedAutoencoder, count: int) -> Tensor:
         latents = self._normal((count, self.params.latent_size), 1)
         noise = self._normal((count, 1, *self.source.spec.size), 2)
-        return in_parts(lambda *given: maker.decode(*given, maker.domains - 1), self.source.spec.size, latents, noise)
+        domain = maker.domains - 1
+        return in_parts(lambda one, other: maker.decode(one, other, domain), self.source.spec.size, latents, noise)
 
     def _normal(self, shape: tuple[int, ...], seed: int) -> Tensor:
         return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(self.source.held_out.device)
