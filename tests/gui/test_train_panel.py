@@ -511,6 +511,18 @@ def test_losses_that_fall_far_are_shown_on_a_logarithmic_scale(curves) -> None:
     assert curves.isHidden()
 
 
+def test_the_plots_show_all_steps_from_the_first_on(curves) -> None:
+    curves.add(Bulletin((CurvePoint(1, 0.0, {"loss": 3.0}),)))
+    ((first, last), (low, high)) = curves.losses._box.viewRange()
+    assert first < 1 < last
+    assert low < 3 < high
+    spike = [CurvePoint(step, 0.0, {"loss": -50.0 if step < 3 else 2.0 + 0.01 * step}) for step in range(2, 40)]
+    curves.add(Bulletin(tuple(spike)))
+    ((_, last), (low, _)) = curves.losses._box.viewRange()
+    assert last >= 39
+    assert low > -10
+
+
 def test_several_losses_and_baselines_are_named(curves) -> None:
     losses = {"generator": 1.0, "discriminator": -0.5}
     baselines = {"the image as it is": {"PSNR (dB)": 20.0}}

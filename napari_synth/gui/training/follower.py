@@ -94,14 +94,15 @@ class Follower(QObject):
         if not preview.place:
             roles = preview.axes.replace("S", "")
             shown = laid_out(preview, roles, full)
-            self._put(shown, beside(source, axes, roles) if shown.pixels.ndim - shown.rgb == len(roles) else {}, source)
+            place = beside(source, axes, roles) if shown.pixels.ndim - shown.rgb == len(roles) else {}
+            self._put(shown, place, source, is_beside=True)
             return
         shown = laid_out(preview, axes[: source.ndim], full)
         if shown.pixels.ndim - shown.rgb != source.ndim:
             self._put(shown, {}, source)
             return
-        place = Placement.of(source).refined([1.0] * source.ndim, shown.start)
-        self._put(shown, place.as_kwargs(), source)
+        there = Placement.of(source).refined([1.0] * source.ndim, shown.start)
+        self._put(shown, there.as_kwargs(), source)
 
     def end(self) -> None:
         """Take the layer away."""
@@ -110,7 +111,9 @@ class Follower(QObject):
         self._sources, self._look = (), None
         remove_layer(self._viewer, layer)
 
-    def _put(self, shown: Shown, place: dict[str, Any], source: napari.layers.Image | None) -> None:
+    def _put(
+        self, shown: Shown, place: dict[str, Any], source: napari.layers.Image | None, *, is_beside: bool = False
+    ) -> None:
         layer = self._layer
         if layer is not None and layer.rgb == shown.rgb and layer.data.ndim == shown.pixels.ndim:
             layer.data = shown.pixels
@@ -124,6 +127,9 @@ class Follower(QObject):
             shown.pixels, name=self._name, metadata=mark(PREVIEW), **self._appearance(shown), **place
         )
         insert_layer(self._viewer, self._layer, above=source)
+        if is_beside:
+            # It lies where nothing was before, most likely out of view.
+            self._viewer.reset_view()
 
     def _has_look(self, shown: Shown) -> bool:
         return self._look is not None and bool(self._look.rgb) == shown.rgb

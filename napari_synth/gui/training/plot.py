@@ -68,6 +68,7 @@ class Plot(pg.GraphicsView):  # type: ignore[misc]
         super().__init__(parent)
         self.setFixedHeight(_HEIGHT)
         self._box = pg.ViewBox(enableMouse=False, enableMenu=False, defaultPadding=0)
+        self._box.disableAutoRange()
         self._left, self._bottom = pg.AxisItem("left"), pg.AxisItem("bottom")
         layout = QGraphicsGridLayout()
         layout.setContentsMargins(2, 4, 8, 2)
@@ -116,7 +117,9 @@ class Plot(pg.GraphicsView):  # type: ignore[misc]
             event.ignore()
 
     def _add(self, line: Line, scale: Any) -> None:
-        symbol = {"symbol": "o", "symbolSize": 5, "symbolBrush": line.colour, "symbolPen": None} if line.marks else {}
+        # A line through a single point would not be seen.
+        is_marked = line.marks or len(line.x) == 1
+        symbol = {"symbol": "o", "symbolSize": 5, "symbolBrush": line.colour, "symbolPen": None} if is_marked else {}
         faint = QColor(line.colour)
         if line.smooth is not None:
             faint.setAlpha(_FAINT)
