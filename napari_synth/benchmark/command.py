@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from napari_synth.benchmark.report import Report
+from napari_synth.benchmark.report import Report, load
 from napari_synth.core.errors import InvalidParameterError
 
 Out = Annotated[Path | None, Parameter(name="--out", help="Write the report there too: .md or .json.")]
@@ -32,6 +32,7 @@ def _build_app() -> App:
     app.command(_inpaint, name="inpaint")
     app.command(_translate, name="translate")
     app.command(_predict_frames, name="predict-frames")
+    app.command(_synthesize, name="synthesize")
     app.command(_augment, name="augment")
     app.command(_runner, name="runner")
     app.command(_large, name="large")
@@ -166,6 +167,23 @@ def _predict_frames(
     return _finish(report, out)
 
 
+def _synthesize(
+    *,
+    minutes: Annotated[float | None, Parameter(help="How long each model is trained; 3 where left out.")] = None,
+    quick: Quick = False,
+    device: Annotated[str, Parameter(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    pictures: Annotated[Path | None, Parameter(help="Folder for a picture of each kind of images.")] = None,
+    out: Out = None,
+) -> int:
+    """Compare images of DCGAN, FastGAN, VAE, VAE-GAN and flow matching with real crops: distance, precision, spectrum."""
+    from napari_synth.benchmark.synthesis import bench_synthesize
+
+    _check(out)
+    _check_training(minutes, pictures)
+    report = bench_synthesize(minutes=minutes, quick=quick, device=device, pictures=pictures, say=_say)
+    return _finish(report, out)
+
+
 def _augment(
     *,
     rounds: Annotated[int | None, Parameter(help="Turns of each library; 15 where left out.")] = None,
@@ -221,13 +239,29 @@ def _train(
     careamics: Annotated[
         str | None, Parameter(help="Interpreter of an environment that has CAREamics; this one where left out.")
     ] = None,
+    part: Annotated[
+        Literal["all", "loop", "synthesize", "predict-frames"],
+        Parameter(help="Speed of the loop, makers of images, predictors of frames (each a bench of its own), or all."),
+    ] = "all",
+    minutes: Annotated[float | None, Parameter(help="How long each model is trained; 3 where left out.")] = None,
+    pictures: Annotated[Path | None, Parameter(help="Folder for pictures of what models make.")] = None,
     out: Out = None,
 ) -> int:
-    """Compare steps per second of our training loop with those of plain PyTorch and CAREamics."""
+    """Compare our training loop with plain PyTorch and CAREamics, and what is made by models with real images and frames."""
+    from napari_synth.benchmark.sequences import bench_predict_frames
+    from napari_synth.benchmark.synthesis import bench_synthesize
     from napari_synth.benchmark.training import bench_training
 
     _check(out)
-    return _finish(bench_training(quick=quick, device=device, careamics=careamics, say=_say), out)
+    _check_training(minutes, pictures)
+    report = Report("Training")
+    if part in {"all", "loop"}:
+        report.add(bench_training(quick=quick, device=device, careamics=careamics, say=_say))
+    for name, bench in (("synthesize", bench_synthesize), ("predict-frames", bench_predict_frames)):
+        if part in {"all", name}:
+            report.add(bench(minutes=minutes, quick=quick, device=device, pictures=pictures, say=_say))
+    report.machine["load at the end"] = load()
+    return _finish(report, out)
 
 
 def _careamics(*arguments: Annotated[str, Parameter(allow_leading_hyphen=True, show=False)]) -> int:
@@ -247,6 +281,14 @@ def _check(out: Path | None) -> None:
         raise InvalidParameterError(f"The folder of the report {str(out)!r} does not exist: make it first.")
     if out is not None and out.suffix not in {".md", ".json"}:
         raise InvalidParameterError(f"A report cannot be written as {out.suffix or str(out)!r}: name it .md or .json.")
+
+
+def _check_training(minutes: float | None, pictures: Path | None) -> None:
+    """Say before hours of training what would spoil them."""
+    if minutes is not None and not minutes > 0:
+        raise InvalidParameterError(f"{minutes:g} minutes of training cannot be: give a number above 0.")
+    if pictures is not None and not pictures.is_dir():
+        raise InvalidParameterError(f"Pictures cannot be written to {str(pictures)!r}: name a folder that is there.")
 
 
 def _finish(report: Report, out: Path | None) -> int:

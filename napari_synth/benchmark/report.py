@@ -79,6 +79,11 @@ class Report:
     tables: list[Table] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
 
+    def add(self, other: Report) -> None:
+        """Take up the tables and remarks of another report of the same machine."""
+        self.tables += other.tables
+        self.remarks += other.remarks
+
     def to_markdown(self) -> str:
         """Return the report for reading."""
         said = ", ".join(f"{name} {value}" for name, value in self.machine.items())

@@ -23,6 +23,18 @@ def test_markdown_is_a_table_with_remarks() -> None:
     assert "- All is well." in lines
 
 
+def test_reports_are_joined() -> None:
+    joined = report()
+    joined.add(Report("Other", tables=[Table("Speed", ("loop", "s"), (("plain", 1.0),))], remarks=["It was quick."]))
+    said = joined.to_markdown()
+    assert (
+        said.index("### Quality")
+        < said.index("### Speed")
+        < said.index("- All is well.")
+        < said.index("- It was quick.")
+    )
+
+
 def test_json_keeps_full_precision(tmp_path: Path) -> None:
     report().write(tmp_path / "report.json")
     content = json.loads((tmp_path / "report.json").read_text())
