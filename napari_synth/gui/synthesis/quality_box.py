@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 # As the report calls them; it loads torch, which this module must not.
 MADE, REAL = "made images", "real crops"
 _ON_DARK, _ON_LIGHT = ("#58b4ff", "#ffa94d"), ("#0b62b0", "#b35900")
-_DIGITS = {"Distance to real crops": 3, "Precision": 2, "Recall": 2}
+_NAMES = {
+    "Distance to real crops": "Distance",
+    "Variety (%)": "Variety %",
+    "Spectrum (dB)": "Spectrum dB",
+    "Histogram (%)": "Histogram %",
+    "Nearest crop (%)": "Nearest %",
+}
+_DIGITS = {"Distance to real crops": 2, "Precision": 2, "Recall": 2}
 
 
 class QualityBox(QWidget):
@@ -46,6 +53,8 @@ class QualityBox(QWidget):
         self.spectrum.setToolTip("Mean power in decibels over cycles a pixel: checkerboards are peaks, blur is a fall")
         self.histogram.setToolTip("Share of the pixels over their counts")
         self.words = {plot: QLabel(self) for plot in (self.spectrum, self.histogram)}
+        for words in self.words.values():
+            words.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
@@ -94,20 +103,20 @@ class QualityBox(QWidget):
 def _table(quality: Quality) -> str:
     """Return the figures as HTML: one row a figure, one column what is held against real crops."""
     kinds = list(quality.figures)
-    head = "".join(f"<th align='right' style='padding-left: 6px'>{escape(_short(kind))}</th>" for kind in kinds)
+    head = "".join(f"<th align='right' style='padding-left: 4px'>{escape(_short(kind))}</th>" for kind in kinds)
     names = list(quality.figures[MADE])
     rows = [f"<tr><th></th>{head}</tr>"]
     for name in names:
         digits = _DIGITS.get(name, 0)
         cells = "".join(
-            f"<td align='right' style='padding-left: 6px'>{quality.figures[kind][name]:.{digits}f}</td>"
+            f"<td align='right' style='padding-left: 4px'>{quality.figures[kind][name]:.{digits}f}</td>"
             if name in quality.figures[kind]
             else "<td></td>"
             for kind in kinds
         )
-        rows.append(f"<tr><td>{escape(name.replace(' to real crops', ''))}</td>{cells}</tr>")
+        rows.append(f"<tr><td><nobr>{escape(_NAMES.get(name, name))}</nobr></td>{cells}</tr>")
     return f"<table cellspacing='2'>{''.join(rows)}</table>"
 
 
 def _short(kind: str) -> str:
-    return {MADE: "made", REAL: "real", f"{REAL}, blurred": "blurred"}.get(kind, kind)
+    return {MADE: "made", REAL: "real", f"{REAL}, blurred": "blur"}.get(kind, kind)
