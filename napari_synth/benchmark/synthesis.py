@@ -179,7 +179,8 @@ def _shown(counts: npt.NDArray[np.float64], crops: Crops) -> Pixels:
     scale = np.reshape([one.scale for one in crops.transforms], (-1, 1, 1))
     colours = np.broadcast_to((counts - low) / scale, (len(counts), 3, *counts.shape[-2:])).transpose(0, 2, 3, 1)
     cells = [np.pad(cell, ((0, 0), (0, _GAP), (0, 0)), constant_values=1.0) for cell in colours]
-    return (WHITE * np.clip(np.concatenate(cells, axis=1), 0.0, 1.0)).round().astype(np.uint8)
+    shown: Pixels = (WHITE * np.clip(np.concatenate(cells, axis=1), 0.0, 1.0)).round().astype(np.uint8)
+    return shown
 
 
 def _sheet(strips: list[Pixels]) -> Pixels:

@@ -97,6 +97,8 @@ class TrainableInfo:
     images : {"one", "paired", "unpaired"}
     reference : str
         The paper, or "" where there is none.
+    source : {"image", "labels"}
+        What the source is; the target is an image.
     """
 
     id: str
@@ -105,6 +107,7 @@ class TrainableInfo:
     task: Task
     images: Kind = "one"
     reference: str = ""
+    source: Literal["image", "labels"] = "image"
 
     @property
     def name(self) -> str:

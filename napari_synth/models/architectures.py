@@ -15,6 +15,7 @@ ARCHITECTURES: dict[str, str] = {
     "dcgan-generator": "napari_synth.networks.dcgan:DcganGenerator",
     "fastgan-generator": "napari_synth.networks.fastgan:FastganGenerator",
     "gated-inpainter": "napari_synth.networks.gated_inpainter:GatedInpainter",
+    "label-painter": "napari_synth.networks.label_painter:LabelPainter",
     "noise-conditioned-unet": "napari_synth.networks.noise_conditioned_unet:NoiseConditionedUNet",
     "refined-autoencoder": "napari_synth.networks.refined_autoencoder:RefinedAutoencoder",
     "residual-unet": "napari_synth.networks.residual_unet:ResidualUNet",

@@ -30,6 +30,7 @@ _BUILT_IN = (
     "napari_synth.trainables.synthesize.flow_matching:FlowMatching",
     "napari_synth.trainables.synthesize.dcgan:Dcgan",
     "napari_synth.trainables.synthesize.fastgan:Fastgan",
+    "napari_synth.trainables.synthesize.labels_to_image:LabelsToImage",
     "napari_synth.trainables.predict_frames.simvp:SimVPOfMovies",
     "napari_synth.trainables.predict_frames.conv_lstm:ConvLSTMOfMovies",
 )

@@ -37,6 +37,7 @@ _HERE = "napari_synth.generators.synthesize"
 FAMILIES: dict[str, Family] = {
     "dcgan-generator": Family(f"{_HERE}._networks:VectorSampler"),
     "fastgan-generator": Family(f"{_HERE}._networks:VectorSampler"),
+    "label-painter": Family(f"{_HERE}._painted:PaintedSampler", needs="labels"),
     "refined-autoencoder": Family(f"{_HERE}._autoencoders:RefinedSampler", RefinedParams),
     "variational-autoencoder": Family(f"{_HERE}._autoencoders:AutoencoderSampler"),
     "velocity-unet": Family(f"{_HERE}._flows:FlowSampler", FlowParams),
