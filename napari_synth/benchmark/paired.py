@@ -1,14 +1,14 @@
 """``bench translate``: what is learnt from pairs, on tasks made of real images, beside the best guess from single pixels.
 
-A network is trained on the lower part of an image, and measured on the upper part, which it never sees. That of the neuron has its
-body, without which its brightest structures would be unlike anything that was learnt from.
+A network is trained on the lower part of an image, of every frame where it is a movie, and measured on the upper part, which it
+never sees.
 """
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ MINUTES = 3.0
 METHODS = ("regression", "pix2pix")
 _TRAINED_ON = 0.75
 _QUICK_EDGE = 96
+_MOST_ROWS = 256
 _QUICK: dict[str, Any] = {"steps": 4, "patch": 32, "batch": 2, "width": 8}
 _LUMINANCE = (0.299, 0.587, 0.114)
 
@@ -65,15 +66,15 @@ class PairTask:
 
 
 def pair_tasks(*, quick: bool = False) -> list[PairTask]:
-    """Return colour from gray, and one channel of a neuron from the three others."""
+    """Return colour from gray, and stained nuclei from oblique light."""
     edge = slice(0, _QUICK_EDGE if quick else None)
     slide = data.immunohistochemistry()[edge, edge]
     gray = (slide @ np.array(_LUMINANCE)).round().astype(np.uint8)
-    neuron = sample("neuron").select(Y=edge, X=edge).read()
-    others, one = np.delete(neuron, 1, axis=0), neuron[1]
+    movie = sample("scratch").select(Y=edge, X=edge, T=slice(0, 2 if quick else None))
+    nuclei, light = (movie.select(C=channel) for channel in (0, 1))
     return [
         PairTask("colour from gray", Image(gray, "YX", name="gray"), Image(slide, "YXS", name="colour")),
-        PairTask("a channel from three", Image(others, "CYX", name="others"), Image(one, "YX", name="iron")),
+        PairTask("nuclei from light", replace(light, name="light"), replace(nuclei, name="nuclei")),
     ]
 
 
@@ -161,10 +162,10 @@ def _flat(image: Image, transforms: tuple[IntensityTransform, ...]) -> Doubles:
 
 
 def _colours_last(image: Image) -> Doubles:
-    """Return the pixels of an image in counts, (Y, X, channels)."""
+    """Return the pixels of an image in counts, (Y, X, channels), frames below each other."""
     pixels = np.asarray(image.read(), dtype=np.float64)
-    if image.axes == "YX":
-        return pixels[..., None]
+    if "C" not in image.axes and "S" not in image.axes:
+        return pixels.reshape(-1, pixels.shape[-1], 1)
     return pixels if image.axes == "YXS" else np.moveaxis(pixels, 0, -1)
 
 
@@ -192,5 +193,7 @@ def _draw(
     strip = [first, *(_as_shown(result, shown) for result, _ in results.values())]
     strip.append(_as_shown(_colours_last(unseen.target), shown))
     gap = np.full((first.shape[0], 4, 3), WHITE)
+    strip = [picture[:_MOST_ROWS] for picture in strip]
+    gap = gap[:_MOST_ROWS]
     cells = [part for picture in strip for part in (np.broadcast_to(picture, (*picture.shape[:2], 3)), gap)]
     iio.imwrite(path, np.concatenate(cells[:-1], axis=1).round().astype(np.uint8))

@@ -26,7 +26,7 @@ def test_every_method_is_compared_with_the_truth_and_drawn(tmp_path: Path, monke
     assert all(float(row[1] or 0) > 18 for row in colour)
     assert [row[-1] for row in colour] == [None, 4.0, 4.0]
     pictures = sorted(path.name for path in tmp_path.glob("*.png"))
-    assert pictures == ["a-channel-from-three.png", "colour-from-gray.png"]
+    assert pictures == ["colour-from-gray.png", "nuclei-from-light.png"]
     assert iio.imread(tmp_path / pictures[0]).shape == (24, 5 * 96 + 4 * 4, 3)
     assert not library.entries()[0]
 
