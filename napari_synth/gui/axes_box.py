@@ -55,7 +55,7 @@ class AxesBox(QComboBox):
         self.clear()
         self.setEnabled(layer is not None)
         if layer is not None:
-            samples = "S" if layer.rgb else ""
+            samples = "S" if getattr(layer, "rgb", False) else ""
             usual = [axes + samples for axes in _USUAL_AXES.get(layer.ndim, ())]
             guess = guessed(layer)
             self.addItems(list(dict.fromkeys([guess, *usual] if guess else usual)))

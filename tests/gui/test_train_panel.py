@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QAbstractButton, QComboBox, QLineEdit, QScrollArea
 
 import napari_synth
 from napari_synth.core import registry
-from napari_synth.core.errors import TrainingDataError, TrainingDivergedError
+from napari_synth.core.errors import InvalidImageError, TrainingDataError, TrainingDivergedError
 from napari_synth.core.generator import Task
 from napari_synth.core.progress import Progress
 from napari_synth.gui.layers import kind_of
@@ -319,6 +319,27 @@ def test_the_sources_follow_the_active_layer_until_several_are_ticked(open_panel
     viewer.layers.remove(first)
     viewer.layers.remove(second)
     assert layers.chosen == (third,)
+
+
+def test_images_are_learnt_from_labels_layers(open_panel, viewer, qtbot, cells) -> None:
+    image = viewer.add_image(cells(64, 80), name="cells", scale=(0.5, 0.5))
+    panel = open_panel("synthesize/labels-to-image")
+    with pytest.raises(InvalidImageError, match="Labels layer"):
+        panel.setup.request()
+    labels = viewer.add_labels((cells(64, 80, noise=False) > 450).astype(np.uint8), name="drawn", scale=(0.5, 0.5))
+    assert panel.setup.source.layers.layers == (labels,)
+    assert (panel.setup.source.layers.chosen, panel.setup.target.layers.chosen) == ((labels,), (image,))
+    assert panel.setup.pairs.text() == "drawn → cells"
+    panel.train_button.click()
+    finish(panel, qtbot)
+    assert error(panel) == ""
+    assert "drawn-labels-to-image" in panel.result.title.text()
+    preview = panel.follower.layer
+    # It looks like the image, and lies where the labels do.
+    assert preview.scale == pytest.approx(labels.scale)
+    assert tuple(preview.contrast_limits) == tuple(image.contrast_limits)
+    panel.setup.methods.choose("denoise/supervised")
+    assert panel.setup.source.layers.layers == (image,)
 
 
 def test_pairs_are_shown_and_what_does_not_fit_is_said(open_panel, viewer, cells) -> None:

@@ -91,7 +91,7 @@ def chosen_layers(
 
 
 def _is_alike(layer: napari.layers.Image, other: napari.layers.Image) -> bool:
-    return bool(layer.ndim == other.ndim and layer.rgb == other.rgb)
+    return bool(layer.ndim == other.ndim and getattr(layer, "rgb", False) == getattr(other, "rgb", False))
 
 
 def pairing(source: Chosen, target: Chosen) -> tuple[str, ...]:

@@ -90,7 +90,7 @@ class Follower(QObject):
         if source is None:
             self._put(laid_out(preview, preview.axes.replace("S", "")), {}, source)
             return
-        full = full_scale(full_resolution(source).dtype)
+        full = full_scale(full_resolution(self._look or source).dtype)
         if not preview.place:
             roles = preview.axes.replace("S", "")
             shown = laid_out(preview, roles, full)

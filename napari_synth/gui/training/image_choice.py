@@ -1,16 +1,17 @@
-"""Lists of image layers to learn from, and the names of files in their place."""
+"""Lists of layers to learn from, and the names of files in their place."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+from napari.layers import Labels
 from qtpy.QtCore import Signal
 from qtpy.QtGui import QAction
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLineEdit, QMenu, QPushButton, QWidget
 
 from napari_synth.gui.layer_list import LayerList
-from napari_synth.gui.layers import is_source
+from napari_synth.gui.layers import is_source, kind_of
 
 if TYPE_CHECKING:
     import napari.layers
@@ -20,7 +21,7 @@ _SEPARATOR = ";"
 
 
 class ImageList(LayerList):
-    """The image layers of the viewer, any number of them to be ticked.
+    """The image layers of the viewer, or its Labels layers, any number of them to be ticked.
 
     Parameters
     ----------
@@ -28,8 +29,18 @@ class ImageList(LayerList):
     parent : QWidget, optional
     """
 
+    _kind: Literal["image", "labels"] = "image"
+
+    def list_kind(self, kind: Literal["image", "labels"]) -> None:
+        """List layers of this kind from now on."""
+        if kind != self._kind:
+            self._kind = kind
+            self.refresh()
+
     def is_listed(self, layer: napari.layers.Layer) -> bool:
         """Return whether a layer can be learnt from."""
+        if self._kind == "labels":
+            return isinstance(layer, Labels) and not kind_of(layer)
         return is_source(layer)
 
     def tick_only(self, *layers: napari.layers.Layer) -> None:

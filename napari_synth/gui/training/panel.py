@@ -296,9 +296,10 @@ class TrainPanel(QWidget):
         QTimer.singleShot(_PAINT_MS, job.start)
 
     def _follow(self, request: TrainRequest) -> None:
-        """Let previews look like what the model makes: its target where images are translated, else its source."""
+        """Let previews look like what the model makes: its target where images are translated or painted, else its source."""
         sources, targets = request.source.layers, request.target.layers
-        looks = targets if targets and self.setup.trainable.info.task == Task.TRANSLATE else sources
+        info = self.setup.trainable.info
+        looks = targets if targets and (info.task == Task.TRANSLATE or info.source == "labels") else sources
         axes = [image.axes for image in request.source.images]
         name = f"{sources[0].name} training" if sources else "training"
         self.follower.begin(name, tuple(zip(sources, axes, strict=True)), looks[0] if looks else None)

@@ -164,6 +164,10 @@ class SetupBox(QWidget):
         layers = self.source.layers.chosen
         if not layers:
             none = not self.source.layers.layers
+            if none and self.trainable.info.source == "labels":
+                raise InvalidImageError(
+                    "There is no Labels layer: open one, or draw on a new one what the image shows."
+                )
             opening = "open one, or take one of File > Open Sample > napari-synth"
             raise InvalidImageError(f"There is no image: {opening}." if none else "No source is ticked: tick a layer.")
         return chosen_layers(layers, self.axes.axes, region=self.region.layer)
@@ -280,7 +284,10 @@ class SetupBox(QWidget):
             self.target_label.setText(title)
             for widget in (self.target_label, self.target.layers):
                 widget.setToolTip(tooltip)
+        self.source.layers.list_kind(info.source)
         self._on_place()
+        if not self.source.layers.chosen:
+            self._follow()
 
     def _on_place(self, _index: int = 0) -> None:
         files, targets = self.is_from_files, self.trainable.info.images in _TARGETS
@@ -309,7 +316,7 @@ class SetupBox(QWidget):
     def _suggest_target(self) -> None:
         """Tick the only layer that can be the target."""
         chosen = self.source.layers.chosen
-        others = [layer for layer in self.source.layers.layers if layer not in chosen]
+        others = [layer for layer in self.target.layers.layers if layer not in chosen]
         if len(chosen) == len(others) == 1:
             self.target.layers.tick_only(*others)
 
