@@ -27,7 +27,7 @@ from napari_synth.training.trainee import Networks, Trainee, Validation, Work
 
 _NAME = "network"
 _PSNR = "PSNR of the next frames (dB)"
-_RATE = 2e-2
+_RATE = {"simvp": 2e-2, "conv-lstm": 6e-3}
 # Scheduled sampling: the network goes on from its own frames alone after this share of the budget, or so many steps.
 _TAUGHT_SHARE, _TAUGHT_STEPS = 0.5, 2000
 _FLOW_RADIUS, _LINE = 7, 3
@@ -61,7 +61,7 @@ def learn_from_clips(
     grid = (1, network.multiple, network.multiple)
     patch = (frames, *fitting_patch(training, (frames, params.patch, params.patch), grid)[1:])
     settings = FitSettings(
-        learning_rate=params.learning_rate or _RATE,
+        learning_rate=params.learning_rate or _RATE[architecture],
         batch_size=params.batch or (8 if context.device.kind == "cpu" else 32),
         averaging=0.99,
         validations=24,
