@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from napari_synth.models.architectures import build_network
+from napari_synth.networks.adversarial_pair import halvings_of, widths_of, with_spread
+from napari_synth.networks.dcgan import DcganDiscriminator, DcganGenerator
+from napari_synth.networks.fastgan import FastganDiscriminator, FastganGenerator
+
+
+@pytest.mark.parametrize("architecture", ["dcgan-generator", "fastgan-generator"])
+@pytest.mark.parametrize(("size", "channels"), [(16, 1), (48, 2), (64, 3), (96, 1)])
+def test_vectors_become_images_of_one_size(architecture: str, size: int, channels: int) -> None:
+    network = build_network(architecture, {"size": size, "channels": channels, "width": 8, "latent_size": 5}).eval()
+    images = network(torch.randn(2, 5))
+    assert images.shape == (2, channels, size, size)
+    assert float(images.detach().abs().max()) < 1.25
+    again = build_network(architecture, network.config).eval()
+    again.load_state_dict(network.state_dict())
+    latents = torch.randn(1, 5)
+    torch.testing.assert_close(again(latents), network(latents))
+
+
+@pytest.mark.parametrize("kind", [DcganGenerator, FastganGenerator])
+def test_initial_weights_come_from_the_generator(kind: type[DcganGenerator]) -> None:
+    one, other, third = (kind(16, 1, 8, 5, generator=torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
+    for name, weight in one.state_dict().items():
+        torch.testing.assert_close(weight, other.state_dict()[name])
+    assert not torch.equal(one.first_weight, third.first_weight)
+
+
+@pytest.mark.parametrize("size", [16, 64, 96])
+def test_discriminators_judge_and_are_not_steep(size: int) -> None:
+    images = torch.rand(3, 2, size, size) * 2 - 1
+    critic = DcganDiscriminator(size, 2, 8)
+    assert critic(images).shape == (3, 1, 1, 1)
+    light = FastganDiscriminator(size, 2, 8)
+    judged = light(images)
+    assert isinstance(judged, torch.Tensor)
+    assert judged.shape[:2] == (3, 1)
+    both = light(images, (0, 1))
+    assert isinstance(both, tuple)
+    torch.testing.assert_close(both[0].shape, judged.shape)
+    assert float(both[1].detach()) > 0
+    for _ in range(20):
+        critic(images)
+    for module in critic.downs:
+        weight = module.weight.detach().flatten(1)
+        assert float(torch.linalg.matrix_norm(weight, 2)) == pytest.approx(1.0, abs=0.05)
+
+
+def test_sizes_that_cannot_be_made() -> None:
+    for size in (8, 40, 0):
+        with pytest.raises(ValueError, match="multiple of 16"):
+            DcganGenerator(size)
+    with pytest.raises(ValueError, match="at least one"):
+        FastganGenerator(16, latent_size=0)
+    assert [halvings_of(size) for size in (16, 48, 64, 256)] == [2, 3, 4, 6]
+    assert widths_of(8, 6) == [8, 16, 32, 64, 64, 64]
+
+
+def test_how_much_images_differ_is_seen() -> None:
+    alike = torch.ones(4, 2, 3, 3)
+    assert float(with_spread(alike)[:, -1].max()) == 0.0
+    assert float(with_spread(torch.randn(4, 2, 3, 3))[:, -1].min()) > 0.1
