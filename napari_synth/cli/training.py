@@ -70,7 +70,9 @@ def _list() -> int:
     console = Console()
     for found in trainables():
         images = {"one": "SOURCE", "paired": "SOURCE --target TARGET", "unpaired": "SOURCE --target TARGET"}
-        say(console, f"{found.info.id} {images[found.info.images]}: {found.info.summary}")
+        given = images[found.info.images]
+        given = given.replace("SOURCE", "LABELS") if found.info.source == "labels" else given
+        say(console, f"{found.info.id} {given}: {found.info.summary}")
     say(console, "Each has settings of its own: napari-synth train METHOD --help.")
     return 0
 

@@ -77,6 +77,7 @@ def test_without_a_method_the_methods_are_listed(capfd: pytest.CaptureFixture[st
     said = capfd.readouterr().out
     assert "denoise/noise2noise SOURCE --target TARGET: Learns" in said
     assert "denoise/noise2void SOURCE: Learns" in said
+    assert "synthesize/labels-to-image LABELS --target TARGET: Learns" in said
 
 
 def test_two_processes_make_the_same_model_as_one(files: tuple[str, str], tmp_path: Path) -> None:

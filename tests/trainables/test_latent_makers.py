@@ -29,7 +29,9 @@ from napari_synth.trainables.synthesize._evidence import (
     warmed,
 )
 from napari_synth.training.control import TrainingControl
+from napari_synth.training.examples import augmented_examples
 from napari_synth.training.news import Previewed, Validated
+from napari_synth.training.sources import gather
 from napari_synth.training.studio import Trained, train_model
 
 BRIEF: dict[str, Any] = {"width": 8, "patch": 16, "batch": 4, "steps": 3}
@@ -197,6 +199,18 @@ def test_a_smaller_second_kind_decides_on_the_size(tmp_path: Path) -> None:
     found = train("vae-gan-translated", tmp_path / "smaller", second=small, patch=48, steps=1)
     made = images(found)
     assert made.shape[1] == made.shape[2] < 40
+
+
+@pytest.mark.parametrize("name", FOUR)
+def test_patches_can_be_looked_at_before(name: str) -> None:
+    second = target() if name.endswith("translated") else None
+    images = gather(source(), second, kind="one" if second is None else "unpaired")
+    plain, moved = (
+        augmented_examples(f"synthesize/{name}", images, FOUR[name] | {"augmentation": chosen}, 3)
+        for chosen in ("none", "geometry")
+    )
+    assert plain.shape == moved.shape == (3, 16, 16)
+    assert np.abs(plain - moved).max() > 0.01
 
 
 def test_an_autoencoder_learns_and_shows_it(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ class Flowing(Trainee):
 
     def __init__(self, network: VelocityUNet, crops: Crops, settings: FitSettings) -> None:
         self.networks: Networks = {_NAME: network}
-        self.crops, self.settings = crops, settings
+        self.crops, self.pool, self.settings = crops, crops.pool, settings
         self.judge = Judge(crops)
         self.held_out = network.standardised(crops.held_out[:_HELD_OUT])
 

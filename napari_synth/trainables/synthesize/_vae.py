@@ -80,7 +80,7 @@ class Autoencoding(Trainee):
         self, network: VariationalAutoencoder, crops: Crops, settings: FitSettings, params: AutoencoderTrainParams
     ) -> None:
         self.networks: Networks = {_NAME: network}
-        self.crops, self.settings, self.params = crops, settings, params
+        self.crops, self.pool, self.settings, self.params = crops, crops.pool, settings, params
         self.judge = Judge(crops)
 
     def optimizers(self) -> Mapping[str, Sequence[torch.optim.Optimizer]]:

@@ -129,6 +129,7 @@ class Refining(Trainee):
     ) -> None:
         self.networks: Networks = {_MAKER: maker, _CRITIC: critic}
         self.source, self.target, self.settings, self.params = source, target, settings, params
+        self.pool = source.pool
         self.judge = Judge(target or source)
 
     @property
