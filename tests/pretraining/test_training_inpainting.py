@@ -7,13 +7,16 @@ import numpy as np
 import pytest
 import torch
 
+from napari_synth.benchmark.inpainting import CORNERS
 from napari_synth.networks.gated_inpainter import GatedInpainter
 from pretraining import holes as drawn
+from pretraining.__main__ import COURSES
 from pretraining.adversarial import AdversarialTrainer, CriticSettings
 from pretraining.crops import CropStore, write_shard
 from pretraining.evaluation import HOLES, evaluate_inpainter
 from pretraining.holes import draw_holes
 from pretraining.inpainting import Inpainting
+from pretraining.photographs import NOT_IN_BENCHES, photograph_crops
 from pretraining.scenes import membranes, nuclei
 from pretraining.training import Settings, Trainer
 
@@ -106,3 +109,11 @@ def test_what_is_measured() -> None:
     # A fresh network gives about the smooth surface.
     assert 20 < figures["box"]["mean"] < 26
     assert figures["box, fine"]["mean"] > 0
+
+
+def test_what_the_bench_shows_is_not_trained_on() -> None:
+    assert COURSES["inpaint"].without_benches
+    assert not {*NOT_IN_BENCHES} & {*CORNERS}
+    named = " ".join(source.name for source in COURSES["inpaint"].text.training_data)
+    assert not any(name in named for name in CORNERS)
+    assert len(list(photograph_crops(None, shipped=NOT_IN_BENCHES))) < len(list(photograph_crops(None)))
