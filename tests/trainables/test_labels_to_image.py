@@ -148,6 +148,16 @@ def test_patches_of_labels_can_be_looked_at() -> None:
     assert patches.max() <= 1 + 1e-5
 
 
+def test_a_painter_has_no_grid_of_its_own() -> None:
+    network = LabelPainter(2, 1, 8, torch.Generator().manual_seed(0))
+    labels = torch.stack((torch.ones(64, 64), torch.zeros(64, 64)))[None]
+    with torch.no_grad():
+        made = network(labels, torch.zeros(1, 2, 64, 64))[0, 0, 16:48, 16:48]
+    power = torch.fft.fft2(made - made.mean()).abs().square()
+    # Flat labels without noise: a period of two or four pixels would be that of its cells.
+    assert power[:, [8, 16]].max() < 1e-3 * power.max()
+
+
 def test_what_are_no_labels_is_refused() -> None:
     labels = regions()
     with pytest.raises(TrainingDataError, match="whole numbers"):
