@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image as ImageLayer
 from napari.layers import Labels as LabelsLayer
-from napari.utils.theme import get_theme
-from qtpy.QtCore import QEvent, QTimer
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
-from napari_synth.core.errors import SynthError, UntrustedModelError
+from napari_synth.core.errors import SynthError
 from napari_synth.core.generator import Generator, Params, Task
-from napari_synth.core.progress import CancelToken, ProgressCallback
-from napari_synth.gui.device_badge import DeviceBadge
-from napari_synth.gui.form import ParamsForm
 from napari_synth.gui.judging import removed_signal, trust_map
 from napari_synth.gui.layers import (
     CONFIDENCE,
@@ -34,11 +27,8 @@ from napari_synth.gui.layers import (
     mark,
     trust_colormap,
 )
-from napari_synth.gui.library_news import library_news
 from napari_synth.gui.mask_picker import MaskPicker
-from napari_synth.gui.methods import MethodList
-from napari_synth.gui.model_files import add_model, ask_for_file, ask_for_trust
-from napari_synth.gui.placing import insert_layer, unwrapped
+from napari_synth.gui.placing import insert_layer
 from napari_synth.gui.preview import Preview
 from napari_synth.gui.reference_picker import ReferencePicker
 from napari_synth.gui.result_layers import result_look, result_placement
@@ -47,17 +37,14 @@ from napari_synth.gui.rows import label, line, put_in_scroll_area
 from napari_synth.gui.runs import Outcome, Request, confidence, restore
 from napari_synth.gui.settings import read_settings
 from napari_synth.gui.source import SourcePicker
-from napari_synth.gui.status import Messages, ProgressRow
-from napari_synth.gui.worker import Job
+from napari_synth.gui.work_panel import MethodPanel
 
 if TYPE_CHECKING:
     import napari
     import napari.layers
-    from napari.components import ViewerModel
 
-    from napari_synth.models.library import Entry
 
-_PAINT_MS = 30
+_ADDS = "Add a model file of your own: .safetensors, .pth, TorchScript, or a bioimage.io package (zip, or its .yaml)"
 _DONE = {
     Task.DENOISE: "denoised",
     Task.SUPER_RESOLUTION: "upscaled",
@@ -78,7 +65,7 @@ _DOING = {
 }
 
 
-class TaskPanel(QWidget):
+class TaskPanel(MethodPanel[Generator[Params]]):
     """The panel of one task.
 
     Parameters
@@ -88,37 +75,20 @@ class TaskPanel(QWidget):
     """
 
     def __init__(self, napari_viewer: napari.Viewer, task: Task) -> None:
-        super().__init__()
-        self.task = task
-        self.viewer: ViewerModel = unwrapped(napari_viewer)
-        self._job: Job | None = None
-        self._next: Callable[[], None] | None = None
+        super().__init__(napari_viewer, Generator, task, _ADDS)
         self._running: tuple[napari.layers.Image, Placement, Request] | None = None
 
         self.source = SourcePicker(self.viewer, self)
         self.mask_picker = MaskPicker(self.viewer, self.source, self._wanted, self) if task == Task.INPAINT else None
         self.reference_picker = ReferencePicker(self.viewer, self.source, self)
-        self.methods: MethodList[Generator[Params]] = MethodList(Generator, task, self)
-        self.open_model = QPushButton("+", self)
-        self.open_model.setToolTip(
-            "Add a model file of your own: .safetensors, .pth, TorchScript, or a bioimage.io package (zip, or its .yaml)"
-        )
-        self.open_model.setFixedWidth(28)
-        self.summary = QLabel(self)
-        self.summary.setWordWrap(True)
-        self.form = ParamsForm(self.generator.params_type, self)
         self.preview_button = QPushButton("Preview", self)
         self.preview_button.setCheckable(True)
         self.preview_button.setToolTip(
             "Show the result on the visible field and the current slice, again whenever a setting or the view changes"
         )
-        self.run_button = QPushButton(task.verb.replace("-", " ").capitalize(), self)
         self.run_button.setToolTip(
             "Work on the whole image in the background; the result is a new layer beside the source"
         )
-        self.device = DeviceBadge(self)
-        self.progress = ProgressRow(self)
-        self.messages = Messages(self)
         self.result = ResultBox(self.viewer, self)
         self.preview = Preview(self.viewer, self._wanted, self, look=self._look)
         self._lay_out()
@@ -126,8 +96,6 @@ class TaskPanel(QWidget):
         self._on_method()
         self._on_source()
         self._on_theme()
-        # Once the panel is on the screen: loading torch takes seconds.
-        QTimer.singleShot(0, self._find_device)
 
     # What the user does
 
@@ -136,8 +104,7 @@ class TaskPanel(QWidget):
         if self._job is not None:
             return
         self.preview_button.setChecked(False)
-        self.messages.show_error("")
-        self.messages.show_notes(())
+        self._clear()
         if self.mask_picker is not None:
             self.mask_picker.stop()
             self.mask_picker.renew()
@@ -167,55 +134,30 @@ class TaskPanel(QWidget):
         """Choose a layer; what else is needed the user has to say."""
         self.source.choose(layer)
 
-    def choose_method(self, identifier: str) -> None:
-        """Choose a generator of the list by its id."""
-        self.methods.choose(identifier)
-
-    def add_model(self) -> None:
-        """Ask for a model file, and add it to the methods of its task."""
-        path = ask_for_file(self)
-        if path is not None and self._job is None:
-            self._add_model(path, trusted=False)
-
     def cancel(self) -> None:
         """Stop whatever is computed."""
-        if self._job is not None:
-            self._job.cancel()
+        super().cancel()
         self.preview.cancel()
 
     def stop(self) -> None:
         """Cancel everything and take the preview away; the panel was closed."""
-        self.cancel()
-        self.device.cancel()
+        super().stop()
         self.preview_button.setChecked(False)
         if self.mask_picker is not None:
             self.mask_picker.stop()
         self.result.reset_comparison()
 
-    # Qt
-
-    def changeEvent(self, event: QEvent | None) -> None:
-        """Stop when the dock was closed: napari takes the panel out of it and forgets it."""
-        super().changeEvent(event)
-        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.stop()
-
     # Layout
 
     def _lay_out(self) -> None:
         inner = QWidget(self)
-        beside = QHBoxLayout()
-        beside.addWidget(self.methods, 1)
-        beside.addWidget(self.open_model)
-        self.source.rows.addRow(label("Method", self.methods), beside)
+        self.source.rows.addRow(label("Method", self.methods), self.method_row)
         layout = QVBoxLayout(inner)
         layout.setContentsMargins(8, 8, 8, 8)
         layout.setSpacing(8)
         layout.addWidget(self.source)
         layout.addWidget(self.summary)
-        self._form_place = QVBoxLayout()
-        self._form_place.addWidget(self.form)
-        layout.addLayout(self._form_place)
+        layout.addLayout(self.form_place)
         layout.addWidget(line(self))
         buttons = QHBoxLayout()
         buttons.addWidget(self.preview_button, 1)
@@ -230,11 +172,7 @@ class TaskPanel(QWidget):
 
     def _connect(self) -> None:
         self.source.changed.connect(self._on_source)
-        self.methods.chosen.connect(self._on_method)
-        self.open_model.clicked.connect(self.add_model)
         self.preview_button.toggled.connect(self._on_preview)
-        self.run_button.clicked.connect(self.run)
-        self.progress.cancelled.connect(self.cancel)
         self.result.removed_wanted.connect(self._add_removed)
         self.result.trust_wanted.connect(self._add_trust)
         self.result.confidence_wanted.connect(self._add_confidence)
@@ -250,7 +188,6 @@ class TaskPanel(QWidget):
             self.mask_picker.preview.updated.connect(self._on_preview_updated)
             self.mask_picker.preview.failed.connect(self._on_failed)
         self.reference_picker.changed.connect(self.preview.request)
-        self.viewer.events.theme.connect(self._on_theme)
         self.viewer.layers.events.removed.connect(self._on_layer_removed)
 
     # What changes
@@ -258,7 +195,7 @@ class TaskPanel(QWidget):
     @property
     def generator(self) -> Generator[Params]:
         """The chosen generator."""
-        return self.methods.method
+        return self.method
 
     def _wanted(self) -> tuple[napari.layers.Image, Request]:
         image = self.source.image()
@@ -279,18 +216,9 @@ class TaskPanel(QWidget):
         return appearance(source) | limits
 
     def _on_method(self) -> None:
-        info = self.generator.info
-        self.summary.setText(info.summary)
-        tooltip = info.summary if not info.reference else f"{info.summary}\n{info.reference}"
-        self.summary.setToolTip(tooltip)
-        self.reference_picker.offer(info.reference_image)
-        form = ParamsForm(self.generator.params_type, self)
-        form.take_over(self.form)
-        self._form_place.replaceWidget(self.form, form)
-        self.form.hide()
-        self.form.deleteLater()
-        self.form = form
-        form.changed.connect(self.preview.request)
+        super()._on_method()
+        self.reference_picker.offer(self.generator.info.reference_image)
+        self.form.changed.connect(self.preview.request)
         self.preview.request()
 
     def _on_source(self) -> None:
@@ -298,7 +226,7 @@ class TaskPanel(QWidget):
         if roles := self.source.roles:
             self.methods.offer_for(roles)
         self.preview_button.setEnabled(there)
-        self.run_button.setEnabled(there and self._job is None)
+        self._show_state()
         if not there:
             self.preview_button.setChecked(False)
         self.preview.request()
@@ -332,53 +260,15 @@ class TaskPanel(QWidget):
         if finished is not None and finished.result not in self.viewer.layers:
             self.result.show_run(None)
 
-    def _on_theme(self, _event: object = None) -> None:
-        theme = get_theme(self.viewer.theme)
-        self.messages.set_colours(theme.error.as_hex(), theme.text.as_hex(), theme.foreground.as_hex())
-        self.run_button.setStyleSheet(
-            f"QPushButton:enabled {{ background: {theme.current.as_hex()}; font-weight: bold; }}"
-        )
-        self.setStyleSheet(f"#synth_line {{ background: {theme.primary.as_hex()}; }}")
-
     # The worker
 
-    def _start(
-        self,
-        work: Callable[[ProgressCallback, CancelToken], Any],
-        what: str,
-        then: Callable[[Any], None],
-        failed: Callable[[SynthError], None] | None = None,
-    ) -> None:
-        """Run work in a thread; ``then`` gets its result in this one, ``failed`` its error."""
-        self._job = job = Job(work, what)
-        job.progressed.connect(self.progress.show_progress)
-        job.returned.connect(then)
-        job.failed.connect(failed or self._on_failed)
-        job.cancelled.connect(self._on_cancelled)
-        job.finished.connect(self._on_finished)
-        # The window may be closed while this runs: nobody is left to press Cancel then.
-        self.destroyed.connect(job.cancel)
-        self.run_button.setEnabled(False)
-        self.result.set_busy(True)
-        self.progress.begin(what)
-        # The click is shown first: afterwards both threads share Python's lock.
-        QTimer.singleShot(_PAINT_MS, job.start)
+    def _show_state(self) -> None:
+        self.run_button.setEnabled(self.source.layer is not None and self._job is None)
+        self.result.set_busy(self._job is not None)
 
     def _on_finished(self) -> None:
-        self._job = None
         self._running = None
-        self.run_button.setEnabled(self.source.layer is not None)
-        self.result.set_busy(False)
-        self.progress.end()
-        following, self._next = self._next, None
-        if following is not None:
-            following()
-
-    def _on_failed(self, error: SynthError) -> None:
-        self.messages.show_error(str(error))
-
-    def _on_cancelled(self) -> None:
-        self.messages.show_notes(["Cancelled: nothing was changed."])
+        super()._on_finished()
 
     def _on_restored(self, outcome: Outcome) -> None:
         if self._running is None:
@@ -446,28 +336,6 @@ class TaskPanel(QWidget):
         )
         insert_layer(self.viewer, layer, above)
         return f"The pixels that were filled are in {layer.name!r}."
-
-    def _add_model(self, path: Path, *, trusted: bool) -> None:
-        self.messages.show_error("")
-        work = partial(add_model, path, self.task, trusted)
-        self._start(work, "Trying the model", self._on_model, partial(self._on_model_failed, path))
-
-    def _on_model(self, entry: Entry) -> None:
-        library_news().changed.emit()
-        self.choose_method(entry.description.id)
-
-    def _on_model_failed(self, path: Path, error: SynthError) -> None:
-        if not isinstance(error, UntrustedModelError):
-            self._on_failed(error)
-        elif ask_for_trust(self, path):
-            again = partial(self._add_model, path, trusted=True)
-            if self._job is None:
-                again()
-            else:
-                self._next = again
-
-    def _find_device(self) -> None:
-        self.device.look_for(read_settings())
 
     # After a run
 

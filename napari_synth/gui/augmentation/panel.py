@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image as ImageLayer
 from napari.layers import Tracks, Vectors
-from napari.utils.theme import get_theme
-from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
@@ -39,23 +37,21 @@ from napari_synth.gui.augmentation.work import (
 )
 from napari_synth.gui.form import ParamsForm
 from napari_synth.gui.layers import RESULT, Placement, fresh_name, mark
-from napari_synth.gui.placing import insert_layer, unwrapped
+from napari_synth.gui.placing import insert_layer
 from napari_synth.gui.rows import line, put_in_scroll_area
 from napari_synth.gui.source import SourcePicker
-from napari_synth.gui.status import Messages, ProgressRow
-from napari_synth.gui.worker import Job
+from napari_synth.gui.work_panel import WorkPanel
 
 if TYPE_CHECKING:
     import napari
     import napari.layers
     from napari.components import ViewerModel
 
-_PAINT_MS = 30
 _ARROWS = 24
 """About as many arrows along the longest side of a displacement field."""
 
 
-class AugmentPanel(QWidget):
+class AugmentPanel(WorkPanel):
     """The panel for augmentation, as napari's menu opens it.
 
     Parameters
@@ -64,9 +60,7 @@ class AugmentPanel(QWidget):
     """
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
-        super().__init__()
-        self.viewer: ViewerModel = unwrapped(napari_viewer)
-        self._job: Job | None = None
+        super().__init__(napari_viewer)
         self._last: tuple[Content, Pipeline, Draw] | None = None
         self._filling = False
 
@@ -78,8 +72,6 @@ class AugmentPanel(QWidget):
         self.sampling = ParamsForm(Sampling, self)
         self.actions_box = ActionBox(self)
         self.dataset = DatasetBox(self)
-        self.progress = ProgressRow(self)
-        self.messages = Messages(self)
         self.live = LiveDraw(self.viewer, self._wish, self)
         self._lay_out()
         self._connect()
@@ -146,7 +138,7 @@ class AugmentPanel(QWidget):
             return
         seeds = range(wish.seed, wish.seed + count)
         work = partial(draw_samples, wish.pipeline, wish.content.sample, seeds)
-        self._start(work, "Augmenting", partial(self._add_samples, wish.content, wish.pipeline, grid))
+        self._work(work, "Augmenting", partial(self._add_samples, wish.content, wish.pipeline, grid))
 
     def replay(self, how: str = "again") -> None:
         """Apply the last draw to the layers that are chosen now, or move them ``"back"`` to where they came from."""
@@ -159,14 +151,14 @@ class AugmentPanel(QWidget):
             self._on_failed(error)
             return
         work = partial(undo if how == "back" else replay, pipeline, content.sample, draw)
-        self._start(work, "Augmenting", partial(self._add_replayed, content, pipeline, how))
+        self._work(work, "Augmenting", partial(self._add_replayed, content, pipeline, how))
 
     def show_field(self, how: str) -> None:
         """Add the displacement field of the last draw, as ``"vectors"`` or as an ``"image"`` of distances."""
         if self._last is not None:
             content, pipeline, draw = self._last
             work = partial(displacement, pipeline, draw)
-            self._start(work, "Computing the displacement", partial(self._add_field, content, draw, how))
+            self._work(work, "Computing the displacement", partial(self._add_field, content, draw, how))
 
     def copy(self, how: str) -> None:
         """Put the pipeline on the clipboard, as ``"yaml"`` or ``"python"``."""
@@ -188,26 +180,17 @@ class AugmentPanel(QWidget):
         except SynthError as error:
             self._on_failed(error)
             return
-        self._start(work, "Writing the data set", self._on_written)
+        self._work(work, "Writing the data set", self._on_written)
 
     def cancel(self) -> None:
         """Stop whatever is computed."""
-        if self._job is not None:
-            self._job.cancel()
+        super().cancel()
         self.live.cancel()
 
     def stop(self) -> None:
         """Cancel everything and take the preview away; the panel was closed."""
-        self.cancel()
+        super().stop()
         self.actions_box.preview.setChecked(False)
-
-    # Qt
-
-    def changeEvent(self, event: QEvent | None) -> None:
-        """Stop when the dock was closed: napari takes the panel out of it and forgets it."""
-        super().changeEvent(event)
-        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.stop()
 
     # Layout
 
@@ -250,13 +233,11 @@ class AugmentPanel(QWidget):
         box.save_wanted.connect(self.save_pipeline)
         box.load_wanted.connect(self.load_pipeline)
         self.dataset.wanted.connect(self.write_dataset)
-        self.progress.cancelled.connect(self.cancel)
         self.live.began.connect(self._on_live_began)
         self.live.drawn.connect(self._on_drawn)
         self.live.failed.connect(self._on_failed)
         self.live.ended.connect(self._on_live_ended)
         self.live.switched_off.connect(self._on_live_off)
-        self.viewer.events.theme.connect(self._on_theme)
         self.viewer.layers.events.inserted.connect(self._on_layers)
         self.viewer.layers.events.removed.connect(self._on_layers)
 
@@ -275,7 +256,7 @@ class AugmentPanel(QWidget):
     def _on_source(self) -> None:
         if self.source.layer is None:
             self.actions_box.preview.setChecked(False)
-        self._set_ready()
+        self._show_state()
         self._on_changed()
 
     def _on_layers(self, _event: object = None) -> None:
@@ -308,62 +289,34 @@ class AugmentPanel(QWidget):
     def _on_live_off(self) -> None:
         self.actions_box.preview.setChecked(False)
 
-    def _on_theme(self, _event: object = None) -> None:
-        theme = get_theme(self.viewer.theme)
-        self.messages.set_colours(theme.error.as_hex(), theme.text.as_hex(), theme.foreground.as_hex())
-        self.setStyleSheet(f"#synth_line {{ background: {theme.primary.as_hex()}; }}")
-
     def _remember(self, content: Content, pipeline: Pipeline, draw: Draw) -> None:
         self._last = content, pipeline, draw
         self.actions_box.show_drawn(in_words(draw))
-        self._set_ready()
+        self._show_state()
 
-    def _set_ready(self) -> None:
+    def _show_state(self) -> None:
         there, busy = self.source.layer is not None, self._job is not None
         self.actions_box.set_ready(image=there, draw=self._last is not None, busy=busy)
         self.dataset.write.setEnabled(there and not busy)
 
     # The worker
 
-    def _start(
+    def _work(
         self, work: Callable[[ProgressCallback, CancelToken], Any], what: str, then: Callable[[Any], None]
     ) -> None:
         """Run work in a thread; ``then`` gets its result in this one."""
         if self._job is not None:
             return
         self.actions_box.preview.setChecked(False)
-        self.messages.show_error("")
-        self.messages.show_notes(())
-        self._job = job = Job(work, what)
+        self._clear()
         self._then = then
-        job.progressed.connect(self.progress.show_progress)
-        job.returned.connect(self._on_returned)
-        job.failed.connect(self._on_failed)
-        job.cancelled.connect(self._on_cancelled)
-        job.finished.connect(self._on_finished)
-        # The window may be closed while this runs: nobody is left to press Cancel then.
-        self.destroyed.connect(job.cancel)
-        self._set_ready()
-        self.progress.begin(what)
-        # The click is shown first: afterwards both threads share Python's lock.
-        QTimer.singleShot(_PAINT_MS, job.start)
+        self._start(work, what, self._on_returned)
 
     def _on_returned(self, result: Any) -> None:
         try:
             self._then(result)
         except SynthError as error:
             self._on_failed(error)
-
-    def _on_finished(self) -> None:
-        self._job = None
-        self._set_ready()
-        self.progress.end()
-
-    def _on_failed(self, error: SynthError) -> None:
-        self.messages.show_error(str(error))
-
-    def _on_cancelled(self) -> None:
-        self.messages.show_notes(["Cancelled: nothing was changed."])
 
     # Results
 

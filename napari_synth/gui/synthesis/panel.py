@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -10,17 +9,13 @@ import numpy as np
 from napari.layers import Image as ImageLayer
 from napari.layers import Labels as LabelsLayer
 from napari.utils.theme import get_theme
-from qtpy.QtCore import QEvent, QTimer
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSpinBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QSpinBox, QVBoxLayout, QWidget
 
-from napari_synth.core.errors import InvalidImageError, SynthError, UntrustedModelError
+from napari_synth.core.errors import InvalidImageError, SynthError
 from napari_synth.core.generator import Task
 from napari_synth.core.image import Image
-from napari_synth.core.progress import CancelToken, ProgressCallback
 from napari_synth.core.synthesis import Synthesizer
 from napari_synth.core.synthesizing import PreparedSynthesis
-from napari_synth.gui.device_badge import DeviceBadge
-from napari_synth.gui.form import ParamsForm
 from napari_synth.gui.layer_choice import LayerChoice
 from napari_synth.gui.layers import (
     PAIRS,
@@ -33,33 +28,27 @@ from napari_synth.gui.layers import (
     mark,
     to_image,
 )
-from napari_synth.gui.methods import MethodList
-from napari_synth.gui.model_files import add_model, ask_for_file, ask_for_trust
-from napari_synth.gui.placing import insert_layer, remove_layer, unwrapped
+from napari_synth.gui.placing import insert_layer, remove_layer
 from napari_synth.gui.rows import button, label, line, put_in_scroll_area, rows
 from napari_synth.gui.settings import read_settings
-from napari_synth.gui.status import Messages, ProgressRow
 from napari_synth.gui.synthesis.explorer import Explorer
 from napari_synth.gui.synthesis.quality_box import QualityBox
 from napari_synth.gui.synthesis.work import Made, Spot, SynthesisRequest, judge, look, make, walk
+from napari_synth.gui.work_panel import MethodPanel
 from napari_synth.gui.worker import Job
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import napari
     import napari.layers
     from napari.components import ViewerModel
 
-    from napari_synth.models.library import Entry
     from napari_synth.trainables.synthesize.quality import Quality
 
-_PAINT_MS = 30
 _NEED = {"nothing": "", "image": "choose an image", "labels": "choose labels"}
 _NEED_LABEL = {"nothing": "Image", "image": "Image", "labels": "Labels"}
 
 
-class SynthesizePanel(QWidget):
+class SynthesizePanel(MethodPanel[Synthesizer[Any]]):
     """The panel for synthesis, as napari's menu opens it.
 
     Parameters
@@ -68,10 +57,12 @@ class SynthesizePanel(QWidget):
     """
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
-        super().__init__()
-        self.viewer: ViewerModel = unwrapped(napari_viewer)
-        self._job: Job | None = None
-        self._next: Callable[[], None] | None = None
+        super().__init__(
+            napari_viewer,
+            Synthesizer,
+            Task.SYNTHESIZE,
+            "Add a model file of your own; the Train panel makes one of your images",
+        )
         self._looking: Job | None = None
         self._again = False
         self._asked: SynthesisRequest | None = None
@@ -79,19 +70,11 @@ class SynthesizePanel(QWidget):
         self._shown: napari.layers.Image | None = None
         self._made: Made | None = None
 
-        self.methods: MethodList[Synthesizer[Any]] = MethodList(Synthesizer, Task.SYNTHESIZE, self)
-        self.open_model = QPushButton("+", self)
-        self.open_model.setToolTip("Add a model file of your own; the Train panel makes one of your images")
-        self.open_model.setFixedWidth(28)
-        self.summary = QLabel(self)
-        self.summary.setWordWrap(True)
         self.source = LayerChoice(self.viewer, self._is_needed, "", self, likely=self._is_likely)
-        self.form = ParamsForm(self.method.params_type, self)
         self.seed = QSpinBox(self)
         self.seed.setRange(0, 2**31 - 1)
         self.seed.setToolTip("The same seed gives the same images")
         self.another = button(self, "Another", "Take another seed")
-        self.run_button = QPushButton("Synthesize", self)
         self.run_button.setToolTip("Make the images in the background; they become a stack layer")
         self.encoded = LayerChoice(self.viewer, is_source, "the seed", self)
         self.encoded.setToolTip(
@@ -101,16 +84,11 @@ class SynthesizePanel(QWidget):
         self.real = LayerChoice(self.viewer, is_source, "choose real images", self, likely=self._is_likely)
         self.real.setToolTip("What the model was trained on, or more of its kind: the images are held against it")
         self.quality = QualityBox(self)
-        self.device = DeviceBadge(self)
-        self.progress = ProgressRow(self)
-        self.messages = Messages(self)
         self._lay_out()
         self._connect()
         self._on_method()
         self._on_theme()
         self._offer_quality(None)
-        # Once the panel is on the screen: loading torch takes seconds.
-        QTimer.singleShot(0, self._find_device)
 
     # What the user does
 
@@ -159,35 +137,16 @@ class SynthesizePanel(QWidget):
         """Take a seed that was not drawn by hand."""
         self.seed.setValue(int(np.random.default_rng().integers(0, 10_000)))
 
-    def choose_method(self, identifier: str) -> None:
-        """Choose a model of the list by its id."""
-        self.methods.choose(identifier)
-
-    def add_model(self) -> None:
-        """Ask for a model file, and add it to the models."""
-        path = ask_for_file(self)
-        if path is not None and self._job is None:
-            self._add_model(path, trusted=False)
-
     def cancel(self) -> None:
         """Stop whatever is computed."""
-        for job in (self._job, self._looking):
-            if job is not None:
-                job.cancel()
+        super().cancel()
+        if self._looking is not None:
+            self._looking.cancel()
 
     def stop(self) -> None:
         """Cancel everything and take the look away; the panel was closed."""
-        self.cancel()
-        self.device.cancel()
+        super().stop()
         self.explorer.fold.setChecked(False)
-
-    # Qt
-
-    def changeEvent(self, event: QEvent | None) -> None:
-        """Stop when the dock was closed: napari takes the panel out of it and forgets it."""
-        super().changeEvent(event)
-        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.stop()
 
     # Layout
 
@@ -197,17 +156,12 @@ class SynthesizePanel(QWidget):
         layout.setContentsMargins(8, 8, 8, 8)
         layout.setSpacing(8)
         top = rows()
-        beside = QHBoxLayout()
-        beside.addWidget(self.methods, 1)
-        beside.addWidget(self.open_model)
-        top.addRow(label("Model", self.methods), beside)
+        top.addRow(label("Model", self.methods), self.method_row)
         self._source_label = label("Image", self.source)
         top.addRow(self._source_label, self.source)
         layout.addLayout(top)
         layout.addWidget(self.summary)
-        self._form_place = QVBoxLayout()
-        self._form_place.addWidget(self.form)
-        layout.addLayout(self._form_place)
+        layout.addLayout(self.form_place)
         seeds = QHBoxLayout()
         seeds.addWidget(self.seed, 1)
         seeds.addWidget(self.another, 1)
@@ -233,26 +187,16 @@ class SynthesizePanel(QWidget):
         put_in_scroll_area(inner, self)
 
     def _connect(self) -> None:
-        self.methods.chosen.connect(self._on_method)
-        self.open_model.clicked.connect(self.add_model)
         self.source.changed.connect(self._on_change)
         self.seed.valueChanged.connect(self._look)
         self.encoded.changed.connect(self._look)
         self.another.clicked.connect(self.take_another_seed)
-        self.run_button.clicked.connect(self.run)
         self.explorer.moved.connect(self._look)
         self.explorer.path_wanted.connect(self.add_path)
         self.quality.wanted.connect(self.report_quality)
-        self.progress.cancelled.connect(self.cancel)
-        self.viewer.events.theme.connect(self._on_theme)
         self.viewer.layers.events.removed.connect(self._on_layer_removed)
 
     # What changes
-
-    @property
-    def method(self) -> Synthesizer[Any]:
-        """The chosen synthesizer."""
-        return self.methods.method
 
     def _request(self) -> SynthesisRequest:
         params = self.form.params().model_dump()
@@ -281,9 +225,8 @@ class SynthesizePanel(QWidget):
         return not kind_of(layer)
 
     def _on_method(self) -> None:
-        info, needs = self.method.info, self.method.needs
-        self.summary.setText(info.summary)
-        self.summary.setToolTip("\n".join(filter(None, (info.summary, info.reference))))
+        super()._on_method()
+        needs = self.method.needs
         self.source.none = _NEED[needs]
         self.source.setToolTip(
             "The labels that images are made for" if needs == "labels" else "The image that others are made like"
@@ -292,13 +235,7 @@ class SynthesizePanel(QWidget):
         self._source_label.setText(_NEED_LABEL[needs])
         for widget in (self._source_label, self.source):
             widget.setVisible(needs != "nothing")
-        form = ParamsForm(self.method.params_type, self)
-        form.take_over(self.form)
-        self._form_place.replaceWidget(self.form, form)
-        self.form.hide()
-        self.form.deleteLater()
-        self.form = form
-        form.changed.connect(self._on_change)
+        self.form.changed.connect(self._on_change)
         self._show_encoder(None)
         self.explorer.allow(0)
         self.explorer.forget()
@@ -313,12 +250,8 @@ class SynthesizePanel(QWidget):
             widget.setVisible(able)
 
     def _on_theme(self, _event: object = None) -> None:
+        super()._on_theme()
         theme = get_theme(self.viewer.theme)
-        self.messages.set_colours(theme.error.as_hex(), theme.text.as_hex(), theme.foreground.as_hex())
-        self.run_button.setStyleSheet(
-            f"QPushButton:enabled {{ background: {theme.current.as_hex()}; font-weight: bold; }}"
-        )
-        self.setStyleSheet(f"#synth_line {{ background: {theme.primary.as_hex()}; }}")
         self.quality.set_theme(theme.text.as_hex(), theme.background.as_hex())
 
     def _on_layer_removed(self, _event: object = None) -> None:
@@ -378,41 +311,8 @@ class SynthesizePanel(QWidget):
 
     # The worker
 
-    def _clear(self) -> None:
-        self.messages.show_error("")
-        self.messages.show_notes(())
-
-    def _start(
-        self,
-        work: Callable[[ProgressCallback, CancelToken], Any],
-        what: str,
-        then: Callable[[Any], None],
-        failed: Callable[[SynthError], None] | None = None,
-    ) -> None:
-        self._job = job = Job(work, what)
-        job.progressed.connect(self.progress.show_progress)
-        job.returned.connect(then)
-        job.failed.connect(failed or self._on_failed)
-        job.cancelled.connect(self._on_cancelled)
-        job.finished.connect(self._on_finished)
-        self.destroyed.connect(job.cancel)
-        self.run_button.setEnabled(False)
-        self.progress.begin(what)
-        QTimer.singleShot(_PAINT_MS, job.start)
-
-    def _on_finished(self) -> None:
-        self._job = None
-        self.run_button.setEnabled(True)
-        self.progress.end()
-        following, self._next = self._next, None
-        if following is not None:
-            following()
-
-    def _on_failed(self, error: SynthError) -> None:
-        self.messages.show_error(str(error))
-
-    def _on_cancelled(self) -> None:
-        self.messages.show_notes(["Cancelled: nothing was added."])
+    def _show_state(self) -> None:
+        self.run_button.setEnabled(self._job is None)
 
     def _offer_quality(self, made: Made | None) -> None:
         """Offer the report for images, or for none."""
@@ -466,26 +366,6 @@ class SynthesizePanel(QWidget):
             axis_labels=tuple(axis.lower() for axis in shown),
             **limits,
         )
-
-    def _add_model(self, path: Path, *, trusted: bool) -> None:
-        self._clear()
-        work = partial(add_model, path, Task.SYNTHESIZE, trusted)
-        self._start(work, "Trying the model", self._on_model, partial(self._on_model_failed, path))
-
-    def _on_model(self, entry: Entry) -> None:
-        self.methods.refresh()
-        self.methods.choose(entry.description.id)
-
-    def _on_model_failed(self, path: Path, error: SynthError) -> None:
-        if not isinstance(error, UntrustedModelError):
-            self._on_failed(error)
-        elif ask_for_trust(self, path):
-            self._next = partial(self._add_model, path, trusted=True)
-            if self._job is None:
-                self._on_finished()
-
-    def _find_device(self) -> None:
-        self.device.look_for(read_settings())
 
 
 def _limits(pixels: Any) -> tuple[float, float]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from napari.layers import Image as ImageLayer
 from napari.utils.theme import get_theme
-from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from napari_synth.core.errors import SynthError
@@ -20,10 +20,10 @@ from napari_synth.core.progress import Progress
 from napari_synth.gui.device_badge import DeviceBadge
 from napari_synth.gui.layers import PREVIEW, fresh_name, mark
 from napari_synth.gui.library_news import library_news
-from napari_synth.gui.placing import insert_layer, remove_layer, unwrapped
+from napari_synth.gui.placing import insert_layer, remove_layer
 from napari_synth.gui.rows import button, line, put_in_scroll_area
 from napari_synth.gui.settings import PLUGIN, read_settings
-from napari_synth.gui.status import Messages, ProgressRow, duration
+from napari_synth.gui.status import duration
 from napari_synth.gui.training.curve_box import CurveBox
 from napari_synth.gui.training.follower import Follower
 from napari_synth.gui.training.job import TrainingJob
@@ -32,6 +32,7 @@ from napari_synth.gui.training.resume_row import ResumeButton, ResumeNote
 from napari_synth.gui.training.setup import SetupBox
 from napari_synth.gui.training.trainable_list import panel_title
 from napari_synth.gui.training.work import Bulletin, Examples, Learnt, TrainRequest, examples, export
+from napari_synth.gui.work_panel import WorkPanel
 from napari_synth.gui.worker import Job
 from napari_synth.models import library
 from napari_synth.training.record import earlier_run, earlier_runs
@@ -39,13 +40,11 @@ from napari_synth.training.record import earlier_run, earlier_runs
 if TYPE_CHECKING:
     import napari
     import napari.layers
-    from napari.components import ViewerModel
 
-_PAINT_MS = 30
 _KEPT = "Its last checkpoint is kept: press Earlier… to go on from there."
 
 
-class TrainPanel(QWidget):
+class TrainPanel(WorkPanel):
     """The panel for training, as napari's menu opens it.
 
     Parameters
@@ -54,9 +53,7 @@ class TrainPanel(QWidget):
     """
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
-        super().__init__()
-        self.viewer: ViewerModel = unwrapped(napari_viewer)
-        self._job: Job | None = None
+        super().__init__(napari_viewer, words=_words)
         self._training: TrainingJob | None = None
         self._said: list[str] = []
         self._examples: napari.layers.Image | None = None
@@ -71,10 +68,9 @@ class TrainPanel(QWidget):
         self.setup = SetupBox(self.viewer, self)
         self.resume_note = ResumeNote(self)
         self.resume_button = ResumeButton(self)
-        self.train_button = button(
+        self.train_button = self.main_button = button(
             self, "Train", "Learn from the chosen images in the background; the model becomes a method of its task"
         )
-        self.progress = ProgressRow(self, words=_words)
         self.progress.cancel.setToolTip("Throw this training away, but for a checkpoint that it may have written")
         self.pause_button = button(
             self, "Pause", "Let the training wait; a checkpoint is written meanwhile", checkable=True
@@ -83,7 +79,6 @@ class TrainPanel(QWidget):
         self.device = DeviceBadge(self)
         self.curves = CurveBox(self)
         self.result = ResultBox(self)
-        self.messages = Messages(self)
         self.follower = Follower(self.viewer, self)
         self._lay_out()
         self._connect()
@@ -114,7 +109,7 @@ class TrainPanel(QWidget):
         job.returned.connect(self._on_trained)
         self.fold.setChecked(False)
         self.pause_button.setChecked(False)
-        self._start(job, "Preparing")
+        self._begin(job, "Preparing")
 
     def pause(self, paused: bool = True) -> None:
         """Let the training wait, or go on."""
@@ -163,7 +158,7 @@ class TrainPanel(QWidget):
             return
         job = Job(partial(export, learnt.trained.path, out), "Exporting")
         job.returned.connect(self._on_exported)
-        self._start(job, "Exporting the model")
+        self._begin(job, "Exporting the model")
 
     def show_examples(self) -> None:
         """Add a layer with patches as the training would draw them, in place of the last such layer."""
@@ -178,12 +173,7 @@ class TrainPanel(QWidget):
             return
         job = Job(partial(examples, request), "The look at the patches")
         job.returned.connect(self._on_examples)
-        self._start(job, "Drawing patches")
-
-    def cancel(self) -> None:
-        """Stop whatever is computed."""
-        if self._job is not None:
-            self._job.cancel()
+        self._begin(job, "Drawing patches")
 
     def stop(self) -> None:
         """Leave a training with a checkpoint, and take the preview away; the panel was closed."""
@@ -192,14 +182,6 @@ class TrainPanel(QWidget):
         self.device.cancel()
         self.follower.end()
         remove_layer(self.viewer, self._examples)
-
-    # Qt
-
-    def changeEvent(self, event: QEvent | None) -> None:
-        """Stop when the dock was closed: napari takes the panel out of it and forgets it."""
-        super().changeEvent(event)
-        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.stop()
 
     # Layout
 
@@ -237,10 +219,8 @@ class TrainPanel(QWidget):
         self.resume_note.dropped.connect(self._on_dropped)
         self.pause_button.toggled.connect(self.pause)
         self.stop_button.clicked.connect(self.stop_training)
-        self.progress.cancelled.connect(self.cancel)
         self.result.use_wanted.connect(self.use)
         self.result.export_wanted.connect(self._ask_for_export)
-        self.viewer.events.theme.connect(self._on_theme)
 
     def _on_fold(self, unfolded: bool) -> None:
         self.setup.setVisible(unfolded)
@@ -256,14 +236,9 @@ class TrainPanel(QWidget):
         self._show_state()
 
     def _on_theme(self, _event: object = None) -> None:
+        super()._on_theme()
         theme = get_theme(self.viewer.theme)
-        text = theme.text.as_hex()
-        self.messages.set_colours(theme.error.as_hex(), text, theme.foreground.as_hex())
-        self.curves.set_theme(text, theme.background.as_hex())
-        self.train_button.setStyleSheet(
-            f"QPushButton:enabled {{ background: {theme.current.as_hex()}; font-weight: bold; }}"
-        )
-        self.setStyleSheet(f"#synth_line {{ background: {theme.primary.as_hex()}; }}")
+        self.curves.set_theme(theme.text.as_hex(), theme.background.as_hex())
 
     def _show_state(self) -> None:
         """Offer what can be done now."""
@@ -281,19 +256,6 @@ class TrainPanel(QWidget):
         self.result.set_busy(busy)
 
     # The worker
-
-    def _start(self, job: Job, what: str) -> None:
-        self._job = job
-        job.progressed.connect(self._on_progressed)
-        job.failed.connect(self._on_failed)
-        job.cancelled.connect(self._on_cancelled)
-        job.finished.connect(self._on_finished)
-        # The window may be closed while this runs: nobody is left to press Cancel then.
-        self.destroyed.connect(job.leave)
-        self._show_state()
-        self.progress.begin(what)
-        # The click is shown first: afterwards both threads share Python's lock.
-        QTimer.singleShot(_PAINT_MS, job.start)
 
     def _follow(self, request: TrainRequest) -> None:
         """Let previews look like what the model makes: its target where images are translated or painted, else its source."""
@@ -339,7 +301,7 @@ class TrainPanel(QWidget):
         self._say([f"The package is in {path}."])
 
     def _on_failed(self, error: SynthError) -> None:
-        self.messages.show_error(str(error))
+        super()._on_failed(error)
         self._on_ended_early()
 
     def _on_cancelled(self) -> None:
@@ -355,9 +317,8 @@ class TrainPanel(QWidget):
             self.fold.setChecked(True)
 
     def _on_finished(self) -> None:
-        self._job = self._training = None
-        self.progress.end()
-        self._show_state()
+        self._training = None
+        super()._on_finished()
 
     def _find_device(self) -> None:
         self.device.look_for(read_settings())
