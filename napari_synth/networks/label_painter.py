@@ -85,12 +85,6 @@ class LabelPainter(nn.Module):
         coarse = _COARSER * functional.avg_pool2d(noise[:, 1:], _COARSER)
         coarse = functional.interpolate(coarse, size=noise.shape[-2:], mode="bilinear", align_corners=False)
         given = torch.cat((labels, noise[:, :1], coarse), 1)
-        found = torch.cat((_evened(self.body(given)), given), 1).contiguous(memory_format=torch.channels_last)
+        found = torch.cat((self.body(given), given), 1).contiguous(memory_format=torch.channels_last)
         made: Tensor = self.mix(labels) + self.texture(found)
         return made
-
-
-def _evened(features: Tensor) -> Tensor:
-    """Return features (N, C, Y, X) without what has a period of two or four pixels, the cells in which the U-Net makes them."""
-    wide = functional.pad(features, (2, 2, 2, 2), mode="replicate")
-    return functional.avg_pool2d(functional.avg_pool2d(wide, 4, stride=1), 2, stride=1)

@@ -12,15 +12,20 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from napari_synth.networks.blind_spot_unet import BiasedBlock, shuffled, unshuffled
+from napari_synth.networks.blind_spot_unet import BiasedBlock, unshuffled
 from napari_synth.networks.residual_translator import Normalisation, TranslationBlock
 
 _LEVELS = 4
+_SLOPE = 0.2
 
 
 class TranslationUNet(nn.Module):
     """U-Net with four levels below the pixels: unshuffled by 2, then strided by 2 three times, in Y and X.
+
+    On the way up features are interpolated, and the last layers see whole pixels: what is made cell by cell shows as a grid once a
+    critic asks for texture (Odena et al., "Deconvolution and checkerboard artifacts", Distill 2016).
 
     Parameters
     ----------
@@ -53,7 +58,6 @@ class TranslationUNet(nn.Module):
         self.dims, self.in_channels, self.out_channels, self.width = dims, in_channels, out_channels, width
         self.normalisation: Normalisation = normalisation
         convolution: Any = nn.Conv2d if dims == 2 else nn.Conv3d
-        transposed: Any = nn.ConvTranspose2d if dims == 2 else nn.ConvTranspose3d
         halving = (1,) * (dims - 2) + (2, 2)
         widths = [width * min(2**level, 4) for level in range(_LEVELS)]
 
@@ -68,9 +72,11 @@ class TranslationUNet(nn.Module):
         self.encoders = nn.ModuleList(block(above) for above, _ in steps)
         self.downs = nn.ModuleList(convolution(above, below, halving, stride=halving) for above, below in steps)
         self.bottom = nn.Sequential(block(widths[-1]), block(widths[-1]))
-        self.ups = nn.ModuleList(transposed(below, above, halving, stride=halving) for above, below in steps)
+        self.ups = nn.ModuleList(convolution(below, above, 1) for above, below in steps)
         self.decoders = nn.ModuleList(block(above) for above, _ in steps)
-        self.tail = convolution(width, 4 * out_channels, 3, padding=1)
+        fine = max(width // 2, 1)
+        self.finest = convolution(width + in_channels, fine, 3, padding=1)
+        self.tail = convolution(fine, out_channels, 3, padding=1)
         for name, parameter in self.named_parameters():
             if name.endswith("weight"):
                 nn.init.kaiming_uniform_(parameter, a=5**0.5, generator=generator)
@@ -95,12 +101,13 @@ class TranslationUNet(nn.Module):
     @property
     def receptive_field(self) -> tuple[int, ...]:
         """How far, along Z, Y and X, an input pixel can change an output pixel, apart from an instance's mean and deviation."""
-        # 3 x 3 convolutions of each level in units of its pixels; a pixel may lie anywhere in its cell.
+        # 3 x 3 convolutions of each level in units of its pixels; a pixel may lie anywhere in its cell, and is interpolated between
+        # it and the next.
         reach = 4
         for _ in range(_LEVELS - 1):
-            reach = 2 * reach + 1 + 4
-        plane = 2 * (reach + 2) + 1
-        return (4 + 4 * (_LEVELS - 1) + 2, plane, plane)
+            reach = 2 * (reach + 1) + 1 + 4
+        plane = 2 * (reach + 2) + 1 + 2
+        return (4 + 4 * (_LEVELS - 1) + 3, plane, plane)
 
     @property
     def needs_whole(self) -> bool:
@@ -130,6 +137,12 @@ class TranslationUNet(nn.Module):
             y = down(y)
         y = self.bottom(y)
         for up, decoder in zip(reversed(self.ups), reversed(self.decoders), strict=True):
-            y = decoder(up(y) + skips.pop())
-        made: Tensor = self.tail_mix(x) + shuffled(self.tail(y))
+            y = decoder(self._finer(up(y)) + skips.pop())
+        fine = functional.leaky_relu(self.finest(torch.cat((self._finer(y), x), 1)), _SLOPE)
+        made: Tensor = self.tail_mix(x) + self.tail(fine)
         return made
+
+    def _finer(self, y: Tensor) -> Tensor:
+        """Return features of twice the size along Y and X."""
+        scale, mode = ((2.0, 2.0), "bilinear") if self.dims == 2 else ((1.0, 2.0, 2.0), "trilinear")
+        return functional.interpolate(y, scale_factor=scale, mode=mode, align_corners=False)
