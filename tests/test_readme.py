@@ -10,6 +10,8 @@ import pytest
 
 import napari_synth
 from napari_synth.core import registry
+from napari_synth.core.generator import Method
+from napari_synth.training.registry import trainables
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -25,9 +27,9 @@ def test_a_generator_of_another_package_is_written_as_the_readme_says(monkeypatc
     assert result[20, 20] == pytest.approx(image[18:23, 18:23].mean(), abs=1e-3)
 
 
-def test_every_generator_is_in_the_readme() -> None:
-    for generator in registry.generators():
-        assert f"`{generator.info.id}`" in README or f"`{generator.info.name}`" in README
+def test_every_method_and_every_training_is_in_the_readme() -> None:
+    for one in (*registry.listed(Method), *trainables()):
+        assert f"`{one.info.id}`" in README or f"`{one.info.name}`" in README, one.info.id
 
 
 def test_pictures_and_linked_files_are_there() -> None:

@@ -79,7 +79,9 @@ class TranslationUNet(nn.Module):
         self.tail = convolution(fine, out_channels, 3, padding=1)
         for name, parameter in self.named_parameters():
             if name.endswith("weight"):
-                nn.init.kaiming_uniform_(parameter, a=5**0.5, generator=generator)
+                nn.init.kaiming_uniform_(
+                    parameter, a=_SLOPE if name.startswith("finest") else 5**0.5, generator=generator
+                )
             elif name.endswith("bias"):
                 nn.init.zeros_(parameter)
         # Little is added at first, so that training starts from the mix.
