@@ -87,7 +87,7 @@ class QualityBox(QWidget):
         if quality is None:
             return
         legend = ", ".join(
-            f"<span style='color: {colour}'>{name}</span>"
+            f"<span style='color: {colour}'>{_short(name)}</span>"
             for name, colour in zip((MADE, REAL), self._colours, strict=True)
         )
         for plot, title, across, values in (
@@ -102,7 +102,8 @@ class QualityBox(QWidget):
 
 def _table(quality: Quality) -> str:
     """Return the figures as HTML: one row a figure, one column what is held against real crops."""
-    kinds = list(quality.figures)
+    # Noise is far from everything: its column would not fit a narrow panel.
+    kinds = [kind for kind in quality.figures if kind != "noise"]
     head = "".join(f"<th align='right' style='padding-left: 4px'>{escape(_short(kind))}</th>" for kind in kinds)
     names = list(quality.figures[MADE])
     rows = [f"<tr><th></th>{head}</tr>"]
