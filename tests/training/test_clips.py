@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,10 @@ TINY: dict[str, Any] = {"patch": 16, "batch": 2, "past": 2, "future": 2, "width"
 
 
 @pytest.fixture(autouse=True)
-def _library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("NAPARI_SYNTH_MODELS", str(tmp_path / "models"))
+    registry.refresh()
+    yield
     registry.refresh()
 
 

@@ -236,7 +236,7 @@ def _nearest(image: Tensor, fields: Sequence[Tensor], report: Reporter) -> tuple
 
     Images are compared at a quarter of the resolution, at which noise does not hide a copy.
     """
-    best, edge = (float("inf"), image), image.shape[-1]
+    best: tuple[float, Tensor] = (float("inf"), image)
     for turn, flip in product(range(4), (False, True)):
         turned = torch.rot90(image.flip(-1) if flip else image, turn, (-2, -1))
         wanted = functional.avg_pool2d(turned, _COARSER).double().numpy()
@@ -250,10 +250,21 @@ def _nearest(image: Tensor, fields: Sequence[Tensor], report: Reporter) -> tuple
             place = np.unravel_index(int(apart.argmin()), apart.shape)
             distance = float(np.sqrt(max(apart[place], 0.0) / wanted.size))
             if distance < best[0]:
-                y, x = (int(at) * _COARSER for at in place)
-                part = torch.rot90(field[:, y : y + edge, x : x + edge], -turn, (-2, -1))
+                part = _most_alike(field, turned, [int(at) * _COARSER for at in place])
+                part = torch.rot90(part, -turn, (-2, -1))
                 best = distance, part.flip(-1) if flip else part
     return best[1], best[0]
+
+
+def _most_alike(field: Tensor, image: Tensor, near: Sequence[int]) -> Tensor:
+    """Return the part of a field (C, Y, X) that is most like an image (C, Y, X), a few pixels around a place."""
+    edge = image.shape[-1]
+    starts = [
+        range(max(0, at - _COARSER + 1), min(at + _COARSER, size - edge + 1))
+        for at, size in zip(near, field.shape[1:], strict=True)
+    ]
+    parts = (field[:, y : y + edge, x : x + edge] for y, x in product(*starts))
+    return min(parts, key=lambda part: float((part - image).square().sum()))
 
 
 def _notes(figures: Mapping[str, Mapping[str, float]]) -> tuple[str, ...]:
