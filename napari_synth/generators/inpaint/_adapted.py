@@ -43,8 +43,8 @@ _LARGEST_EDGE = 48
 _LARGEST_SHARE = 8
 _DISC = 9
 _LEAST_SPREAD = 0.01
-# In standard errors: less is chance.
-_CONVINCING = 2.0
+# In standard errors: less is chance. And of the squared error: less is not worth another network.
+_CONVINCING, _WORTH = 2.0, 0.01
 
 
 def adapt(image: Image, params: AdaptedParams, context: Context) -> Prepared:
@@ -66,7 +66,7 @@ def adapt(image: Image, params: AdaptedParams, context: Context) -> Prepared:
         return bundled.saying("Adapting did not settle on this image: the bundled network is used.")
     before, after, error = lesson.compare(network, learner.eval())
     change = after / before - 1.0 if before > 0 else 0.0
-    if before - after <= _CONVINCING * error:
+    if before - after <= max(_CONVINCING * error, _WORTH * before):
         return bundled.saying(
             f"Adapting does not clearly help in held-out holes ({change:+.1%}): the bundled network is used."
         )
