@@ -19,7 +19,7 @@ from napari_synth.core import judging
 from napari_synth.core.generator import Task
 from napari_synth.core.recipe import Recipe
 from napari_synth.gui import panel as panel_module
-from napari_synth.gui import runs, worker
+from napari_synth.gui import runs, work_panel, worker
 from napari_synth.gui.layers import kind_of
 from napari_synth.gui.panel import TaskPanel
 from napari_synth.gui.placing import grid_of
@@ -47,7 +47,8 @@ def settings(monkeypatch, tmp_path) -> Callable[..., None]:
         made = RunSettings(
             **{"device": "cpu", "precision": "auto", "memory_budget": None, "folder": tmp_path, **values}
         )
-        monkeypatch.setattr(panel_module, "read_settings", lambda: made)
+        for module in (panel_module, work_panel):
+            monkeypatch.setattr(module, "read_settings", lambda: made)
 
     put()
     return put
