@@ -21,6 +21,17 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(folder.cleanup)
 
 
+@pytest.fixture(autouse=True)
+def _models_of_its_own(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let no test see the models that another one made."""
+    from napari_synth.core import registry
+
+    monkeypatch.setattr(registry, "_of_session", {})
+    yield
+    if registry._lasting.cache_info().currsize and any(hasattr(one, "path") for one in registry._lasting().values()):
+        registry.refresh()
+
+
 @pytest.fixture(scope="session")
 def display() -> Iterator[None]:
     """Start an X server where there is no display."""
