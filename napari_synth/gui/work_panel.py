@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -183,9 +184,9 @@ class MethodPanel(WorkPanel, Generic[M]):
         """The chosen method."""
         return self.methods.method
 
+    @abstractmethod
     def run(self) -> None:
         """Run the chosen method."""
-        raise NotImplementedError
 
     def choose_method(self, identifier: str) -> None:
         """Choose a method of the list by its id."""
