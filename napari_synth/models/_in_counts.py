@@ -11,8 +11,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from napari_synth.generators.denoise._blind_spot import prediction
-from napari_synth.networks.blind_spot_unet import BlindSpotUNet
+from napari_synth.networks.blind_spot_unet import BlindSpotUNet, prediction
 from napari_synth.training.blind_spot import BlindSpotMask
 
 _PERCENTILES = (0.001, 0.999)

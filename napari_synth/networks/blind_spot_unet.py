@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+_LEAST_VARIANCE = 1e-6
+
 
 class BiasedBlock(nn.Module):
     """``x + conv(relu(conv(x)))``, with biases.
@@ -87,6 +89,12 @@ class BlindSpotUNet(nn.Module):
         fine = self.encoder(self.head(unshuffled(x).contiguous(memory_format=layout)))
         coarse = self.bottom(self.down(fine))
         return shuffled(self.tail(self.decoder(self.up(coarse) + fine)))
+
+
+def prediction(output: Tensor) -> tuple[Tensor, Tensor]:
+    """Read mean and variance of the signal, each (N, 1, *spatial), from a network's output (N, 2, *spatial)."""
+    output = output.float()
+    return output[:, :1], functional.softplus(output[:, 1:] - 3.0).square() + _LEAST_VARIANCE
 
 
 def unshuffled(x: Tensor) -> Tensor:

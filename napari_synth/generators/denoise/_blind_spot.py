@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from napari_synth.core.generator import BlockSpec, Context, Prepared
 from napari_synth.core.image import Image
@@ -29,7 +28,7 @@ from napari_synth.generators.denoise._common import (
     noise_variance,
     training_notes,
 )
-from napari_synth.networks.blind_spot_unet import BlindSpotUNet
+from napari_synth.networks.blind_spot_unet import BlindSpotUNet, prediction
 from napari_synth.training.blind_spot import BlindSpotMask
 from napari_synth.training.loop import Budget, FitSettings, fit
 from napari_synth.training.patches import PatchPool, collect_crops
@@ -40,7 +39,6 @@ if TYPE_CHECKING:
 HELD_OUT = 1 / 16
 _LEAST_PLANES = 8
 _PLANES = 8
-_LEAST_VARIANCE = 1e-6
 _VALIDATION_PIXELS = 2**16
 
 
@@ -157,12 +155,6 @@ class BlindSpotRestorer(Prepared):
     def transposed(self) -> Prepared:
         """Return what restores the image with Y and X swapped."""
         return self if self._mask.isotropic else TransposedRestorer(self)
-
-
-def prediction(output: Tensor) -> tuple[Tensor, Tensor]:
-    """Read mean and variance of the signal, each (N, 1, *spatial), from a network's output (N, 2, *spatial)."""
-    output = output.float()
-    return output[:, :1], functional.softplus(output[:, 1:] - 3.0).square() + _LEAST_VARIANCE
 
 
 def _axes(image: Image, dimensions: str, kind: str) -> tuple[str, tuple[str, ...]]:

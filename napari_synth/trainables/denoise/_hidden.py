@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from napari_synth.core.errors import TrainingDataError
 from napari_synth.core.intensity import IntensityTransform
 from napari_synth.generators._conditioning import Condition
-from napari_synth.generators.denoise._blind_spot import prediction
-from napari_synth.networks.blind_spot_unet import BlindSpotUNet
+from napari_synth.networks.blind_spot_unet import BlindSpotUNet, prediction
 from napari_synth.trainables.denoise._common import (
     Block,
     batch_of,

@@ -35,7 +35,7 @@ class FlowMatching(Trainable[FlowTrainParams]):
     info: ClassVar[TrainableInfo] = TrainableInfo(
         id="synthesize/flow-matching",
         title="Flow matching",
-        summary="Learns the way from noise to images, which is followed in a few steps: the best images, of any size, made slowly.",
+        summary="Learns the way from noise to images, which is followed in a few steps: steady to train, for images of any size.",
         task=Task.SYNTHESIZE,
         images="one",
         reference="Lipman et al., Flow matching for generative modeling, ICLR 2023; Liu et al., Flow straight and fast, ICLR 2023",
