@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeVar
 
 import torch
@@ -9,10 +10,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import parametrizations
 
+from napari_synth.networks.generative_blocks import enlarged
+
 Layer = TypeVar("Layer", bound=nn.Module)
 
 _MOST_AT_BASE = 7
-_WIDEST = 8
+_GRAIN = 0.1
+_WIDEST = 4
+SLOPE = 0.2
+"""Of leaky rectifiers, where they are closed."""
 
 
 def halvings_of(size: int) -> int:
@@ -32,7 +38,7 @@ def halvings_of(size: int) -> int:
 
 
 def widths_of(width: int, halvings: int) -> list[int]:
-    """Return the channels at half of the resolution, a quarter, and so on: twice as many each time, eight times at most."""
+    """Return the channels at half of the resolution, a quarter, and so on: twice as many each time, four times at most."""
     return [width * min(2**level, _WIDEST) for level in range(halvings)]
 
 
@@ -59,8 +65,41 @@ def with_spread(features: Tensor) -> Tensor:
     return torch.cat((features, spread.to(features.dtype).expand(len(features), 1, *features.shape[2:])), 1)
 
 
+class Grain(nn.Module):
+    """White noise that belongs to latents: the same for the same, little changed where they are little changed.
+
+    What is fine and without order, convolutions of few latents can hardly draw; from noise they can (Karras et al., "A style-based
+    generator architecture for generative adversarial networks", CVPR 2019). Here the noise is a fixed random projection of the
+    latents, and not drawn anew for each image.
+
+    Parameters
+    ----------
+    latent_size : int
+    size : int
+        Edge of an image.
+    widths : sequence of int
+        Channels of the levels to which it is added, the finest last, each of twice the resolution of that before.
+    """
+
+    fields: Tensor
+
+    def __init__(self, latent_size: int, size: int, widths: Sequence[int]) -> None:
+        super().__init__()
+        drawn = torch.randn((latent_size, size * size), generator=torch.Generator().manual_seed(0))
+        self.register_buffer("fields", drawn, persistent=False)
+        self.size = size
+        self.strengths = nn.ParameterList(torch.full((1, width, 1, 1), _GRAIN) for width in widths)
+
+    def forward(self, latents: Tensor) -> list[Tensor]:
+        """Map latents (N, latent_size) to what is added to each level, (N, channels, Y, X)."""
+        noise = functional.normalize(latents, dim=1) @ self.fields.to(latents.dtype)
+        noise = noise.view(-1, 1, self.size, self.size)
+        steps = [2**level for level in reversed(range(len(self.strengths)))]
+        return [strength * noise[..., ::step, ::step] for strength, step in zip(self.strengths, steps, strict=True)]
+
+
 class GatedUp(nn.Module):
-    """Repeats pixels two by two, convolves them, and lets one half of the channels gate the other.
+    """Doubles the resolution, convolves, and lets one half of the channels gate the other.
 
     Parameters
     ----------
@@ -70,9 +109,9 @@ class GatedUp(nn.Module):
 
     def __init__(self, inside: int, outside: int) -> None:
         super().__init__()
-        self.convolution = nn.Conv2d(inside, 2 * outside, 3, padding=1, bias=False)
+        self.convolution = nn.Conv2d(inside, 2 * outside, 3, padding=1, padding_mode="reflect", bias=False)
         self.norm = nn.BatchNorm2d(2 * outside)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, inside, Y, X) to (N, outside, 2 Y, 2 X)."""
-        return functional.glu(self.norm(self.convolution(functional.interpolate(x, scale_factor=2.0))), dim=1)
+        return functional.glu(self.norm(self.convolution(enlarged(x))), dim=1)

@@ -1,7 +1,7 @@
 """A light pair of networks that learns from few images: skips that excite channels, and a critic that must know what it sees.
 
-Liu et al., "Towards faster and stabilized GAN training for high-fidelity few-shot image synthesis", ICLR 2021. Noise is not added
-inside the generator, so that the same latents always give the same image.
+Liu et al., "Towards faster and stabilized GAN training for high-fidelity few-shot image synthesis", ICLR 2021. The noise that is
+added inside the generator belongs to the latents, so that the same latents always give the same image.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from napari_synth.networks.adversarial_pair import GatedUp, bounded, halvings_of, limited, widths_of, with_spread
+from napari_synth.networks.adversarial_pair import GatedUp, Grain, bounded, halvings_of, limited, widths_of, with_spread
 
 
 class SkipLayerExcitation(nn.Module):
@@ -51,7 +51,7 @@ class FastganGenerator(nn.Module):
     channels : int
         Of an image.
     width : int
-        Channels at half resolution; twice as many at each further halving, eight times as many at most.
+        Channels at half resolution; twice as many at each further halving, four times at most.
     latent_size : int
     limit : float
         Pixels lie between plus and minus this.
@@ -63,7 +63,7 @@ class FastganGenerator(nn.Module):
         self,
         size: int = 64,
         channels: int = 1,
-        width: int = 32,
+        width: int = 24,
         latent_size: int = 128,
         limit: float = 1.25,
         generator: torch.Generator | None = None,
@@ -85,7 +85,8 @@ class FastganGenerator(nn.Module):
         self.excitations = nn.ModuleList(
             SkipLayerExcitation(widths[coarse], widths[fine]) for fine, coarse in self._skips.items()
         )
-        self.last = nn.Conv2d(widths[-1], channels, 3, padding=1)
+        self.grain = Grain(latent_size, size, widths[1:])
+        self.last = nn.Conv2d(widths[-1], channels, 3, padding=1, padding_mode="reflect")
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="linear", generator=generator)
@@ -113,8 +114,8 @@ class FastganGenerator(nn.Module):
         x = self.first(latents).view(len(latents), -1, self._base, self._base)
         features = [functional.glu(self.first_norm(x.contiguous(memory_format=torch.channels_last)), dim=1)]
         gates = dict(zip(self._skips, self.excitations, strict=True))
-        for level, up in enumerate(self.ups, 1):
-            fine = up(features[-1])
+        for level, (up, grain) in enumerate(zip(self.ups, self.grain(latents), strict=True), 1):
+            fine = up(features[-1]) + grain
             if level in gates:
                 fine = gates[level](features[self._skips[level]], fine)
             features.append(fine)
@@ -151,7 +152,7 @@ class FastganDiscriminator(nn.Module):
     """
 
     def __init__(
-        self, size: int = 64, channels: int = 1, width: int = 32, generator: torch.Generator | None = None
+        self, size: int = 64, channels: int = 1, width: int = 24, generator: torch.Generator | None = None
     ) -> None:
         super().__init__()
         # So few halvings that the judgement is one of several places, where the image is larger than a few pixels.

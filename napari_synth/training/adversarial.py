@@ -37,6 +37,33 @@ def maker_loss(game: Game, made: Tensor) -> Tensor:
     return functional.softplus(-made).mean() if game == "vanilla" else -made.mean()
 
 
+def relative_loss(more: Tensor, less: Tensor) -> Tensor:
+    """Return what makes one judgement rise above another, pair by pair: real above made for the critic, for the maker vice versa.
+
+    Images that are judged against each other must be as varied as each other: whoever makes but one convinces of one only.
+
+    Parameters
+    ----------
+    more, less : Tensor
+        Judgements of as many images of either kind, of the same shape.
+
+    References
+    ----------
+    Jolicoeur-Martineau, "The relativistic discriminator", ICLR 2019; Huang et al., "The GAN is dead; long live the GAN! A modern
+    baseline GAN", NeurIPS 2024.
+    """
+    return functional.softplus(less - more).mean()
+
+
+def steepness(judged: Tensor, images: Tensor) -> Tensor:
+    """Return how fast judgements change with the images, squared: the mean over the images (N, C, Y, X), which need gradients.
+
+    Mescheder et al., "Which training methods for GANs do actually converge?", ICML 2018.
+    """
+    (slope,) = torch.autograd.grad(judged.flatten(1).mean(1).sum(), images, create_graph=True)
+    return slope.square().flatten(1).sum(1).mean()
+
+
 @contextmanager
 def held(*networks: nn.Module) -> Iterator[None]:
     """Let gradients through networks, but none to their weights: less is computed."""
@@ -50,6 +77,6 @@ def held(*networks: nn.Module) -> Iterator[None]:
             weight.requires_grad_(True)
 
 
-def adversarial_optimizer(*networks: nn.Module, rate: float) -> torch.optim.Optimizer:
+def adversarial_optimizer(*networks: nn.Module, rate: float, memory: float = 0.5) -> torch.optim.Optimizer:
     """Return Adam with the short memory that games need."""
-    return torch.optim.Adam((w for network in networks for w in network.parameters()), lr=rate, betas=(0.5, 0.99))
+    return torch.optim.Adam((w for network in networks for w in network.parameters()), lr=rate, betas=(memory, 0.99))

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from napari_synth.models.architectures import build_network
-from napari_synth.networks.adversarial_pair import halvings_of, widths_of, with_spread
+from napari_synth.networks.adversarial_pair import Grain, halvings_of, widths_of, with_spread
 from napari_synth.networks.dcgan import DcganDiscriminator, DcganGenerator
 from napari_synth.networks.fastgan import FastganDiscriminator, FastganGenerator
 
@@ -33,8 +33,12 @@ def test_initial_weights_come_from_the_generator(kind: type[DcganGenerator]) -> 
 @pytest.mark.parametrize("size", [16, 64, 96])
 def test_discriminators_judge_and_are_not_steep(size: int) -> None:
     images = torch.rand(3, 2, size, size) * 2 - 1
-    critic = DcganDiscriminator(size, 2, 8)
-    assert critic(images).shape == (3, 1, 1, 1)
+    critic = DcganDiscriminator(size, 2, 8).requires_grad_(False)
+    judged = critic(images)
+    assert judged.shape[:2] == (3, 2)
+    # The whole is judged once, every part by itself.
+    assert float(judged[:, 0].std(dim=(1, 2)).max()) == 0.0
+    assert float(judged[:, 1].std(dim=(1, 2)).min()) > 0.0
     light = FastganDiscriminator(size, 2, 8)
     judged = light(images)
     assert isinstance(judged, torch.Tensor)
@@ -57,10 +61,25 @@ def test_sizes_that_cannot_be_made() -> None:
     with pytest.raises(ValueError, match="at least one"):
         FastganGenerator(16, latent_size=0)
     assert [halvings_of(size) for size in (16, 48, 64, 256)] == [2, 3, 4, 6]
-    assert widths_of(8, 6) == [8, 16, 32, 64, 64, 64]
+    assert widths_of(8, 6) == [8, 16, 32, 32, 32, 32]
 
 
 def test_how_much_images_differ_is_seen() -> None:
     alike = torch.ones(4, 2, 3, 3)
     assert float(with_spread(alike)[:, -1].max()) == 0.0
     assert float(with_spread(torch.randn(4, 2, 3, 3))[:, -1].min()) > 0.1
+
+
+def test_noise_belongs_to_the_latents() -> None:
+    latents = torch.randn(200, 64)
+    coarse, fine = (each.detach() for each in Grain(64, 16, (3, 2))(latents))
+    assert coarse.shape == (200, 3, 8, 8)
+    assert fine.shape == (200, 2, 16, 16)
+    # White, of one spread in every channel at first, and no two images have the same.
+    assert float(fine.std()) == pytest.approx(0.1, rel=0.05)
+    neighbours = (fine[..., 1:] * fine[..., :-1]).mean(dim=(0, 1, 2))
+    assert float(neighbours.abs().max()) < 0.3 * 0.1**2
+    again, near = (Grain(64, 16, (3, 2))(each)[1].detach() for each in (latents, latents + 0.01 * latents.roll(1, 0)))
+    torch.testing.assert_close(again, fine)
+    assert float((near - fine).std()) < 0.02 * float(fine.std())
+    assert float((fine[1:] - fine[:-1]).std()) > float(fine.std())

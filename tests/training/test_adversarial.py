@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from napari_synth.training.adversarial import Game, critic_loss, held, maker_loss
+from napari_synth.training.adversarial import Game, critic_loss, held, maker_loss, relative_loss, steepness
 
 GAMES: tuple[Game, ...] = ("lsgan", "vanilla", "hinge")
 
@@ -36,3 +36,23 @@ def test_gradients_pass_a_held_network_and_leave_its_weights() -> None:
     assert network.weight.grad is None
     assert network.weight.requires_grad
     assert not network.bias.requires_grad
+
+
+def test_a_judgement_rises_above_its_partner() -> None:
+    above, below = torch.tensor([2.0, 1.0], requires_grad=True), torch.tensor([-1.0, 3.0], requires_grad=True)
+    assert relative_loss(above, below) < relative_loss(below, above)
+    relative_loss(above, below).backward()
+    assert above.grad is not None
+    assert below.grad is not None
+    torch.testing.assert_close(above.grad, -below.grad)
+    # The pair that is in the wrong order counts most.
+    assert -above.grad[1] > -above.grad[0] > 0
+
+
+def test_steepness_is_that_of_the_judgement() -> None:
+    images = torch.rand(3, 2, 4, 4, requires_grad=True)
+    weight = torch.tensor(0.5, requires_grad=True)
+    found = steepness((weight * images).flatten(1).sum(1, keepdim=True), images)
+    assert float(found.detach()) == pytest.approx(0.5**2 * 32)
+    found.backward()
+    assert float(weight.grad) == pytest.approx(32.0)  # type: ignore[arg-type]

@@ -36,7 +36,7 @@ class AutoencoderTrainParams(SynthesisTrainParams):
         json_schema_extra={"advanced": True},
     )
     width: int = Field(
-        32,
+        24,
         ge=8,
         le=256,
         multiple_of=8,
@@ -50,7 +50,7 @@ class RefinedTrainParams(AutoencoderTrainParams):
     """Settings of a VAE-GAN."""
 
     fidelity: float = Field(
-        4.0,
+        1.0,
         ge=0,
         le=100,
         title="Fidelity",

@@ -12,7 +12,7 @@ from napari_synth.networks.dcgan import DcganDiscriminator, DcganGenerator
 from napari_synth.networks.fastgan import FastganDiscriminator, FastganGenerator
 from napari_synth.trainables.synthesize._common import JUDGED, LIMIT, Crops, Judge, learnt_crops
 from napari_synth.trainables.synthesize._gan_options import GanTrainParams
-from napari_synth.training.adversarial import adversarial_optimizer, critic_loss, held, maker_loss
+from napari_synth.training.adversarial import adversarial_optimizer, held, relative_loss, steepness
 from napari_synth.training.differentiable_augmentation import DRAWN, changed
 from napari_synth.training.news import Figures, Preview
 from napari_synth.training.schedule import FitSettings
@@ -21,9 +21,9 @@ from napari_synth.training.trainable import Lesson, TrainContext
 from napari_synth.training.trainee import Networks, Trainee, Validation, Work
 
 _MAKER, _CRITIC = "generator", "discriminator"
-_RATES = {"dcgan": 1e-3, "fastgan": 5e-4}
-# The penalty on steepness is taken so many times more seldom, and weighs so many times more.
-_EVERY = 8
+_RATE = 1e-3
+# The penalty on steepness is taken in one of so many steps, and weighs so many times more.
+_EVERY = 4
 
 
 def learn_dcgan(images: TrainingImages, params: GanTrainParams, context: TrainContext) -> Lesson:
@@ -55,8 +55,8 @@ def _lesson(
     name: str,
 ) -> Lesson:
     settings = FitSettings(
-        learning_rate=params.learning_rate or _RATES[name],
-        batch_size=params.batch or (16 if context.device.kind == "cpu" else 64),
+        learning_rate=params.learning_rate or _RATE,
+        batch_size=params.batch or (8 if context.device.kind == "cpu" else 64),
         held_flat=0.6,
         clip=10.0,
         averaging=0.995,
@@ -110,37 +110,37 @@ class Adversaries(Trainee):
     def optimizers(self) -> Mapping[str, Sequence[torch.optim.Optimizer]]:
         """See `Trainee.optimizers`."""
         rate = self.settings.learning_rate
-        return {name: [adversarial_optimizer(network, rate=rate)] for name, network in self.networks.items()}
+        return {
+            name: [adversarial_optimizer(network, rate=rate, memory=0.0)] for name, network in self.networks.items()
+        }
 
     def step(self, work: Work) -> Mapping[str, Tensor]:
         """See `Trainee.step`."""
         maker, critic = work.networks[_MAKER], work.networks[_CRITIC]
-        real = work.share(self.crops.sample(work.batch_size, work.generator))
-        with torch.no_grad():
-            made = maker(self._latents(work))
-        shown = self._shown(real, work)
-        steep = self.params.smoothness > 0 and work.step % _EVERY == 0
-        if steep:
-            shown.requires_grad_(True)
+        drawn = self._drawn(work)
+        made = maker(self._latents(work))
+        real = self._changed(work.share(self.crops.sample(work.batch_size, work.generator)), self._drawn(work))
+        false = self._changed(made, drawn).detach()
+        is_bounded = self.params.smoothness > 0 and work.step % _EVERY == 0
+        real.requires_grad_(is_bounded)
+        false.requires_grad_(is_bounded)
         losses: dict[str, Tensor] = {}
         if self._draws_again:
             quarter = torch.randint(2, (2,), generator=work.generator, device=real.device).tolist()
-            judged, error = critic(shown, (quarter[0], quarter[1]))
-            losses["drawn again"] = error.detach()
+            true, losses["drawn again"] = critic(real, (quarter[0], quarter[1]))
         else:
-            judged, error = critic(shown), None
-        criticism = critic_loss("hinge", judged, critic(self._shown(made, work)))
-        total = criticism if error is None else criticism + error
-        if steep:
-            (slope,) = torch.autograd.grad(judged.flatten(1).mean(1).sum(), shown, create_graph=True)
-            total = total + 0.5 * _EVERY * self.params.smoothness * slope.square().flatten(1).sum(1).mean()
+            true = critic(real)
+        judged = critic(false)
+        losses["discriminator"] = relative_loss(true, judged)
+        total = sum(losses.values(), true.new_zeros(()))
+        if is_bounded:
+            slopes = steepness(true, real) + steepness(judged, false)
+            total = total + 0.5 * _EVERY * self.params.smoothness * slopes
         work.update(_CRITIC, total)
-        latents = self._latents(work)
-        drawn = self._drawn(work)
         with held(self.networks[_CRITIC]):
-            loss = maker_loss("hinge", critic(self._changed(maker(latents), drawn)))
+            loss = relative_loss(critic(self._changed(made, drawn)), true.detach())
             work.update(_MAKER, loss)
-        return {"generator": loss, "discriminator": criticism} | losses
+        return {"generator": loss} | losses
 
     def validate(self, networks: Networks) -> Validation:
         """See `Trainee.validate`."""
@@ -171,9 +171,6 @@ class Adversaries(Trainee):
     def _drawn(self, work: Work) -> Tensor:
         shape = (work.batch_size, DRAWN)
         return work.share(torch.rand(shape, generator=work.generator, device=self.crops.held_out.device))
-
-    def _shown(self, images: Tensor, work: Work) -> Tensor:
-        return self._changed(images, self._drawn(work))
 
     def _changed(self, images: Tensor, drawn: Tensor) -> Tensor:
         """Return images as they are judged."""

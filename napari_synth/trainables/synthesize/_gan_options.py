@@ -11,7 +11,7 @@ class GanTrainParams(SynthesisTrainParams):
     """Settings of a generator that plays against a discriminator."""
 
     width: int = Field(
-        32,
+        24,
         ge=8,
         le=256,
         multiple_of=8,
@@ -35,10 +35,11 @@ class GanTrainParams(SynthesisTrainParams):
         json_schema_extra={"advanced": True},
     )
     smoothness: float = Field(
-        1.0,
+        0.1,
         ge=0,
         le=1000,
         title="Smoothness",
-        description="How far the discriminator is kept from being steep around real images (R1): more is steadier, and slower.",
+        description="How far the discriminator is kept from being steep around real and made images (R1, R2): more is steadier,"
+        " and slower.",
         json_schema_extra={"advanced": True},
     )

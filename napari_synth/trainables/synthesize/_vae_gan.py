@@ -30,7 +30,7 @@ from napari_synth.trainables.synthesize._evidence import (
     warmed,
 )
 from napari_synth.trainables.synthesize._parts import in_parts
-from napari_synth.training.adversarial import adversarial_optimizer, critic_loss, held, maker_loss
+from napari_synth.training.adversarial import adversarial_optimizer, held, relative_loss, steepness
 from napari_synth.training.news import Figures, Preview
 from napari_synth.training.schedule import FitSettings
 from napari_synth.training.sources import TrainingImages
@@ -42,9 +42,11 @@ _RATE = 2e-3
 # Of the refiner and of the one who judges, beside the autoencoder's.
 _REFINER_SHARE, _CRITIC_SHARE = 0.25, 0.25
 # Of the likelihood in what the judge sees, of what the decoder knows, and of the way back.
-_SIMILARITY, _KNOWN, _CYCLE = 0.1, 10.0, 10.0
+_SIMILARITY, _KNOWN, _CYCLE = 0.1, 2.0, 10.0
 # Edge of the squares over which an image is smoothed to what a blurred one knows of it.
-_SMOOTHED = 4
+_SMOOTHED = 8
+# How far the one who judges is kept from being steep; looked at in one of so many steps, where it weighs so many times more.
+_SMOOTHNESS, _EVERY = 0.1, 4
 _CRITIC_WIDTH, _REFINER_WIDTH = 0.75, 0.75
 _SHOWN = 4
 
@@ -159,11 +161,12 @@ class Refining(Trainee):
             work.share(torch.randn(size, generator=work.generator, device=images.device)) for size in sizes
         )
         made: Made = work.networks[_MAKER](images, noise, drawn[: len(drawn) // 2], fine)
-        losses = self._maker_losses(work, made, images)
+        real = [images] if others is None else [images, others]
+        judging, steep = self._judging(work, made, real)
+        work.update(_CRITIC, judging + steep)
+        losses = self._maker_losses(work, made, real)
         work.update(_MAKER, losses["bound"] + losses["convincing"] + losses["content"])
-        losses["judging"] = self._judging(work.networks[_CRITIC], made, images, others)
-        work.update(_CRITIC, losses["judging"])
-        return losses
+        return losses | {"judging": judging}
 
     def validate(self, networks: Networks) -> Validation:
         """See `Trainee.validate`."""
@@ -195,20 +198,22 @@ class Refining(Trainee):
         """See `Trainee.restore`."""
         self.judge.restore(state)
 
-    def _maker_losses(self, work: Work, made: Made, images: Tensor) -> dict[str, Tensor]:
+    def _maker_losses(self, work: Work, made: Made, real: Sequence[Tensor]) -> dict[str, Tensor]:
         """Return what the autoencoder and the refiner are trained for, the bound first."""
+        images = real[0]
         critic, count = work.networks[_CRITIC], len(images)
         skipped = count // 2
         with held(self.networks[_CRITIC]):
             with torch.no_grad():
-                real = critic(images)[1]
+                true, shown = critic(torch.cat(tuple(real)))
             judged, features = critic(torch.cat((*made.refined, made.decoded)))
-        refined = judged.split(count)[:-1]
+        pairs = enumerate(zip(judged.split(count)[:-1], true.split(count), strict=True))
         convincing = sum(
-            (maker_loss("hinge", part[:, domain]) for domain, part in enumerate(refined)), judged.new_zeros(())
+            (relative_loss(one[:, domain], other[:, domain]) for domain, (one, other) in pairs), judged.new_zeros(())
         )
-        alike = _difference([part[: count - skipped] for part in features], [part[skipped:] for part in real])
-        seen = _difference([part[-count:] for part in features], real)
+        of_source = [part[:count] for part in shown]
+        alike = _difference([part[: count - skipped] for part in features], [part[skipped:] for part in of_source])
+        seen = _difference([part[-count:] for part in features], of_source)
         known = functional.l1_loss(_smoothed(made.refined[0]), _smoothed(made.blurred))
         content = self.params.fidelity * alike + _KNOWN * known
         if made.back is not None:
@@ -221,15 +226,18 @@ class Refining(Trainee):
         eager = warmed(1.0, work.step, self.params.warm_up)
         return {"bound": bound, "convincing": eager * convincing, "content": content}
 
-    def _judging(self, critic: nn.Module, made: Made, images: Tensor, others: Tensor | None) -> Tensor:
-        real = [images] if others is None else [images, others]
-        judged = critic(torch.cat((*real, *(part.detach() for part in made.refined))))[0].split(len(images))
-        count = len(real)
-        pairs = enumerate(zip(judged[:count], judged[count:], strict=True))
-        return sum(
-            (critic_loss("hinge", true[:, domain], false[:, domain]) for domain, (true, false) in pairs),
-            images.new_zeros(()),
-        )
+    def _judging(self, work: Work, made: Made, real: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Return what the one who judges is trained for, and the penalty on being steep."""
+        is_bounded = work.step % _EVERY == 0
+        shown = torch.cat((*real, *(part.detach() for part in made.refined))).requires_grad_(is_bounded)
+        judged = work.networks[_CRITIC](shown)[0]
+        own = [part[:, number % len(real)] for number, part in enumerate(judged.split(len(real[0])))]
+        pairs = zip(own[: len(real)], own[len(real) :], strict=True)
+        loss = sum((relative_loss(true, false) for true, false in pairs), judged.new_zeros(()))
+        if not is_bounded:
+            return loss, torch.zeros_like(loss)
+        # Real and made images alike: the mean over both is half of the sum of their means.
+        return loss, _EVERY * _SMOOTHNESS * steepness(torch.cat(own), shown)
 
     def _samples(self, maker: RefinedAutoencoder, count: int) -> Tensor:
         latents = self._normal((count, self.params.latent_size), 1)
