@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import parametrizations
 
-from napari_synth.networks.generative_blocks import enlarged
+from napari_synth.networks.generative_blocks import LatentNoise, enlarged
 
 Layer = TypeVar("Layer", bound=nn.Module)
 
@@ -66,11 +66,7 @@ def with_spread(features: Tensor) -> Tensor:
 
 
 class Grain(nn.Module):
-    """White noise that belongs to latents: the same for the same, little changed where they are little changed.
-
-    What is fine and without order, convolutions of few latents can hardly draw; from noise they can (Karras et al., "A style-based
-    generator architecture for generative adversarial networks", CVPR 2019). Here the noise is a fixed random projection of the
-    latents, and not drawn anew for each image.
+    """What is added to the levels of a generator: `LatentNoise`, of a strength that each channel learns.
 
     Parameters
     ----------
@@ -78,22 +74,17 @@ class Grain(nn.Module):
     size : int
         Edge of an image.
     widths : sequence of int
-        Channels of the levels to which it is added, the finest last, each of twice the resolution of that before.
+        Channels of the levels, the finest last, each of twice the resolution of that before.
     """
-
-    fields: Tensor
 
     def __init__(self, latent_size: int, size: int, widths: Sequence[int]) -> None:
         super().__init__()
-        drawn = torch.randn((latent_size, size * size), generator=torch.Generator().manual_seed(0))
-        self.register_buffer("fields", drawn, persistent=False)
-        self.size = size
+        self.noise = LatentNoise(latent_size, size)
         self.strengths = nn.ParameterList(torch.full((1, width, 1, 1), _GRAIN) for width in widths)
 
     def forward(self, latents: Tensor) -> list[Tensor]:
         """Map latents (N, latent_size) to what is added to each level, (N, channels, Y, X)."""
-        noise = functional.normalize(latents, dim=1) @ self.fields.to(latents.dtype)
-        noise = noise.view(-1, 1, self.size, self.size)
+        noise = self.noise(latents)
         steps = [2**level for level in reversed(range(len(self.strengths)))]
         return [strength * noise[..., ::step, ::step] for strength, step in zip(self.strengths, steps, strict=True)]
 
@@ -112,6 +103,6 @@ class GatedUp(nn.Module):
         self.convolution = nn.Conv2d(inside, 2 * outside, 3, padding=1, padding_mode="reflect", bias=False)
         self.norm = nn.BatchNorm2d(2 * outside)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (N, inside, Y, X) to (N, outside, 2 Y, 2 X)."""
-        return functional.glu(self.norm(self.convolution(enlarged(x))), dim=1)
+    def forward(self, x: Tensor, grain: Tensor | float = 0.0) -> Tensor:
+        """Map (N, inside, Y, X) to (N, outside, 2 Y, 2 X); grain (N, 2 outside, 2 Y, 2 X) is added before the gates."""
+        return functional.glu(self.norm(self.convolution(enlarged(x))) + grain, dim=1)

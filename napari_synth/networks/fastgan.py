@@ -85,7 +85,7 @@ class FastganGenerator(nn.Module):
         self.excitations = nn.ModuleList(
             SkipLayerExcitation(widths[coarse], widths[fine]) for fine, coarse in self._skips.items()
         )
-        self.grain = Grain(latent_size, size, widths[1:])
+        self.grain = Grain(latent_size, size, [2 * width for width in widths[1:]])
         self.last = nn.Conv2d(widths[-1], channels, 3, padding=1, padding_mode="reflect")
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
@@ -115,7 +115,7 @@ class FastganGenerator(nn.Module):
         features = [functional.glu(self.first_norm(x.contiguous(memory_format=torch.channels_last)), dim=1)]
         gates = dict(zip(self._skips, self.excitations, strict=True))
         for level, (up, grain) in enumerate(zip(self.ups, self.grain(latents), strict=True), 1):
-            fine = up(features[-1]) + grain
+            fine = up(features[-1], grain)
             if level in gates:
                 fine = gates[level](features[self._skips[level]], fine)
             features.append(fine)

@@ -54,6 +54,34 @@ class ConditionedBlock(nn.Module):
         return x + change
 
 
+class LatentNoise(nn.Module):
+    """White noise that belongs to latents: the same for the same, little changed where they are little changed.
+
+    What is fine and without order, convolutions of few latents can hardly draw; from noise they can (Karras et al., "A style-based
+    generator architecture for generative adversarial networks", CVPR 2019). Here the noise is a fixed random projection of the
+    latents, and not drawn anew for each image.
+
+    Parameters
+    ----------
+    latent_size : int
+    size : int
+        Edge of an image.
+    """
+
+    fields: Tensor
+
+    def __init__(self, latent_size: int, size: int) -> None:
+        super().__init__()
+        drawn = torch.randn((latent_size, size * size), generator=torch.Generator().manual_seed(0))
+        self.register_buffer("fields", drawn, persistent=False)
+        self.size = size
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """Map latents (N, latent_size) to standard normal pixels (N, 1, size, size)."""
+        noise = functional.normalize(latents, dim=1) @ self.fields.to(latents.dtype)
+        return noise.view(-1, 1, self.size, self.size)
+
+
 def enlarged(x: Tensor) -> Tensor:
     """Double the resolution, linearly: where pixels are repeated, a convolution behind may leave a checkerboard."""
     return functional.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)

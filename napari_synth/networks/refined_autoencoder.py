@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from napari_synth.networks.generative_blocks import LatentNoise
 from napari_synth.networks.refiner import Refiner
-from napari_synth.networks.variational_autoencoder import VariationalAutoencoder
+from napari_synth.networks.variational_autoencoder import VariationalAutoencoder, drawn_latents
 
 
 class Made(NamedTuple):
@@ -71,6 +72,7 @@ class RefinedAutoencoder(nn.Module):
             raise ValueError("There are one or two domains.")
         self.autoencoder = VariationalAutoencoder(channels, size, latent_size, width, generator)
         self.refiner = Refiner(channels, refiner_width, blocks, domains, generator)
+        self.noise = LatentNoise(latent_size, size)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -101,12 +103,12 @@ class RefinedAutoencoder(nn.Module):
         """Return the posterior; see `VariationalAutoencoder.encode`."""
         return self.autoencoder.encode(x)
 
-    def decode(self, latents: Tensor, noise: Tensor, domain: int = 0) -> Tensor:
-        """Return refined images (N, C, size, size) of latents (N, latent_size) and noise (N, 1, size, size)."""
-        refined: Tensor = self.refiner(self.autoencoder.decode(latents), noise, domain)
+    def decode(self, latents: Tensor, domain: int = 0) -> Tensor:
+        """Return refined images (N, C, size, size) of latents (N, latent_size)."""
+        refined: Tensor = self.refiner(self.autoencoder.decode(latents), self.noise(latents), domain)
         return refined
 
-    def forward(self, x: Tensor, noise: Tensor, drawn: Tensor, fine_noise: Tensor) -> Made:
+    def forward(self, x: Tensor, noise: Tensor, drawn: Tensor) -> Made:
         """Do all that a training step needs.
 
         Of drawn latents there are fewer than images: as many of the first images are not refined, to save time. The refiner's
@@ -120,14 +122,13 @@ class RefinedAutoencoder(nn.Module):
             Shape (N, latent_size), standard normal, of the posterior.
         drawn : Tensor
             Shape (M, latent_size), latents of the prior.
-        fine_noise : Tensor
-            Shape (N, 1, size, size), standard normal, of the refiner.
         """
-        decoded, mean, log_variance = self.autoencoder(x, noise)
+        mean, log_variance = self.encode(x)
+        latents = drawn_latents(mean, log_variance, noise)
+        decoded = self.autoencoder.decode(latents)
         with torch.no_grad():
-            blurred = decoded[len(drawn) :]
-            if len(drawn):
-                blurred = torch.cat((blurred, self.autoencoder.decode(drawn)))
-        refined = [self.refiner(blurred, fine_noise, domain) for domain in range(self.domains)]
-        back = self.refiner(refined[1], fine_noise, 0) if self.domains == 2 else None
+            blurred = torch.cat((decoded[len(drawn) :], self.autoencoder.decode(drawn)))
+            fine = self.noise(torch.cat((latents[len(drawn) :], drawn)))
+        refined = [self.refiner(blurred, fine, domain) for domain in range(self.domains)]
+        back = self.refiner(refined[1], fine, 0) if self.domains == 2 else None
         return Made(decoded, mean, log_variance, blurred, refined, back)

@@ -113,4 +113,9 @@ class VariationalAutoencoder(nn.Module):
             Shapes (N, C, size, size), (N, latent_size) and (N, latent_size).
         """
         mean, log_variance = self.encode(x)
-        return self.decode(mean + (0.5 * log_variance).exp() * noise), mean, log_variance
+        return self.decode(drawn_latents(mean, log_variance, noise)), mean, log_variance
+
+
+def drawn_latents(mean: Tensor, log_variance: Tensor, noise: Tensor) -> Tensor:
+    """Return latents of a posterior, for standard normal noise of the same shape (N, latent_size)."""
+    return mean + (0.5 * log_variance).exp() * noise

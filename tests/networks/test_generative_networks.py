@@ -10,7 +10,7 @@ from napari_synth.models.architectures import build_network
 from napari_synth.networks.domain_discriminator import DomainDiscriminator
 from napari_synth.networks.refined_autoencoder import RefinedAutoencoder
 from napari_synth.networks.refiner import Refiner
-from napari_synth.networks.variational_autoencoder import VariationalAutoencoder
+from napari_synth.networks.variational_autoencoder import VariationalAutoencoder, drawn_latents
 from napari_synth.networks.velocity_unet import VelocityUNet, flow, mixing_times, spread_times
 
 ARCHITECTURES: dict[str, dict[str, Any]] = {
@@ -35,7 +35,7 @@ def run(network: nn.Module) -> Tensor:
     if isinstance(network, VelocityUNet):
         result: Tensor = network(noise, torch.tensor([0.2, 0.7]))
     elif isinstance(network, RefinedAutoencoder):
-        result = network.decode(latents, noise[:, :1], 1)
+        result = network.decode(latents, 1)
     else:
         assert isinstance(network, VariationalAutoencoder)
         result = network.decode(latents)
@@ -72,7 +72,8 @@ def test_what_is_drawn_is_mean_and_deviation() -> None:
     network = VariationalAutoencoder(1, 16, 3, 8, seeded())
     x, noise = torch.rand(2, 1, 16, 16), torch.randn(2, 3)
     mean, log_variance = network.encode(x)
-    drawn = mean + (0.5 * log_variance).exp() * noise
+    drawn = drawn_latents(mean, log_variance, noise)
+    assert torch.allclose((drawn - mean).square(), log_variance.exp() * noise.square(), atol=1e-6)
     assert torch.allclose(network(x, noise)[0], network.decode(drawn), atol=1e-5)
 
 
@@ -88,7 +89,7 @@ def test_a_refiner_adds_little_at_first_and_differs_by_domain_and_noise() -> Non
 
 def test_a_step_of_a_refined_autoencoder_keeps_the_game_away_from_the_autoencoder() -> None:
     network = RefinedAutoencoder(1, 16, 4, 8, 8, 1, 2, seeded())
-    made = network(torch.rand(3, 1, 16, 16), torch.randn(3, 4), torch.randn(2, 4), torch.randn(3, 1, 16, 16))
+    made = network(torch.rand(3, 1, 16, 16), torch.randn(3, 4), torch.randn(2, 4))
     assert [image.shape for image in made.refined] == [(3, 1, 16, 16)] * 2
     assert made.back is not None
     (made.refined[0].mean() + made.refined[1].mean() + made.back.mean()).backward()

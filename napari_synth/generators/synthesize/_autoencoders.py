@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from napari_synth.core.errors import ModelFileError
@@ -15,9 +14,6 @@ from napari_synth.core.synthesis import SampleSpec
 from napari_synth.generators.synthesize._networks import VectorSampler
 from napari_synth.generators.synthesize._options import RefinedParams
 from napari_synth.models import ModelCard
-
-# What cannot be known of an image is the same in all of them, so that images on a path between two change smoothly.
-_FINE_SEED = 0
 
 
 class AutoencoderSampler(VectorSampler):
@@ -78,9 +74,8 @@ class RefinedSampler(AutoencoderSampler):
         if self.params.manner == "blurred":
             blurred: Tensor = self.network.autoencoder.decode(latents)
             return blurred
-        noise = torch.randn((1, 1, *size), generator=torch.Generator().manual_seed(_FINE_SEED))
         domain = self.network.domains - 1 if self.params.manner == "auto" else 0
-        images: Tensor = self.network.decode(latents, noise.to(latents).expand(len(latents), -1, -1, -1), domain)
+        images: Tensor = self.network.decode(latents, domain)
         return images
 
     def encode(self, pixels: Tensor) -> Tensor:

@@ -21,39 +21,23 @@ from napari_synth.training.trainable import Lesson, TrainContext
 from napari_synth.training.trainee import Networks, Trainee, Validation, Work
 
 _MAKER, _CRITIC = "generator", "discriminator"
+_PAIRS: dict[str, tuple[type[DcganGenerator | FastganGenerator], type[DcganDiscriminator | FastganDiscriminator]]] = {
+    "dcgan": (DcganGenerator, DcganDiscriminator),
+    "fastgan": (FastganGenerator, FastganDiscriminator),
+}
 _RATE = 1e-3
 # The penalty on steepness is taken in one of so many steps, and weighs so many times more.
 _EVERY = 4
 
 
-def learn_dcgan(images: TrainingImages, params: GanTrainParams, context: TrainContext) -> Lesson:
-    """Set up the training of a DCGAN."""
+def learn_game(images: TrainingImages, params: GanTrainParams, context: TrainContext, name: str) -> Lesson:
+    """Set up the training of a pair of networks: ``"dcgan"`` or ``"fastgan"``."""
     crops = learnt_crops(images, params, context)
     generator = torch.Generator().manual_seed(context.seed)
+    make_maker, make_critic = _PAIRS[name]
     size, channels = crops.spec.size[0], crops.spec.channels
-    maker = DcganGenerator(size, channels, params.width, params.latent_size, LIMIT, generator)
-    critic = DcganDiscriminator(size, channels, params.width, generator)
-    return _lesson(maker, critic, crops, params, context, "dcgan")
-
-
-def learn_fastgan(images: TrainingImages, params: GanTrainParams, context: TrainContext) -> Lesson:
-    """Set up the training of a FastGAN."""
-    crops = learnt_crops(images, params, context)
-    generator = torch.Generator().manual_seed(context.seed)
-    size, channels = crops.spec.size[0], crops.spec.channels
-    maker = FastganGenerator(size, channels, params.width, params.latent_size, LIMIT, generator)
-    critic = FastganDiscriminator(size, channels, params.width, generator)
-    return _lesson(maker, critic, crops, params, context, "fastgan")
-
-
-def _lesson(
-    maker: DcganGenerator | FastganGenerator,
-    critic: nn.Module,
-    crops: Crops,
-    params: GanTrainParams,
-    context: TrainContext,
-    name: str,
-) -> Lesson:
+    maker = make_maker(size, channels, params.width, params.latent_size, LIMIT, generator)
+    critic = make_critic(size, channels, params.width, generator)
     settings = FitSettings(
         learning_rate=params.learning_rate or _RATE,
         batch_size=params.batch or (8 if context.device.kind == "cpu" else 64),

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from napari_synth.networks.variational_autoencoder import VariationalAutoencoder
+from napari_synth.networks.variational_autoencoder import VariationalAutoencoder, drawn_latents
 from napari_synth.trainables.synthesize._autoencoder_options import AutoencoderTrainParams
 from napari_synth.trainables.synthesize._common import JUDGED, Crops, Judge, learnt_crops
 from napari_synth.trainables.synthesize._evidence import (
@@ -104,7 +104,7 @@ class Autoencoding(Trainee):
         """See `Trainee.validate`."""
         network, images = _autoencoder(networks[_NAME]), self.crops.held_out
         mean, log_variance = posterior(network, images)
-        drawn = mean + (0.5 * log_variance).exp() * self._normal(len(images), 1)
+        drawn = drawn_latents(mean, log_variance, self._normal(len(images), 1))
         apart = divergence(mean, log_variance)
         bound = negative_evidence(self._decoded(network, drawn), images, apart, self.params.beta)
         found = psnr(self._decoded(network, mean), images)

@@ -40,14 +40,15 @@ from napari_synth.training.trainee import Networks, Trainee, Validation, Work
 _MAKER, _CRITIC = "maker", "critic"
 _RATE = 2e-3
 # Of the refiner and of the one who judges, beside the autoencoder's.
-_REFINER_SHARE, _CRITIC_SHARE = 0.25, 0.25
+_REFINER_SHARE, _CRITIC_SHARE = 0.5, 0.5
 # Of the likelihood in what the judge sees, of what the decoder knows, and of the way back.
 _SIMILARITY, _KNOWN, _CYCLE = 0.1, 2.0, 10.0
 # Edge of the squares over which an image is smoothed to what a blurred one knows of it.
 _SMOOTHED = 8
 # How far the one who judges is kept from being steep; looked at in one of so many steps, where it weighs so many times more.
 _SMOOTHNESS, _EVERY = 0.1, 4
-_CRITIC_WIDTH, _REFINER_WIDTH = 0.75, 0.75
+# Of the width, for what is blurred anyway.
+_AUTOENCODER_WIDTH = 2 / 3
 _SHOWN = 4
 
 
@@ -73,14 +74,12 @@ def learn_to_refine(images: TrainingImages, params: RefinedTrainParams, context:
             )
     channels, size = source.spec.channels, source.spec.size[0]
     domains = 1 if target is None else 2
-    width = max(8, int(params.width * _REFINER_WIDTH) // 8 * 8)
+    narrow = max(8, int(params.width * _AUTOENCODER_WIDTH) // 8 * 8)
     generator = torch.Generator().manual_seed(context.seed)
     maker = RefinedAutoencoder(
-        channels, size, params.latent_size, params.width, width, domains=domains, generator=generator
+        channels, size, params.latent_size, narrow, params.width, domains=domains, generator=generator
     )
-    critic = DomainDiscriminator(
-        channels, max(8, int(params.width * _CRITIC_WIDTH)), halvings=3, domains=domains, generator=generator
-    )
+    critic = DomainDiscriminator(channels, params.width, halvings=3, domains=domains, generator=generator)
     settings = FitSettings(
         learning_rate=params.learning_rate or _RATE,
         batch_size=params.batch or (8 if context.device.kind == "cpu" else 32),
@@ -145,22 +144,20 @@ class Refining(Trainee):
         return {
             _MAKER: [
                 torch.optim.Adam(maker.autoencoder.parameters(), lr=rate, betas=(0.9, 0.99)),
-                adversarial_optimizer(maker.refiner, rate=rate * _REFINER_SHARE),
+                adversarial_optimizer(maker.refiner, rate=rate * _REFINER_SHARE, memory=0.0),
             ],
-            _CRITIC: [adversarial_optimizer(self.networks[_CRITIC], rate=rate * _CRITIC_SHARE)],
+            _CRITIC: [adversarial_optimizer(self.networks[_CRITIC], rate=rate * _CRITIC_SHARE, memory=0.0)],
         }
 
     def step(self, work: Work) -> Mapping[str, Tensor]:
         """See `Trainee.step`."""
         images = self.source.sample(work.batch_size, work.generator)
         others = None if self.target is None else work.share(self.target.sample(work.batch_size, work.generator))
-        shape = images.shape
-        sizes = ((shape[0], self.params.latent_size),) * 2 + ((shape[0], 1, *shape[2:]),)
+        size = (len(images), self.params.latent_size)
         images = work.share(images)
-        noise, drawn, fine = (
-            work.share(torch.randn(size, generator=work.generator, device=images.device)) for size in sizes
-        )
-        made: Made = work.networks[_MAKER](images, noise, drawn[: len(drawn) // 2], fine)
+        noise = work.share(torch.randn(size, generator=work.generator, device=images.device))
+        drawn = work.share(torch.randn(size, generator=work.generator, device=images.device))
+        made: Made = work.networks[_MAKER](images, noise, drawn[: len(drawn) // 2])
         real = [images] if others is None else [images, others]
         judging, steep = self._judging(work, made, real)
         work.update(_CRITIC, judging + steep)
@@ -186,7 +183,7 @@ class Refining(Trainee):
         maker = _maker(networks[_MAKER])
         images = self.source.held_out[:_SHOWN]
         mean = maker.encode(images)[0]
-        refined = maker.decode(mean, self._normal((_SHOWN, 1, *images.shape[2:]), 3), maker.domains - 1)
+        refined = maker.decode(mean, maker.domains - 1)
         rows = (images, maker.autoencoder.decode(mean), refined, self._samples(maker, _SHOWN))
         return (self.target or self.source).preview(torch.cat(rows))
 
@@ -240,13 +237,10 @@ class Refining(Trainee):
         return loss, _EVERY * _SMOOTHNESS * steepness(torch.cat(own), shown)
 
     def _samples(self, maker: RefinedAutoencoder, count: int) -> Tensor:
-        latents = self._normal((count, self.params.latent_size), 1)
-        noise = self._normal((count, 1, *self.source.spec.size), 2)
+        latents = torch.randn((count, self.params.latent_size), generator=torch.Generator().manual_seed(1))
         domain = maker.domains - 1
-        return in_parts(lambda one, other: maker.decode(one, other, domain), self.source.spec.size, latents, noise)
-
-    def _normal(self, shape: tuple[int, ...], seed: int) -> Tensor:
-        return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(self.source.held_out.device)
+        size = self.source.spec.size
+        return in_parts(lambda part: maker.decode(part, domain), size, latents.to(self.source.held_out.device))
 
 
 def _difference(some: Sequence[Tensor], others: Sequence[Tensor]) -> Tensor:

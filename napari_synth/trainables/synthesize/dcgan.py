@@ -27,6 +27,6 @@ class Dcgan(Trainable[GanTrainParams]):
 
     def prepare(self, images: TrainingImages, params: GanTrainParams, context: TrainContext) -> Lesson:
         """Read the crops; see `Trainable.prepare`."""
-        from napari_synth.trainables.synthesize._gan import learn_dcgan
+        from napari_synth.trainables.synthesize._gan import learn_game
 
-        return learn_dcgan(images, params, context)
+        return learn_game(images, params, context, "dcgan")

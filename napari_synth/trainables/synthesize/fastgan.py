@@ -27,6 +27,6 @@ class Fastgan(Trainable[GanTrainParams]):
 
     def prepare(self, images: TrainingImages, params: GanTrainParams, context: TrainContext) -> Lesson:
         """Read the crops; see `Trainable.prepare`."""
-        from napari_synth.trainables.synthesize._gan import learn_fastgan
+        from napari_synth.trainables.synthesize._gan import learn_game
 
-        return learn_fastgan(images, params, context)
+        return learn_game(images, params, context, "fastgan")
