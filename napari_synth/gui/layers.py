@@ -67,6 +67,14 @@ class Placement:
             axis_labels=tuple(layer.axis_labels),
         )
 
+    @classmethod
+    def plain(cls, scale: Matrix, units: tuple[Any, ...], axes: str) -> Placement:
+        """Return the place of a layer that begins at the origin, with the axes of these roles."""
+        count = len(axes)
+        turned, shear = np.eye(count), np.zeros(count * (count - 1) // 2)
+        labels = tuple(axis.lower() for axis in axes)
+        return cls(scale, np.zeros(count), turned, shear, np.eye(count + 1), units, labels)
+
     def refined(self, factors: Iterable[float], start: Iterable[float] | None = None) -> Placement:
         """Return the place of a grid that is finer, or of one that begins at another pixel.
 

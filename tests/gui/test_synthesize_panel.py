@@ -136,6 +136,22 @@ def test_what_needs_labels_lists_no_images(panel, viewer, qtbot) -> None:
     assert panel.messages.error.isHidden(), panel.messages.error.text()
 
 
+def test_images_for_labels_lie_on_them(panel, viewer, qtbot) -> None:
+    panel.choose_method("synthesize/for")
+    turned = np.eye(4)
+    turned[1:3, 1:3] = [[0.0, -1.0], [1.0, 0.0]]
+    turned[1, 3] = 5.0
+    labels = viewer.add_labels(
+        np.ones((3, 12, 16), int), scale=(2.0, 0.5, 0.5), translate=(1.0, 2.0, 3.0), affine=turned, axis_labels="zyx"
+    )
+    panel.run()
+    finish(qtbot, panel)
+    made = viewer.layers[-1]
+    assert made.data.shape == (1, 3, 12, 16)
+    for pixel in ((0, 0, 0), (2, 11, 5)):
+        np.testing.assert_allclose(made.data_to_world((0, *pixel))[1:], labels.data_to_world(pixel))
+
+
 def test_sliders_change_the_look_live(panel, viewer, qtbot) -> None:
     panel.explorer.fold.setChecked(True)
     finish(qtbot, panel)

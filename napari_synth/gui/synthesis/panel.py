@@ -21,6 +21,7 @@ from napari_synth.gui.layers import (
     PAIRS,
     PREVIEW,
     RESULT,
+    Placement,
     fresh_name,
     guess_layer_axes,
     is_source,
@@ -200,7 +201,9 @@ class SynthesizePanel(MethodPanel[Synthesizer[Any]]):
 
     def _request(self) -> SynthesisRequest:
         params = self.form.params().model_dump()
-        return SynthesisRequest(self.method.info.id, params, self.seed.value(), self._given(), read_settings())
+        labelled = self.method.needs == "labels" and self.source.layer is not None
+        place = Placement.of(self.source.layer) if labelled else None
+        return SynthesisRequest(self.method.info.id, params, self.seed.value(), self._given(), read_settings(), place)
 
     def _given(self) -> Image | None:
         if self.method.needs == "nothing":
@@ -292,7 +295,7 @@ class SynthesizePanel(MethodPanel[Synthesizer[Any]]):
         self._opened = None if self._asked is None else (self._asked, prepared)
         self._show_encoder(prepared)
         self.explorer.allow(prepared.sampler.latent_size)
-        if not self.explorer.is_on:
+        if self._asked is None or not self.explorer.is_on:
             return
         if self._shown is not None and self._shown.data.shape == pixels.shape:
             self._shown.data = pixels
@@ -300,7 +303,7 @@ class SynthesizePanel(MethodPanel[Synthesizer[Any]]):
         shown, self._shown = self._shown, None
         remove_layer(self.viewer, shown)
         name = fresh_name(f"{self.method.info.title} look", (layer.name for layer in self.viewer.layers))
-        self._shown = self._layer((pixels,), prepared, name, mark(PREVIEW), prepared.spec.axes)
+        self._shown = _layer((pixels,), self._asked, prepared, name, mark(PREVIEW), prepared.spec.axes)
         insert_layer(self.viewer, self._shown)
 
     def _on_look_finished(self) -> None:
@@ -341,31 +344,33 @@ class SynthesizePanel(MethodPanel[Synthesizer[Any]]):
         prepared = made.prepared
         recipe = prepared.recipe.model_dump(mode="json")
         name = fresh_name(name, (layer.name for layer in self.viewer.layers))
-        layer = self._layer(made.levels, prepared, name, mark(RESULT, recipe, synthetic=True), prepared.axes)
+        layer = _layer(made.levels, made.request, prepared, name, mark(RESULT, recipe, synthetic=True), prepared.axes)
         insert_layer(self.viewer, layer)
         self.device.show_device(prepared.device)
         stored = f"The images are larger than the memory budget: they are in {made.path}." if made.path else ""
         self.messages.show_notes([stored, *prepared.notes])
 
-    def _layer(
-        self, levels: tuple[Any, ...], prepared: PreparedSynthesis, name: str, metadata: dict[str, Any], axes: str
-    ) -> napari.layers.Image:
-        known = prepared.image(np.broadcast_to(np.zeros((), prepared.spec.dtype), prepared.shape))
-        shown = axes.replace("S", "")
-        colours = "S" in axes
-        pyramid = len(levels) > 1
-        limits = {} if colours else {"contrast_limits": _limits(levels[-1])}
-        return ImageLayer(
-            levels if pyramid else levels[0],
-            name=name,
-            metadata=metadata,
-            rgb=colours,
-            multiscale=pyramid,
-            scale=[known.spacing.get(axis, 1.0) for axis in shown],
-            units=[known.units.get(axis, "pixel") for axis in shown],
-            axis_labels=tuple(axis.lower() for axis in shown),
-            **limits,
-        )
+
+def _layer(
+    levels: tuple[Any, ...],
+    request: SynthesisRequest,
+    prepared: PreparedSynthesis,
+    name: str,
+    metadata: dict[str, Any],
+    axes: str,
+) -> napari.layers.Image:
+    colours = "S" in axes
+    pyramid = len(levels) > 1
+    limits = {} if colours else {"contrast_limits": _limits(levels[-1])}
+    return ImageLayer(
+        levels if pyramid else levels[0],
+        name=name,
+        metadata=metadata,
+        rgb=colours,
+        multiscale=pyramid,
+        **request.placement(prepared, axes.replace("S", "")).as_kwargs(),
+        **limits,
+    )
 
 
 def _limits(pixels: Any) -> tuple[float, float]:

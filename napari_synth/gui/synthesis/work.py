@@ -15,6 +15,7 @@ import psutil
 from napari_synth.core.image import Image
 from napari_synth.core.progress import CancelToken, ProgressCallback, Reporter
 from napari_synth.core.synthesizing import PreparedSynthesis, prepare_synthesis
+from napari_synth.gui.layers import Placement
 from napari_synth.gui.settings import RunSettings
 from napari_synth.gui.stores import discarding, free_path, open_levels
 
@@ -38,6 +39,8 @@ class SynthesisRequest:
     source : Image or None
         An image or labels, where the synthesizer needs them.
     settings : RunSettings
+    place : Placement or None
+        Where the labels lie, that images are made for.
     """
 
     synthesizer: str
@@ -45,6 +48,16 @@ class SynthesisRequest:
     seed: int
     source: Image | None
     settings: RunSettings
+    place: Placement | None = None
+
+    def placement(self, prepared: PreparedSynthesis, axes: str) -> Placement:
+        """Return where images with these axes lie: on their labels, else at the origin."""
+        if self.place is not None and self.source is not None:
+            return self.place.along(self.source.axes, axes)
+        known = prepared.image(np.broadcast_to(np.zeros((), prepared.spec.dtype), prepared.shape))
+        scale = np.array([known.spacing.get(axis, 1.0) for axis in axes])
+        units = tuple(known.units.get(axis, "pixel") for axis in axes)
+        return Placement.plain(scale, units, axes)
 
     def prepare(self, progress: ProgressCallback | None, cancel: CancelToken | None) -> PreparedSynthesis:
         """Open the synthesizer."""
@@ -109,6 +122,7 @@ class Made:
 
     Attributes
     ----------
+    request : SynthesisRequest
     prepared : PreparedSynthesis
     levels : tuple of array-like
         One numpy array, or dask arrays of the levels on disk, the finest first, where it is larger than the memory budget.
@@ -116,6 +130,7 @@ class Made:
         Where they are on disk.
     """
 
+    request: SynthesisRequest
     prepared: PreparedSynthesis
     levels: tuple[Any, ...]
     path: Path | None = None
@@ -128,7 +143,7 @@ def make(request: SynthesisRequest, progress: ProgressCallback, cancel: CancelTo
     size = prod(prepared.shape) * np.dtype(prepared.spec.dtype).itemsize
     try:
         if size <= (request.settings.memory_budget or psutil.virtual_memory().available // 2):
-            return Made(prepared, (compute(),))
+            return Made(request, prepared, (compute(),))
         from napari_synth.files import create_ome_zarr
 
         path = free_path(request.settings.folder, prepared.synthesizer.info.name)
@@ -136,7 +151,7 @@ def make(request: SynthesisRequest, progress: ProgressCallback, cancel: CancelTo
         with create_ome_zarr(path, like, blocks=(1, *prepared.shape[1:]), cancel=cancel) as target:
             compute(out=target)
         with discarding(path):
-            return Made(prepared, open_levels(path, prepared.axes), path)
+            return Made(request, prepared, open_levels(path, prepared.axes), path)
     finally:
         prepared.device.release_memory()
 
@@ -188,7 +203,7 @@ def walk(
         images.append(prepared.decoded(latents[None])[0])
         reporter.advance()
     prepared.device.release_memory()
-    return Made(prepared, (np.stack(images),))
+    return Made(request, prepared, (np.stack(images),))
 
 
 def judge(made: Made, real: Image, progress: ProgressCallback, cancel: CancelToken) -> Quality:
