@@ -6,14 +6,15 @@ added inside the generator belongs to the latents, so that the same latents alwa
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from napari_synth.networks.adversarial_pair import GatedUp, Grain, bounded, halvings_of, limited, widths_of, with_spread
+from napari_synth.networks.adversarial_pair import SLOPE, bounded, halvings_of, widths_of, with_spread
+from napari_synth.networks.latent_generator import LatentGenerator, Up
 
 
 class SkipLayerExcitation(nn.Module):
@@ -41,85 +42,25 @@ class SkipLayerExcitation(nn.Module):
         return scaled
 
 
-class FastganGenerator(nn.Module):
-    """Maps vectors of normal numbers to images of one size.
+class FastganGenerator(LatentGenerator):
+    """Makes images by gated convolutions, of which coarse ones excite the channels of fine ones; see `LatentGenerator`."""
 
-    Parameters
-    ----------
-    size : int
-        Edge of an image, a multiple of 16.
-    channels : int
-        Of an image.
-    width : int
-        Channels at half resolution; twice as many at each further halving, four times at most.
-    latent_size : int
-    limit : float
-        Pixels lie between plus and minus this.
-    generator : torch.Generator, optional
-        On the CPU: the initial weights come from it.
-    """
+    gated = True
 
-    def __init__(
-        self,
-        size: int = 64,
-        channels: int = 1,
-        width: int = 24,
-        latent_size: int = 128,
-        limit: float = 1.25,
-        generator: torch.Generator | None = None,
-    ) -> None:
-        super().__init__()
-        if min(channels, width, latent_size) < 1:
-            raise ValueError("A network needs at least one channel and one latent.")
-        self.size, self.channels, self.width, self.latent_size, self.limit = size, channels, width, latent_size, limit
-        halvings = halvings_of(size)
-        self._base = size // 2**halvings
-        # From the coarsest to the image's own resolution, which has half the channels of the next.
-        widths = [*reversed(widths_of(width, halvings)), max(width // 2, 1)]
-        self.first = nn.Linear(latent_size, 2 * widths[0] * self._base**2, bias=False)
-        self.first_norm = nn.BatchNorm2d(2 * widths[0])
-        self.ups = nn.ModuleList(GatedUp(inside, outside) for inside, outside in pairwise(widths))
-        # The two finest features are excited by the two coarsest.
-        levels = len(widths)
-        self._skips = {levels - 1: 1, levels - 2: 0} if levels > 3 else {levels - 1: 0}
-        self.excitations = nn.ModuleList(
-            SkipLayerExcitation(widths[coarse], widths[fine]) for fine, coarse in self._skips.items()
+    def extend(self, widths: Sequence[int]) -> None:
+        """Let the two coarsest levels excite the two finest ones."""
+        finest = len(widths) - 1
+        self._skips = {finest: 1, finest - 1: 0} if finest > 2 else {finest: 0}
+        self.excitations = nn.ModuleDict(
+            {str(fine): SkipLayerExcitation(widths[coarse], widths[fine]) for fine, coarse in self._skips.items()}
         )
-        self.grain = Grain(latent_size, size, [2 * width for width in widths[1:]])
-        self.last = nn.Conv2d(widths[-1], channels, 3, padding=1, padding_mode="reflect")
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d | nn.Linear):
-                nn.init.kaiming_normal_(module.weight, nonlinearity="linear", generator=generator)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
 
-    @property
-    def config(self) -> dict[str, Any]:
-        """Keyword arguments that rebuild this network, as plain JSON types."""
-        return {
-            "size": self.size,
-            "channels": self.channels,
-            "width": self.width,
-            "latent_size": self.latent_size,
-            "limit": self.limit,
-        }
-
-    @property
-    def first_weight(self) -> Tensor:
-        """Weights (features, latent_size) of the first layer."""
-        return self.first.weight
-
-    def forward(self, latents: Tensor) -> Tensor:
-        """Map (N, latent_size) to (N, channels, size, size), about -1 to 1."""
-        x = self.first(latents).view(len(latents), -1, self._base, self._base)
-        features = [functional.glu(self.first_norm(x.contiguous(memory_format=torch.channels_last)), dim=1)]
-        gates = dict(zip(self._skips, self.excitations, strict=True))
-        for level, (up, grain) in enumerate(zip(self.ups, self.grain(latents), strict=True), 1):
-            fine = up(features[-1], grain)
-            if level in gates:
-                fine = gates[level](features[self._skips[level]], fine)
-            features.append(fine)
-        return limited(self.last(features[-1]), self.limit)
+    def changed(self, fine: Tensor, level: int, features: Sequence[Tensor]) -> Tensor:
+        """Scale the channels of a fine level."""
+        if level not in self._skips:
+            return fine
+        scaled: Tensor = self.excitations[str(level)](features[self._skips[level]], fine)
+        return scaled
 
 
 class _Down(nn.Module):
@@ -129,11 +70,11 @@ class _Down(nn.Module):
         super().__init__()
         self.deep = nn.Sequential(
             bounded(nn.Conv2d(inside, outside, 4, stride=2, padding=1)),
-            nn.LeakyReLU(0.2),
+            nn.LeakyReLU(SLOPE),
             bounded(nn.Conv2d(outside, outside, 3, padding=1)),
-            nn.LeakyReLU(0.2),
+            nn.LeakyReLU(SLOPE),
         )
-        self.plain = nn.Sequential(nn.AvgPool2d(2), bounded(nn.Conv2d(inside, outside, 1)), nn.LeakyReLU(0.2))
+        self.plain = nn.Sequential(nn.AvgPool2d(2), bounded(nn.Conv2d(inside, outside, 1)), nn.LeakyReLU(SLOPE))
 
     def forward(self, x: Tensor) -> Tensor:
         mean: Tensor = 0.5 * (self.deep(x) + self.plain(x))
@@ -146,7 +87,7 @@ class FastganDiscriminator(nn.Module):
     Parameters
     ----------
     size, channels, width : int
-        As for `FastganGenerator`.
+        As for `LatentGenerator`.
     generator : torch.Generator, optional
         On the CPU: the initial weights come from it.
     """
@@ -158,16 +99,16 @@ class FastganDiscriminator(nn.Module):
         # So few halvings that the judgement is one of several places, where the image is larger than a few pixels.
         halvings = max(2, halvings_of(size) - 1)
         widths = widths_of(width, halvings)
-        self.stem = nn.Sequential(bounded(nn.Conv2d(channels, widths[0], 4, stride=2, padding=1)), nn.LeakyReLU(0.2))
+        self.stem = nn.Sequential(bounded(nn.Conv2d(channels, widths[0], 4, stride=2, padding=1)), nn.LeakyReLU(SLOPE))
         self.downs = nn.ModuleList(_Down(inside, outside) for inside, outside in pairwise(widths))
         self.head = nn.Sequential(
-            bounded(nn.Conv2d(widths[-1] + 1, widths[-1], 1)), nn.LeakyReLU(0.2), bounded(nn.Conv2d(widths[-1], 1, 4))
+            bounded(nn.Conv2d(widths[-1] + 1, widths[-1], 1)), nn.LeakyReLU(SLOPE), bounded(nn.Conv2d(widths[-1], 1, 4))
         )
         self.whole = _decoder(widths[-1], channels, width, halvings - 1)
         self.part = _decoder(widths[-2], channels, width, halvings - 1)
         for name, parameter in self.named_parameters():
             if parameter.dim() > 1:
-                nn.init.kaiming_normal_(parameter, a=0.2, generator=generator)
+                nn.init.kaiming_normal_(parameter, a=SLOPE, generator=generator)
             elif name.endswith("bias"):
                 nn.init.zeros_(parameter)
 
@@ -207,7 +148,7 @@ class FastganDiscriminator(nn.Module):
 def _decoder(inside: int, channels: int, width: int, doublings: int) -> nn.Sequential:
     """Return a small network that doubles the resolution so many times, and ends at pixels."""
     steps = [inside] + [max(width // 2, 4)] * doublings
-    ups = [GatedUp(one, other) for one, other in pairwise(steps)]
+    ups = [Up(one, other, gated=True) for one, other in pairwise(steps)]
     return nn.Sequential(*ups, nn.Conv2d(steps[-1], channels, 3, padding=1))
 
 
