@@ -152,6 +152,21 @@ def test_images_for_labels_lie_on_them(panel, viewer, qtbot) -> None:
         np.testing.assert_allclose(made.data_to_world((0, *pixel))[1:], labels.data_to_world(pixel))
 
 
+def test_made_images_lie_beside_what_is_open(panel, viewer, qtbot) -> None:
+    panel.run()
+    finish(qtbot, panel)
+    np.testing.assert_allclose(viewer.layers[-1].translate, 0.0)
+    viewer.layers.clear()
+    opened = viewer.add_image(np.zeros((40, 60)), scale=(0.25, 0.25), translate=(3.0, 5.0))
+    for _ in range(2):
+        panel.run()
+        finish(qtbot, panel)
+    (_, top, left), _ = viewer.layers[-1].extent.world
+    assert top == pytest.approx(opened.extent.world[0, 0])
+    # A twentieth of its width away, however many were made before.
+    assert left == pytest.approx(opened.extent.world[1, 1] + 0.05 * 59 * 0.25)
+
+
 def test_sliders_change_the_look_live(panel, viewer, qtbot) -> None:
     panel.explorer.fold.setChecked(True)
     finish(qtbot, panel)

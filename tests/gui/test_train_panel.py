@@ -23,6 +23,7 @@ from napari_synth.gui.training import setup as set_up
 from napari_synth.gui.training.curve_box import CurveBox
 from napari_synth.gui.training.follower import laid_out
 from napari_synth.gui.training.panel import TrainPanel
+from napari_synth.gui.training.plot import _decade_ticks
 from napari_synth.gui.training.work import Bulletin, Teller, side_by_side
 from napari_synth.models import export, library
 from napari_synth.training import studio
@@ -530,6 +531,17 @@ def test_losses_that_fall_far_are_shown_on_a_logarithmic_scale(curves) -> None:
     assert not curves.logarithmic.isEnabled()
     curves.clear()
     assert curves.isHidden()
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "labels"),
+    [(-1.0, 0.5, ["0.1", "0.2", "0.5", "1", "2"]), (-3.2, 2.1, ["0.001", "0.01", "0.1", "1", "10", "100"])],
+)
+def test_logarithmic_marks_are_few(low: float, high: float, labels: list[str]) -> None:
+    (marks,) = _decade_ticks(low, high)
+    assert [label for _, label in marks] == labels
+    for place, label in marks:
+        assert 10**place == pytest.approx(float(label))
 
 
 def test_the_plots_show_all_steps_from_the_first_on(curves) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,7 @@ from napari_synth.gui.rows import button, label, line, put_in_scroll_area, rows
 from napari_synth.gui.settings import read_settings
 from napari_synth.gui.synthesis.explorer import Explorer
 from napari_synth.gui.synthesis.quality_box import QualityBox
-from napari_synth.gui.synthesis.work import Made, Spot, SynthesisRequest, judge, look, make, walk
+from napari_synth.gui.synthesis.work import Made, Spot, SynthesisRequest, judge, look, make, plain_place, walk
 from napari_synth.gui.work_panel import MethodPanel
 from napari_synth.gui.worker import Job
 
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
     from napari_synth.trainables.synthesize.quality import Quality
 
 _NEED = {"nothing": "", "image": "choose an image", "labels": "choose labels"}
+_GAP = 0.05
+"""Between made images and those beside them, as a share of their size."""
 _NEED_LABEL = {"nothing": "Image", "image": "Image", "labels": "Labels"}
 
 
@@ -303,8 +306,9 @@ class SynthesizePanel(MethodPanel[Synthesizer[Any]]):
         shown, self._shown = self._shown, None
         remove_layer(self.viewer, shown)
         name = fresh_name(f"{self.method.info.title} look", (layer.name for layer in self.viewer.layers))
-        self._shown = _layer((pixels,), self._asked, prepared, name, mark(PREVIEW), prepared.spec.axes)
-        insert_layer(self.viewer, self._shown)
+        place = self._place(self._asked, prepared, prepared.spec.axes)
+        self._shown = _layer((pixels,), place, name, mark(PREVIEW), rgb="S" in prepared.spec.axes)
+        self._insert(self._shown)
 
     def _on_look_finished(self) -> None:
         self._looking = None
@@ -328,10 +332,10 @@ class SynthesizePanel(MethodPanel[Synthesizer[Any]]):
         self.quality.show_quality(quality)
         self.messages.show_notes(quality.notes)
         name = fresh_name("made images, nearest real crops", (layer.name for layer in self.viewer.layers))
-        pairs = quality.pairs
-        colours = "S" in pairs.axes
-        limits = {} if colours else {"contrast_limits": _limits(pairs.data)}
-        insert_layer(self.viewer, ImageLayer(pairs.data, name=name, metadata=mark(PAIRS), rgb=colours, **limits))
+        if self._made is not None:
+            prepared, pairs = self._made.prepared, quality.pairs
+            place = self._beside(plain_place(prepared, pairs.axes.replace("S", "")), below=prepared.size[0])
+            self._insert(_layer((pairs.data,), place, name, mark(PAIRS), rgb="S" in pairs.axes))
 
     def _on_made(self, made: Made) -> None:
         self._offer_quality(made)
@@ -344,31 +348,51 @@ class SynthesizePanel(MethodPanel[Synthesizer[Any]]):
         prepared = made.prepared
         recipe = prepared.recipe.model_dump(mode="json")
         name = fresh_name(name, (layer.name for layer in self.viewer.layers))
-        layer = _layer(made.levels, made.request, prepared, name, mark(RESULT, recipe, synthetic=True), prepared.axes)
-        insert_layer(self.viewer, layer)
+        place = self._place(made.request, prepared, prepared.axes)
+        marks = mark(RESULT, recipe, synthetic=True)
+        self._insert(_layer(made.levels, place, name, marks, rgb="S" in prepared.axes))
         self.device.show_device(prepared.device)
         stored = f"The images are larger than the memory budget: they are in {made.path}." if made.path else ""
         self.messages.show_notes([stored, *prepared.notes])
 
+    def _place(self, request: SynthesisRequest, prepared: PreparedSynthesis, axes: str) -> Placement:
+        """Return where images lie: on the labels that they are made for, else beside what the user opened."""
+        shown = axes.replace("S", "")
+        if request.place is not None and request.source is not None:
+            return request.place.along(request.source.axes, shown)
+        return self._beside(plain_place(prepared, shown))
+
+    def _beside(self, place: Placement, below: int = 0) -> Placement:
+        """Return a place on the right of what the user opened, where made images hide nothing; so many pixels below the top."""
+        opened = [layer.extent.world for layer in self.viewer.layers if not kind_of(layer)]
+        translate = place.translate.copy()
+        translate[-2] += (1 + _GAP) * below * place.scale[-2]
+        if opened:
+            left, right = min(each[0, -1] for each in opened), max(each[1, -1] for each in opened)
+            top = min(each[0, -2] for each in opened)
+            translate[-2:] += (top, right + _GAP * (right - left))
+        return replace(place, translate=translate)
+
+    def _insert(self, layer: napari.layers.Image) -> None:
+        """Insert a layer; the first of ours lies where nothing was before, and is brought into view."""
+        is_first = not any(kind_of(other) for other in self.viewer.layers)
+        insert_layer(self.viewer, layer)
+        if is_first:
+            self.viewer.reset_view()
+
 
 def _layer(
-    levels: tuple[Any, ...],
-    request: SynthesisRequest,
-    prepared: PreparedSynthesis,
-    name: str,
-    metadata: dict[str, Any],
-    axes: str,
+    levels: tuple[Any, ...], place: Placement, name: str, metadata: dict[str, Any], *, rgb: bool
 ) -> napari.layers.Image:
-    colours = "S" in axes
     pyramid = len(levels) > 1
-    limits = {} if colours else {"contrast_limits": _limits(levels[-1])}
+    limits = {} if rgb else {"contrast_limits": _limits(levels[-1])}
     return ImageLayer(
         levels if pyramid else levels[0],
         name=name,
         metadata=metadata,
-        rgb=colours,
+        rgb=rgb,
         multiscale=pyramid,
-        **request.placement(prepared, axes.replace("S", "")).as_kwargs(),
+        **place.as_kwargs(),
         **limits,
     )
 

@@ -50,15 +50,6 @@ class SynthesisRequest:
     settings: RunSettings
     place: Placement | None = None
 
-    def placement(self, prepared: PreparedSynthesis, axes: str) -> Placement:
-        """Return where images with these axes lie: on their labels, else at the origin."""
-        if self.place is not None and self.source is not None:
-            return self.place.along(self.source.axes, axes)
-        known = prepared.image(np.broadcast_to(np.zeros((), prepared.spec.dtype), prepared.shape))
-        scale = np.array([known.spacing.get(axis, 1.0) for axis in axes])
-        units = tuple(known.units.get(axis, "pixel") for axis in axes)
-        return Placement.plain(scale, units, axes)
-
     def prepare(self, progress: ProgressCallback | None, cancel: CancelToken | None) -> PreparedSynthesis:
         """Open the synthesizer."""
         return prepare_synthesis(
@@ -80,6 +71,13 @@ class SynthesisRequest:
             and self.settings == other.settings
             and _pixels(self.source) is _pixels(other.source)
         )
+
+
+def plain_place(prepared: PreparedSynthesis, axes: str) -> Placement:
+    """Return the place of images with these axes at the origin, with the pixels of those that were learnt from."""
+    known = prepared.image(np.broadcast_to(np.zeros((), prepared.spec.dtype), prepared.shape))
+    scale = np.array([known.spacing.get(axis, 1.0) for axis in axes])
+    return Placement.plain(scale, tuple(known.units.get(axis, "pixel") for axis in axes), axes)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil, floor
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ _FAINT = 90
 _OUTLIERS = (1.0, 99.0)
 """Percentiles that must be in view where there are many points."""
 _MANY = 50
+_MANY_DECADES = 2.0
 _BEGINNING, _SOME = 10, 8
 """Of some points, the first tenth may be out of view: a training begins far from where it is interesting."""
 
@@ -152,6 +154,15 @@ class Plot(pg.GraphicsView):  # type: ignore[misc]
         margin = _MARGIN * (high - low) or 0.1 * abs(high) or 1.0
         across = [float(end) for line in lines if len(line.x) for end in (line.x[0], line.x[-1])] or [0.0]
         first, last = min(across), max(across)
+        self._left.setTicks(_decade_ticks(low - margin, high + margin) if self._left.logMode else None)
         self._box.setRange(
             xRange=(first, last if last > first else first + 1.0), yRange=(low - margin, high + margin), padding=0.02
         )
+
+
+def _decade_ticks(low: float, high: float) -> list[list[tuple[float, str]]]:
+    """Return marks at 1, 2 and 5 of every decade between two logarithms; at whole decades only, where there are many."""
+    decades = range(floor(low), ceil(high) + 1)
+    steps = (1, 2, 5) if high - low < _MANY_DECADES else (1,)
+    values = [step * 10.0**decade for decade in decades for step in steps]
+    return [[(float(np.log10(value)), f"{value:g}") for value in values if low <= np.log10(value) <= high]]
