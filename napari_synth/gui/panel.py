@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     import napari
     import napari.layers
 
+    from napari_synth.core.runner import PreparedRun
+
 
 _ADDS = "Add a model file of your own: .safetensors, .pth, TorchScript, or a bioimage.io package (zip, or its .yaml)"
 _DONE = {
@@ -89,7 +91,7 @@ class TaskPanel(MethodPanel[Generator[Params]]):
         self.run_button.setToolTip(
             "Work on the whole image in the background; the result is a new layer beside the source"
         )
-        self.result = ResultBox(self.viewer, self)
+        self.result: ResultBox[PreparedRun] = ResultBox(self.viewer, self)
         self.preview = Preview(self.viewer, self._wanted, self, look=self._look)
         self._lay_out()
         self._connect()

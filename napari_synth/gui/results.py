@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtGui import QAction, QGuiApplication
@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QMenu, QSlider, QVB
 
 from napari_synth.core.generator import Task
 from napari_synth.core.image import Image
+from napari_synth.core.movies import PreparedMovie
 from napari_synth.core.runner import PreparedRun
 from napari_synth.gui.layers import DERIVED, Placement, kind_of
 from napari_synth.gui.placing import grid_of
@@ -24,14 +25,16 @@ if TYPE_CHECKING:
 
 BLINK_MS = 600
 
+Run = TypeVar("Run", bound=PreparedRun | PreparedMovie)
+
 
 @dataclass(frozen=True)
-class Finished:
+class Finished(Generic[Run]):
     """A run whose result is in the viewer.
 
     Attributes
     ----------
-    prepared : PreparedRun
+    prepared : PreparedRun or PreparedMovie
     source : napari.layers.Image
         The layer that was restored; it may have been deleted since.
     result : napari.layers.Image
@@ -43,7 +46,7 @@ class Finished:
         Where the result lies.
     """
 
-    prepared: PreparedRun
+    prepared: Run
     source: napari.layers.Image
     result: napari.layers.Image
     image: Image
@@ -51,7 +54,7 @@ class Finished:
     placement: Placement
 
 
-class ResultBox(QWidget):
+class ResultBox(QWidget, Generic[Run]):
     """Buttons for a finished run; hidden while there is none.
 
     Parameters
@@ -67,7 +70,7 @@ class ResultBox(QWidget):
     def __init__(self, viewer: ViewerModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._viewer = viewer
-        self._finished: Finished | None = None
+        self._finished: Finished[Run] | None = None
         self._opacity = 1.0
 
         self.title = QLabel(self)
@@ -140,11 +143,11 @@ class ResultBox(QWidget):
         self.hide()
 
     @property
-    def finished(self) -> Finished | None:
+    def finished(self) -> Finished[Run] | None:
         """The run that the buttons belong to."""
         return self._finished
 
-    def show_run(self, finished: Finished | None) -> None:
+    def show_run(self, finished: Finished[Run] | None) -> None:
         """Offer the buttons for a run, or hide them; what the last run held in memory is released."""
         self.reset_comparison()
         self._finished = finished
@@ -182,7 +185,7 @@ class ResultBox(QWidget):
         if self._finished is not None:
             self._finished.source.visible = True
 
-    def copy(self, spell: Callable[[PreparedRun], str]) -> None:
+    def copy(self, spell: Callable[[PreparedRun | PreparedMovie], str]) -> None:
         """Put the recipe on the clipboard."""
         clipboard = QGuiApplication.clipboard()
         if self._finished is not None and clipboard is not None:
@@ -216,22 +219,22 @@ class ResultBox(QWidget):
 class _Copy:
     """Copies the recipe in one spelling; a menu's action passes whether it is checked, which says nothing here."""
 
-    def __init__(self, box: ResultBox, spell: Callable[[PreparedRun], str]) -> None:
+    def __init__(self, box: ResultBox[Any], spell: Callable[[PreparedRun | PreparedMovie], str]) -> None:
         self._box, self._spell = box, spell
 
     def __call__(self, _checked: bool = False) -> None:
         self._box.copy(self._spell)
 
 
-def _yaml(prepared: PreparedRun) -> str:
+def _yaml(prepared: PreparedRun | PreparedMovie) -> str:
     return prepared.recipe.to_yaml()
 
 
-def _python(prepared: PreparedRun) -> str:
+def _python(prepared: PreparedRun | PreparedMovie) -> str:
     return prepared.recipe.to_python()
 
 
-def _command(prepared: PreparedRun) -> str:
+def _command(prepared: PreparedRun | PreparedMovie) -> str:
     return prepared.recipe.to_command()
 
 

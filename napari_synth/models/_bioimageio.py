@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from napari_synth.core.errors import MissingExtraError, ModelFileError, UntrustedModelError
-from napari_synth.generators.model_files._processing import BEFORE, BEHIND, check_steps
 from napari_synth.models._network import Facts, FileNetwork, padded
+from napari_synth.models._processing import BEFORE, BEHIND, check_steps
 from napari_synth.models._torchscript import open_script
 from napari_synth.models._wording import in_brief
 

@@ -20,9 +20,9 @@ from skimage import data
 import napari_synth
 from napari_synth.core import registry
 from napari_synth.core.errors import ModelFileError, UntrustedModelError
-from napari_synth.generators.model_files._processing import Processing
 from napari_synth.models import ModelCard, bundled, export_bioimageio, library, load_model, save_model
 from napari_synth.models._blind import BlindEnlarger
+from napari_synth.models._processing import Processing
 from napari_synth.models.reading import describe
 from napari_synth.networks.super_resolution_unet import SuperResolutionUNet
 

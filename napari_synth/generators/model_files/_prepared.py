@@ -15,9 +15,9 @@ from napari_synth import models
 from napari_synth.core.device import Device
 from napari_synth.core.generator import BlockSpec, Context, Prepared
 from napari_synth.core.image import Image
-from napari_synth.generators.model_files._processing import Processing
 from napari_synth.generators.super_resolution._interpolated import finer
 from napari_synth.models._network import FileNetwork
+from napari_synth.models._processing import Processing
 from napari_synth.models._vgg import read_vgg
 from napari_synth.models.description import ModelDescription
 from napari_synth.models.reading import check_unchanged, open_network

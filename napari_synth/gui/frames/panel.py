@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 import numpy as np
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     import napari
     import napari.layers
 
-    from napari_synth.core.runner import PreparedRun
+    from napari_synth.core.movies import PreparedMovie
+
 
 _RIM_COLOUR = (1.0, 0.55, 0.0, 1.0)
 
@@ -60,7 +61,7 @@ class PredictFramesPanel(MethodPanel[FramePredictor[Any]]):
         self.run_button.setToolTip(
             "Invent the frames in the background; the result is a new layer with the measured frames as they are"
         )
-        self.result = ResultBox(self.viewer, self)
+        self.result: ResultBox[PreparedMovie] = ResultBox(self.viewer, self)
         self._lay_out()
         self._connect()
         self._on_method()
@@ -174,9 +175,7 @@ class PredictFramesPanel(MethodPanel[FramePredictor[Any]]):
         if source.blending == "additive":
             source.visible = False
         self._foretold = foretold
-        # What the box asks of a run, a movie has as well.
-        run = cast("PreparedRun", prepared)
-        self.result.show_run(Finished(run, source, result, wanted.movie, foretold.levels[0], placement))
+        self.result.show_run(Finished(prepared, source, result, wanted.movie, foretold.levels[0], placement))
         self.device.show_device(prepared.device)
         stored = f"The result is larger than the memory budget: it is in {foretold.path}." if foretold.path else ""
         said = [stored, *prepared.notes]

@@ -19,7 +19,7 @@ class Dcgan(Trainable[GanTrainParams]):
     info: ClassVar[TrainableInfo] = TrainableInfo(
         id="synthesize/dcgan",
         title="DCGAN",
-        summary="Two small networks play against each other: watch that samples stay varied.",
+        summary="Two small networks play against each other: sharp images of one size within minutes.",
         task=Task.SYNTHESIZE,
         reference="Radford et al., Unsupervised representation learning with deep convolutional GANs, ICLR 2016",
     )
