@@ -374,10 +374,10 @@ class SynthesizePanel(MethodPanel[Synthesizer[Any]]):
         return replace(place, translate=translate)
 
     def _insert(self, layer: napari.layers.Image) -> None:
-        """Insert a layer; the first of ours lies where nothing was before, and is brought into view."""
-        is_first = not any(kind_of(other) for other in self.viewer.layers)
+        """Insert a layer; where nothing lay before, it is brought into view."""
+        before = self.viewer.layers.extent.world[:, -2:]
         insert_layer(self.viewer, layer)
-        if is_first:
+        if not np.array_equal(before, self.viewer.layers.extent.world[:, -2:]):
             self.viewer.reset_view()
 
 
