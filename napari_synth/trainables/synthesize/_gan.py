@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from napari_synth.networks.dcgan import DcganDiscriminator, DcganGenerator
 from napari_synth.networks.fastgan import FastganDiscriminator, FastganGenerator
+from napari_synth.networks.latent_generator import LatentGenerator
 from napari_synth.trainables.synthesize._common import JUDGED, LIMIT, Crops, Judge, learnt_crops
 from napari_synth.trainables.synthesize._gan_options import GanTrainParams
 from napari_synth.training.adversarial import adversarial_optimizer, held, relative_loss, steepness
@@ -21,7 +22,7 @@ from napari_synth.training.trainable import Lesson, TrainContext
 from napari_synth.training.trainee import Networks, Trainee, Validation, Work
 
 _MAKER, _CRITIC = "generator", "discriminator"
-_PAIRS: dict[str, tuple[type[DcganGenerator | FastganGenerator], type[DcganDiscriminator | FastganDiscriminator]]] = {
+_PAIRS: dict[str, tuple[type[LatentGenerator], type[DcganDiscriminator | FastganDiscriminator]]] = {
     "dcgan": (DcganGenerator, DcganDiscriminator),
     "fastgan": (FastganGenerator, FastganDiscriminator),
 }
@@ -63,7 +64,7 @@ class Adversaries(Trainee):
 
     Parameters
     ----------
-    maker : DcganGenerator or FastganGenerator
+    maker : LatentGenerator
     critic : nn.Module
         `DcganDiscriminator` or `FastganDiscriminator`.
     crops : Crops
@@ -75,7 +76,7 @@ class Adversaries(Trainee):
 
     def __init__(
         self,
-        maker: DcganGenerator | FastganGenerator,
+        maker: LatentGenerator,
         critic: nn.Module,
         crops: Crops,
         settings: FitSettings,
