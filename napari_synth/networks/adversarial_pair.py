@@ -12,6 +12,7 @@ Layer = TypeVar("Layer", bound=nn.Module)
 
 _MOST_AT_BASE = 7
 _WIDEST = 4
+_LEAST_VARIANCE = 1e-8
 SLOPE = 0.2
 """Of leaky rectifiers, where they are closed."""
 
@@ -51,5 +52,6 @@ def with_spread(features: Tensor) -> Tensor:
 
     Karras et al., "Progressive growing of GANs", ICLR 2018.
     """
-    spread = features.float().std(dim=0, unbiased=False).mean()
+    # Where all are alike, the slope of a deviation has no slope.
+    spread = (features.float().var(dim=0, unbiased=False) + _LEAST_VARIANCE).sqrt().mean()
     return torch.cat((features, spread.to(features.dtype).expand(len(features), 1, *features.shape[2:])), 1)

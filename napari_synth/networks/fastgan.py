@@ -69,12 +69,12 @@ class _Down(nn.Module):
     def __init__(self, inside: int, outside: int) -> None:
         super().__init__()
         self.deep = nn.Sequential(
-            bounded(nn.Conv2d(inside, outside, 4, stride=2, padding=1)),
+            nn.Conv2d(inside, outside, 4, stride=2, padding=1),
             nn.LeakyReLU(SLOPE),
-            bounded(nn.Conv2d(outside, outside, 3, padding=1)),
+            nn.Conv2d(outside, outside, 3, padding=1),
             nn.LeakyReLU(SLOPE),
         )
-        self.plain = nn.Sequential(nn.AvgPool2d(2), bounded(nn.Conv2d(inside, outside, 1)), nn.LeakyReLU(SLOPE))
+        self.plain = nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(inside, outside, 1), nn.LeakyReLU(SLOPE))
 
     def forward(self, x: Tensor) -> Tensor:
         mean: Tensor = 0.5 * (self.deep(x) + self.plain(x))
@@ -99,10 +99,10 @@ class FastganDiscriminator(nn.Module):
         # So few halvings that the judgement is one of several places, where the image is larger than a few pixels.
         halvings = max(2, halvings_of(size) - 1)
         widths = widths_of(width, halvings)
-        self.stem = nn.Sequential(bounded(nn.Conv2d(channels, widths[0], 4, stride=2, padding=1)), nn.LeakyReLU(SLOPE))
+        self.stem = nn.Sequential(nn.Conv2d(channels, widths[0], 4, stride=2, padding=1), nn.LeakyReLU(SLOPE))
         self.downs = nn.ModuleList(_Down(inside, outside) for inside, outside in pairwise(widths))
         self.head = nn.Sequential(
-            bounded(nn.Conv2d(widths[-1] + 1, widths[-1], 1)), nn.LeakyReLU(SLOPE), bounded(nn.Conv2d(widths[-1], 1, 4))
+            nn.Conv2d(widths[-1] + 1, widths[-1], 1), nn.LeakyReLU(SLOPE), nn.Conv2d(widths[-1], 1, 4)
         )
         self.whole = _decoder(widths[-1], channels, width, halvings - 1)
         self.part = _decoder(widths[-2], channels, width, halvings - 1)
@@ -111,6 +111,10 @@ class FastganDiscriminator(nn.Module):
                 nn.init.kaiming_normal_(parameter, a=SLOPE, generator=generator)
             elif name.endswith("bias"):
                 nn.init.zeros_(parameter)
+        judging = [module for part in (self.stem, self.downs, self.head) for module in part.modules()]
+        for module in judging:
+            if isinstance(module, nn.Conv2d):
+                bounded(module)
 
     def forward(self, images: Tensor, quarter: tuple[int, int] | None = None) -> Tensor | tuple[Tensor, Tensor]:
         """Say how real images look, and draw them again where a quarter is named.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -55,31 +56,35 @@ class ConditionedBlock(nn.Module):
 
 
 class LatentNoise(nn.Module):
-    """White noise that belongs to latents: the same for the same, little changed where they are little changed.
+    """White noise that belongs to latents: the same for the same, little changed where they are little turned.
 
     What is fine and without order, convolutions of few latents can hardly draw; from noise they can (Karras et al., "A style-based
     generator architecture for generative adversarial networks", CVPR 2019). Here the noise is a fixed random projection of the
-    latents, and not drawn anew for each image.
+    latents' direction, and not drawn anew for each image. It is not part of the weights: torch draws it again from a fixed seed.
 
     Parameters
     ----------
     latent_size : int
     size : int
-        Edge of an image.
+        Edge of an image. 4 bytes of memory are needed for each pixel and latent.
     """
-
-    fields: Tensor
 
     def __init__(self, latent_size: int, size: int) -> None:
         super().__init__()
-        drawn = torch.randn((latent_size, size * size), generator=torch.Generator().manual_seed(0))
-        self.register_buffer("fields", drawn, persistent=False)
-        self.size = size
+        self.latent_size, self.size = latent_size, size
 
     def forward(self, latents: Tensor) -> Tensor:
         """Map latents (N, latent_size) to standard normal pixels (N, 1, size, size)."""
-        noise = functional.normalize(latents, dim=1) @ self.fields.to(latents.dtype)
-        return noise.view(-1, 1, self.size, self.size)
+        fields = _drawn_fields(self.latent_size, self.size, latents.device)
+        return (functional.normalize(latents, dim=1) @ fields.to(latents.dtype)).view(-1, 1, self.size, self.size)
+
+
+@lru_cache(maxsize=2)
+def _drawn_fields(latent_size: int, size: int, device: torch.device) -> Tensor:
+    """Return what latents are projected with, (latent_size, size * size): one for all networks, which are copied and averaged."""
+    # What is drawn first in an inference may be trained with next.
+    with torch.inference_mode(False):
+        return torch.randn((latent_size, size * size), generator=torch.Generator().manual_seed(0)).to(device)
 
 
 def enlarged(x: Tensor) -> Tensor:

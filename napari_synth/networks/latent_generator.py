@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any, ClassVar
 
@@ -48,11 +48,12 @@ class Grain(nn.Module):
         self.noise = LatentNoise(latent_size, size)
         self.strengths = nn.ParameterList(torch.full((1, width, 1, 1), _GRAIN) for width in widths)
 
-    def forward(self, latents: Tensor) -> list[Tensor]:
-        """Map latents (N, latent_size) to what is added to each level, (N, channels, Y, X)."""
+    def forward(self, latents: Tensor) -> Iterator[Tensor]:
+        """Yield what is added to each level, (N, channels, Y, X), given latents (N, latent_size)."""
         noise = self.noise(latents)
-        steps = [2**level for level in reversed(range(len(self.strengths)))]
-        return [strength * noise[..., ::step, ::step] for strength, step in zip(self.strengths, steps, strict=True)]
+        for level, strength in enumerate(self.strengths, 1):
+            step = 2 ** (len(self.strengths) - level)
+            yield strength.to(noise.dtype) * noise[..., ::step, ::step]
 
 
 class Up(nn.Module):
@@ -101,7 +102,7 @@ class LatentGenerator(nn.Module):
     Raises
     ------
     ValueError
-        The edge is no multiple of 16, or there is nothing of something.
+        The edge is no multiple of 16, or there is no channel, width or latent.
     """
 
     gated: ClassVar[bool]

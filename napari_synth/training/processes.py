@@ -2,7 +2,8 @@
 
 Every process holds all weights and draws the same batch, of which it takes its share; the gradients are averaged before each step
 of an optimiser. So the number of processes changes nothing but rounding, and a trainee may have as many networks, backward passes
-and gradients of gradients as it likes.
+and gradients of gradients as it likes. Only what looks at a whole batch (batch norms, the spread that the critics of GANs see) sees
+the share of its process.
 """
 
 from __future__ import annotations

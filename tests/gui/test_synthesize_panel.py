@@ -27,7 +27,13 @@ class FakeSampler(Sampler):
 
     def __init__(self, level: float, size: tuple[int, int], axis: Any) -> None:
         self.spec = SampleSpec(
-            {"S": 3, "C": 2, "": 1}[axis], axis, "uint8" if axis == "S" else "uint16", size, 4, {"Y": 0.5, "X": 0.5}
+            {"S": 3, "C": 2, "": 1}[axis],
+            axis,
+            "uint8" if axis == "S" else "uint16",
+            size,
+            4,
+            {"Y": 0.5, "X": 0.5},
+            {"Y": "um", "X": "um"},
         )
         self.level, self.notes = level, ("It is a fake.",)
 
@@ -165,6 +171,34 @@ def test_made_images_lie_beside_what_is_open(panel, viewer, qtbot) -> None:
     assert top == pytest.approx(opened.extent.world[0, 0])
     # A twentieth of its width away, however many were made before.
     assert left == pytest.approx(opened.extent.world[1, 1] + 0.05 * 59 * 0.25)
+
+
+@pytest.mark.parametrize("are_points_first", [True, False])
+def test_what_has_no_extent_or_other_units_is_beside(panel, viewer, qtbot, are_points_first: bool) -> None:
+    if are_points_first:
+        viewer.add_points(None, ndim=2)
+    panel.run()
+    finish(qtbot, panel)
+    np.testing.assert_allclose(viewer.layers[-1].translate, 0.0)
+    viewer.add_image(np.zeros((40, 61)), scale=(500.0, 500.0), units=("nm", "nm"))
+    viewer.add_points(None, ndim=2)
+    panel.run()
+    finish(qtbot, panel)
+    # The made images are in micrometres.
+    assert str(viewer.layers[-1].units[-1]) == "micrometer"
+    np.testing.assert_allclose(viewer.layers[-1].translate, [0.0, 0.0, 1.05 * 60 * 0.5])
+
+
+def test_a_look_for_other_labels_lies_on_them(panel, viewer, qtbot) -> None:
+    panel.choose_method("synthesize/for")
+    labels = viewer.add_labels(np.ones((12, 16), int))
+    panel.explorer.fold.setChecked(True)
+    finish(qtbot, panel)
+    labels.translate = (7.0, 8.0)
+    panel.explorer.sliders[0].setValue(50)
+    finish(qtbot, panel)
+    (layer,) = looks(viewer)
+    np.testing.assert_allclose(layer.translate, (7.0, 8.0))
 
 
 def test_sliders_change_the_look_live(panel, viewer, qtbot) -> None:

@@ -538,10 +538,19 @@ def test_losses_that_fall_far_are_shown_on_a_logarithmic_scale(curves) -> None:
     [(-1.0, 0.5, ["0.1", "0.2", "0.5", "1", "2"]), (-3.2, 2.1, ["0.001", "0.01", "0.1", "1", "10", "100"])],
 )
 def test_logarithmic_marks_are_few(low: float, high: float, labels: list[str]) -> None:
-    (marks,) = _decade_ticks(low, high)
+    found = _decade_ticks(low, high)
+    assert found is not None
+    (marks,) = found
     assert [label for _, label in marks] == labels
     for place, label in marks:
         assert 10**place == pytest.approx(float(label))
+
+
+def test_logarithmic_marks_of_little_and_of_much() -> None:
+    assert _decade_ticks(-0.26, -0.02) is None
+    found = _decade_ticks(-30.0, 5.0)
+    assert found is not None
+    assert 4 <= len(found[0]) <= 7
 
 
 def test_the_plots_show_all_steps_from_the_first_on(curves) -> None:

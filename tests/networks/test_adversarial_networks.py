@@ -8,6 +8,7 @@ from napari_synth.networks.adversarial_pair import halvings_of, widths_of, with_
 from napari_synth.networks.dcgan import DcganDiscriminator, DcganGenerator
 from napari_synth.networks.fastgan import FastganDiscriminator, FastganGenerator
 from napari_synth.networks.latent_generator import Grain
+from napari_synth.training.adversarial import steepness
 
 
 @pytest.mark.parametrize("architecture", ["dcgan-generator", "fastgan-generator"])
@@ -67,8 +68,28 @@ def test_sizes_that_cannot_be_made() -> None:
 
 def test_how_much_images_differ_is_seen() -> None:
     alike = torch.ones(4, 2, 3, 3)
-    assert float(with_spread(alike)[:, -1].max()) == 0.0
+    assert float(with_spread(alike)[:, -1].max()) == pytest.approx(0.0, abs=1e-3)
     assert float(with_spread(torch.randn(4, 2, 3, 3))[:, -1].min()) > 0.1
+
+
+@pytest.mark.parametrize("kind", [DcganDiscriminator, FastganDiscriminator])
+def test_the_steepness_of_one_image_has_a_gradient(kind: type[DcganDiscriminator | FastganDiscriminator]) -> None:
+    critic = kind(16, 1, 8)
+    image = torch.rand(1, 1, 16, 16, requires_grad=True)
+    steepness(critic(image), image).backward()
+    for name, weight in critic.named_parameters():
+        assert weight.grad is None or bool(torch.isfinite(weight.grad).all()), name
+
+
+@pytest.mark.parametrize("kind", [DcganGenerator, FastganGenerator])
+def test_what_is_half_precise_stays_so(kind: type[DcganGenerator | FastganGenerator]) -> None:
+    network = kind(16, 1, 8, 5)
+    seen = []
+    for up in network.ups:
+        up.register_forward_hook(lambda _module, _given, made: seen.append(made.dtype))
+    with torch.autocast("cpu", torch.bfloat16):
+        network(torch.randn(2, 5))
+    assert set(seen) == {torch.bfloat16}
 
 
 def test_noise_belongs_to_the_latents() -> None:
@@ -80,7 +101,8 @@ def test_noise_belongs_to_the_latents() -> None:
     assert float(fine.std()) == pytest.approx(0.1, rel=0.05)
     neighbours = (fine[..., 1:] * fine[..., :-1]).mean(dim=(0, 1, 2))
     assert float(neighbours.abs().max()) < 0.3 * 0.1**2
-    again, near = (Grain(64, 16, (3, 2))(each)[1].detach() for each in (latents, latents + 0.01 * latents.roll(1, 0)))
+    grain = Grain(64, 16, (3, 2))
+    again, near = (list(grain(each))[1].detach() for each in (latents, latents + 0.01 * latents.roll(1, 0)))
     torch.testing.assert_close(again, fine)
     assert float((near - fine).std()) < 0.02 * float(fine.std())
     assert float((fine[1:] - fine[:-1]).std()) > float(fine.std())

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 from napari.layers import Image as ImageLayer
 from napari.layers import Labels as LabelsLayer
 from napari.utils.theme import get_theme
@@ -46,9 +48,9 @@ if TYPE_CHECKING:
 
     from napari_synth.trainables.synthesize.quality import Quality
 
-_NEED = {"nothing": "", "image": "choose an image", "labels": "choose labels"}
 _GAP = 0.05
-"""Between made images and those beside them, as a share of their size."""
+"""Before made images, as a share of the width of what is open, or of the height of those above."""
+_NEED = {"nothing": "", "image": "choose an image", "labels": "choose labels"}
 _NEED_LABEL = {"nothing": "Image", "image": "Image", "labels": "Labels"}
 
 
@@ -300,13 +302,13 @@ class SynthesizePanel(MethodPanel[Synthesizer[Any]]):
         self.explorer.allow(prepared.sampler.latent_size)
         if self._asked is None or not self.explorer.is_on:
             return
-        if self._shown is not None and self._shown.data.shape == pixels.shape:
+        place = self._place(self._asked, prepared, prepared.spec.axes)
+        if self._shown is not None and self._shown.data.shape == pixels.shape and _lies_at(self._shown, place):
             self._shown.data = pixels
             return
         shown, self._shown = self._shown, None
         remove_layer(self.viewer, shown)
         name = fresh_name(f"{self.method.info.title} look", (layer.name for layer in self.viewer.layers))
-        place = self._place(self._asked, prepared, prepared.spec.axes)
         self._shown = _layer((pixels,), place, name, mark(PREVIEW), rgb="S" in prepared.spec.axes)
         self._insert(self._shown)
 
@@ -331,10 +333,12 @@ class SynthesizePanel(MethodPanel[Synthesizer[Any]]):
     def _on_judged(self, quality: Quality) -> None:
         self.quality.show_quality(quality)
         self.messages.show_notes(quality.notes)
-        name = fresh_name("made images, nearest real crops", (layer.name for layer in self.viewer.layers))
         if self._made is not None:
             prepared, pairs = self._made.prepared, quality.pairs
-            place = self._beside(plain_place(prepared, pairs.axes.replace("S", "")), below=prepared.size[0])
+            name = fresh_name("made images, nearest real crops", (layer.name for layer in self.viewer.layers))
+            # Images that were made for labels lie on these, and leave the place beside them free.
+            above = prepared.size[0] if self._made.request.place is None else 0
+            place = self._beside(plain_place(prepared, pairs.axes.replace("S", "")), above)
             self._insert(_layer((pairs.data,), place, name, mark(PAIRS), rgb="S" in pairs.axes))
 
     def _on_made(self, made: Made) -> None:
@@ -362,14 +366,15 @@ class SynthesizePanel(MethodPanel[Synthesizer[Any]]):
             return request.place.along(request.source.axes, shown)
         return self._beside(plain_place(prepared, shown))
 
-    def _beside(self, place: Placement, below: int = 0) -> Placement:
-        """Return a place on the right of what the user opened, where made images hide nothing; so many pixels below the top."""
-        opened = [layer.extent.world for layer in self.viewer.layers if not kind_of(layer)]
+    def _beside(self, place: Placement, above: int = 0) -> Placement:
+        """Return a place on the right of what the user opened, where made images hide nothing; below so many pixels."""
         translate = place.translate.copy()
-        translate[-2] += (1 + _GAP) * below * place.scale[-2]
-        if opened:
-            left, right = min(each[0, -1] for each in opened), max(each[1, -1] for each in opened)
-            top = min(each[0, -2] for each in opened)
+        translate[-2] += (1 + _GAP) * above * place.scale[-2]
+        opened = [_extent(layer, place.units[-2:]) for layer in self.viewer.layers if not kind_of(layer)]
+        # A layer without points has no extent.
+        known = np.array([each for each in opened if np.isfinite(each).all()])
+        if len(known):
+            (top, left), (_, right) = known[:, 0].min(axis=0), known[:, 1].max(axis=0)
             translate[-2:] += (top, right + _GAP * (right - left))
         return replace(place, translate=translate)
 
@@ -395,6 +400,21 @@ def _layer(
         **place.as_kwargs(),
         **limits,
     )
+
+
+def _lies_at(layer: napari.layers.Layer, place: Placement) -> bool:
+    own = Placement.of(layer)
+    numbers = ("scale", "translate", "rotate", "shear", "affine")
+    return all(np.allclose(getattr(own, one), getattr(place, one)) for one in numbers)
+
+
+def _extent(layer: napari.layers.Layer, units: Sequence[Any]) -> npt.NDArray[np.float64]:
+    """Return the first and the last place (2, 2) of a layer along Y and X, in other units where they measure the same."""
+    found = np.array(layer.extent.world[:, -2:], dtype=float)
+    for index, (own, other) in enumerate(zip(layer.units[-2:], units, strict=True)):
+        if own.is_compatible_with(other):
+            found[:, index] *= float((1 * own).to(other).magnitude)
+    return found
 
 
 def _limits(pixels: Any) -> tuple[float, float]:

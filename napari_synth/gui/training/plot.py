@@ -23,7 +23,8 @@ _FAINT = 90
 _OUTLIERS = (1.0, 99.0)
 """Percentiles that must be in view where there are many points."""
 _MANY = 50
-_MANY_DECADES = 2.0
+_FEW_DECADES, _MOST_DECADES = 2.0, 6
+"""On a logarithmic axis: below so many there are marks between them, and above so many not all are marked."""
 _BEGINNING, _SOME = 10, 8
 """Of some points, the first tenth may be out of view: a training begins far from where it is interesting."""
 
@@ -160,9 +161,14 @@ class Plot(pg.GraphicsView):  # type: ignore[misc]
         )
 
 
-def _decade_ticks(low: float, high: float) -> list[list[tuple[float, str]]]:
-    """Return marks at 1, 2 and 5 of every decade between two logarithms; at whole decades only, where there are many."""
-    decades = range(floor(low), ceil(high) + 1)
-    steps = (1, 2, 5) if high - low < _MANY_DECADES else (1,)
+def _decade_ticks(low: float, high: float) -> list[list[tuple[float, str]]] | None:
+    """Return marks at 1, 2 and 5 of every decade between two logarithms; at some decades only, where there are many.
+
+    None where there would be but one: the axis knows better marks then.
+    """
+    apart = max(1, ceil((high - low) / _MOST_DECADES))
+    decades = range(floor(low) // apart * apart, ceil(high) + 1, apart)
+    steps = (1, 2, 5) if high - low < _FEW_DECADES else (1,)
     values = [step * 10.0**decade for decade in decades for step in steps]
-    return [[(float(np.log10(value)), f"{value:g}") for value in values if low <= np.log10(value) <= high]]
+    marks = [(float(np.log10(value)), f"{value:g}") for value in values if low <= np.log10(value) <= high]
+    return [marks] if len(marks) > 1 else None

@@ -13,6 +13,7 @@ from napari_synth.networks.fastgan import FastganDiscriminator, FastganGenerator
 from napari_synth.networks.latent_generator import LatentGenerator
 from napari_synth.trainables.synthesize._common import JUDGED, LIMIT, Crops, Judge, learnt_crops
 from napari_synth.trainables.synthesize._gan_options import GanTrainParams
+from napari_synth.trainables.synthesize._parts import in_parts
 from napari_synth.training.adversarial import adversarial_optimizer, held, relative_loss, steepness
 from napari_synth.training.differentiable_augmentation import DRAWN, changed
 from napari_synth.training.news import Figures, Preview
@@ -123,13 +124,14 @@ class Adversaries(Trainee):
             total = total + 0.5 * _EVERY * self.params.smoothness * slopes
         work.update(_CRITIC, total)
         with held(self.networks[_CRITIC]):
+            # The real ones were judged before this update, which spares to look at them again.
             loss = relative_loss(critic(self._changed(made, drawn)), true.detach())
             work.update(_MAKER, loss)
         return {"generator": loss} | losses
 
     def validate(self, networks: Networks) -> Validation:
         """See `Trainee.validate`."""
-        _measure_norms(networks[_MAKER], self._drawn_before(JUDGED))
+        _measure_norms(networks[_MAKER], self._drawn_before(JUDGED), self.crops.spec.size)
         return self.judge.judge(self._samples(networks, JUDGED))
 
     def baselines(self) -> Mapping[str, Figures]:
@@ -162,8 +164,7 @@ class Adversaries(Trainee):
         return changed(images, drawn, LIMIT) if self.params.little_data else images
 
     def _samples(self, networks: Networks, count: int) -> Tensor:
-        samples: Tensor = networks[_MAKER](self._drawn_before(count))
-        return samples
+        return in_parts(networks[_MAKER], self.crops.spec.size, self._drawn_before(count))
 
     def _drawn_before(self, count: int) -> Tensor:
         """Return the same latents at every call."""
@@ -171,7 +172,7 @@ class Adversaries(Trainee):
         return drawn.to(self.crops.held_out.device)
 
 
-def _measure_norms(maker: nn.Module, latents: Tensor) -> None:
+def _measure_norms(maker: nn.Module, latents: Tensor, size: tuple[int, int]) -> None:
     """Take the statistics of batch norms anew: averaged weights have others than the average of those of all steps."""
     norms = [module for module in maker.modules() if isinstance(module, nn.BatchNorm2d)]
     usual = [norm.momentum for norm in norms]
@@ -180,7 +181,7 @@ def _measure_norms(maker: nn.Module, latents: Tensor) -> None:
         # None is the plain mean over what is seen from here on.
         norm.momentum = None
         norm.train()
-    maker(latents)
+    in_parts(maker, size, latents)
     for norm, momentum in zip(norms, usual, strict=True):
         norm.momentum = momentum
         norm.eval()
