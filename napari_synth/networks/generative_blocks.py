@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -36,13 +36,15 @@ class ConditionedBlock(nn.Module):
         Channels.
     told : int
         Length of the vector that it is told of; 0 for none.
+    padding : {"zeros", "replicate"}
+        What its convolutions see beyond the borders.
     """
 
-    def __init__(self, width: int, told: int = 0) -> None:
+    def __init__(self, width: int, told: int = 0, padding: Literal["zeros", "replicate"] = "zeros") -> None:
         super().__init__()
         self.first_norm, self.second_norm = GroupNorm(width), GroupNorm(width)
-        self.first = nn.Conv2d(width, width, 3, padding=1)
-        self.second = nn.Conv2d(width, width, 3, padding=1)
+        self.first = nn.Conv2d(width, width, 3, padding=1, padding_mode=padding)
+        self.second = nn.Conv2d(width, width, 3, padding=1, padding_mode=padding)
         self.telling = nn.Linear(told, 2 * width) if told else None
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:

@@ -49,18 +49,19 @@ class Refiner(nn.Module):
             raise ValueError("A network needs at least one channel, block and domain.")
         self.channels, self.width, self.domains = channels, width, domains
         told = domains if domains > 1 else 0
-        # Of the noise there is one channel, whatever the image has. Zeros around the pixels would show as a frame.
+        # Of the noise there is one channel, whatever the image has. Zeros around what is seen would show as a frame.
         fine = max(1, width // 2)
         self.head = nn.Conv2d(channels + 1, fine, 3, padding=1, padding_mode="replicate")
         self.downs = nn.ModuleList(
-            nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in ((fine, width), (width, 2 * width))
+            nn.Conv2d(a, b, 3, stride=2, padding=1, padding_mode="replicate")
+            for a, b in ((fine, width), (width, 2 * width))
         )
-        self.encoder = ConditionedBlock(width, told)
-        self.blocks = nn.ModuleList(ConditionedBlock(2 * width, told) for _ in range(blocks))
+        self.encoder = ConditionedBlock(width, told, "replicate")
+        self.blocks = nn.ModuleList(ConditionedBlock(2 * width, told, "replicate") for _ in range(blocks))
         self.ups = nn.ModuleList(
             nn.Conv2d(b, a, 3, padding=1, padding_mode="replicate") for a, b in ((width, 2 * width), (fine, width))
         )
-        self.decoder = ConditionedBlock(width, told)
+        self.decoder = ConditionedBlock(width, told, "replicate")
         self.tail_norm = GroupNorm(fine)
         self.tail = nn.Conv2d(fine, channels, 3, padding=1, padding_mode="replicate")
         initialise(self, generator, self.tail)

@@ -90,7 +90,8 @@ def test_new_images_are_made_by_the_seed_and_are_as_those_that_were_learnt_from(
     assert made.dtype == like.dtype
     assert abs(float(made.mean()) - like.data.mean()) < 0.5 * np.ptp(like.data)
     np.testing.assert_array_equal(made, images(trained[name], count=3))
-    np.testing.assert_array_equal(made[:1], images(trained[name], count=1))
+    # Fewer at once are summed in another order, which may round a count the other way.
+    assert np.abs(made[:1].astype(np.int64) - images(trained[name], count=1)).max() <= 1
     assert not np.array_equal(made[0], made[1])
     assert not np.array_equal(made, images(trained[name], seed=1, count=3))
 

@@ -27,6 +27,8 @@ _PAIRS: dict[str, tuple[type[LatentGenerator], type[DcganDiscriminator | Fastgan
     "dcgan": (DcganGenerator, DcganDiscriminator),
     "fastgan": (FastganGenerator, FastganDiscriminator),
 }
+# Of the width: gates take twice as many channels as come out.
+_SHARES = {"dcgan": 1.0, "fastgan": 2 / 3}
 _RATE = 1e-3
 # The penalty on steepness is taken in one of so many steps, and weighs so many times more.
 _EVERY = 4
@@ -38,8 +40,9 @@ def learn_game(images: TrainingImages, params: GanTrainParams, context: TrainCon
     generator = torch.Generator().manual_seed(context.seed)
     make_maker, make_critic = _PAIRS[name]
     size, channels = crops.spec.size[0], crops.spec.channels
-    maker = make_maker(size, channels, params.width, params.latent_size, LIMIT, generator)
-    critic = make_critic(size, channels, params.width, generator)
+    width = max(8, int(params.width * _SHARES[name]) // 8 * 8)
+    maker = make_maker(size, channels, width, params.latent_size, LIMIT, generator)
+    critic = make_critic(size, channels, width, generator)
     settings = FitSettings(
         learning_rate=params.learning_rate or _RATE,
         batch_size=params.batch or (8 if context.device.kind == "cpu" else 64),
