@@ -13,6 +13,8 @@ from torch.nn import functional
 
 from napari_synth.networks.generative_blocks import ConditionedBlock, GroupNorm, enlarged, initialise
 
+_MARGIN = 8
+
 
 class Refiner(nn.Module):
     """U-Net from the pixels down to a quarter of the resolution, told of the domain.
@@ -82,7 +84,7 @@ class Refiner(nn.Module):
         Parameters
         ----------
         x : Tensor
-            Shape (N, C, Y, X), about -1 to 1, Y and X multiples of 4.
+            Shape (N, C, Y, X), about -1 to 1, Y and X multiples of 4 and larger than 8.
         noise : Tensor
             Shape (N, 1, Y, X), standard normal.
         domain : int
@@ -93,11 +95,13 @@ class Refiner(nn.Module):
             Shape (N, C, Y, X), float32.
         """
         told = functional.one_hot(torch.full((len(x),), domain, device=x.device), self.domains).to(x.dtype)
-        fine = self.head(torch.cat((x, noise), 1).contiguous(memory_format=torch.channels_last))
+        # Beyond the borders it draws as well, and what is drawn there is cut off: who judges hardly sees the outermost pixels.
+        seen = functional.pad(torch.cat((x, noise), 1), (_MARGIN,) * 4, mode="reflect")
+        fine = self.head(seen.contiguous(memory_format=torch.channels_last))
         half = self.encoder(self.downs[0](fine), told)
         y = self.downs[1](half)
         for block in self.blocks:
             y = block(y, told)
         y = self.decoder(self.ups[0](enlarged(y)) + half, told)
         change: Tensor = self.tail(functional.silu(self.tail_norm(self.ups[1](enlarged(y)) + fine)))
-        return x + change.float()
+        return x + change[..., _MARGIN:-_MARGIN, _MARGIN:-_MARGIN].float()
