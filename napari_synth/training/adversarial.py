@@ -12,6 +12,8 @@ from torch.nn import functional
 
 Game = Literal["lsgan", "vanilla", "hinge"]
 """Squares (Mao et al., ICCV 2017), logarithms (Goodfellow et al., NeurIPS 2014), or hinges (Lim and Ye 2017)."""
+BOUNDED_EVERY = 4
+"""`steepness` is slow: it is penalised in one of so many steps, and weighs so many times more there."""
 
 
 def critic_loss(game: Game, real: Tensor, made: Tensor) -> Tensor:

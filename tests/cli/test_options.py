@@ -28,7 +28,7 @@ class Dummy(Generator[Settings]):
     params_type = Settings
 
     def prepare(self, image: Image, params: Settings, context: Context) -> Prepared:
-        raise NotImplementedError
+        raise AssertionError("A command only reads the settings.")
 
 
 def run(*words: str) -> dict[str, Any]:

@@ -403,6 +403,7 @@ def _layer(
 
 
 def _lies_at(layer: napari.layers.Layer, place: Placement) -> bool:
+    """Tell whether a layer has the pixels and the place that are wanted."""
     own = Placement.of(layer)
     numbers = ("scale", "translate", "rotate", "shear", "affine")
     return all(np.allclose(getattr(own, one), getattr(place, one)) for one in numbers)

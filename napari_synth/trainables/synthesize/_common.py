@@ -107,6 +107,11 @@ def as_seen(normalised: Tensor) -> Tensor:
     return (2.0 * normalised - 1.0).clamp(-LIMIT, LIMIT)
 
 
+def narrowed(width: int, share: float) -> int:
+    """Return a share of a network's width, a multiple of 8 as the settings ask for."""
+    return max(8, int(width * share) // 8 * 8)
+
+
 def learnt_crops(
     images: TrainingImages,
     params: SynthesisTrainParams,

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from napari_synth.networks.dcgan import DcganDiscriminator, DcganGenerator
 from napari_synth.networks.fastgan import FastganDiscriminator, FastganGenerator
 from napari_synth.networks.latent_generator import LatentGenerator
-from napari_synth.trainables.synthesize._common import JUDGED, LIMIT, Crops, Judge, learnt_crops
+from napari_synth.trainables.synthesize._common import JUDGED, LIMIT, Crops, Judge, learnt_crops, narrowed
 from napari_synth.trainables.synthesize._gan_options import GanTrainParams
 from napari_synth.trainables.synthesize._parts import in_parts
-from napari_synth.training.adversarial import adversarial_optimizer, held, relative_loss, steepness
+from napari_synth.training.adversarial import BOUNDED_EVERY, adversarial_optimizer, held, relative_loss, steepness
 from napari_synth.training.differentiable_augmentation import DRAWN, changed
 from napari_synth.training.news import Figures, Preview
 from napari_synth.training.schedule import FitSettings
@@ -30,8 +30,6 @@ _PAIRS: dict[str, tuple[type[LatentGenerator], type[DcganDiscriminator | Fastgan
 # Of the width: gates take twice as many channels as come out.
 _SHARES = {"dcgan": 1.0, "fastgan": 2 / 3}
 _RATE = 1e-3
-# The penalty on steepness is taken in one of so many steps, and weighs so many times more.
-_EVERY = 4
 
 
 def learn_game(images: TrainingImages, params: GanTrainParams, context: TrainContext, name: str) -> Lesson:
@@ -40,7 +38,7 @@ def learn_game(images: TrainingImages, params: GanTrainParams, context: TrainCon
     generator = torch.Generator().manual_seed(context.seed)
     make_maker, make_critic = _PAIRS[name]
     size, channels = crops.spec.size[0], crops.spec.channels
-    width = max(8, int(params.width * _SHARES[name]) // 8 * 8)
+    width = narrowed(params.width, _SHARES[name])
     maker = make_maker(size, channels, width, params.latent_size, LIMIT, generator)
     critic = make_critic(size, channels, width, generator)
     settings = FitSettings(
@@ -110,7 +108,7 @@ class Adversaries(Trainee):
         made = maker(self._latents(work))
         real = self._changed(work.share(self.crops.sample(work.batch_size, work.generator)), self._drawn(work))
         false = self._changed(made, drawn).detach()
-        is_bounded = self.params.smoothness > 0 and work.step % _EVERY == 0
+        is_bounded = self.params.smoothness > 0 and work.step % BOUNDED_EVERY == 0
         real.requires_grad_(is_bounded)
         false.requires_grad_(is_bounded)
         losses: dict[str, Tensor] = {}
@@ -124,7 +122,7 @@ class Adversaries(Trainee):
         total = sum(losses.values(), true.new_zeros(()))
         if is_bounded:
             slopes = steepness(true, real) + steepness(judged, false)
-            total = total + 0.5 * _EVERY * self.params.smoothness * slopes
+            total = total + 0.5 * BOUNDED_EVERY * self.params.smoothness * slopes
         work.update(_CRITIC, total)
         with held(self.networks[_CRITIC]):
             # The real ones were judged before this update, which spares to look at them again.

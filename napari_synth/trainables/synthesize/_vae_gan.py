@@ -19,7 +19,7 @@ from napari_synth.core.errors import TrainingDataError
 from napari_synth.networks.domain_discriminator import DomainDiscriminator
 from napari_synth.networks.refined_autoencoder import Made, RefinedAutoencoder
 from napari_synth.trainables.synthesize._autoencoder_options import RefinedTrainParams
-from napari_synth.trainables.synthesize._common import JUDGED, Crops, Judge, learnt_crops
+from napari_synth.trainables.synthesize._common import JUDGED, Crops, Judge, learnt_crops, narrowed
 from napari_synth.trainables.synthesize._evidence import (
     PSNR,
     divergence,
@@ -30,7 +30,7 @@ from napari_synth.trainables.synthesize._evidence import (
     warmed,
 )
 from napari_synth.trainables.synthesize._parts import in_parts
-from napari_synth.training.adversarial import adversarial_optimizer, held, relative_loss, steepness
+from napari_synth.training.adversarial import BOUNDED_EVERY, adversarial_optimizer, held, relative_loss, steepness
 from napari_synth.training.news import Figures, Preview
 from napari_synth.training.schedule import FitSettings
 from napari_synth.training.sources import TrainingImages
@@ -45,8 +45,8 @@ _REFINER_SHARE, _CRITIC_SHARE = 0.5, 0.5
 _SIMILARITY, _KNOWN, _CYCLE = 0.1, 2.0, 10.0
 # Edge of the squares over which an image is smoothed to what a blurred one knows of it.
 _SMOOTHED = 8
-# How far the one who judges is kept from being steep; looked at in one of so many steps, where it weighs so many times more.
-_SMOOTHNESS, _EVERY = 0.1, 4
+# How far the one who judges is kept from being steep.
+_SMOOTHNESS = 0.1
 # Of the width, for what is blurred anyway.
 _AUTOENCODER_WIDTH = 2 / 3
 _SHOWN = 4
@@ -74,7 +74,7 @@ def learn_to_refine(images: TrainingImages, params: RefinedTrainParams, context:
             )
     channels, size = source.spec.channels, source.spec.size[0]
     domains = 1 if target is None else 2
-    narrow = max(8, int(params.width * _AUTOENCODER_WIDTH) // 8 * 8)
+    narrow = narrowed(params.width, _AUTOENCODER_WIDTH)
     generator = torch.Generator().manual_seed(context.seed)
     maker = RefinedAutoencoder(
         channels, size, params.latent_size, narrow, params.width, domains=domains, generator=generator
@@ -225,7 +225,7 @@ class Refining(Trainee):
 
     def _judging(self, work: Work, made: Made, real: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Return what the one who judges is trained for, and the penalty on being steep."""
-        is_bounded = work.step % _EVERY == 0
+        is_bounded = work.step % BOUNDED_EVERY == 0
         shown = torch.cat((*real, *(part.detach() for part in made.refined))).requires_grad_(is_bounded)
         judged = work.networks[_CRITIC](shown)[0]
         own = [part[:, number % len(real)] for number, part in enumerate(judged.split(len(real[0])))]
@@ -234,7 +234,7 @@ class Refining(Trainee):
         if not is_bounded:
             return loss, torch.zeros_like(loss)
         # Real and made images alike: the mean over both is half of the sum of their means.
-        return loss, _EVERY * _SMOOTHNESS * steepness(torch.cat(own), shown)
+        return loss, BOUNDED_EVERY * _SMOOTHNESS * steepness(torch.cat(own), shown)
 
     def _samples(self, maker: RefinedAutoencoder, count: int) -> Tensor:
         latents = torch.randn((count, self.params.latent_size), generator=torch.Generator().manual_seed(1))

@@ -19,7 +19,7 @@ class Fastgan(Trainable[GanTrainParams]):
     info: ClassVar[TrainableInfo] = TrainableInfo(
         id="synthesize/fastgan",
         title="FastGAN",
-        summary="Gated channels, and a critic that must know what it sees: as quick as the DCGAN, for few images.",
+        summary="Gated channels, and a critic that must know what it sees: a little slower than the DCGAN, for few images.",
         task=Task.SYNTHESIZE,
         reference="Liu et al., Towards faster and stabilized GAN training for few-shot image synthesis, ICLR 2021",
     )
