@@ -6,7 +6,7 @@ import torch
 
 from napari_synth.benchmark import overhead
 from napari_synth.benchmark.overhead import WithHalo, bench_runner
-from napari_synth.core.generator import BlockSpec, Prepared
+from napari_synth.contract.generator import BlockSpec, Prepared
 
 
 class Twice(Prepared):
