@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import napari_synth
-from napari_synth.benchmark.movies import moving_blobs
+from benchmark.movies import moving_blobs
 from napari_synth.core import registry
 from napari_synth.core.frames import FramePredictor
 from napari_synth.core.generator import Task

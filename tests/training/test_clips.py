@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import napari_synth
-from napari_synth.benchmark.movies import moving_blobs
+from benchmark.movies import moving_blobs
 from napari_synth.core import registry
 from napari_synth.core.errors import AxesError, InvalidParameterError, TrainingDataError
 from napari_synth.core.frames import FramePredictor

@@ -19,8 +19,8 @@ import torch
 from skimage import data
 
 import napari_synth
-from napari_synth.benchmark.metrics import WHITE, psnr, ssim
-from napari_synth.benchmark.report import Report, Table
+from benchmark.metrics import WHITE, psnr, ssim
+from benchmark.report import Report, Table
 from napari_synth.core import registry
 from napari_synth.core.image import Image
 from napari_synth.core.intensity import IntensityTransform, measure_statistics

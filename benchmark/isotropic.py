@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_synth.benchmark.report import Report, Table, load
-from napari_synth.benchmark.volumes import Floats, Subsampling, Volume, volumes
+from benchmark.report import Report, Table, load
+from benchmark.volumes import Floats, Subsampling, Volume, volumes
 from napari_synth.core.generator import Kernel
 from napari_synth.core.image import Image
 from napari_synth.core.runner import prepare

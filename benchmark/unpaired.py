@@ -21,8 +21,8 @@ from skimage import data
 from skimage.exposure import match_histograms
 
 import napari_synth
-from napari_synth.benchmark.metrics import WHITE, psnr, ssim
-from napari_synth.benchmark.report import Report, Table
+from benchmark.metrics import WHITE, psnr, ssim
+from benchmark.report import Report, Table
 from napari_synth.core import registry
 from napari_synth.models import library
 from napari_synth.trainables.translate._judging import PatchTarget, content_correlation

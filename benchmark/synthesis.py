@@ -18,8 +18,8 @@ import torch
 from skimage import data
 
 import napari_synth
-from napari_synth.benchmark.metrics import WHITE
-from napari_synth.benchmark.report import Report, Table, load
+from benchmark.metrics import WHITE
+from benchmark.report import Report, Table, load
 from napari_synth.core import registry
 from napari_synth.core.device import Device, resolve_device
 from napari_synth.core.image import Image
