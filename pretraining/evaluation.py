@@ -12,7 +12,7 @@ from skimage import color, data
 from torch import Tensor, nn
 from torch.nn import functional
 
-from napari_synth.benchmark.inpainting import CORNERS, EDGE, draw_holes, judged
+from benchmark.inpainting import CORNERS, EDGE, draw_holes, judged
 from napari_synth.networks.sigma_map import sigma_map
 from pretraining.enlarging import reduced
 

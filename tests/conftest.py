@@ -9,16 +9,37 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+_OWN_MARKERS = ("gui", "gpu")
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Keep the models that whoever runs the tests has added out of them, before tests are made from the list of generators."""
+    if _is_worker():
+        # Workers share the processors: read when torch and numpy are loaded, which is later.
+        for variable in _THREADS:
+            os.environ.setdefault(variable, "1")
     folder = tempfile.TemporaryDirectory(prefix="napari-synth-models-")
     os.environ["NAPARI_SYNTH_MODELS"] = folder.name
     config.add_cleanup(folder.cleanup)
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark what is in the folder of a marker, and every test that opens windows."""
+    folder = item.path.relative_to(Path(__file__).parent).parts[0]
+    if folder in _OWN_MARKERS:
+        item.add_marker(folder)
+    elif "display" in getattr(item, "fixturenames", ()):
+        item.add_marker("gui")
+
+
+def _is_worker() -> bool:
+    return "PYTEST_XDIST_WORKER" in os.environ
 
 
 @pytest.fixture(autouse=True)
@@ -34,11 +55,12 @@ def _models_of_its_own(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def display() -> Iterator[None]:
-    """Start an X server where there is no display."""
-    if sys.platform != "linux" or os.environ.get("DISPLAY"):
+    """Start an X server where there is no display, and for every one of several workers, whose windows would share the focus."""
+    server = shutil.which("Xvfb")
+    shown = bool(os.environ.get("DISPLAY"))
+    if sys.platform != "linux" or (shown and (server is None or not _is_worker())):
         yield
         return
-    server = shutil.which("Xvfb")
     if server is None:
         pytest.fail(
             "Tests of the panel need a display: install Xvfb (Debian: apt install xvfb), or set DISPLAY.", pytrace=False

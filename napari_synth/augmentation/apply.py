@@ -11,15 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from napari_synth.augmentation.batch import (
-    background,
-    in_box,
-    in_units,
-    measured_ranges,
-    shaded,
-    warped,
-    warped_labels,
-)
+from napari_synth.augmentation.batch import background, in_box, in_units, measured_ranges, shaded, warped, warped_labels
 from napari_synth.augmentation.displacement import SamplingMap, pixels
 from napari_synth.augmentation.draws import Draw
 from napari_synth.augmentation.layout import (

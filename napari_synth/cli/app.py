@@ -25,6 +25,7 @@ from napari_synth.core.errors import (
     Cancelled,
     ImageFileError,
     InvalidParameterError,
+    MissingExtraError,
     RecipeError,
     SynthError,
     UnknownGeneratorError,
@@ -275,8 +276,18 @@ def _run(
 
 
 def _bench(*arguments: Annotated[str, Parameter(allow_leading_hyphen=True, show=False)]) -> int:
-    """Measure quality and speed beside the peers."""
-    from napari_synth.benchmark import main as bench
+    """Measure quality and speed beside the peers; only in a copy of the source, which has the benchmarks."""
+    from importlib.util import find_spec
+
+    beside = Path(__file__).resolve().parents[2] / "benchmark" / "__init__.py"
+    spec = find_spec("benchmark")
+    # Another package of this name may be installed.
+    if spec is None or spec.origin is None or Path(spec.origin).resolve() != beside:
+        raise MissingExtraError(
+            "The benchmarks do not come with the installed package: run them in a copy of the source, "
+            "installed with pip install --editable '.[bench]'."
+        )
+    from benchmark import main as bench
 
     return int(bench(list(arguments)) or 0)
 

@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 _KEY = "napari_synth"
 
 
+def bundled_names() -> tuple[str, ...]:
+    """Return the names of the models that come with napari-synth, in alphabetical order."""
+    return tuple(sorted(path.stem for path in Path(__file__).parent.glob("*.safetensors")))
+
+
 def bundled(name: str) -> Path:
     """Return the path of a model that comes with napari-synth.
 
@@ -31,11 +36,10 @@ def bundled(name: str) -> Path:
     ModelFileError
         No bundled model has this name.
     """
-    folder = Path(__file__).parent
-    names = sorted(path.stem for path in folder.glob("*.safetensors"))
+    names = bundled_names()
     if name not in names:
         raise ModelFileError(f"No bundled model is named '{name}': choose one of {', '.join(names) or 'none'}.")
-    return folder / f"{name}.safetensors"
+    return Path(__file__).with_name(f"{name}.safetensors")
 
 
 def weights_hash(path: Path | str) -> str:

@@ -271,12 +271,27 @@ def test_progress_is_drawn_on_request(noisy: Path, tmp_path: Path, capfd: pytest
 
 
 def test_bench_hands_its_words_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    import napari_synth.benchmark
+    import benchmark
 
     seen: list[list[str]] = []
-    monkeypatch.setattr(napari_synth.benchmark, "main", lambda words: seen.append(words) or 3)
+    monkeypatch.setattr(benchmark, "main", lambda words: seen.append(words) or 3)
     assert main(["bench", "denoise", "--images", "x", "--help"]) == 3
     assert seen == [["denoise", "--images", "x", "--help"]]
+
+
+def test_bench_says_where_the_benchmarks_are_when_they_are_not_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "benchmark", None)
+    assert main(["bench", "denoise"]) == 2
+    assert capfd.readouterr().err.startswith("napari-synth: The benchmarks do not come with the installed package")
+    # One of somebody else's is not run instead.
+    (tmp_path / "benchmark").mkdir()
+    (tmp_path / "benchmark" / "__init__.py").write_text("raise SystemExit('of somebody else')")
+    monkeypatch.delitem(sys.modules, "benchmark")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert main(["bench", "denoise"]) == 2
+    assert "copy of the source" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("suffix", [".zarr", ".tif"])

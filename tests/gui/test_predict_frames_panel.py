@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from napari_synth.benchmark.movies import moving_blobs
+from benchmark.movies import moving_blobs
 from napari_synth.engine.recipe import Recipe
 from napari_synth.gui.frames import panel as panel_module
 from napari_synth.gui.frames.choice import BETWEEN, MISSING, FramesChoice

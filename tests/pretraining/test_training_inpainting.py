@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_synth.benchmark.inpainting import CORNERS
+from benchmark.inpainting import CORNERS
 from napari_synth.networks.gated_inpainter import GatedInpainter
 from pretraining import holes as drawn
 from pretraining.__main__ import COURSES

@@ -26,7 +26,7 @@ from torch import nn
 from napari_synth.networks.layout import channels_last
 from napari_synth.networks.residual_unet import ResidualUNet
 
-_ROOT = Path(__file__).resolve().parents[2]
+_ROOT = Path(__file__).resolve().parents[1]
 # A file that is run by its name would find the module beside it that is called as the package it imports.
 _RUN = f"import runpy; runpy.run_path({__file__!r}, run_name='__main__')"
 _MOST_SECONDS = 900

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from napari_synth.benchmark.report import Report, Table, load
-from napari_synth.benchmark.scenes import GAUSSIAN_25, six_images
+from benchmark.report import Report, Table, load
+from benchmark.scenes import GAUSSIAN_25, six_images
 from napari_synth.contract.generator import Prepared
 from napari_synth.core.device import Device
 from napari_synth.engine.runner import PreparedRun, prepare

@@ -18,10 +18,10 @@ from skimage.exposure import match_histograms
 from skimage.transform import resize
 
 import napari_synth
-from napari_synth.benchmark.metrics import WHITE, ssim
-from napari_synth.benchmark.paired import MINUTES, bench_pairs
-from napari_synth.benchmark.report import Report, Table, load
-from napari_synth.benchmark.unpaired import bench_unpaired
+from benchmark.metrics import WHITE, ssim
+from benchmark.paired import MINUTES, bench_pairs
+from benchmark.report import Report, Table, load
+from benchmark.unpaired import bench_unpaired
 from napari_synth.engine.recipe import Recipe
 from napari_synth.engine.runner import prepare
 from napari_synth.imaging.image import Image

@@ -3,7 +3,7 @@
 CAREamics lives in an environment of its own, because it brings other versions of torch::
 
     python -m venv careamics-env && careamics-env/bin/pip install careamics
-    python -m napari_synth.benchmark.careamics careamics-env/bin/python --minutes 1 5
+    python -m benchmark.careamics careamics-env/bin/python --minutes 1 5
 
 The minutes are those of training; preparing and predicting come on top for both. On a machine that is busy with other work, count
 them in processor time (``--processor-time``), which neither loses to the others. CAREamics trains with its defaults for patches of

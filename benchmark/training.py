@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from napari_synth.benchmark.careamics_steps import careamics_speed
-from napari_synth.benchmark.report import Report, Table, load
-from napari_synth.benchmark.scenes import GAUSSIAN_25, six_images
+from benchmark.careamics_steps import careamics_speed
+from benchmark.report import Report, Table, load
+from benchmark.scenes import GAUSSIAN_25, six_images
 from napari_synth.contract.trainable import Augmentation
 from napari_synth.core.device import Device, resolve_device
 from napari_synth.imaging.image import Image

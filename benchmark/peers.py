@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from napari_synth.benchmark.scenes import Noise
+from benchmark.scenes import Noise
 
 Floats = npt.NDArray[np.float32]
 Restore = Callable[[Floats, Noise], npt.NDArray[np.floating]]

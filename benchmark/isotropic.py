@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_synth.benchmark.report import Report, Table, load
-from napari_synth.benchmark.volumes import Floats, Subsampling, Volume, volumes
+from benchmark.report import Report, Table, load
+from benchmark.volumes import Floats, Subsampling, Volume, volumes
 from napari_synth.contract.generator import Kernel
 from napari_synth.engine.runner import prepare
 from napari_synth.imaging.image import Image

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from napari_synth.benchmark.metrics import psnr, ssim
-from napari_synth.benchmark.peers import (
+from benchmark.metrics import psnr, ssim
+from benchmark.peers import (
     BLIND,
     BM3D,
     BM3D_TOLD,
@@ -20,8 +20,8 @@ from napari_synth.benchmark.peers import (
     has_bm3d,
     own,
 )
-from napari_synth.benchmark.report import Report, Table, load, mean
-from napari_synth.benchmark.scenes import (
+from benchmark.report import Report, Table, load, mean
+from benchmark.scenes import (
     CORRELATED,
     GAUSSIAN_25,
     PHOTONS_30,

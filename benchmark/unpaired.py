@@ -21,9 +21,9 @@ from skimage import data
 from skimage.exposure import match_histograms
 
 import napari_synth
+from benchmark.metrics import WHITE, psnr, ssim
+from benchmark.report import Report, Table
 from napari_synth import registry
-from napari_synth.benchmark.metrics import WHITE, psnr, ssim
-from napari_synth.benchmark.report import Report, Table
 from napari_synth.methods.translate.figures import PatchTarget, content_correlation
 from napari_synth.studio.train import train_model
 

@@ -9,12 +9,12 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from napari_synth.benchmark.report import Report, load
+from benchmark.report import Report, load
 from napari_synth.core.errors import InvalidParameterError
 
 Out = Annotated[Path | None, Parameter(name="--out", help="Write the report there too: .md or .json.")]
 Quick = Annotated[bool, Parameter(name="--quick", negative=(), help="Small images: whether it works, not how well.")]
-_MODULES_TAKING_THE_REST = {"gui": "napari_synth.benchmark.gui", "careamics": "napari_synth.benchmark.careamics"}
+_MODULES_TAKING_THE_REST = {"gui": "benchmark.gui", "careamics": "benchmark.careamics"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,7 +58,7 @@ def _denoise(
     out: Out = None,
 ) -> int:
     """Compare PSNR, SSIM and seconds of all methods, everything estimated from the noisy image."""
-    from napari_synth.benchmark.quality import bench_denoise
+    from benchmark.quality import bench_denoise
 
     _check(out)
     return _finish(bench_denoise(set12=set12, quick=quick, with_bm3d=bm3d, told=told, say=_say), out)
@@ -74,7 +74,7 @@ def _super_resolution(
     out: Out = None,
 ) -> int:
     """Compare super-resolution with interpolation: PSNR, SSIM and seconds."""
-    from napari_synth.benchmark.enlarging import bench_super_resolution
+    from benchmark.enlarging import bench_super_resolution
 
     _check(out)
     return _finish(bench_super_resolution(set5=set5, quick=quick, device=device, say=_say), out)
@@ -90,7 +90,7 @@ def _isotropic(
     out: Out = None,
 ) -> int:
     """Compare volumes made isotropic with interpolation, on the planes that were not measured."""
-    from napari_synth.benchmark.isotropic import bench_isotropic
+    from benchmark.isotropic import bench_isotropic
 
     _check(out)
     if edge is not None and edge < 32:
@@ -109,7 +109,7 @@ def _inpaint(
     out: Out = None,
 ) -> int:
     """Compare inpainting with scikit-image and OpenCV: PSNR, SSIM, texture and seconds inside the holes."""
-    from napari_synth.benchmark.inpainting import bench_inpaint
+    from benchmark.inpainting import bench_inpaint
 
     _check(out)
     if mosaic is not None and not (mosaic.suffix == ".png" and mosaic.resolve().parent.is_dir()):
@@ -129,8 +129,8 @@ def _translate(
     out: Out = None,
 ) -> int:
     """Compare stains, colours, intensities and texture with those of references, and what is learnt with the truth."""
-    from napari_synth.benchmark.paired import MINUTES
-    from napari_synth.benchmark.translation import bench_translate
+    from benchmark.paired import MINUTES
+    from benchmark.translation import bench_translate
 
     _check(out)
     if mosaic is not None and not (mosaic.suffix == ".png" and mosaic.resolve().parent.is_dir()):
@@ -158,7 +158,7 @@ def _predict_frames(
     out: Out = None,
 ) -> int:
     """Compare networks trained on movies with copies, lines and optical flow: next, tenth and missing frames."""
-    from napari_synth.benchmark.sequences import bench_predict_frames
+    from benchmark.sequences import bench_predict_frames
 
     _check(out)
     if minutes is not None and not minutes > 0:
@@ -176,7 +176,7 @@ def _synthesize(
     out: Out = None,
 ) -> int:
     """Compare images of DCGAN, FastGAN, VAE, VAE-GAN and flow matching with real crops: distance, precision, spectrum."""
-    from napari_synth.benchmark.synthesis import bench_synthesize
+    from benchmark.synthesis import bench_synthesize
 
     _check(out)
     _check_training(minutes, pictures)
@@ -191,7 +191,7 @@ def _augment(
     out: Out = None,
 ) -> int:
     """Check that image, labels and points move together, and compare images per second with kornia and others."""
-    from napari_synth.benchmark.augmentation import bench_augment
+    from benchmark.augmentation import bench_augment
 
     _check(out)
     if rounds is not None and rounds < 1:
@@ -206,7 +206,7 @@ def _runner(
     out: Out = None,
 ) -> int:
     """Compare the runner with the bare network, and tiles with the whole."""
-    from napari_synth.benchmark.overhead import bench_runner
+    from benchmark.overhead import bench_runner
 
     _check(out)
     return _finish(bench_runner(quick=quick, device=device, say=_say), out)
@@ -220,7 +220,7 @@ def _large(
     out: Out = None,
 ) -> int:
     """Restore large OME-Zarrs on the CPU: peak memory, and time by size."""
-    from napari_synth.benchmark.large import QUICK_SIZES, SIZES, bench_large
+    from benchmark.large import QUICK_SIZES, SIZES, bench_large
 
     _check(out)
     if size and min(size) < 1:
@@ -248,9 +248,9 @@ def _train(
     out: Out = None,
 ) -> int:
     """Compare our training loop with plain PyTorch and CAREamics, and what is made by models with real images and frames."""
-    from napari_synth.benchmark.sequences import bench_predict_frames
-    from napari_synth.benchmark.synthesis import bench_synthesize
-    from napari_synth.benchmark.training import bench_training
+    from benchmark.sequences import bench_predict_frames
+    from benchmark.synthesis import bench_synthesize
+    from benchmark.training import bench_training
 
     _check(out)
     _check_training(minutes, pictures)

@@ -15,9 +15,9 @@ import numpy.typing as npt
 from scipy.ndimage import gaussian_filter
 
 import napari_synth
-from napari_synth.benchmark.metrics import WHITE, psnr, ssim
-from napari_synth.benchmark.report import Report, Table, load, mean
-from napari_synth.benchmark.scenes import six_images, textures
+from benchmark.metrics import WHITE, psnr, ssim
+from benchmark.report import Report, Table, load, mean
+from benchmark.scenes import six_images, textures
 from napari_synth.core.device import resolve_device
 from napari_synth.core.errors import ImageFileError
 from napari_synth.engine.resampling import resized

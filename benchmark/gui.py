@@ -1,6 +1,6 @@
 """How long the plugin keeps napari waiting: the longest block of the main thread during a run, and napari's start.
 
-Run with ``napari-synth bench gui`` or ``python -m napari_synth.benchmark.gui`` on a machine with a display (Xvfb will do).
+Run with ``napari-synth bench gui`` or ``python -m benchmark.gui`` on a machine with a display (Xvfb will do).
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+import napari_synth
 
 _TICK_MS = 5
 _START = """
@@ -148,7 +150,7 @@ def measure_blocks(size: int = 1024, generator: str = "denoise/blind") -> Blocks
 
 def measure_start(repeats: int = 3) -> Start:
     """Start napari with and without the plugin, in turn, each in a process of its own."""
-    manifest = Path(__file__).parents[1] / "napari.yaml"
+    manifest = Path(napari_synth.__file__).with_name("napari.yaml")
     taken: dict[str, list[float]] = {"with": [], "without": []}
     for _ in range(repeats):
         for which, times in taken.items():

@@ -19,9 +19,9 @@ import torch
 from skimage import data
 
 import napari_synth
+from benchmark.metrics import WHITE, psnr, ssim
+from benchmark.report import Report, Table
 from napari_synth import registry
-from napari_synth.benchmark.metrics import WHITE, psnr, ssim
-from napari_synth.benchmark.report import Report, Table
 from napari_synth.imaging.image import Image
 from napari_synth.imaging.intensity import IntensityTransform, measure_statistics
 from napari_synth.methods.translate.figures import PatchTarget

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import gaussian_filter
 
-from napari_synth.benchmark.metrics import WHITE
+from benchmark.metrics import WHITE
 from napari_synth.core.errors import ImageFileError
 
 Doubles = npt.NDArray[np.float64]

@@ -15,8 +15,8 @@ from scipy.ndimage import gaussian_filter
 from skimage.metrics import structural_similarity
 
 import napari_synth
-from napari_synth.benchmark.metrics import WHITE
-from napari_synth.benchmark.report import Report, Table, load, mean
+from benchmark.metrics import WHITE
+from benchmark.report import Report, Table, load, mean
 from napari_synth.core.errors import ImageFileError
 
 Pixels = npt.NDArray[np.uint8]

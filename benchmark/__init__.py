@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from napari_synth.benchmark.command import main
+from benchmark.command import main
 
 __all__ = ["main"]

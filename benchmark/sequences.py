@@ -14,9 +14,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from benchmark.movies import bouncing_digits, moving_blobs
+from benchmark.report import Report, Table, load
 from napari_synth import samples
-from napari_synth.benchmark.movies import bouncing_digits, moving_blobs
-from napari_synth.benchmark.report import Report, Table, load
 from napari_synth.contract.frames import PreparedFrames
 from napari_synth.contract.trainable import TrainContext
 from napari_synth.core.device import Device, resolve_device

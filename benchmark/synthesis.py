@@ -18,9 +18,9 @@ import torch
 from skimage import data
 
 import napari_synth
+from benchmark.metrics import WHITE
+from benchmark.report import Report, Table, load
 from napari_synth import registry
-from napari_synth.benchmark.metrics import WHITE
-from napari_synth.benchmark.report import Report, Table, load
 from napari_synth.contract.trainable import TrainContext
 from napari_synth.core.device import Device, resolve_device
 from napari_synth.imaging.image import Image

@@ -10,11 +10,11 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
+from benchmark.augmenters import Augmenter, Load, augmenters, has, left_out, one_thread
+from benchmark.dots import distances, drawn, places
+from benchmark.moves import PLANES, VOLUMES
+from benchmark.report import Report, Table, load
 from napari_synth.augmentation import Pipeline, Sample, Sampling, Transform
-from napari_synth.benchmark.augmenters import Augmenter, Load, augmenters, has, left_out, one_thread
-from napari_synth.benchmark.dots import distances, drawn, places
-from napari_synth.benchmark.moves import PLANES, VOLUMES
-from napari_synth.benchmark.report import Report, Table, load
 
 Say = Callable[[str], None]
 Ids = npt.NDArray[np.int64]

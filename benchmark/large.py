@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_synth.benchmark.report import Report, Table, load
+from benchmark.report import Report, Table, load
 from napari_synth.core.errors import GeneratorError
 from napari_synth.imaging.image import Image
 
