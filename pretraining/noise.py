@@ -12,7 +12,6 @@ from torch.nn import functional
 from napari_synth.networks.sigma_map import sigma_map
 from pretraining.compression import compress
 
-
 _LONGEST = 1.8
 _RADIUS = 6
 _LEAST_PIXELS = 1e-3

@@ -1,6 +1,7 @@
-"""Crops from freely licensed photographs: Debian's wallpaper packages, textures of a game, and images that scikit-image ships.
+"""Crops from freely licensed images: Debian's wallpaper packages, textures of a game, and images that scikit-image ships.
 
-Authors and licences are listed in PHOTOGRAPHS.md; the lists here and in `track_textures` name the files that are used, and nothing else is.
+Authors and licences are listed in PHOTOGRAPHS.md; the lists here and in `track_textures` name the files that are used, and nothing
+else is.
 """
 
 from __future__ import annotations

@@ -87,7 +87,11 @@ class NoiseConditionedUNet(nn.Module):
 
     @property
     def receptive_field(self) -> int:
-        """Largest distance in pixels, along an axis, at which an input pixel can change an output pixel."""
+        """Largest distance in pixels, along an axis, at which an input pixel can change an output pixel.
+
+        Where the local mean is taken out, up to a cell less: the places in its cells from which it and the convolutions reach
+        farthest need not be the same.
+        """
         # In each unit of the coarsest level, and then of the finer ones, the reach is the number of 3x3 convolutions;
         # a pixel may lie anywhere in its 2x2 cell, so that each change of level can add one pixel of the finer grid.
         reach = 2 * self.bottom_blocks

@@ -80,7 +80,11 @@ class SuperResolutionUNet(nn.Module):
 
     @property
     def receptive_field(self) -> int:
-        """Largest distance in pixels of the image, along an axis, at which a pixel can change the result."""
+        """Largest distance in pixels of the image, along an axis, at which a pixel can change the result.
+
+        Where the local mean is taken out, up to a cell less: the places in its cells from which it and the convolutions reach
+        farthest need not be the same.
+        """
         reach = 2 * (2 * self.bottom_blocks) + 1 + 2 * self.encoder_blocks + 2 * self.decoder_blocks + 2
         return reach + local_mean_reach(self.mean_spread)
 

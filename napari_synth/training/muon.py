@@ -30,8 +30,8 @@ def hidden_weights(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Para
 def orthogonalised(matrices: Tensor) -> Tensor:
     """Return about the nearest semi-orthogonal matrices of `matrices`, by five Newton-Schulz iterations.
 
-    An iteration multiplies a matrix with a polynomial of its Gram matrix. All these polynomials are symmetric and commute, so that the
-    next Gram matrix follows from the last one alone, and the long side of the matrix is met only at the beginning and at the end.
+    An iteration multiplies a matrix with a polynomial of its Gram matrix. All these polynomials are symmetric and commute, so that
+    the next Gram matrix follows from the last one alone: the long side of the matrix is met only at the beginning and at the end.
 
     Parameters
     ----------
