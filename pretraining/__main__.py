@@ -22,7 +22,7 @@ from pretraining.enlarging import Enlarging
 from pretraining.evaluation import Figures, evaluate_denoiser, evaluate_enlarger, evaluate_inpainter
 from pretraining.export import DENOISER, ENLARGER, INPAINTER, CardText, export
 from pretraining.inpainting import Inpainting
-from pretraining.photographs import NOT_IN_BENCHES, SKIMAGE, photograph_crops
+from pretraining.photographs import NOT_IN_BENCHES, SKIMAGE, photograph_crops, track_texture_crops
 from pretraining.scenes import scene
 from pretraining.training import Settings, Trainer
 
@@ -81,6 +81,10 @@ def data(*, out: Path, photos: Path | None = None, scenes: int = 1200, without_b
     shipped = NOT_IN_BENCHES if without_benches else SKIMAGE
     if not (out / "photographs.npy").exists():
         log.info("%d crops of photographs", write_shard(out, "photographs", photograph_crops(photos, shipped=shipped)))
+    if photos is not None and not (out / "photographs-of-tracks.npy").exists():
+        log.info(
+            "%d crops of textures of tracks", write_shard(out, "photographs-of-tracks", track_texture_crops(photos))
+        )
     for start in range(0, scenes, _SHARD):
         name = f"generated-{start // _SHARD}"
         if not (out / f"{name}.npy").exists():
@@ -98,10 +102,11 @@ def train(
     crops: Path | None = None,
     scenes: int = 1200,
     batch: int | None = None,
-    learning_rate: float = 5e-3,
+    learning_rate: float = 4e-3,
     start: Path | None = None,
     resume: bool = False,
     device: Annotated[str, cyclopts.Parameter(help="auto, cpu or cuda.")] = "auto",
+    precision: Literal["auto", "float32", "bfloat16"] = "auto",
     report_minutes: float = 10.0,
 ) -> None:
     """Train a bundled network; Ctrl-C or SIGTERM stops it with a checkpoint, and --resume goes on from there.
@@ -125,9 +130,11 @@ def train(
     learning_rate
         The highest.
     start
-        A model file to begin with instead of fresh weights; residual blocks that its training closed are opened again.
+        A model file to begin with instead of fresh weights.
     resume
         Go on from the checkpoint in `out`.
+    precision
+        Of the network's computations; by default bfloat16 on CUDA. On processors with AVX-512 BF16 it is twice as fast, too.
     report_minutes
         Time between validations.
     """
@@ -136,8 +143,9 @@ def train(
     data(out=folder, photos=photos, scenes=scenes, without_benches=course.without_benches)
     chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     lesson = course.lesson if batch is None else replace(course.lesson, batch=batch)
-    settings = Settings(minutes=minutes, learning_rate=learning_rate, report_seconds=60.0 * report_minutes)
-    trainer = course.trainer(out, CropStore.open(folder), lesson, settings, torch.device(chosen))
+    half = chosen == "cuda" if precision == "auto" else precision == "bfloat16"
+    settings = Settings(minutes=minutes, learning_rate=learning_rate, report_seconds=60.0 * report_minutes, half=half)
+    trainer = course.trainer(out, CropStore.open(folder, chosen), lesson, settings, torch.device(chosen))
     if start is not None:
         trainer.start_from(load_model(start)[0].state_dict())
     if resume:
@@ -145,6 +153,8 @@ def train(
     command = (
         f"python -m pretraining {what} --minutes {minutes:g} --batch {lesson.batch} --learning-rate {learning_rate:g}"
     )
+    if half:
+        command += " --precision bfloat16"
     if start is not None:
         command += f" --start {start.name}"
     signals = itertools.count()
