@@ -7,9 +7,8 @@ import os
 from pathlib import Path
 
 from napari_synth.core.errors import ImageFileError
-from napari_synth.files.access import READABLE_SUFFIXES, image_suffix
-
-_ZARR_MARKS = ("zarr.json", ".zattrs", ".zgroup", ".zarray")
+from napari_synth.files.kinds import READABLE_SUFFIXES, image_suffix, is_folder
+from napari_synth.files.order import natural_key
 
 
 def find_images(source: str | Path, *, ignored: str = "") -> tuple[list[Path], Path | None]:
@@ -50,16 +49,6 @@ def find_images(source: str | Path, *, ignored: str = "") -> tuple[list[Path], P
             f"There is no image in {source!r}: check the name, or give a pattern such as '{source}/*.czi'."
         )
     return found, root
-
-
-def is_folder(path: Path) -> bool:
-    """Return whether a path is a folder and no image."""
-    return path.is_dir() and not is_zarr(path)
-
-
-def is_zarr(path: Path) -> bool:
-    """Return whether a path is a zarr, by its name or by what it holds."""
-    return image_suffix(path) in {".zarr", ".ome.zarr"} or any((path / name).is_file() for name in _ZARR_MARKS)
 
 
 def _is_image(path: Path) -> bool:

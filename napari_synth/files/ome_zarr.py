@@ -15,6 +15,7 @@ from napari_synth.core.errors import ImageFileError
 from napari_synth.core.image import AXIS_ROLES, Image, guess_axes
 from napari_synth.core.progress import CancelToken
 from napari_synth.files.atomic import replacing
+from napari_synth.files.levels import halved
 from napari_synth.files.units import unit_name
 
 if TYPE_CHECKING:
@@ -189,20 +190,9 @@ def _add_levels(group: zarr.Group, finest: zarr.Array[Any], axes: str, cancel: C
             source = tuple(
                 slice(2 * part.start, 2 * part.stop) if axis in plane else part for axis, part in enumerate(block)
             )
-            coarse[block] = _halve(np.asarray(level[source]), plane)
+            coarse[block] = halved(np.asarray(level[source]), plane)
         n_levels, level = n_levels + 1, coarse
     return n_levels
-
-
-def _halve(values: npt.NDArray[Any], plane: list[int]) -> npt.NDArray[Any]:
-    """Average each 2 x 2 pixels; an odd last row or column is averaged with itself."""
-    dtype = values.dtype
-    odd = [(0, values.shape[axis] % 2 if axis in plane else 0) for axis in range(values.ndim)]
-    padded = np.pad(values, odd, mode="edge").astype(np.float64 if dtype.itemsize > 2 else np.float32)
-    for axis in plane:
-        even, uneven = (np.take(padded, range(start, padded.shape[axis], 2), axis) for start in (0, 1))
-        padded = (even + uneven) / 2
-    return (np.rint(padded) if dtype.kind in "iu" else padded).astype(dtype)
 
 
 def _blocks(shape: tuple[int, ...], steps: Any) -> Iterator[tuple[slice, ...]]:
