@@ -26,6 +26,7 @@ from napari_synth.files.kinds import (
 from napari_synth.files.napari_readers import read_through_napari
 from napari_synth.files.origin import FileOrigin
 
+
 def read_image(path: str | Path, axes: str | None = None, *, series: Series = None) -> Image:
     """Read an image, whole or not at all, with the axes, spacing, units and channels that its file names.
 

@@ -86,7 +86,9 @@ def _dataset(path: Path) -> Any:
 def _image(path: Path, dataset: Any) -> Image:
     """Return the pixels of a file with their spacing."""
     if not any(keyword in dataset for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
-        raise ImageFileError(f"{path.name!r} holds no pixels, or ends before them: choose another file, or copy it again.")
+        raise ImageFileError(
+            f"{path.name!r} holds no pixels, or ends before them: choose another file, or copy it again."
+        )
     pixels, is_rescaled = _decoded(path, dataset)
     frames = int(dataset.get("NumberOfFrames") or 1)
     coloured = pixels.ndim - (frames > 1) == 3
@@ -230,9 +232,7 @@ def _frames_in_order(dataset: Any, pixels: npt.NDArray[Any], frames: int) -> tup
     return pixels, "T" if _time_step(dataset) or not is_volume else "Z", None
 
 
-def _sorted_by_place(
-    pixels: npt.NDArray[Any], places: Sequence[float]
-) -> tuple[npt.NDArray[Any], str, float | None]:
+def _sorted_by_place(pixels: npt.NDArray[Any], places: Sequence[float]) -> tuple[npt.NDArray[Any], str, float | None]:
     """Return planes (N, ...) by rising place: as Z, as T where all have one place, or as T and Z where each has several."""
     rounded = np.round(np.asarray(places) / _SAME_PLACE)
     distinct = np.unique(rounded)
@@ -244,7 +244,9 @@ def _sorted_by_place(
         return pixels[order], "Z", step
     each = len(places) // len(distinct)
     if each * len(distinct) != len(places) or len(set(np.unique(rounded, return_counts=True)[1])) != 1:
-        raise ImageFileError("Some places of the volume have more slices than others: some are missing, so copy it again.")
+        raise ImageFileError(
+            "Some places of the volume have more slices than others: some are missing, so copy it again."
+        )
     stacked = pixels[order].reshape(len(distinct), each, *pixels.shape[1:])
     return stacked.swapaxes(0, 1), "TZ", step
 
@@ -301,7 +303,10 @@ def _volume(files: Sequence[tuple[Path, Any]]) -> Image:
                 f"The slices are not evenly spaced, {gaps.min():.3g} to {gaps.max():.3g} mm apart: some may be missing."
             )
     axes = lead + first.axes
-    sizes: Mapping[str, float] = {**{axis: spacing[axis] for axis in "YX" if axis in spacing}, **({"Z": step} if step else {})}
+    sizes: Mapping[str, float] = {
+        **{axis: spacing[axis] for axis in "YX" if axis in spacing},
+        **({"Z": step} if step else {}),
+    }
     sizes = {axis: size for axis, size in sizes.items() if axis in axes}
     return Image(pixels, axes, sizes, dict.fromkeys(sizes, "millimeter"), notes=tuple(notes))
 

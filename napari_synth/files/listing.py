@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+from itertools import takewhile
 from pathlib import Path
 
 from napari_synth.core.errors import ImageFileError
@@ -11,7 +12,9 @@ from napari_synth.files.kinds import READABLE_SUFFIXES, image_suffix, is_folder
 from napari_synth.files.order import natural_key
 
 
-def find_images(source: str | Path, *, ignored: str = "") -> tuple[list[Path], Path | None]:
+def find_images(
+    source: str | Path, *, ignored: str = "", results: Path | None = None
+) -> tuple[list[Path], Path | None]:
     """Return the images that a name, a folder or a pattern stands for.
 
     Parameters
@@ -20,11 +23,14 @@ def find_images(source: str | Path, *, ignored: str = "") -> tuple[list[Path], P
         An image, a folder (every image in it whose suffix is one of ours), or a pattern such as ``"day*/**/*.tif"``.
     ignored : str
         How names end that a pattern does not mean, e.g. those of recipes beside images.
+    results : pathlib.Path, optional
+        A folder whose content a pattern does not mean where it lies below what the pattern searches: results of an earlier run are
+        no sources of the next.
 
     Returns
     -------
     (found, root) : list of Path, and Path or None
-        Sorted; the folder that they have in common, None where the source is one image.
+        In natural order, 2 before 10; the folder that they have in common, None where the source is one image.
 
     Raises
     ------
@@ -36,11 +42,12 @@ def find_images(source: str | Path, *, ignored: str = "") -> tuple[list[Path], P
     if path.exists() and not is_folder(path):
         return [path], None
     if path.is_dir():
-        found = sorted(item for item in path.iterdir() if _is_image(item))
+        found = sorted((item for item in path.iterdir() if _is_image(item)), key=natural_key)
         root = path
     elif glob.has_magic(source):
         matches = map(Path, glob.glob(source, recursive=True))  # noqa: PTH207 - it takes absolute patterns
-        found = sorted(m for m in matches if not is_folder(m) and not (ignored and m.name.endswith(ignored)))
+        kept = (m for m in matches if not is_folder(m) and not (ignored and m.name.endswith(ignored)))
+        found = sorted((m for m in kept if not _is_result(m, source, results)), key=natural_key)
         root = Path(os.path.commonpath([item.parent for item in found])) if found else Path()
     else:
         raise ImageFileError(f"There is no file {source!r}: check the name.")
@@ -49,6 +56,15 @@ def find_images(source: str | Path, *, ignored: str = "") -> tuple[list[Path], P
             f"There is no image in {source!r}: check the name, or give a pattern such as '{source}/*.czi'."
         )
     return found, root
+
+
+def _is_result(path: Path, pattern: str, results: Path | None) -> bool:
+    """Return whether a path lies in the folder of results, unless the pattern names that folder itself."""
+    if results is None:
+        return False
+    folder = results.resolve()
+    named = Path(*takewhile(lambda part: not glob.has_magic(part), Path(pattern).parts)).resolve()
+    return folder in path.resolve().parents and folder != named and folder not in named.parents
 
 
 def _is_image(path: Path) -> bool:

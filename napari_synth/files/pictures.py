@@ -110,7 +110,9 @@ def _check_png(path: Path, content: bytes) -> dict[str, int]:
     ImageFileError
         They are not: readers fill what is missing with zeros.
     """
-    broken = ImageFileError(f"{path.name!r} ends too early, or is damaged: copy it again, since a part of the picture is missing.")
+    broken = ImageFileError(
+        f"{path.name!r} ends too early, or is damaged: copy it again, since a part of the picture is missing."
+    )
     header: dict[str, int] = {}
     there, closed, stream = 0, False, zlib.decompressobj()
     try:

@@ -65,8 +65,10 @@ class RawArray:
         given += (slice(None),) * (self.ndim - len(given))
         if len(given) != self.ndim or not all(isinstance(part, (slice, int, np.integer)) for part in given):
             return np.asarray(self[...][index])
-        ranges = [range(*part.indices(size)) if isinstance(part, slice) else _one(part, size)
-                  for part, size in zip(given, self.shape, strict=True)]
+        ranges = [
+            range(*part.indices(size)) if isinstance(part, slice) else _one(part, size)
+            for part, size in zip(given, self.shape, strict=True)
+        ]
         values = self._read(ranges)
         kept = tuple(slice(None) if isinstance(part, slice) else 0 for part in given)
         return values[kept]

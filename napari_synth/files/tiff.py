@@ -67,7 +67,7 @@ def read_tiff(path: Path, series: Series = None, axes: str | None = None) -> tup
     with _listening() as records, tifffile.TiffFile(path) as file:
         every = list(file.series)
         if not every or not len(file.pages):
-            raise ImageFileError(f"{path.name!r} holds no image: choose another file.")
+            raise ImageFileError(f"{path.name!r} cannot be read: it holds no image, so choose another file.")
         titles = [f"{one.name!r}, {' x '.join(map(str, one.shape))} along {one.axes}" for one in every]
         numbers, notes = chosen_series(path, titles, [(one.shape, str(one.dtype)) for one in every], series)
         images: list[Image] = []
@@ -98,11 +98,15 @@ def _check_complete(path: Path, file: tifffile.TiffFile, series: tifffile.TiffPa
     pages = list(series.pages)
     size, lost = file.filehandle.size, sum(page is None for page in pages)
     if lost:
-        raise ImageFileError(f"{path.name!r} declares {len(pages)} planes, of which {lost} are not there: copy it again.")
+        raise ImageFileError(
+            f"{path.name!r} declares {len(pages)} planes, of which {lost} are not there: copy it again."
+        )
     if series.dataoffset is not None:
         if series.dataoffset + series.nbytes > size:
             missing = series.dataoffset + series.nbytes - size
-            raise ImageFileError(f"{path.name!r} ends too early: {missing} bytes of its pixels are missing, copy it again.")
+            raise ImageFileError(
+                f"{path.name!r} ends too early: {missing} bytes of its pixels are missing, copy it again."
+            )
         return []
     there = sum(page.size for page in pages)
     if there != prod(series.get_shape(squeeze=False)):
@@ -174,7 +178,9 @@ def _as_shown(path: Path, page: tifffile.TiffPage, data: Any, letters: str) -> t
         data, coloured = _through_palette(data, page)
         letters += "S" * coloured
     elif photometric == "SEPARATED" and samples >= 4 and data.dtype.kind == "u":
-        data = colours_of_ink(data) if isinstance(data, np.ndarray) else _blockwise_samples(as_dask(data), colours_of_ink)
+        data = (
+            colours_of_ink(data) if isinstance(data, np.ndarray) else _blockwise_samples(as_dask(data), colours_of_ink)
+        )
     elif photometric in {"CIELAB", "ICCLAB"} and samples == 3 and data.dtype == np.uint8:
         convert = partial(_lab_to_rgb, signed=photometric == "CIELAB")
         data = convert(data) if isinstance(data, np.ndarray) else _blockwise_samples(as_dask(data), convert)
@@ -268,7 +274,9 @@ def _judged(path: Path, records: Sequence[str]) -> list[str]:
         sentence = re.sub(r"<tifffile\.\w+[^>]*> ?", "", record).strip()
         tag = _BAD_TAG.search(record)
         if (tag and int(tag[1]) in _NEEDED_TAGS) or (not tag and _LOST.search(record)):
-            raise ImageFileError(f"{path.name!r} cannot be read whole, it is damaged or cut off ({sentence}): copy it again.")
+            raise ImageFileError(
+                f"{path.name!r} cannot be read whole, it is damaged or cut off ({sentence}): copy it again."
+            )
         harmless.append(sentence)
     return [f"A part of the metadata of {path.name!r} is not understood ({harmless[0]})."] if harmless else []
 

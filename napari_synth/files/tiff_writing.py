@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import tempfile
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from math import prod
@@ -31,8 +31,8 @@ _LEVELS_IN_MEMORY = 2**28
 def write_tiff(path: Path, image: Image, suffix: str, compression: str | None = None) -> None:
     """Write an image plane by plane.
 
-    A name with ``.ome`` gives OME-TIFF, tiled and with smaller levels where a plane is longer than `LARGEST_PLANE` pixels. Any other
-    gives the TIFF of ImageJ, or a plain one with the same facts as JSON where ImageJ does not know the dtype or the size.
+    A name with ``.ome`` gives OME-TIFF, tiled and with smaller levels where a plane is longer than `LARGEST_PLANE` pixels. Any
+    other gives the TIFF of ImageJ, or a plain one with the same facts as JSON where ImageJ does not know the dtype or the size.
 
     Parameters
     ----------
@@ -91,7 +91,8 @@ def _write_pyramid(path: Path, image: Image, compression: str | None) -> None:
         size = plane
         for _ in range(levels - 1):
             size = (-(-size[0] // 2), -(-size[1] // 2))
-            smaller.append(_scratch(stack, path.parent, (prod(lead), *size, *samples), image.dtype))
+            place = path.with_name(f"{path.name}.level{len(smaller)}")
+            smaller.append(_scratch(stack, place, (prod(lead), *size, *samples), image.dtype))
         tiles = _image_tiles(image, order, smaller[0])
         facts = {"axes": order, **_ome_facts(image)}
         writer.write(tiles, shape=(*lead, *plane, *samples), subifds=levels - 1, metadata=facts, **options)
@@ -101,15 +102,15 @@ def _write_pyramid(path: Path, image: Image, compression: str | None) -> None:
             writer.write(tiles, shape=(*lead, *level.shape[1:]), subfiletype=1, metadata=None, **options)
 
 
-def _scratch(stack: ExitStack, folder: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
+def _scratch(stack: ExitStack, place: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
     """Return where a level waits until it is written: in memory, or in files beside the result where it is large."""
     if prod(shape) * dtype.itemsize <= _LEVELS_IN_MEMORY:
         return np.empty(shape, dtype)
     import zarr
 
-    place = stack.enter_context(tempfile.TemporaryDirectory(prefix=".levels-", dir=folder))
+    stack.callback(shutil.rmtree, place, ignore_errors=True)
     chunks = (1, *(min(TILE, size) for size in shape[1:3]), *shape[3:])
-    return zarr.create_array(place, shape=shape, chunks=chunks, dtype=dtype)
+    return zarr.create_array(str(place), shape=shape, chunks=chunks, dtype=dtype)
 
 
 def _image_tiles(image: Image, order: str, level: Any) -> Iterator[npt.NDArray[Any]]:

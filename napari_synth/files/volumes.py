@@ -38,7 +38,9 @@ def read_volume(path: Path) -> Image:
         volume = reader.Execute()
     except RuntimeError as error:
         cause = str(error).strip().splitlines()[-1].strip()
-        raise ImageFileError(f"{path.name!r} cannot be read whole, it is damaged or cut off ({cause}): copy it again.") from error
+        raise ImageFileError(
+            f"{path.name!r} cannot be read whole, it is damaged or cut off ({cause}): copy it again."
+        ) from error
     data = sitk.GetArrayFromImage(volume)
     n_samples = volume.GetNumberOfComponentsPerPixel()
     # The arrays of SimpleITK have the axes of the file in the opposite order.
