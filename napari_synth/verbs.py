@@ -598,6 +598,7 @@ def train(
     out: Path | str | None = None,
     axes: str | None = None,
     region: Any = None,
+    series: int | Literal["all"] | None = None,
     name: str | None = None,
     resume: bool = False,
     seed: int = 0,
@@ -627,6 +628,8 @@ def train(
         A role of ``TCZYXS`` for each dimension; guessed where it is left out.
     region : array-like, Image or path, optional
         Labels, not zero where the source may be learnt from.
+    series : int or "all", optional
+        Which image of files that hold several, see `napari_synth.files.read_image`.
     name : str, optional
         What the model will be called; made from the source's name where it is left out.
     resume : bool
@@ -661,6 +664,7 @@ def train(
         out=out,
         axes=axes,
         region=region,
+        series=series,
         name=name,
         resume=resume,
         device=device,
