@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, CycloptsError, Group, Parameter
 from rich.console import Console
 
+from napari_synth.augmentation import PRESETS, TRANSFORMS
 from napari_synth.cli import augmenting, models, synthesizing, training
 from napari_synth.cli.frames import NO_FRAMES, Framed
 from napari_synth.cli.jobs import Job, plan_jobs, run_job
@@ -33,7 +34,7 @@ from napari_synth.core.errors import (
 )
 from napari_synth.engine.recipe import Recipe
 from napari_synth.files import clear_leftovers, parse_series
-from napari_synth.registry import found, listed
+from napari_synth.registry import found, listed, trainables
 
 SKIPPED, WRONG = 1, 2
 COMMON = Group("Options", sort_key=0)
@@ -170,20 +171,30 @@ def _build_app(words: Sequence[str]) -> App:
 
 
 def _list(task: Annotated[str | None, Parameter(help="Only those of one task, e.g. denoise.")] = None) -> int:
-    """List the generators, the default of each task first."""
+    """List what there is for each task, the default first: generators, what can be trained, and transforms to augment with."""
+    if task is not None and task not in list(Task):
+        raise UnknownGeneratorError(f"There is no task {task!r}: use one of {', '.join(Task)}.")
     console = Console()
-    tasks = [item for item in Task if task in (None, item.value) and listed(Method, item)]
-    if not tasks:
-        raise UnknownGeneratorError(
-            f"There is no task {task!r}: use one of {', '.join(item for item in Task if listed(Method, item))}."
-        )
-    for item in tasks:
-        say(console, item.value)
-        for index, method in enumerate(listed(Method, item)):
-            default = " (default)" if index == 0 else ""
-            trains = " Trains on the image." if method.info.trains else ""
-            say(console, f"  {method.info.name}{default}: {method.info.summary}{trains}")
+    for item in Task:
+        if task in (None, item.value):
+            for line in _lines_of(item):
+                say(console, line)
     return 0
+
+
+def _lines_of(task: Task) -> Iterator[str]:
+    """Say what there is for a task, a line each."""
+    yield task.value
+    for index, method in enumerate(listed(Method, task)):
+        default = " (default)" if index == 0 else ""
+        trains = " Trains on the image." if method.info.trains else ""
+        yield f"  {method.info.name}{default}: {method.info.summary}{trains}"
+    for trainable in trainables(task):
+        yield f"  train {trainable.info.id}: {trainable.info.summary}"
+    if task == Task.AUGMENT:
+        for name, transform in TRANSFORMS.items():
+            yield f"  {name}: {transform.summary}"
+        yield f"  Pipelines to start from: {', '.join(PRESETS)}."
 
 
 def _task_command(verb: Verb, words: Sequence[str]) -> Callable[..., int]:
