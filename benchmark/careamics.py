@@ -66,9 +66,9 @@ def _camera(sigma: float) -> tuple[Doubles, npt.NDArray[np.float32]]:
 def _run_own(noisy: npt.NDArray[np.float32], minutes: float, options: argparse.Namespace) -> tuple[Any, int, float]:
     import torch
 
-    from napari_synth.core import runner
-    from napari_synth.core.image import Image
     from napari_synth.core.progress import Progress
+    from napari_synth.engine import runner
+    from napari_synth.imaging.image import Image
 
     steps = 0
 

@@ -20,9 +20,9 @@ from benchmark.report import Report, Table, load, mean
 from benchmark.scenes import six_images, textures
 from napari_synth.core.device import resolve_device
 from napari_synth.core.errors import ImageFileError
-from napari_synth.core.image import Image
-from napari_synth.core.resampling import resized
-from napari_synth.core.runner import PreparedRun, prepare
+from napari_synth.engine.resampling import resized
+from napari_synth.engine.runner import PreparedRun, prepare
+from napari_synth.imaging.image import Image
 
 SCALES = (2, 3, 4)
 METHODS = ("bicubic", "lanczos", "network")

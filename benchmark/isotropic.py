@@ -13,9 +13,9 @@ import numpy.typing as npt
 
 from benchmark.report import Report, Table, load
 from benchmark.volumes import Floats, Subsampling, Volume, volumes
-from napari_synth.core.generator import Kernel
-from napari_synth.core.image import Image
-from napari_synth.core.runner import prepare
+from napari_synth.contract.generator import Kernel
+from napari_synth.engine.runner import prepare
+from napari_synth.imaging.image import Image
 
 FACTOR = 4
 EDGE, QUICK_EDGE = 256, 48
@@ -129,7 +129,7 @@ def _compare(scene: Volume, subsampling: Subsampling, params: dict[str, Any], de
 def _interpolated(slices: Floats, planes: int, kernel: Kernel) -> Floats:
     import torch
 
-    from napari_synth.core.resampling import resized
+    from napari_synth.engine.resampling import resized
 
     return np.asarray(resized(torch.from_numpy(slices), (planes, *slices.shape[1:]), kernel).numpy())
 

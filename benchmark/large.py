@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmark.report import Report, Table, load
 from napari_synth.core.errors import GeneratorError
-from napari_synth.core.image import Image
+from napari_synth.imaging.image import Image
 
 SIZES = (5_000, 10_000)
 FULL_SIZE = 20_000

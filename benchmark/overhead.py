@@ -13,10 +13,10 @@ import torch
 
 from benchmark.report import Report, Table, load
 from benchmark.scenes import GAUSSIAN_25, six_images
+from napari_synth.contract.generator import Prepared
 from napari_synth.core.device import Device
-from napari_synth.core.generator import Prepared
-from napari_synth.core.image import Image
-from napari_synth.core.runner import PreparedRun, prepare
+from napari_synth.engine.runner import PreparedRun, prepare
+from napari_synth.imaging.image import Image
 from napari_synth.models import bundled, load_model
 from napari_synth.networks.noise_conditioned_unet import NoiseConditionedUNet
 

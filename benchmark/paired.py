@@ -21,15 +21,13 @@ from skimage import data
 import napari_synth
 from benchmark.metrics import WHITE, psnr, ssim
 from benchmark.report import Report, Table
-from napari_synth.core import registry
-from napari_synth.core.image import Image
-from napari_synth.core.intensity import IntensityTransform, measure_statistics
-from napari_synth.models import library
+from napari_synth import registry
+from napari_synth.imaging.image import Image
+from napari_synth.imaging.intensity import IntensityTransform, measure_statistics
+from napari_synth.methods.translate.figures import PatchTarget
+from napari_synth.methods.translate.paired import Kind, PixelRegression
 from napari_synth.samples import load as sample
-from napari_synth.trainables.translate._judging import PatchTarget
-from napari_synth.trainables.translate._pairs import Kind
-from napari_synth.trainables.translate._pixelwise import PixelRegression
-from napari_synth.training.studio import Trained, train_model
+from napari_synth.studio.train import Trained, train_model
 
 Say = Callable[[str], None]
 Doubles = npt.NDArray[np.float64]
@@ -139,7 +137,7 @@ def _learnt(
         try:
             result = napari_synth.translate(unseen.source, generator=trained.generator.info.name, device=device)
         finally:
-            library.remove(trained.generator.info.id)
+            registry.remove_model(trained.generator.info.id)
             registry.refresh()
     return _colours_last(result), trained.result.steps
 

@@ -38,8 +38,8 @@ def own(name: str, title: str | None = None, **params: object) -> Method:
     """Return one of this package's denoisers."""
 
     def restore(noisy: Floats, _: Noise) -> npt.NDArray[np.floating]:
-        from napari_synth.core.image import Image
-        from napari_synth.core.runner import prepare
+        from napari_synth.engine.runner import prepare
+        from napari_synth.imaging.image import Image
 
         run = prepare(f"denoise/{name}", Image(noisy, "YX"), params, device="cpu", precision="float32")
         return np.asarray(run.compute())
@@ -82,8 +82,8 @@ def _bm3d_told(noisy: Floats, noise: Noise) -> npt.NDArray[np.floating]:
     import torch
     from bm3d import bm3d
 
-    from napari_synth.core.noise import NoiseModel
-    from napari_synth.generators.denoise._variance_stabilised import VarianceStabilisation
+    from napari_synth.imaging.noise import NoiseModel
+    from napari_synth.methods.denoise.classical import VarianceStabilisation
 
     gain = 255.0 / noise.photons if noise.photons else 0.0
     stabilisation = VarianceStabilisation.of(NoiseModel(gain, 0.0, noise.sigma))

@@ -17,18 +17,17 @@ from torch import Tensor
 from benchmark.movies import bouncing_digits, moving_blobs
 from benchmark.report import Report, Table, load
 from napari_synth import samples
+from napari_synth.contract.frames import PreparedFrames
+from napari_synth.contract.trainable import TrainContext
 from napari_synth.core.device import Device, resolve_device
-from napari_synth.core.frames import PreparedFrames
-from napari_synth.core.image import Image
-from napari_synth.core.intensity import IntensityTransform, measure_statistics
-from napari_synth.generators.predict_frames._flow import Moved
-from napari_synth.generators.predict_frames._learnt import LearntFrames
-from napari_synth.generators.predict_frames._pixelwise import Copied, Lines
-from napari_synth.training.registry import trainable
+from napari_synth.imaging.image import Image
+from napari_synth.imaging.intensity import IntensityTransform, measure_statistics
+from napari_synth.methods.predict_frames.flow import Copied, Lines, Moved
+from napari_synth.methods.predict_frames.trained import LearntFrames
+from napari_synth.registry import trainable
 from napari_synth.training.schedule import Budget
 from napari_synth.training.session import Session
 from napari_synth.training.sources import gather
-from napari_synth.training.trainable import TrainContext
 
 _MINUTES, _QUICK_STEPS = 3.0, 4
 _TRAINABLES = {"SimVP": "predict-frames/simvp", "ConvLSTM": "predict-frames/convlstm"}

@@ -20,13 +20,13 @@ from skimage import data
 import napari_synth
 from benchmark.metrics import WHITE
 from benchmark.report import Report, Table, load
-from napari_synth.core import registry
+from napari_synth import registry
+from napari_synth.contract.trainable import TrainContext
 from napari_synth.core.device import Device, resolve_device
-from napari_synth.core.image import Image
-from napari_synth.models import library
-from napari_synth.trainables.synthesize._common import DISTANCE, JUDGED, REAL, VARIETY, Crops, as_seen, learnt_crops
-from napari_synth.trainables.synthesize._options import SynthesisTrainParams
-from napari_synth.trainables.synthesize.quality import (
+from napari_synth.imaging.image import Image
+from napari_synth.methods.synthesize.catalogue import SynthesisTrainParams
+from napari_synth.methods.synthesize.crops import DISTANCE, JUDGED, REAL, VARIETY, Crops, as_seen, learnt_crops
+from napari_synth.methods.synthesize.quality import (
     HISTOGRAM,
     MADE,
     MEMORY,
@@ -36,9 +36,8 @@ from napari_synth.trainables.synthesize.quality import (
     Quality,
     report_quality,
 )
+from napari_synth.studio.train import train_model
 from napari_synth.training.sources import gather
-from napari_synth.training.studio import train_model
-from napari_synth.training.trainable import TrainContext
 
 Say = Callable[[str], None]
 Pixels = npt.NDArray[np.uint8]
@@ -148,7 +147,7 @@ def _learnt(
         try:
             made = napari_synth.synthesize(trained.generator.info.name, count, device=place.kind)
         finally:
-            library.remove(trained.generator.info.id)
+            registry.remove_model(trained.generator.info.id)
             registry.refresh()
     return np.asarray(made), float(trained.result.steps)
 

@@ -16,9 +16,9 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from benchmark.careamics_steps import careamics_speed
 from benchmark.report import Report, Table, load
 from benchmark.scenes import GAUSSIAN_25, six_images
+from napari_synth.contract.trainable import Augmentation
 from napari_synth.core.device import Device, resolve_device
-from napari_synth.core.image import Image
-from napari_synth.core.trainable import Augmentation
+from napari_synth.imaging.image import Image
 from napari_synth.networks.layout import channels_last
 from napari_synth.networks.residual_unet import ResidualUNet
 from napari_synth.training.augmenting import patch_augmentation

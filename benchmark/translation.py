@@ -22,9 +22,9 @@ from benchmark.metrics import WHITE, ssim
 from benchmark.paired import MINUTES, bench_pairs
 from benchmark.report import Report, Table, load
 from benchmark.unpaired import bench_unpaired
-from napari_synth.core.image import Image
-from napari_synth.core.recipe import Recipe
-from napari_synth.core.runner import prepare
+from napari_synth.engine.recipe import Recipe
+from napari_synth.engine.runner import prepare
+from napari_synth.imaging.image import Image
 from napari_synth.samples import load as sample
 
 Pixels = npt.NDArray[np.uint8]
@@ -180,7 +180,7 @@ def _bench_style(report: Report, quick: bool, device: str, say: Say) -> list[Pix
     """Carry textures over to a fluorescence image."""
     import torch
 
-    from napari_synth.generators._patch_distributions import example_plane, patch_distance
+    from napari_synth.methods.patch_distributions import example_plane, patch_distance
 
     edge = 64 if quick else 256
     content = sample("actin").read()[:edge, :edge]

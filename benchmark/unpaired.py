@@ -23,10 +23,9 @@ from skimage.exposure import match_histograms
 import napari_synth
 from benchmark.metrics import WHITE, psnr, ssim
 from benchmark.report import Report, Table
-from napari_synth.core import registry
-from napari_synth.models import library
-from napari_synth.trainables.translate._judging import PatchTarget, content_correlation
-from napari_synth.training.studio import train_model
+from napari_synth import registry
+from napari_synth.methods.translate.figures import PatchTarget, content_correlation
+from napari_synth.studio.train import train_model
 
 Say = Callable[[str], None]
 Pixels = npt.NDArray[np.uint8]
@@ -148,7 +147,7 @@ def _learnt(
         try:
             result = napari_synth.translate(task.unseen, generator=trained.generator.info.name, device=device)
         finally:
-            library.remove(trained.generator.info.id)
+            registry.remove_model(trained.generator.info.id)
             registry.refresh()
     return np.asarray(result), trained.result.steps
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 if TYPE_CHECKING:
@@ -13,11 +14,11 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from napari_synth.augmentation import Pipeline, Transform
+    from napari_synth.contract.frames import FramePredictor
+    from napari_synth.contract.generator import Generator, Method
     from napari_synth.core.device import PrecisionChoice
-    from napari_synth.core.frames import FramePredictor
-    from napari_synth.core.generator import Generator, Method
     from napari_synth.core.progress import CancelToken, ProgressCallback
-    from napari_synth.core.recipe import Recipe
+    from napari_synth.engine.recipe import Recipe
 
 M = TypeVar("M", bound="Method[Any]")
 
@@ -41,7 +42,7 @@ def denoise(
     ----------
     image : array-like or Image
         Any integer or float dtype and range, 2 to 6 dimensions; numpy, dask, zarr or an
-        `napari_synth.core.image.Image`.
+        `napari_synth.imaging.image.Image`.
     generator : str or Generator
         ``"blind"`` (a bundled network behind the noise measured in the image), ``"auto"``, ``"adapt"``, ``"noise2void"``,
         ``"zero-shot-noise2noise"``, ``"non-local-means"``, ``"total-variation"``, ``"wavelet"``, ``"median"``, or one of another
@@ -187,7 +188,7 @@ def make_isotropic(
     import numpy as np
 
     from napari_synth.core.errors import InvalidParameterError
-    from napari_synth.core.image import SPATIAL_AXES, Image
+    from napari_synth.imaging.image import SPATIAL_AXES, Image
 
     is_image = isinstance(volume, Image)
     image = Image.from_array(volume, axes or ("ZYX" if not is_image and np.ndim(volume) == 3 else None))
@@ -387,8 +388,8 @@ def predict_frames(
     SynthError
         One of its subclasses for every cause that lies with the input; see `napari_synth.core.errors`.
     """
-    from napari_synth.core import registry
-    from napari_synth.core.frames import FramePredictor
+    from napari_synth import registry
+    from napari_synth.contract.frames import FramePredictor
 
     chosen = _of_task("predict-frames", generator)
     if isinstance(chosen, str):
@@ -432,7 +433,7 @@ def run(
     Parameters
     ----------
     recipe_or_id : Recipe, Method or str
-        A `napari_synth.core.recipe.Recipe`, the YAML of one, the id of a generator such as ``"denoise/blind"``, or what
+        A `napari_synth.engine.recipe.Recipe`, the YAML of one, the id of a generator such as ``"denoise/blind"``, or what
         `load_model` returns.
     image : array-like or Image
         What makes new images is given the image or the labels that it needs, if any.
@@ -464,25 +465,23 @@ def run(
     """
     import numpy as np
 
-    from napari_synth.core import registry
+    from napari_synth import registry
+    from napari_synth.contract.frames import FramePredictor
+    from napari_synth.contract.generator import Method
+    from napari_synth.contract.synthesis import Synthesizer
     from napari_synth.core.errors import InvalidImageError
-    from napari_synth.core.frame_plan import guess_movie_axes
-    from napari_synth.core.frames import FramePredictor
-    from napari_synth.core.generator import Method
-    from napari_synth.core.image import Image
-    from napari_synth.core.masking import with_mask
-    from napari_synth.core.movies import PreparedMovie, prepare_again
-    from napari_synth.core.recipe import Recipe
-    from napari_synth.core.references import as_reference
-    from napari_synth.core.runner import PreparedRun, prepare
-    from napari_synth.core.synthesis import Synthesizer
-    from napari_synth.synthesis_verbs import repeat
+    from napari_synth.engine.frame_plan import guess_movie_axes
+    from napari_synth.engine.frame_run import PreparedMovie, prepare_again
+    from napari_synth.engine.masking import with_mask
+    from napari_synth.engine.recipe import Recipe
+    from napari_synth.engine.references import as_reference
+    from napari_synth.engine.runner import PreparedRun, prepare
+    from napari_synth.imaging.image import Image
 
     if isinstance(recipe_or_id, Recipe):
         recipe = recipe_or_id
-    elif isinstance(recipe_or_id, Method):
-        registry.register(recipe_or_id)
-        recipe = Recipe(generator=recipe_or_id.info.id)
+    elif not isinstance(recipe_or_id, str):
+        recipe = Recipe(generator=registry.register(recipe_or_id).info.id)
     elif "\n" in recipe_or_id:
         recipe = Recipe.from_yaml(recipe_or_id)
     else:
@@ -574,7 +573,7 @@ def augment(
     """
     from napari_synth.augmentation import Pipeline, Sample
     from napari_synth.core.errors import InvalidParameterError
-    from napari_synth.core.image import Image
+    from napari_synth.imaging.image import Image
 
     if not isinstance(seed, int):
         raise InvalidParameterError(f"The seed cannot be {seed!r}: give a whole number.")
@@ -651,7 +650,7 @@ def train(
     SynthError
         One of its subclasses for every cause that lies with the input; see `napari_synth.core.errors`.
     """
-    from napari_synth.training.studio import train_model
+    from napari_synth.studio.train import train_model
 
     given = {"minutes": minutes, "steps": steps, "seed": seed}
     trained = train_model(
@@ -701,13 +700,13 @@ def load_model(
     SynthError
         The file is damaged, of an unknown architecture or for another task, is not trusted, or needs an extra.
     """
-    from napari_synth.core import registry
-    from napari_synth.generators.model_files import generator_for
+    from napari_synth import registry
+    from napari_synth.methods.from_file.catalogue import method_for
     from napari_synth.models.library import resolved
     from napari_synth.models.reading import describe
 
     file = resolved(path)
-    generator = generator_for(describe(file, task=task, name=name, trusted=trusted), file)
+    generator = method_for(describe(file, task=task, name=name, trusted=trusted), file)
     registry.register(generator)
     return generator
 
@@ -715,3 +714,161 @@ def load_model(
 def _of_task(task: str, generator: str | M) -> str | M:
     """Return a generator with the task before its name, where the name stands alone."""
     return f"{task}/{generator}" if isinstance(generator, str) and "/" not in generator else generator
+
+
+def synthesize(
+    model: str | Path | Method[Any],
+    count: int = 1,
+    *,
+    source: Any = None,
+    size: int | tuple[int, int] | None = None,
+    axes: str | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    precision: PrecisionChoice = "auto",
+    progress: ProgressCallback | None = None,
+    cancel: CancelToken | None = None,
+    **params: Any,
+) -> Any:
+    """Make new images that look like those that a model was trained on.
+
+    Parameters
+    ----------
+    model : str, Path or Method
+        The name or id of a model of your library, a model file, or what `train` or `load_model` returned.
+    count : int
+        How many images.
+    source : array-like or Image, optional
+        What some methods need: an image to make others like, or labels to make images for, each plane of them.
+    size : int or (int, int), optional
+        Height and width in pixels, for models that can make others than they were trained on.
+    axes : str, optional
+        A role of ``TCZYXS`` for each dimension of the source; guessed where it is left out.
+    seed : int
+        The same seed gives the same images; the first ones are the same however many are made.
+    device, precision, progress, cancel
+        As for `napari_synth.denoise`.
+    **params
+        Settings of the method.
+
+    Returns
+    -------
+    numpy.ndarray
+        The images along the first axis, then the axes of labels besides their planes, then those of one image (``CYX``, ``YXS`` or
+        ``YX``), in the counts and of the dtype of the images that were learnt from.
+
+    Raises
+    ------
+    SynthError
+        One of its subclasses for every cause that lies with the input; see `napari_synth.core.errors`.
+    """
+    from napari_synth.engine.synthesis_run import prepare_synthesis
+    from napari_synth.imaging.image import Image
+
+    settings = {"count": count} | _size(size) | params
+    prepared = prepare_synthesis(
+        identifier_of(model),
+        settings,
+        source=None if source is None else Image.from_array(source, axes),
+        device=device,
+        precision=precision,
+        seed=seed,
+        progress=progress,
+        cancel=cancel,
+    )
+    return prepared.compute(progress=progress, cancel=cancel)
+
+
+def interpolate(
+    model: str | Path | Method[Any],
+    begin: Any,
+    end: Any,
+    count: int = 8,
+    *,
+    size: int | tuple[int, int] | None = None,
+    device: str = "auto",
+    precision: PrecisionChoice = "auto",
+    **params: Any,
+) -> Any:
+    """Make the images on the path between two others, both included.
+
+    Parameters
+    ----------
+    model : str, Path or Method
+        As for `synthesize`.
+    begin, end : int, array-like or Image
+        A seed: the first image that it gives. Or an image, for models that have an encoder: its middle is taken.
+    count : int
+        How many images, at least 2.
+    size, device, precision, **params
+        As for `synthesize`.
+
+    Returns
+    -------
+    numpy.ndarray
+        As for `synthesize`.
+
+    Raises
+    ------
+    SynthError
+        One of its subclasses for every cause that lies with the input; see `napari_synth.core.errors`.
+    """
+    from napari_synth.core.errors import InvalidParameterError
+    from napari_synth.engine.latents import path
+    from napari_synth.engine.synthesis_run import prepare_synthesis
+    from napari_synth.imaging.image import Image
+
+    if count < 2:
+        raise InvalidParameterError(f"A path of {count} images has no two ends: ask for at least 2.")
+    prepared = prepare_synthesis(identifier_of(model), _size(size) | params, device=device, precision=precision)
+    first, last = (
+        prepared.latents(seed=given)
+        if isinstance(given, int)
+        else prepared.encoded(Image.from_array(given, prepared.axes_for(given)))[0]
+        for given in (begin, end)
+    )
+    return prepared.decoded(path(first, last, count))
+
+
+def repeat(recipe: Recipe, source: Any = None, **how: Any) -> Any:
+    """Make the images of a recipe again; see `napari_synth.run`."""
+    from napari_synth.engine.synthesis_run import prepare_synthesis
+    from napari_synth.imaging.image import Image
+
+    axes = how.pop("axes", None)
+    if source is not None:
+        fits = (
+            recipe.axes is not None and not isinstance(source, Image) and len(recipe.axes) == getattr(source, "ndim", 0)
+        )
+        source = Image.from_array(source, axes or (recipe.axes if fits else None))
+    params = {**recipe.params, **how.pop("params", {})}
+    prepared = prepare_synthesis(recipe.generator, params, source=source, **how)
+    if (difference := recipe.differing_weights(prepared.recipe)) is not None:
+        warnings.warn(difference, UserWarning, stacklevel=3)
+    return prepared.compute(progress=how.get("progress"), cancel=how.get("cancel"))
+
+
+def identifier_of(model: str | Path | Method[Any]) -> str:
+    """Return the id of a model; a file is taken up for this session.
+
+    Raises
+    ------
+    ModelFileError
+        The file cannot be used.
+    """
+    from napari_synth import registry
+    from napari_synth.contract.generator import Task
+
+    if not isinstance(model, Path | str):
+        return registry.register(model).info.id
+    if isinstance(model, Path) or model.endswith(".safetensors"):
+        return load_model(model).info.id
+    return model if "/" in model else f"{Task.SYNTHESIZE}/{model}"
+
+
+def _size(size: int | tuple[int, int] | None) -> dict[str, int]:
+    """Return height and width as the settings of synthesizers hold them."""
+    if size is None:
+        return {}
+    height, width = (size, size) if isinstance(size, int) else size
+    return {"size": height} | ({"width": width} if width != height else {})

@@ -20,8 +20,8 @@ import skimage.data
 import tifffile
 
 from benchmark import translation
-from napari_synth.core.image import Image
 from napari_synth.files import write_image
+from napari_synth.imaging.image import Image
 
 HERE = Path(__file__).parent
 SEED = 20261121

@@ -45,7 +45,7 @@ def _is_worker() -> bool:
 @pytest.fixture(autouse=True)
 def _models_of_its_own(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let no test see the models that another one made."""
-    from napari_synth.core import registry
+    from napari_synth import registry
 
     monkeypatch.setattr(registry, "_of_session", {})
     yield

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import napari_synth
-from napari_synth.core import registry
-from napari_synth.core.generator import Method
-from napari_synth.training.registry import trainables
+from napari_synth import registry
+from napari_synth.contract.generator import Method
+from napari_synth.registry import trainables
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -21,7 +21,7 @@ def test_a_generator_of_another_package_is_written_as_the_readme_says(monkeypatc
     (code,) = [block for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "class Box(" in block]
     names: dict[str, type] = {}
     exec(code, names)
-    monkeypatch.setattr(registry, "_registered", lambda: {"denoise/box": names["Box"]()})
+    monkeypatch.setattr(registry, "_registered", lambda: {"denoise/box": registry.adopted(names["Box"]())})
     image = np.random.default_rng(0).random((40, 50)) * 100
     result = napari_synth.denoise(image, "box", radius=2)
     assert result[20, 20] == pytest.approx(image[18:23, 18:23].mean(), abs=1e-3)

@@ -38,10 +38,9 @@ from napari_synth.augmentation.intensities import (
     Stripes,
     Vignetting,
 )
-from napari_synth.augmentation.pipeline import TRANSFORMS, Pipeline, Sampling
-from napari_synth.augmentation.presets import PRESETS, preset
+from napari_synth.augmentation.pipeline import PRESETS, TRANSFORMS, Pipeline, preset
 from napari_synth.augmentation.sample import Sample
-from napari_synth.augmentation.transform import Frame, Transform
+from napari_synth.augmentation.transform import Frame, Sampling, Transform
 
 __all__ = [
     "PRESETS",

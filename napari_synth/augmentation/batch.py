@@ -11,19 +11,20 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from napari_synth.augmentation.displacement import SamplingMap
 from napari_synth.augmentation.layout import counted, exact, floating, from_bits
-from napari_synth.augmentation.maps import SamplingMap
 from napari_synth.augmentation.plan import Plan
 from napari_synth.augmentation.sampling import Windows, folded, pick, read, smoothed, steps
 from napari_synth.augmentation.shading import MIXING, box_mask, partners, shade
 from napari_synth.core.errors import AxesError, InvalidParameterError
-from napari_synth.core.image import Image
-from napari_synth.core.sampling import sample_planes
+from napari_synth.imaging.image import Image
+from napari_synth.imaging.sampling import sample_planes
 
 if TYPE_CHECKING:
     from napari_synth.augmentation.draws import Draw
-    from napari_synth.augmentation.pipeline import Pipeline, Sampling
+    from napari_synth.augmentation.pipeline import Pipeline
     from napari_synth.augmentation.sample import Sample
+    from napari_synth.augmentation.transform import Sampling
 
 Range = tuple[float, float]
 

@@ -27,8 +27,8 @@ from napari_synth.augmentation.pipeline import Pipeline
 from napari_synth.augmentation.sample import COORDINATES, Floats, Sample
 from napari_synth.augmentation.transform import Frame
 from napari_synth.core.errors import AxesError, ImageFileError, InvalidImageError, InvalidParameterError
-from napari_synth.core.image import Image
 from napari_synth.core.progress import CancelToken, ProgressCallback, Reporter
+from napari_synth.imaging.image import Image
 
 Split = Literal["auto", "image", "region"]
 Format = Literal["tiff", "ome-zarr"]
@@ -530,7 +530,7 @@ def _recipe(
     sources: Sequence[AnnotatedImage], plan: DatasetPlan, training: Sequence[_Region], validation: Sequence[_Region]
 ) -> dict[str, Any]:
     from napari_synth import __version__
-    from napari_synth.core.recipe import Source
+    from napari_synth.engine.recipe import Source
 
     described = []
     for source in sources:

@@ -9,21 +9,39 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
 import pydantic
 import yaml
-from pydantic import Field
 
 from napari_synth.augmentation import geometry, intensities
 from napari_synth.augmentation.draws import FORMAT, Draw, Step
+from napari_synth.augmentation.geometry import Elastic, Flip, QuarterTurn, Rotate, Scale, Shear, ThinPlate, Translate
+from napari_synth.augmentation.intensities import (
+    Bleaching,
+    Blur,
+    Brightness,
+    CameraNoise,
+    ColourJitter,
+    Contrast,
+    Erase,
+    Gamma,
+    HistogramJitter,
+    Illumination,
+    MotionBlur,
+    Rings,
+    Sharpen,
+    StainJitter,
+    Stripes,
+    Vignetting,
+)
 from napari_synth.augmentation.sample import Sample
-from napari_synth.augmentation.transform import Frame, Transform
+from napari_synth.augmentation.transform import Frame, Sampling, Transform
+from napari_synth.contract.params import Params
 from napari_synth.core.errors import InvalidParameterError, RecipeError
-from napari_synth.core.generator import Params
 
 if TYPE_CHECKING:
     import torch
@@ -68,40 +86,6 @@ TRANSFORMS: dict[str, type[Transform]] = {
 """Every transform by its kind, in the order in which a list shows them."""
 
 
-class Sampling(Params):
-    """How the moved image is read."""
-
-    interpolation: Literal["linear", "cubic"] = Field(
-        "linear",
-        title="Interpolation",
-        description="Cubic is sharper and slower; labels take the nearest pixel either way.",
-    )
-    outside: Literal["background", "edge", "mirror"] = Field(
-        "background",
-        title="Outside",
-        description="What is seen beyond the image: background, its edge drawn out, or its mirror image (without its points).",
-    )
-    background: float | None = Field(
-        None,
-        ge=-1e9,
-        le=1e9,
-        title="Background",
-        description="Counts beyond the image; the low end of each channel where left on automatic.",
-        json_schema_extra={"advanced": True},
-    )
-    leaving: Literal["drop", "mark"] = Field(
-        "drop",
-        title="Points that leave",
-        description="Drop points, shapes, vectors and tracks that leave the field of view, or keep and mark them.",
-    )
-    antialias: bool = Field(
-        True,
-        title="Smooth what shrinks",
-        description="Blur first what is made smaller, so that fine patterns do not turn into coarse ones.",
-        json_schema_extra={"advanced": True},
-    )
-
-
 class Pipeline(pydantic.BaseModel):
     """An ordered list of transforms, and how their result is sampled.
 
@@ -127,8 +111,6 @@ class Pipeline(pydantic.BaseModel):
         RecipeError
             The YAML is no pipeline.
         """
-        from napari_synth.augmentation.presets import preset
-
         if isinstance(transforms, Pipeline):
             return transforms
         if isinstance(transforms, str):
@@ -209,7 +191,7 @@ class Pipeline(pydantic.BaseModel):
         SynthError
             The draw was made for another size, or the pipeline does not know one of its transforms.
         """
-        from napari_synth.augmentation.moving import apply
+        from napari_synth.augmentation.apply import apply
 
         return apply(self, sample, draw, partner)
 
@@ -224,7 +206,7 @@ class Pipeline(pydantic.BaseModel):
             Of the size of the draw's result.
         draw : Draw
         """
-        from napari_synth.augmentation.moving import invert
+        from napari_synth.augmentation.apply import invert
 
         return invert(self, sample, draw)
 
@@ -236,7 +218,7 @@ class Pipeline(pydantic.BaseModel):
         numpy.ndarray, (D, \*result), float32
             In pixels, along ``draw.axes``: pixel ``p`` of the result shows the place ``p + field[:, p]`` of the source.
         """
-        from napari_synth.augmentation.moving import displacement
+        from napari_synth.augmentation.apply import displacement
 
         return displacement(draw)
 
@@ -338,3 +320,99 @@ def _call(params: Params) -> str:
     usual = {name: field.get_default(call_default_factory=True) for name, field in type(params).model_fields.items()}
     given = {name: getattr(params, name) for name in usual if getattr(params, name) != usual[name]}
     return f"{type(params).__name__}({', '.join(f'{name}={value!r}' for name, value in given.items())})"
+
+
+PRESETS: dict[str, Pipeline] = {
+    "light-microscopy": Pipeline(
+        transforms=(
+            Flip(),
+            QuarterTurn(),
+            Rotate(probability=0.5),
+            Scale(probability=0.5),
+            Elastic(probability=0.3),
+            Gamma(probability=0.3),
+            Contrast(probability=0.3),
+            Brightness(strength=0.1, probability=0.3),
+            Illumination(probability=0.2),
+            Vignetting(probability=0.2),
+            Blur(probability=0.2),
+            Bleaching(probability=0.3),
+            CameraNoise(probability=0.5),
+        )
+    ),
+    "electron-microscopy": Pipeline(
+        transforms=(
+            Flip(),
+            QuarterTurn(),
+            Rotate(probability=0.3),
+            Scale(probability=0.3),
+            Elastic(grid=96.0, probability=0.3),
+            ThinPlate(probability=0.2),
+            Contrast(probability=0.5),
+            Brightness(probability=0.5),
+            Gamma(probability=0.3),
+            Blur(most=1.2, probability=0.2),
+            Sharpen(probability=0.1),
+            MotionBlur(probability=0.1),
+            Stripes(strength=0.1, probability=0.2),
+            CameraNoise(fewest=60.0, most=600.0, probability=0.4),
+            Erase(probability=0.1),
+        ),
+        sampling=Sampling(outside="mirror"),
+    ),
+    "histology": Pipeline(
+        transforms=(
+            Flip(),
+            QuarterTurn(),
+            Rotate(probability=0.3),
+            Scale(probability=0.5),
+            Elastic(grid=96.0, probability=0.2),
+            StainJitter(probability=0.8),
+            ColourJitter(hue=0.02, saturation=0.15, balance=0.05, probability=0.3),
+            Brightness(strength=0.05, probability=0.3),
+            Blur(most=1.5, probability=0.2),
+            Sharpen(amount=0.5, probability=0.1),
+        ),
+        sampling=Sampling(outside="mirror"),
+    ),
+    "mri": Pipeline(
+        transforms=(
+            Flip(along_y=False, probability=0.5),
+            Rotate(degrees=15.0, depth=5.0, probability=0.8),
+            Scale(smallest=0.9, largest=1.1, probability=0.5),
+            Shear(degrees=5.0, probability=0.2),
+            Elastic(grid=40.0, least=1.0, most=6.0, depth=True, probability=0.4),
+            HistogramJitter(probability=0.3),
+            Gamma(probability=0.3),
+            Illumination(strength=0.4, probability=0.5),
+            Blur(most=1.0, probability=0.2),
+            MotionBlur(longest=5, probability=0.1),
+            CameraNoise(fewest=200.0, most=2000.0, read_noise=10.0, probability=0.3),
+        )
+    ),
+    "ct": Pipeline(
+        transforms=(
+            Flip(along_y=False, probability=0.5),
+            Rotate(degrees=15.0, depth=5.0, probability=0.8),
+            Scale(smallest=0.9, largest=1.1, probability=0.5),
+            Translate(fraction=0.05, probability=0.3),
+            Elastic(grid=48.0, least=1.0, most=6.0, depth=True, probability=0.3),
+            Brightness(strength=0.03, probability=0.3),
+            Contrast(smallest=0.9, largest=1.1, probability=0.3),
+            Blur(most=1.2, probability=0.2),
+            Sharpen(probability=0.2),
+            Rings(probability=0.2),
+            CameraNoise(fewest=100.0, most=1000.0, read_noise=5.0, probability=0.3),
+        )
+    ),
+}
+"""Pipelines by name."""
+
+
+def preset(name: str) -> Pipeline:
+    """Return a preset; raises `InvalidParameterError` where there is none of this name."""
+    if name not in PRESETS:
+        raise InvalidParameterError(
+            f"There is no augmentation {name!r}: take one of {', '.join(PRESETS)}, or give transforms."
+        )
+    return PRESETS[name]

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from napari_synth.augmentation.transform import Frame
 from napari_synth.core.errors import AxesError, InvalidImageError
-from napari_synth.core.image import SPATIAL_AXES, Image, check_axes, guess_axes
+from napari_synth.imaging.image import SPATIAL_AXES, Image, check_axes, guess_axes
 
 Floats = npt.NDArray[np.float64]
 

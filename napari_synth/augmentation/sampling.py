@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from napari_synth.augmentation.displacement import SamplingMap
 from napari_synth.augmentation.filtering import blurred
-from napari_synth.augmentation.maps import SamplingMap
 
 Outside = Literal["background", "edge", "mirror"]
 

@@ -15,8 +15,8 @@ import numpy as np
 import pydantic
 from pydantic import Field
 
+from napari_synth.contract.params import Params
 from napari_synth.core.errors import AxesError, InvalidParameterError
-from napari_synth.core.generator import Params
 
 Value = int | float | tuple[float, ...]
 Values = dict[str, Value]
@@ -166,3 +166,37 @@ def needs_rgb(transform: Transform, frame: Frame) -> None:
 def noise_seed(rng: np.random.Generator) -> int:
     """Draw what seeds a random field."""
     return int(rng.integers(2**53))
+
+
+class Sampling(Params):
+    """How the moved image is read."""
+
+    interpolation: Literal["linear", "cubic"] = Field(
+        "linear",
+        title="Interpolation",
+        description="Cubic is sharper and slower; labels take the nearest pixel either way.",
+    )
+    outside: Literal["background", "edge", "mirror"] = Field(
+        "background",
+        title="Outside",
+        description="What is seen beyond the image: background, its edge drawn out, or its mirror image (without its points).",
+    )
+    background: float | None = Field(
+        None,
+        ge=-1e9,
+        le=1e9,
+        title="Background",
+        description="Counts beyond the image; the low end of each channel where left on automatic.",
+        json_schema_extra={"advanced": True},
+    )
+    leaving: Literal["drop", "mark"] = Field(
+        "drop",
+        title="Points that leave",
+        description="Drop points, shapes, vectors and tracks that leave the field of view, or keep and mark them.",
+    )
+    antialias: bool = Field(
+        True,
+        title="Smooth what shrinks",
+        description="Blur first what is made smaller, so that fine patterns do not turn into coarse ones.",
+        json_schema_extra={"advanced": True},
+    )

@@ -22,7 +22,7 @@ from kornia.geometry.transform import (
 )
 from torch import Tensor
 
-from napari_synth.augmentation.maps import Displacement, Projective, Radial, Stage, pixels
+from napari_synth.augmentation.displacement import Displacement, Projective, Radial, Stage, pixels
 
 _NODES = 4
 """Nodes of a displacement field a control point: between nodes it is linear."""

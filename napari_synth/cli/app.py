@@ -20,6 +20,7 @@ from napari_synth.cli.options import with_settings
 from napari_synth.cli.progress import INTERRUPTED, cancel_on_interrupt, progress_bar, say
 from napari_synth.cli.references import NO_REFERENCE, Referenced
 from napari_synth.cli.synthesizing import Making
+from napari_synth.contract.generator import Method, Task
 from napari_synth.core.errors import (
     Cancelled,
     ImageFileError,
@@ -29,9 +30,8 @@ from napari_synth.core.errors import (
     SynthError,
     UnknownGeneratorError,
 )
-from napari_synth.core.generator import Method, Task
-from napari_synth.core.recipe import Recipe
-from napari_synth.core.registry import found, listed
+from napari_synth.engine.recipe import Recipe
+from napari_synth.registry import found, listed
 
 SKIPPED, WRONG = 1, 2
 COMMON = Group("Options", sort_key=0)

@@ -16,7 +16,7 @@ from napari_synth.core.errors import InvalidImageError
 if TYPE_CHECKING:
     from napari_synth.augmentation import Pipeline
     from napari_synth.augmentation.export import AnnotatedImage
-    from napari_synth.core.image import Image
+    from napari_synth.imaging.image import Image
 
 SENTENCE = "Write a data set of augmented crops of an image, or of many, with their labels, points and shapes."
 

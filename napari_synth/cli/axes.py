@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from napari_synth.core.image import AXIS_ROLES, Image
 from napari_synth.files import image_suffix
+from napari_synth.imaging.image import AXIS_ROLES, Image
 
 
 def with_axes_of_recipe(image: Image, path: Path, axes: str | None) -> Image:

@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from napari_synth import registry
 from napari_synth.cli.axes import with_axes_of_recipe
 from napari_synth.cli.frames import as_movie
 from napari_synth.cli.masks import AS_IN_RECIPE, Masked
 from napari_synth.cli.references import NO_REFERENCE, Referenced
-from napari_synth.core import registry
 from napari_synth.core.errors import ImageFileError
 from napari_synth.core.progress import CancelToken, ProgressCallback
-from napari_synth.core.recipe import Recipe
+from napari_synth.engine.recipe import Recipe
 from napari_synth.files import (
     READABLE_SUFFIXES,
     WRITABLE_SUFFIXES,
@@ -106,9 +106,9 @@ def run_job(
     SynthError
         One of its subclasses; nothing is left of the result then.
     """
-    from napari_synth.core.judging import verdicts
-    from napari_synth.core.movies import PreparedMovie, prepare_again
-    from napari_synth.core.runner import PreparedRun, prepare
+    from napari_synth.engine.frame_run import PreparedMovie, prepare_again
+    from napari_synth.engine.runner import PreparedRun, prepare
+    from napari_synth.engine.verdict import verdicts
 
     target = job.target
     _check_target(job.source, target, overwrite)

@@ -12,12 +12,11 @@ from typing import Annotated, Any, Literal
 from cyclopts import Group, Parameter
 
 from napari_synth.cli.axes import names_its_axes
+from napari_synth.contract.generator import Task
 from napari_synth.core.errors import ImageFileError, MaskError
-from napari_synth.core.generator import Task
-from napari_synth.core.image import Image
-from napari_synth.core.masking import with_mask
-from napari_synth.core.recipe import Recipe
+from napari_synth.engine.recipe import Recipe
 from napari_synth.files import READABLE_SUFFIXES, image_suffix, read_image
+from napari_synth.imaging.image import Image
 
 MASK = Group("What is filled", sort_key=0)
 
@@ -57,6 +56,9 @@ class Masked:
         SynthError
             The mask is not there, cannot be read or does not fit.
         """
+        # Measuring what a rule marks takes scipy, which help and lists do without.
+        from napari_synth.engine.masking import with_mask
+
         mask = None if self.mask is None else _read(find_mask(self.mask, path))
         return with_mask(image, recipe, mask, rule=self.mask_from, ids=self.mask_ids, grow=self.grow)
 

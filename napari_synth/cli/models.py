@@ -43,10 +43,10 @@ def _add(
     ] = False,
 ) -> int:
     """Copy a model file into your library; from then on it is a generator like any other."""
-    from napari_synth.models import library
+    from napari_synth import registry
 
     say(Console(stderr=True), "Reading the file and measuring its network; the largest take a minute.")
-    entry = library.add(file, task=task, name=name, trusted=trust)
+    entry = registry.add_model(file, task=task, name=name, trusted=trust)
     console = Console()
     say(console, f"Added {entry.description.id}: {_facts(entry)}.")
     for note in entry.description.notes:
@@ -85,9 +85,9 @@ def _show(
 
 def _remove(name: Name, /) -> int:
     """Remove a model from your library."""
-    from napari_synth.models import library
+    from napari_synth import registry
 
-    say(Console(), f"Removed {library.remove(name).id}.")
+    say(Console(), f"Removed {registry.remove_model(name).id}.")
     return 0
 
 

@@ -11,17 +11,16 @@ import numpy as np
 from cyclopts import App, Parameter
 from rich.console import Console
 
+from napari_synth import registry
 from napari_synth.cli.jobs import RECIPE_SUFFIX
 from napari_synth.cli.options import with_settings
 from napari_synth.cli.progress import cancel_on_interrupt, progress_bar, say
-from napari_synth.core import registry
+from napari_synth.contract.generator import Task
+from napari_synth.contract.synthesis import Synthesizer
 from napari_synth.core.errors import ImageFileError, RecipeError
-from napari_synth.core.generator import Task
-from napari_synth.core.image import Image
 from napari_synth.core.progress import CancelToken, ProgressCallback
-from napari_synth.core.recipe import Recipe
-from napari_synth.core.synthesis import Synthesizer
-from napari_synth.core.synthesizing import PreparedSynthesis, prepare_synthesis
+from napari_synth.engine.recipe import Recipe
+from napari_synth.engine.synthesis_run import PreparedSynthesis, prepare_synthesis
 from napari_synth.files import (
     WRITABLE_SUFFIXES,
     check_format,
@@ -32,6 +31,7 @@ from napari_synth.files import (
     replacing,
     write_image,
 )
+from napari_synth.imaging.image import Image
 
 SENTENCE = "Make new images that look like those that a model was trained on."
 
@@ -109,7 +109,7 @@ def _list() -> int:
 
 
 def _command(named: str) -> Callable[..., int]:
-    from napari_synth.synthesis_verbs import identifier_of
+    from napari_synth.verbs import identifier_of
 
     chosen: Synthesizer[Any] = registry.found(Synthesizer, identifier_of(named))
 

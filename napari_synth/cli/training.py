@@ -15,11 +15,11 @@ from rich.console import Console
 
 from napari_synth.cli.options import with_settings
 from napari_synth.cli.progress import progress_bar, say
-from napari_synth.core.generator import Task
+from napari_synth.contract.generator import Task
 from napari_synth.core.progress import Progress
+from napari_synth.registry import trainable, trainables
 from napari_synth.training.control import TrainingControl
 from napari_synth.training.news import Validated
-from napari_synth.training.registry import trainable, trainables
 
 SENTENCE = "Train a model on images of your own; it becomes a generator of your library."
 
@@ -87,8 +87,8 @@ def _command(named: str) -> Callable[..., int]:
 
 
 def _train(identifier: str, source: str, how: Run, params: Mapping[str, Any]) -> int:
+    from napari_synth.studio.train import train_model
     from napari_synth.training.processes import is_helper
-    from napari_synth.training.studio import train_model
 
     several = how.devices != 1 or how.nodes != 1
     quiet = how.quiet or (several and is_helper())

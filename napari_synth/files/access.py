@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from napari_synth.core.errors import ImageFileError, SynthError
-from napari_synth.core.image import Image, check_axes
 from napari_synth.files.atomic import replacing
 from napari_synth.files.napari_readers import read_through_napari
+from napari_synth.imaging.image import Image, check_axes
 
 _TIFF = (".ome.tif", ".ome.tiff", ".ome.btf", ".tif", ".tiff", ".btf", ".tf8")
 _ZARR = (".ome.zarr", ".zarr")

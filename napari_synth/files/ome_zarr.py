@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_synth.core.errors import ImageFileError
-from napari_synth.core.image import AXIS_ROLES, Image, guess_axes
 from napari_synth.core.progress import CancelToken
 from napari_synth.files.atomic import replacing
 from napari_synth.files.units import unit_name
+from napari_synth.imaging.image import AXIS_ROLES, Image, guess_axes
 
 if TYPE_CHECKING:
     import zarr

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from napari_synth.core.errors import ImageFileError
-from napari_synth.core.image import Image
+from napari_synth.imaging.image import Image
 
 _PNG_DEPTH_AND_COLOUR = slice(24, 26)
 _PNG_GRAY = (0, 4)

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
-from napari_synth.core.image import AXIS_ROLES, Image, guess_axes
 from napari_synth.files.units import unit_name, unit_symbol
+from napari_synth.imaging.image import AXIS_ROLES, Image, guess_axes
 
 EAGER_BYTES = 2**28
 _OME_DTYPES = {"int8", "int16", "int32", "uint8", "uint16", "uint32", "float32", "float64"}

@@ -8,8 +8,8 @@ from weakref import WeakKeyDictionary
 from qtpy.QtWidgets import QComboBox, QWidget
 
 from napari_synth.core.errors import AxesError, SynthError
-from napari_synth.core.image import check_axes
 from napari_synth.gui.layers import full_resolution, guess_layer_axes
+from napari_synth.imaging.image import check_axes
 
 if TYPE_CHECKING:
     import napari.layers

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.utils.colormaps import Colormap
 
-from napari_synth.core.image import Image
-from napari_synth.core.masks import holes
 from napari_synth.core.progress import CancelToken, ProgressCallback, Reporter
-from napari_synth.core.runner import PreparedRun
+from napari_synth.engine.runner import PreparedRun
 from napari_synth.gui.settings import RunSettings
 from napari_synth.gui.stores import store
+from napari_synth.imaging.image import Image
+from napari_synth.imaging.masks import holes
 
 if TYPE_CHECKING:
     import napari.layers

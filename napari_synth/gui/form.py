@@ -25,7 +25,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_synth.core.generator import Params
+from napari_synth.contract.params import Params
 from napari_synth.gui.rows import rows
 
 _BOUNDS = (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum"))

@@ -9,14 +9,14 @@ import numpy as np
 import numpy.typing as npt
 import psutil
 
-from napari_synth.core.image import Image
-from napari_synth.core.noise import NoiseReport, estimate_noise
 from napari_synth.core.progress import CancelToken, ProgressCallback, Reporter
-from napari_synth.core.runner import PreparedRun
-from napari_synth.core.sampling import sample_planes
-from napari_synth.core.trust import residual_z_map
+from napari_synth.engine.runner import PreparedRun
 from napari_synth.gui.settings import RunSettings
 from napari_synth.gui.stores import store
+from napari_synth.imaging.image import Image
+from napari_synth.imaging.noise import NoiseReport, estimate_noise
+from napari_synth.imaging.sampling import sample_planes
+from napari_synth.imaging.trust import residual_z_map
 
 _SHOWN_SIGMAS = 4.0
 

@@ -13,7 +13,7 @@ from napari.utils.colormaps import Colormap
 from napari.utils.transforms import Affine
 
 from napari_synth.core.errors import InvalidImageError
-from napari_synth.core.image import Image, guess_axes
+from napari_synth.imaging.image import Image, guess_axes
 
 if TYPE_CHECKING:
     import napari.layers

@@ -20,9 +20,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_synth.core.errors import MaskError
-from napari_synth.core.image import Image
-from napari_synth.core.mask_rules import RULES
-from napari_synth.core.masking import MOST_GROWTH
+from napari_synth.engine.masking import MOST_GROWTH
 from napari_synth.gui.filled import mask_look, mask_region, mask_words
 from napari_synth.gui.layers import Placement, fresh_name, kind_of
 from napari_synth.gui.masks import MaskRequest, layer_request, rule_request
@@ -30,6 +28,8 @@ from napari_synth.gui.placing import insert_layer
 from napari_synth.gui.preview import Preview, Wanted
 from napari_synth.gui.rows import label
 from napari_synth.gui.source import SourcePicker
+from napari_synth.imaging.image import Image
+from napari_synth.imaging.masks import RULES
 
 if TYPE_CHECKING:
     import napari.layers

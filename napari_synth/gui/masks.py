@@ -13,10 +13,10 @@ from napari.layers import Labels, Points, Shapes
 from napari.utils.transforms import Affine
 
 from napari_synth.core.errors import MaskError
-from napari_synth.core.image import Image
-from napari_synth.core.masking import chosen_labels, grown, make_mask
-from napari_synth.core.masks import Mask
+from napari_synth.engine.masking import chosen_labels, grown, make_mask
 from napari_synth.gui.layers import Placement
+from napari_synth.imaging.image import Image
+from napari_synth.imaging.masks import Mask
 
 if TYPE_CHECKING:
     import napari.layers
@@ -106,7 +106,7 @@ def layer_request(
     radius : float
         Of points, in pixels of the image; 0 takes half their size.
     grow : int
-        See `napari_synth.core.masking.grown`.
+        See `napari_synth.engine.masking.grown`.
     units : tuple, optional
         What the canvas shows; None where it takes all units as equal.
     """

@@ -8,8 +8,8 @@ from qtpy.QtCore import Signal
 from qtpy.QtGui import QStandardItemModel
 from qtpy.QtWidgets import QComboBox, QWidget
 
-from napari_synth.core import registry
-from napari_synth.core.generator import Method, Task
+from napari_synth import registry
+from napari_synth.contract.generator import Method, Task
 from napari_synth.gui.library_news import library_news
 
 M = TypeVar("M", bound=Method[Any])

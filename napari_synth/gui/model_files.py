@@ -6,9 +6,9 @@ from pathlib import Path
 
 from qtpy.QtWidgets import QFileDialog, QMessageBox, QWidget
 
-from napari_synth.core.generator import Task
+from napari_synth import registry
+from napari_synth.contract.generator import Task
 from napari_synth.core.progress import CancelToken, ProgressCallback, Reporter
-from napari_synth.models import library
 from napari_synth.models.library import Entry
 
 _KINDS = "Models (*.safetensors *.pth *.pt *.ckpt *.zip *.yaml *.yml);;All files (*)"
@@ -35,4 +35,4 @@ def add_model(path: Path, task: Task, trusted: bool, progress: ProgressCallback,
     """Copy a model file for a task into the user's library; runs in a thread."""
     report = Reporter(progress, cancel)
     report.start("Trying the model")
-    return library.add(path, task=task, trusted=trusted, report=report)
+    return registry.add_model(path, task=task, trusted=trusted, report=report)

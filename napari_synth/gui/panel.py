@@ -9,8 +9,9 @@ from napari.layers import Image as ImageLayer
 from napari.layers import Labels as LabelsLayer
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
+from napari_synth.contract.generator import Generator, Task
+from napari_synth.contract.params import Params
 from napari_synth.core.errors import SynthError
-from napari_synth.core.generator import Generator, Params, Task
 from napari_synth.gui.judging import removed_signal, trust_map
 from napari_synth.gui.layers import (
     CONFIDENCE,
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     import napari
     import napari.layers
 
-    from napari_synth.core.runner import PreparedRun
+    from napari_synth.engine.runner import PreparedRun
 
 
 _ADDS = "Add a model file of your own: .safetensors, .pth, TorchScript, or a bioimage.io package (zip, or its .yaml)"

@@ -12,9 +12,8 @@ from napari.layers import Image as ImageLayer
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_synth.core.errors import AxesError, SynthError
-from napari_synth.core.image import Image
 from napari_synth.core.progress import Progress
-from napari_synth.core.runner import PreparedRun
+from napari_synth.engine.runner import PreparedRun
 from napari_synth.gui.layers import (
     PREVIEW,
     Placement,
@@ -28,6 +27,7 @@ from napari_synth.gui.placing import camera_of, insert_layer, remove_layer
 from napari_synth.gui.result_layers import result_look, result_placement
 from napari_synth.gui.runs import Interim, Request, restore_region
 from napari_synth.gui.worker import Job
+from napari_synth.imaging.image import Image
 
 if TYPE_CHECKING:
     import napari.layers

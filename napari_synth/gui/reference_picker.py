@@ -9,11 +9,11 @@ from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QWidget
 
 from napari_synth.core.errors import ReferenceImageError
-from napari_synth.core.image import Image
 from napari_synth.gui.layer_choice import LayerChoice
 from napari_synth.gui.layers import guess_layer_axes, is_source, kind_of, to_image
 from napari_synth.gui.rows import label
 from napari_synth.gui.source import SourcePicker
+from napari_synth.imaging.image import Image
 
 if TYPE_CHECKING:
     import napari.layers

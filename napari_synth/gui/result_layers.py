@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from math import ceil
 from typing import Any
 
-from napari_synth.core.runner import PreparedRun
+from napari_synth.engine.runner import PreparedRun
 from napari_synth.gui.layers import Placement
 
 _OF_COUNTS = {"colormap", "contrast_limits", "gamma"}

@@ -11,13 +11,13 @@ from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtGui import QAction, QGuiApplication
 from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QMenu, QSlider, QVBoxLayout, QWidget
 
-from napari_synth.core.generator import Task
-from napari_synth.core.image import Image
-from napari_synth.core.movies import PreparedMovie
-from napari_synth.core.runner import PreparedRun
+from napari_synth.contract.generator import Task
+from napari_synth.engine.frame_run import PreparedMovie
+from napari_synth.engine.runner import PreparedRun
 from napari_synth.gui.layers import DERIVED, Placement, kind_of
 from napari_synth.gui.placing import grid_of
 from napari_synth.gui.rows import button, line
+from napari_synth.imaging.image import Image
 
 if TYPE_CHECKING:
     import napari.layers

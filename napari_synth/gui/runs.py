@@ -10,16 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from napari_synth.core import registry, runner
+from napari_synth import registry
 from napari_synth.core.device import Device, resolve_device
-from napari_synth.core.image import Image
-from napari_synth.core.judging import verdicts
 from napari_synth.core.progress import CancelToken, Progress, ProgressCallback
-from napari_synth.core.runner import PreparedRun
+from napari_synth.engine import runner
+from napari_synth.engine.runner import PreparedRun
+from napari_synth.engine.verdict import verdicts
 from napari_synth.gui.filled import filled_levels
 from napari_synth.gui.masks import MaskRequest
 from napari_synth.gui.settings import RunSettings
 from napari_synth.gui.stores import discarding, free_path, open_levels
+from napari_synth.imaging.image import Image
 
 Region = Mapping[str, slice | int]
 

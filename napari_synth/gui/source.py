@@ -8,10 +8,10 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QLabel, QWidget
 
 from napari_synth.core.errors import InvalidImageError, SynthError
-from napari_synth.core.image import Image, check_axes
 from napari_synth.gui.axes_box import AxesBox, size_in_words
 from napari_synth.gui.layers import full_resolution, is_source, to_image
 from napari_synth.gui.rows import label, rows
+from napari_synth.imaging.image import Image, check_axes
 
 if TYPE_CHECKING:
     import napari.layers

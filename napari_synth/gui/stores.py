@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from napari_synth.core.errors import ImageFileError
-from napari_synth.core.image import Image
 from napari_synth.core.progress import CancelToken, ProgressCallback, Reporter
+from napari_synth.imaging.image import Image
 
 
 def store(image: Image, folder: Path, stage: str, progress: ProgressCallback, cancel: CancelToken) -> tuple[Any, ...]:

@@ -12,8 +12,8 @@ from napari.utils.theme import get_theme
 from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
+from napari_synth.contract.generator import Method, Task
 from napari_synth.core.errors import SynthError, UntrustedModelError
-from napari_synth.core.generator import Method, Task
 from napari_synth.core.progress import Progress
 from napari_synth.gui.device_badge import DeviceBadge
 from napari_synth.gui.form import ParamsForm

@@ -18,10 +18,10 @@ import torch
 from torch import Tensor
 
 from napari_synth.core.errors import MissingExtraError, ModelFileError, UntrustedModelError
-from napari_synth.models._network import Facts, FileNetwork, padded
-from napari_synth.models._processing import BEFORE, BEHIND, check_steps
 from napari_synth.models._torchscript import open_script
 from napari_synth.models._wording import in_brief
+from napari_synth.models.file_network import Facts, FileNetwork, padded
+from napari_synth.models.processing import BEFORE, BEHIND, check_steps
 
 _SPEC_AXES = ("batch", "channel", "y", "x")
 _TASK_TAGS = {

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from napari_synth.core.errors import ModelFileError
-from napari_synth.models._network import Facts, FileNetwork, masked
 from napari_synth.models._torchvision import import_spandrel
 from napari_synth.models._weights import read_weights
 from napari_synth.models._wording import in_brief
+from napari_synth.models.file_network import Facts, FileNetwork, masked
 
 _TASKS = {"SR": "super-resolution", "Restoration": "denoise", "Inpainting": "inpaint"}
 _USELESS = {"FaceSR": "makes up human faces, and is of no use for measured images"}

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from napari_synth.core.errors import ModelFileError, UntrustedModelError
-from napari_synth.models._network import Facts, FileNetwork, masked
+from napari_synth.models.file_network import Facts, FileNetwork, masked
 
 _PROBE = 64
 # A script does not say which sizes it takes; the networks that fill holes halve them three times.

@@ -21,7 +21,6 @@ import platformdirs
 from pydantic import ValidationError
 
 from napari_synth.core.errors import ModelFileError, UnknownGeneratorError
-from napari_synth.core.progress import Reporter
 from napari_synth.models._wording import in_brief
 from napari_synth.models.description import PACKAGE_NAMES, ModelDescription
 
@@ -58,53 +57,22 @@ def resolved(path: Path | str) -> Path:
     return absolute.resolve() if absolute.is_dir() else absolute
 
 
-def add(
-    path: Path | str,
-    *,
-    task: str | None = None,
-    name: str | None = None,
-    trusted: bool = False,
-    report: Reporter | None = None,
-) -> Entry:
-    """Copy a model file into the library; from then on it is a generator.
-
-    Its network is run on a small probe image to measure its scale and how far it looks, which takes a minute for the
-    largest.
+def keep(description: ModelDescription, path: Path) -> Entry:
+    """Copy a described model file into the library.
 
     Parameters
     ----------
-    path : Path or str
-        Our own ``.safetensors``; a ``.safetensors``, ``.pth`` or ``.ckpt`` that spandrel knows; a TorchScript; a
-        bioimage.io package (zip or folder).
-    task : {"denoise", "super-resolution"}, optional
-        What it is for, where the file does not say.
-    name : str, optional
-        The generator is ``task/name``; made from the file's name where it is left out.
-    trusted : bool
-        Whether TorchScript and Python inside a package may be executed: only for files from people you trust.
-    report : Reporter, optional
-        Told of every run of the network.
+    description : ModelDescription
+    path : Path
+        Of the file or folder, as `resolved` returns it.
 
     Raises
     ------
     ModelFileError
-        The file is damaged, of an unknown architecture, or for another task, or the name is taken.
-    UntrustedModelError
-        It must be executed, and is not trusted.
-    MissingExtraError
-        The extra that reads it is not installed.
-    Cancelled
-        The user wishes to stop; nothing was copied.
+        The file was changed since it was described, or cannot be copied.
     """
-    from napari_synth.core import registry
-    from napari_synth.generators.model_files import generator_for
-    from napari_synth.models.reading import check_unchanged, describe
+    from napari_synth.models.reading import check_unchanged
 
-    path = resolved(path)
-    description = describe(path, task=task, name=name, trusted=trusted, report=report)
-    generator_for(description, path)
-    if registry.is_taken(description.id):
-        raise ModelFileError(f"There is a generator {description.id!r} already: give the model another name.")
     target = folder() / description.task / description.name
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -121,7 +89,6 @@ def add(
     except OSError as error:
         # That of copying a folder is a list of what failed, without a word for all of it.
         raise ModelFileError(f"The model cannot be copied to {target}: {error.strerror or in_brief(error)}.") from error
-    registry.refresh()
     return Entry(description, target / description.file)
 
 
@@ -162,12 +129,9 @@ def find(name: str) -> Entry:
 
 def remove(name: str) -> ModelDescription:
     """Remove the model with this id or name, with its copy of the file; raises as `find`."""
-    from napari_synth.core import registry
-
     entry = find(name)
     try:
         shutil.rmtree(entry.path.parent)
     except OSError as error:
         raise ModelFileError(f"The model {name!r} cannot be removed: {error.strerror}.") from error
-    registry.refresh()
     return entry.description

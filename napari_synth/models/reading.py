@@ -8,13 +8,13 @@ from pathlib import Path
 
 from napari_synth.core.errors import ModelFileError
 from napari_synth.core.progress import Reporter
-from napari_synth.models._network import Facts, FileNetwork
 from napari_synth.models._probing import TOLERATED, Behaviour, measure, measure_filler
 from napari_synth.models._sniffing import content_hash, kind_of
-from napari_synth.models._vgg import variant_of
 from napari_synth.models._weights import read_weights
 from napari_synth.models.description import NAME_PATTERN, OWN_TASKS, RUNNABLE_TASKS, Kind, ModelDescription
+from napari_synth.models.file_network import Facts, FileNetwork
 from napari_synth.models.files import load_model
+from napari_synth.models.vgg import variant_of
 
 _DOES = {
     "denoise": "Removes noise",

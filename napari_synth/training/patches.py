@@ -17,8 +17,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from napari_synth.core.image import Image
-from napari_synth.core.intensity import IntensityTransform
+from napari_synth.imaging.image import Image
+from napari_synth.imaging.intensity import IntensityTransform
 
 MOST_PIXELS = 2**24
 """Pixels of a pool at most: 64 MiB of float32."""

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_synth.contract.trainable import Kind
 from napari_synth.core.errors import MaskError, TrainingDataError
-from napari_synth.core.image import Image, without_alpha
-from napari_synth.core.intensity import IntensityTransform, measure_statistics
-from napari_synth.core.masks import as_mask, holes
-from napari_synth.core.recipe import Source
-from napari_synth.core.trainable import Kind
+from napari_synth.engine.recipe import Source
 from napari_synth.files import find_images, read_image
+from napari_synth.imaging.image import Image, without_alpha
+from napari_synth.imaging.intensity import IntensityTransform, measure_statistics
+from napari_synth.imaging.masks import as_mask, holes
 from napari_synth.training.patches import MOST_PIXELS
 from napari_synth.training.pools import Field
 

@@ -6,7 +6,7 @@ import torch
 
 from benchmark import overhead
 from benchmark.overhead import WithHalo, bench_runner
-from napari_synth.core.generator import BlockSpec, Prepared
+from napari_synth.contract.generator import BlockSpec, Prepared
 
 
 class Twice(Prepared):

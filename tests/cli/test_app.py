@@ -17,10 +17,10 @@ import tifffile
 import zarr
 
 from napari_synth.cli import main
-from napari_synth.core.image import Image
-from napari_synth.core.recipe import Recipe
-from napari_synth.core.runner import PreparedRun
+from napari_synth.engine.recipe import Recipe
+from napari_synth.engine.runner import PreparedRun
 from napari_synth.files import read_image, write_image
+from napari_synth.imaging.image import Image
 
 MEDIAN = ["--generator", "median", "--radius", "1", "--device", "cpu"]
 
@@ -254,7 +254,7 @@ def test_a_result_is_not_replaced_unless_that_is_said(noisy: Path, tmp_path: Pat
 
 
 def test_list_names_every_generator(capfd: pytest.CaptureFixture[str]) -> None:
-    from napari_synth.core.registry import generators
+    from napari_synth.registry import generators
 
     assert main(["list", "--task", "denoise"]) == 0
     shown = capfd.readouterr().out

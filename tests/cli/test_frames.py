@@ -11,7 +11,7 @@ import tifffile
 import napari_synth
 from benchmark.movies import moving_blobs
 from napari_synth.cli import main
-from napari_synth.core.recipe import Recipe
+from napari_synth.engine.recipe import Recipe
 
 
 @pytest.fixture

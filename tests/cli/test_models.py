@@ -10,8 +10,8 @@ import pytest
 import tifffile
 from foreign_models import script_file, weights_file
 
+from napari_synth import registry
 from napari_synth.cli import main
-from napari_synth.core import registry
 from napari_synth.models import library
 
 

@@ -9,9 +9,9 @@ import pytest
 import zarr
 
 from napari_synth.core.errors import Cancelled, ImageFileError
-from napari_synth.core.image import Image
 from napari_synth.core.progress import CancelToken
 from napari_synth.files import create_ome_zarr, ome_zarr, read_image, write_image
+from napari_synth.imaging.image import Image
 
 
 def foreign(path: Path, version: str) -> np.ndarray:

@@ -7,8 +7,8 @@ import pytest
 from pydantic import Field
 from qtpy.QtWidgets import QWidget
 
-from napari_synth.core import registry
-from napari_synth.core.generator import NoParams, Params
+from napari_synth import registry
+from napari_synth.contract.params import NoParams, Params
 from napari_synth.gui.form import ParamsForm
 
 

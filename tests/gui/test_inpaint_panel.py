@@ -14,15 +14,16 @@ from napari.components import ViewerModel
 from npe2 import PluginManifest
 
 import napari_synth
-from napari_synth.core import registry
-from napari_synth.core.generator import BlockSpec, Context, Generator, GeneratorInfo, Params, Prepared, Task
-from napari_synth.core.image import Image
-from napari_synth.core.recipe import Recipe
+from napari_synth import registry
+from napari_synth.contract.generator import BlockSpec, Context, GeneratorInfo, Prepared, Task
+from napari_synth.contract.params import Params
+from napari_synth.engine.recipe import Recipe
 from napari_synth.gui import panel as panel_module
 from napari_synth.gui.commands import inpaint_active_layer
 from napari_synth.gui.layers import PREVIEW, kind_of
 from napari_synth.gui.panel import InpaintPanel, TaskPanel
 from napari_synth.gui.settings import RunSettings
+from napari_synth.imaging.image import Image
 
 
 class Flat(Prepared):
@@ -34,7 +35,7 @@ class Flat(Prepared):
         return torch.full_like(block[:, :-1], 1.3)
 
 
-class Fill(Generator[Params]):
+class Fill:
     info = GeneratorInfo("inpaint/fake", "Fake", "Fills.", Task.INPAINT, colour="joint", invents=True)
 
     def __init__(self) -> None:
@@ -59,7 +60,7 @@ def settings(monkeypatch, tmp_path) -> dict[str, Any]:
 @pytest.fixture(autouse=True)
 def fakes(monkeypatch) -> dict[str, Fill]:
     made = {"inpaint/fake": Fill(), "inpaint/learning": Learning()}
-    monkeypatch.setattr(registry, "_registered", lambda: made)
+    monkeypatch.setattr(registry, "_registered", lambda: {name: registry.adopted(one) for name, one in made.items()})
     return made
 
 

@@ -9,8 +9,8 @@ from foreign_models import lama_file, script_file
 from napari.components import ViewerModel
 from qtpy.QtWidgets import QFileDialog, QMessageBox
 
-from napari_synth.core import registry
-from napari_synth.core.generator import Task
+from napari_synth import registry
+from napari_synth.contract.generator import Task
 from napari_synth.gui.panel import TaskPanel
 from napari_synth.models import bundled, library
 

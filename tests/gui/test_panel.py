@@ -15,9 +15,9 @@ from napari.components import ViewerModel
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QAbstractButton, QComboBox, QScrollArea, QSlider
 
-from napari_synth.core import judging
-from napari_synth.core.generator import Task
-from napari_synth.core.recipe import Recipe
+from napari_synth.contract.generator import Task
+from napari_synth.engine import verdict as judging
+from napari_synth.engine.recipe import Recipe
 from napari_synth.gui import panel as panel_module
 from napari_synth.gui import runs, work_panel, worker
 from napari_synth.gui.layers import kind_of

@@ -9,7 +9,7 @@ import pytest
 from napari.components import ViewerModel
 
 from benchmark.movies import moving_blobs
-from napari_synth.core.recipe import Recipe
+from napari_synth.engine.recipe import Recipe
 from napari_synth.gui.frames import panel as panel_module
 from napari_synth.gui.frames.choice import BETWEEN, MISSING, FramesChoice
 from napari_synth.gui.frames.panel import PredictFramesPanel

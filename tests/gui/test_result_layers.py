@@ -11,25 +11,17 @@ import torch
 from napari.components import ViewerModel
 from napari.layers import Image as ImageLayer
 
-from napari_synth.core import registry, runner
-from napari_synth.core.generator import (
-    BlockSpec,
-    Context,
-    Generator,
-    GeneratorInfo,
-    NoParams,
-    Params,
-    Prepared,
-    ResultSpec,
-    Task,
-)
-from napari_synth.core.image import Image
-from napari_synth.core.intensity import IntensityTransform
+from napari_synth import registry
+from napari_synth.contract.generator import BlockSpec, Context, GeneratorInfo, Prepared, ResultSpec, Task
+from napari_synth.contract.params import NoParams, Params
+from napari_synth.engine import runner
 from napari_synth.gui import panel as panel_module
 from napari_synth.gui.layers import METADATA_KEY, Placement
 from napari_synth.gui.panel import TaskPanel
 from napari_synth.gui.result_layers import result_look, result_placement
 from napari_synth.gui.settings import RunSettings
+from napari_synth.imaging.image import Image
+from napari_synth.imaging.intensity import IntensityTransform
 
 
 class Summed(Prepared):
@@ -43,7 +35,7 @@ class Summed(Prepared):
         return block.sum(1, keepdim=True).expand(-1, self.made, *(-1,) * (block.ndim - 2))
 
 
-class Summing(Generator[Params]):
+class Summing:
     params_type = NoParams
 
     def __init__(self, name: str, result: ResultSpec) -> None:
@@ -64,7 +56,7 @@ def generators(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         Summing("channels", ResultSpec("C", (scaled, IntensityTransform(10.0, 40.0)), "float32")),
         Summing("plane", ResultSpec("", (scaled,), "float32")),
     )
-    monkeypatch.setattr(registry, "_registered", lambda: {one.info.id: one for one in made})
+    monkeypatch.setattr(registry, "_registered", lambda: {one.info.id: registry.adopted(one) for one in made})
     monkeypatch.setattr(panel_module, "read_settings", lambda: RunSettings("cpu", "auto", None, tmp_path))
 
 

@@ -8,14 +8,14 @@ import torch
 from napari.components import ViewerModel
 from pydantic import Field
 
-from napari_synth.core import registry
-from napari_synth.core.generator import GeneratorInfo, Task
-from napari_synth.core.image import Image
-from napari_synth.core.synthesis import Sampler, SampleSpec, SynthesisContext, SynthesisParams, Synthesizer
+from napari_synth import registry
+from napari_synth.contract.generator import GeneratorInfo, Task
+from napari_synth.contract.synthesis import Sampler, SampleSpec, SynthesisContext, SynthesisParams, Synthesizer
 from napari_synth.gui.layers import METADATA_KEY, PREVIEW, kind_of
 from napari_synth.gui.settings import RunSettings
 from napari_synth.gui.synthesis import panel as panel_module
 from napari_synth.gui.synthesis.panel import SynthesizePanel
+from napari_synth.imaging.image import Image
 
 
 class FakeParams(SynthesisParams):
@@ -49,12 +49,12 @@ class FakeSampler(Sampler):
 
 
 def fake(name: str, axis: str = "", needs_: Any = "nothing") -> Synthesizer[FakeParams]:
-    class Fake(Synthesizer[FakeParams]):
+    class Fake:
         info = GeneratorInfo(f"synthesize/{name}", f"Fake {name}", "Makes planes.", Task.SYNTHESIZE, invents=True)
         params_type = FakeParams
         needs = needs_
 
-        def open(self, source: Image | None, params: FakeParams, context: SynthesisContext) -> Sampler:
+        def prepare(self, source: Image | None, params: FakeParams, context: SynthesisContext) -> Sampler:
             level = params.level if source is None else float(source.read().max())
             size = (8, 8) if source is None else (source.sizes["Y"], source.sizes["X"])
             return FakeSampler(level, size, axis)
@@ -69,7 +69,7 @@ def settings(monkeypatch, tmp_path) -> None:
         one.info.id: one
         for one in (fake("gray"), fake("colours", "S"), fake("like", needs_="image"), fake("for", needs_="labels"))
     }
-    monkeypatch.setattr(registry, "_registered", lambda: fakes)
+    monkeypatch.setattr(registry, "_registered", lambda: {name: registry.adopted(one) for name, one in fakes.items()})
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QAbstractButton, QComboBox, QLineEdit, QScrollArea
 
 import napari_synth
-from napari_synth.core import registry
+from napari_synth import registry
+from napari_synth.contract.generator import Task
 from napari_synth.core.errors import InvalidImageError, TrainingDataError, TrainingDivergedError
-from napari_synth.core.generator import Task
 from napari_synth.core.progress import Progress
 from napari_synth.gui.layers import kind_of
 from napari_synth.gui.panel import TaskPanel
@@ -26,10 +26,10 @@ from napari_synth.gui.training.panel import TrainPanel
 from napari_synth.gui.training.plot import _decade_ticks
 from napari_synth.gui.training.work import Bulletin, Teller, side_by_side
 from napari_synth.models import export, library
-from napari_synth.training import studio
+from napari_synth.studio import train as studio
+from napari_synth.studio.record import earlier_runs
 from napari_synth.training.control import TrainingControl
 from napari_synth.training.news import CurvePoint, Preview, Previewed, Resumed, Validated
-from napari_synth.training.record import earlier_runs
 
 SMALL = {"width": 8, "patch": 32, "batch": 4}
 

@@ -5,7 +5,7 @@ import pytest
 from napari.components import ViewerModel
 from skimage import data
 
-from napari_synth.core.generator import Task
+from napari_synth.contract.generator import Task
 from napari_synth.gui import panel as panel_module
 from napari_synth.gui.layers import METADATA_KEY
 from napari_synth.gui.panel import TaskPanel

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from napari_synth.core.generator import Task
+from napari_synth.contract.generator import Task
 from napari_synth.gui import commands
 from napari_synth.gui import panel as panel_module
 from napari_synth.gui.panel import TaskPanel

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from foreign_models import weights_file
 
-from napari_synth.core import registry
+from napari_synth import registry
 from napari_synth.core.errors import ModelFileError, UnknownGeneratorError
 from napari_synth.models import bundled, bundled_names, library, read_card, weights_hash
 from napari_synth.models.show import photographs, show

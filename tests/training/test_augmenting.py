@@ -22,18 +22,17 @@ from napari_synth.augmentation import (
     Rotate,
     Scale,
 )
+from napari_synth.contract.trainable import Augmentation, TrainContext
 from napari_synth.core.errors import AxesError, Cancelled, TrainingDataError
-from napari_synth.core.image import Image
 from napari_synth.core.progress import Progress
-from napari_synth.core.trainable import Augmentation
-from napari_synth.training import examples
+from napari_synth.imaging.image import Image
+from napari_synth.registry import trainable
+from napari_synth.studio import examples
+from napari_synth.studio.examples import augmented_examples
 from napari_synth.training.augmenting import PatchAugmentation, patch_augmentation
 from napari_synth.training.control import TrainingControl
-from napari_synth.training.examples import augmented_examples
 from napari_synth.training.pools import Field, FieldPool
-from napari_synth.training.registry import trainable
 from napari_synth.training.sources import gather
-from napari_synth.training.trainable import TrainContext
 from napari_synth.training.trainee import Networks, Trainee, Validation, Work
 
 NAMES: tuple[Augmentation, ...] = get_args(Augmentation)

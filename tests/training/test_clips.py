@@ -12,12 +12,12 @@ import torch
 
 import napari_synth
 from benchmark.movies import moving_blobs
-from napari_synth.core import registry
+from napari_synth import registry
+from napari_synth.contract.frames import FramePredictor
 from napari_synth.core.errors import AxesError, InvalidParameterError, TrainingDataError
-from napari_synth.core.frames import FramePredictor
-from napari_synth.core.image import Image
 from napari_synth.core.progress import Progress
-from napari_synth.generators.denoise._over_time import OverTime, neighbours_of
+from napari_synth.imaging.image import Image
+from napari_synth.methods.denoise.trained import OverTime, neighbours_of
 from napari_synth.networks.simvp import SimVP
 from napari_synth.training.clips import draw_clips, held_out_clips, read_movies, split_clips
 from napari_synth.training.news import Previewed, Validated

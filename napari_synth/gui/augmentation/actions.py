@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_synth.augmentation.presets import PRESETS
+from napari_synth.augmentation.pipeline import PRESETS
 from napari_synth.gui.rows import button, label, rows
 
 _TITLES = {

@@ -16,8 +16,8 @@ from napari_synth.augmentation.draws import Draw
 from napari_synth.augmentation.outlines import bent_type, outline
 from napari_synth.augmentation.sample import Sample
 from napari_synth.core.errors import AxesError, InvalidImageError
-from napari_synth.core.image import Image
 from napari_synth.gui.layers import PREVIEW, RESULT, Placement, appearance, full_resolution, kind_of
+from napari_synth.imaging.image import Image
 
 if TYPE_CHECKING:
     import napari.layers

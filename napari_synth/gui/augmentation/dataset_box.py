@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QFileDialog, QToolButton, QVBoxLayout, QWidget
 
 from napari_synth.augmentation.export import AnnotatedImage, DatasetPlan, Written, export_dataset
 from napari_synth.augmentation.pipeline import Pipeline
-from napari_synth.core.generator import Params
+from napari_synth.contract.params import Params
 from napari_synth.core.progress import CancelToken, ProgressCallback
 from napari_synth.gui.augmentation.content import Content
 from napari_synth.gui.form import ParamsForm

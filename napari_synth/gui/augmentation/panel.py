@@ -14,9 +14,9 @@ from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from napari_synth.augmentation.draws import Draw
 from napari_synth.augmentation.export import Written
-from napari_synth.augmentation.pipeline import Pipeline, Sampling
-from napari_synth.augmentation.presets import PRESETS, preset
+from napari_synth.augmentation.pipeline import PRESETS, Pipeline, preset
 from napari_synth.augmentation.sample import Sample
+from napari_synth.augmentation.transform import Sampling
 from napari_synth.core.errors import InvalidImageError, SynthError
 from napari_synth.core.progress import CancelToken, ProgressCallback
 from napari_synth.gui.augmentation.actions import ActionBox, PresetRows

@@ -8,7 +8,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QLineEdit, QSpinBox, QStackedWidget, QWidget
 
 from napari_synth.core.errors import InvalidParameterError
-from napari_synth.core.frame_plan import FrameRequest
+from napari_synth.engine.frame_plan import FrameRequest
 from napari_synth.gui.rows import label, rows
 
 NEXT, MISSING, BETWEEN = range(3)

@@ -13,10 +13,10 @@ from napari.layers import Labels as LabelsLayer
 from napari.utils.colormaps import DirectLabelColormap
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
+from napari_synth.contract.frames import FramePredictor
+from napari_synth.contract.generator import Task
 from napari_synth.core.errors import SynthError
-from napari_synth.core.frame_plan import check_time, guess_movie_axes
-from napari_synth.core.frames import FramePredictor
-from napari_synth.core.generator import Task
+from napari_synth.engine.frame_plan import check_time, guess_movie_axes
 from napari_synth.gui.frames.choice import FramesChoice
 from napari_synth.gui.frames.work import Foretold, FramesWanted, foretell, rim_of, spread_of
 from napari_synth.gui.layers import CONFIDENCE, FILLED, RESULT, Placement, appearance, fresh_name, full_resolution, mark
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import napari
     import napari.layers
 
-    from napari_synth.core.movies import PreparedMovie
+    from napari_synth.engine.frame_run import PreparedMovie
 
 
 _RIM_COLOUR = (1.0, 0.55, 0.0, 1.0)

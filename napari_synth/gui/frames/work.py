@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from napari_synth.core.frame_plan import FrameRequest
-from napari_synth.core.image import Image
-from napari_synth.core.movies import PreparedMovie, prepare_movie
 from napari_synth.core.progress import CancelToken, ProgressCallback
+from napari_synth.engine.frame_plan import FrameRequest
+from napari_synth.engine.frame_run import PreparedMovie, prepare_movie
 from napari_synth.gui.settings import RunSettings
 from napari_synth.gui.stores import discarding, free_path, open_levels
+from napari_synth.imaging.image import Image
 
 # Of the shorter edge of a plane: how wide the frame is that marks what was invented.
 _RIM = 40

@@ -14,11 +14,10 @@ from napari.layers import Labels as LabelsLayer
 from napari.utils.theme import get_theme
 from qtpy.QtWidgets import QHBoxLayout, QSpinBox, QVBoxLayout, QWidget
 
+from napari_synth.contract.generator import Task
+from napari_synth.contract.synthesis import Synthesizer
 from napari_synth.core.errors import InvalidImageError, SynthError
-from napari_synth.core.generator import Task
-from napari_synth.core.image import Image
-from napari_synth.core.synthesis import Synthesizer
-from napari_synth.core.synthesizing import PreparedSynthesis
+from napari_synth.engine.synthesis_run import PreparedSynthesis
 from napari_synth.gui.layer_choice import LayerChoice
 from napari_synth.gui.layers import (
     PAIRS,
@@ -40,13 +39,14 @@ from napari_synth.gui.synthesis.quality_box import QualityBox
 from napari_synth.gui.synthesis.work import Made, Spot, SynthesisRequest, judge, look, make, plain_place, walk
 from napari_synth.gui.work_panel import MethodPanel
 from napari_synth.gui.worker import Job
+from napari_synth.imaging.image import Image
 
 if TYPE_CHECKING:
     import napari
     import napari.layers
     from napari.components import ViewerModel
 
-    from napari_synth.trainables.synthesize.quality import Quality
+    from napari_synth.methods.synthesize.quality import Quality
 
 _GAP = 0.05
 """Before made images, as a share of the width of what is open, or of the height of those above."""

@@ -13,7 +13,7 @@ from napari_synth.gui.rows import button
 from napari_synth.gui.training.plot import Line, Plot
 
 if TYPE_CHECKING:
-    from napari_synth.trainables.synthesize.quality import Quality
+    from napari_synth.methods.synthesize.quality import Quality
 
 # As the report calls them; it loads torch, which this module must not.
 MADE, REAL = "made images", "real crops"

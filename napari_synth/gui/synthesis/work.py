@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import psutil
 
-from napari_synth.core.image import Image
 from napari_synth.core.progress import CancelToken, ProgressCallback, Reporter
-from napari_synth.core.synthesizing import PreparedSynthesis, prepare_synthesis
+from napari_synth.engine.synthesis_run import PreparedSynthesis, prepare_synthesis
 from napari_synth.gui.layers import Placement
 from napari_synth.gui.settings import RunSettings
 from napari_synth.gui.stores import discarding, free_path, open_levels
+from napari_synth.imaging.image import Image
 
 if TYPE_CHECKING:
     import torch
 
-    from napari_synth.trainables.synthesize.quality import Quality
+    from napari_synth.methods.synthesize.quality import Quality
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,7 @@ def look(
     (PreparedSynthesis, numpy.ndarray)
         To be given to the next look, and the pixels of one image.
     """
-    from napari_synth.core.latents import between
+    from napari_synth.engine.latents import between
 
     prepared = opened or request.prepare(progress, cancel)
     if isinstance(where, Spot):
@@ -191,7 +191,7 @@ def walk(
     request: SynthesisRequest, first: Spot, second: Spot, count: int, progress: ProgressCallback, cancel: CancelToken
 ) -> Made:
     """Make the images of evenly spread places from one to another."""
-    from napari_synth.core.latents import path
+    from napari_synth.engine.latents import path
 
     prepared = request.prepare(progress, cancel)
     reporter = Reporter(progress, cancel)
@@ -206,7 +206,7 @@ def walk(
 
 def judge(made: Made, real: Image, progress: ProgressCallback, cancel: CancelToken) -> Quality:
     """Hold made images against real ones."""
-    from napari_synth.trainables.synthesize.quality import report_quality
+    from napari_synth.methods.synthesize.quality import report_quality
 
     device = made.prepared.device
     return report_quality(made.prepared.image(made.levels[0]), [real], device, report=Reporter(progress, cancel))

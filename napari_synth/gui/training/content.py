@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_synth.core.errors import TrainingDataError
-from napari_synth.core.image import Image
-from napari_synth.core.masks import Mask
 from napari_synth.gui.axes_box import guessed
 from napari_synth.gui.layers import Placement, to_image
 from napari_synth.gui.masks import MaskRequest, layer_request
+from napari_synth.imaging.image import Image
+from napari_synth.imaging.masks import Mask
 
 if TYPE_CHECKING:
     import napari.layers
@@ -49,7 +49,7 @@ class Chosen:
         return bool(self.images or self.files)
 
     def given(self) -> Any:
-        """Return the images as `napari_synth.training.studio.train_model` takes them."""
+        """Return the images as `napari_synth.studio.train.train_model` takes them."""
         every: list[Any] = [*self.files, *self.images]
         return every[0] if len(every) == 1 else every
 

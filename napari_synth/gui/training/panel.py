@@ -14,8 +14,8 @@ from napari.utils.theme import get_theme
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
+from napari_synth.contract.generator import Task
 from napari_synth.core.errors import SynthError
-from napari_synth.core.generator import Task
 from napari_synth.core.progress import Progress
 from napari_synth.gui.device_badge import DeviceBadge
 from napari_synth.gui.layers import PREVIEW, fresh_name, mark
@@ -35,7 +35,7 @@ from napari_synth.gui.training.work import Bulletin, Examples, Learnt, TrainRequ
 from napari_synth.gui.work_panel import WorkPanel
 from napari_synth.gui.worker import Job
 from napari_synth.models import library
-from napari_synth.training.record import earlier_run, earlier_runs
+from napari_synth.studio.record import earlier_run, earlier_runs
 
 if TYPE_CHECKING:
     import napari

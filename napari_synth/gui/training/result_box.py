@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QGridLayout, QLabel, QMenu, QVBoxLayout, QWidget
 
 from napari_synth.gui.rows import button, line
 from napari_synth.gui.training.work import Learnt
-from napari_synth.training.record import TrainingRecord
+from napari_synth.studio.record import TrainingRecord
 
 _EXPORT = "Write a package that other programs run without napari-synth"
 

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QMenu, QPushButton,
 
 from napari_synth.gui.rows import button
 from napari_synth.models import library
-from napari_synth.training.record import EarlierRun, earlier_runs
+from napari_synth.studio.record import EarlierRun, earlier_runs
 
 _MOST_LISTED = 12
 

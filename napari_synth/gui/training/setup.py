@@ -10,6 +10,7 @@ from napari.layers import Labels
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QLabel, QLineEdit, QVBoxLayout, QWidget
 
+from napari_synth.contract.trainable import Trainable
 from napari_synth.core.errors import InvalidImageError, SynthError, TrainingDataError
 from napari_synth.gui.axes_box import AxesBox, guessed, size_in_words
 from napari_synth.gui.form import ParamsForm
@@ -21,8 +22,7 @@ from napari_synth.gui.training.image_choice import ImageChoice
 from napari_synth.gui.training.time_row import TimeRow
 from napari_synth.gui.training.trainable_list import TrainableList
 from napari_synth.gui.training.work import TrainRequest
-from napari_synth.training.record import TrainingRecord
-from napari_synth.training.trainable import Trainable
+from napari_synth.studio.record import TrainingRecord
 
 if TYPE_CHECKING:
     import napari.layers

@@ -7,7 +7,7 @@ from functools import partial
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
 
-from napari_synth.core.trainable import TrainParams
+from napari_synth.contract.trainable import TrainParams
 from napari_synth.gui.rows import button
 
 _UNTIL_STOPPED = "until stopped"

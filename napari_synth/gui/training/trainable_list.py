@@ -8,9 +8,9 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QStandardItem, QStandardItemModel
 from qtpy.QtWidgets import QComboBox, QWidget
 
-from napari_synth.core.generator import Task
-from napari_synth.training import registry
-from napari_synth.training.trainable import Trainable
+from napari_synth import registry
+from napari_synth.contract.generator import Task
+from napari_synth.contract.trainable import Trainable
 
 
 class TrainableList(QComboBox):

@@ -15,12 +15,12 @@ import numpy.typing as npt
 from napari_synth.core.progress import CancelToken, Progress, ProgressCallback, Reporter
 from napari_synth.gui.settings import RunSettings
 from napari_synth.gui.training.content import Chosen
+from napari_synth.studio.record import TrainingRecord, earlier_run
 from napari_synth.training.control import TrainingControl
 from napari_synth.training.news import CurvePoint, Previewed, Resumed, Validated
-from napari_synth.training.record import TrainingRecord, earlier_run
 
 if TYPE_CHECKING:
-    from napari_synth.training.studio import Trained
+    from napari_synth.studio.train import Trained
 
 Pixels = npt.NDArray[np.float32]
 
@@ -166,7 +166,7 @@ def train(
 ) -> Learnt:
     """Train a model; it is in the library then."""
     from napari_synth.models.export import can_export
-    from napari_synth.training.studio import train_model
+    from napari_synth.studio.train import train_model
 
     trained = train_model(
         request.method,
@@ -191,8 +191,8 @@ def train(
 def examples(request: TrainRequest, progress: ProgressCallback, cancel: CancelToken) -> Examples:
     """Return patches as a training would draw them."""
     from napari_synth.core.device import resolve_device
-    from napari_synth.training.examples import augmented_examples
-    from napari_synth.training.registry import trainable
+    from napari_synth.registry import trainable
+    from napari_synth.studio.examples import augmented_examples
     from napari_synth.training.sources import gather
 
     report = Reporter(progress, cancel)

@@ -1,0 +1,38 @@
+"""Reference images: how a result should look."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from napari_synth.imaging.image import Image, guess_axes
+
+
+def as_reference(reference: Any, image: Image) -> Image:
+    """Return a reference for an image.
+
+    Parameters
+    ----------
+    reference : array-like or Image
+        Where it has as many dimensions as the image, they have the same roles; those of another array are guessed.
+    image : Image
+
+    Returns
+    -------
+    Image
+
+    Raises
+    ------
+    AxesError
+        Its dimensions cannot be guessed.
+    InvalidImageError
+        It is no image.
+    """
+    if isinstance(reference, Image):
+        return reference
+    if not hasattr(reference, "shape") or not hasattr(reference, "dtype"):
+        reference = np.asarray(reference)
+    shape = tuple(int(size) for size in reference.shape)
+    axes = image.axes if len(shape) == len(image.axes) else guess_axes(shape)
+    return Image(reference, axes, name="reference")

@@ -1,0 +1,328 @@
+"""Trains what is declared on the user's images, and makes of it a model in the library: the one way for panel, Python and commands.
+
+A run lies in a folder of its own::
+
+    my-model.safetensors    the model, with its card
+    checkpoint.pt           from which the training goes on
+    training.json           what it was started with
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from lightning_fabric import Fabric
+
+from napari_synth import registry
+from napari_synth.contract.generator import Method
+from napari_synth.contract.trainable import Lesson, Trainable, TrainContext, TrainParams
+from napari_synth.core.device import Device, PrecisionChoice, resolve_device
+from napari_synth.core.errors import CheckpointError, ModelFileError
+from napari_synth.core.progress import CancelToken, ProgressCallback, Reporter
+from napari_synth.engine.recipe import current_versions
+from napari_synth.models import ModelCard, TrainingData, library, save_model
+from napari_synth.models.description import NAME_PATTERN
+from napari_synth.registry import trainable
+from napari_synth.studio.record import Origin, TrainingRecord
+from napari_synth.training import checkpoint
+from napari_synth.training.processes import several_processes
+from napari_synth.training.schedule import Budget
+from napari_synth.training.session import FitResult, Session
+from napari_synth.training.sources import TrainingImages, describe, gather
+
+_HELD_OUT = "held-out pixels"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What came of a training.
+
+    Attributes
+    ----------
+    generator : Method
+        Runs the model; it is in the library.
+    path : Path
+        The model file in the folder of the run.
+    card : ModelCard
+    result : FitResult
+    notes : tuple of str
+        What the user should know, a sentence each.
+    """
+
+    generator: Method[Any]
+    path: Path
+    card: ModelCard
+    result: FitResult
+    notes: tuple[str, ...]
+
+
+def train_model(
+    identifier: str,
+    source: Any,
+    target: Any = None,
+    params: Mapping[str, Any] | None = None,
+    *,
+    out: Path | str | None = None,
+    axes: str | None = None,
+    region: Any = None,
+    name: str | None = None,
+    resume: bool = False,
+    device: str = "auto",
+    precision: PrecisionChoice = "auto",
+    devices: int = 1,
+    nodes: int = 1,
+    progress: ProgressCallback | None = None,
+    cancel: CancelToken | None = None,
+    checkpoint_seconds: float = 60.0,
+) -> Trained:
+    """Train, write the model, and add it to the library.
+
+    Parameters
+    ----------
+    identifier : str
+        Of the trainable, e.g. ``"denoise/supervised"``.
+    source, target, axes, region
+        See `napari_synth.training.sources.gather`.
+    params : mapping, optional
+        Settings of the trainable; what is left out has its default.
+    out : Path or str, optional
+        The folder of the run, made where it is missing; one in the library's where it is left out.
+    name : str, optional
+        What the model will be called; made from the source's name where it is left out.
+    resume : bool
+        Go on from the checkpoint in the folder, if there is one; a run that was at its end gets its budget once more.
+    device, precision : str
+        See `napari_synth.core.device.resolve_device`.
+    devices, nodes : int
+        Devices of each machine, and machines, which must share the folder and the library; with more than one device, this
+        program is started once more for each.
+    progress : callable, optional
+        Told of every step; of what can be drawn as ``Progress.news``, see `napari_synth.training.news`.
+    cancel : CancelToken, optional
+        A `napari_synth.training.control.TrainingControl` can pause the training, and stop it with its best weights.
+    checkpoint_seconds : float
+        Between checkpoints.
+
+    Raises
+    ------
+    SynthError
+        One of its subclasses for every cause that lies with the input.
+    """
+    chosen = trainable(identifier)
+    settings = cast(TrainParams, chosen.params_type.parse(params or {}))
+    place = resolve_device(device, precision)
+    fabric = None
+    if devices != 1 or nodes != 1:
+        fabric = several_processes(place, devices, nodes)
+        place = replace(place, torch_name=str(fabric.device))
+    is_main = fabric is None or fabric.is_global_zero
+    report = Reporter(progress if is_main else None, cancel)
+    report.start("Reading the images")
+    images = gather(source, target, kind=chosen.info.images, axes=axes, region=region)
+    model = _checked_name(name) if name else _free_name(chosen, images, resume=resume or out is not None)
+    folder = Path(out).expanduser() if out is not None else library.folder() / "runs" / model
+    if resume:
+        model = _name_in_checkpoint(folder, model, is_given=name is not None)
+    else:
+        _refuse_taken(chosen, model)
+    if is_main:
+        record = TrainingRecord(
+            method=identifier,
+            model=model,
+            images=images.kind,
+            params=settings.model_dump(mode="json"),
+            axes=axes,
+            source=Origin.of(source, images.source),
+            target=Origin.of(target, images.target),
+            region=Origin.of(region),
+        )
+        record.write(folder)
+    with _seeded(settings.seed, place):
+        context = TrainContext(place, settings.seed, report)
+        lesson = chosen.prepare(images, settings, context)
+        for note in lesson.notes:
+            report.message(note)
+        session = Session(
+            lesson.trainee,
+            _budget(settings),
+            place,
+            torch.Generator(place.torch_name).manual_seed(settings.seed * 1000),
+            settings=replace(lesson.settings, early_validations=True, finds_batch=settings.batch is None),
+            report=report,
+            fabric=fabric,
+            folder=folder,
+            identity=_identity(chosen, settings, images, model),
+            checkpoint_seconds=checkpoint_seconds,
+            tells=True,
+        )
+        if resume:
+            session.resume()
+        result = session.run(f"Training {model}")
+        card = _card(chosen, lesson, images, settings, session, result, model)
+        path = folder / f"{model}.safetensors"
+        generator_id = f"{chosen.info.task}/{model}"
+        if is_main:
+            folder.mkdir(parents=True, exist_ok=True)
+            save_model(path, lesson.network, card)
+            if registry.is_taken(generator_id):
+                registry.remove_model(generator_id)
+            registry.add_model(path, name=model)
+    _wait_for_main(fabric)
+    registry.refresh()
+    return Trained(
+        registry.found(Method, generator_id), path, card, result, (*lesson.notes, *_outcome(result, session))
+    )
+
+
+def _budget(settings: TrainParams) -> Budget:
+    if settings.steps is not None:
+        return Budget(steps=settings.steps)
+    return Budget(minutes=settings.minutes) if settings.minutes else Budget(until_stopped=True)
+
+
+def _identity(chosen: Trainable[Any], settings: TrainParams, images: TrainingImages, model: str) -> dict[str, str]:
+    """Return what must be the same for a run to go on: everything that decides on the networks and on what they see."""
+    free = {"minutes", "steps", "batch", "learning_rate"}
+    options = settings.model_dump(mode="json", exclude=free)
+    return {
+        "method": chosen.info.id,
+        "source or target": images.fingerprint,
+        "set of settings": " ".join(f"{key}={value}" for key, value in sorted(options.items())),
+        "name": model,
+    }
+
+
+def _name_in_checkpoint(folder: Path, model: str, *, is_given: bool) -> str:
+    """Return the name of the run in a folder, which it keeps where no other one is given."""
+    state = checkpoint.load(folder)
+    if state is None:
+        return model
+    kept = str(state["identity"].get("name", model))
+    if is_given and kept != model:
+        raise CheckpointError(f"The checkpoint in {folder} is of the model {kept!r}: give that name, or leave it out.")
+    return kept
+
+
+def _checked_name(name: str) -> str:
+    if re.fullmatch(NAME_PATTERN, name) is None:
+        raise ModelFileError(
+            f"A model cannot be named {name!r}: use lower-case letters, digits and hyphens between them."
+        )
+    return name
+
+
+def _free_name(chosen: Trainable[Any], images: TrainingImages, *, resume: bool) -> str:
+    """Return a name made from the source's that no generator of the task has; nor, unless it is resumed, a run that was left."""
+    words = f"{images.source[0].name}-{chosen.info.name}".lower()
+    plain = re.sub(r"[^a-z0-9]+", "-", words).strip("-") or "model"
+    number = 1
+    name = plain
+    runs = library.folder() / "runs"
+    while registry.is_taken(f"{chosen.info.task}/{name}") or (not resume and (runs / name / checkpoint.FILE).exists()):
+        number += 1
+        name = f"{plain}-{number}"
+    return name
+
+
+def _refuse_taken(chosen: Trainable[Any], model: str) -> None:
+    """Say before the work begins what would spoil its end."""
+    if registry.is_taken(f"{chosen.info.task}/{model}"):
+        raise ModelFileError(
+            f"There is a generator '{chosen.info.task}/{model}' already: give the model another name, or remove that one."
+        )
+
+
+@contextlib.contextmanager
+def _seeded(seed: int, device: Device) -> Iterator[None]:
+    """Seed what draws from the global generators of torch, and leave those of the program as they were."""
+    indices = [torch.device(device.torch_name).index or 0] if device.kind == "cuda" else []
+    with torch.random.fork_rng(devices=indices):
+        torch.manual_seed(seed)
+        yield
+
+
+def _card(
+    chosen: Trainable[Any],
+    lesson: Lesson,
+    images: TrainingImages,
+    settings: TrainParams,
+    session: Session,
+    result: FitResult,
+    model: str,
+) -> ModelCard:
+    best = result.best
+    metrics = {f"{_HELD_OUT}, {what}": dict(figures) for what, figures in session.baselines.items()}
+    if best is not None:
+        metrics[f"{_HELD_OUT}, this model"] = dict(best.metrics)
+    config: Any = lesson.network
+    # With the batch that was found, the command gives the same model again.
+    repeated = settings if settings.batch else settings.model_copy(update={"batch": result.batch_size})
+    name = images.source[0].name
+    count = len(images.source)
+    return ModelCard(
+        name=model,
+        title=f"{name}, {chosen.info.title}" if count == 1 else f"{name} and {count - 1} more, {chosen.info.title}",
+        task=str(chosen.info.task),
+        architecture=lesson.architecture,
+        config=config.config,
+        training_data=(TrainingData(name="The user's own images", licence="as the images"),),
+        training_command=f"{chosen.info.id} {repeated.model_dump_json(exclude_none=True)}, {result.steps} steps in"
+        f" {result.seconds:.0f} s on {session.device.title}, {result.precision}, {result.batch_size} patches a step",
+        metrics=metrics,
+        limits=(*lesson.limits, *_found_limits(session, result)),
+        normalisation=dict(lesson.normalisation),
+        extras=dict(lesson.extras),
+        images=tuple(describe((*images.source, *images.target))),
+        curve=_curve(result),
+        versions=dict(current_versions()),
+    )
+
+
+def _curve(result: FitResult) -> dict[str, list[float]]:
+    """Return the curve and the validations as columns."""
+    columns: dict[str, list[float]] = {
+        "step": [point.step for point in result.curve],
+        "seconds": [round(point.seconds, 2) for point in result.curve],
+    }
+    for name in result.curve[0].losses if result.curve else ():
+        columns[name] = [point.losses[name] for point in result.curve]
+    columns["validated step"] = [found.step for found in result.validations]
+    for name in result.validations[0].metrics if result.validations else ():
+        columns[f"validated {name}"] = [found.metrics[name] for found in result.validations]
+    return columns
+
+
+def _outcome(result: FitResult, session: Session) -> tuple[str, ...]:
+    """Say how the training went, and whether it was worth it."""
+    ending = " It was stopped." if result.was_stopped else ""
+    said = [f"Trained {result.steps} steps in {result.seconds:.0f} s.{ending}"]
+    best = result.best
+    if best is not None and best.metrics:
+        name, value = next(iter(best.metrics.items()))
+        others = ", ".join(
+            f"{figures[name]:.2f} for {what}" for what, figures in session.baselines.items() if name in figures
+        )
+        said.append(
+            f"On pixels that were held out: {name} {value:.2f} at step {best.step}"
+            + (f"; {others}." if others else ".")
+        )
+    said += _found_limits(session, result)
+    if result.roll_backs:
+        said.append(f"Training became unstable {result.roll_backs} times and went back to earlier weights.")
+    return tuple(said)
+
+
+def _found_limits(session: Session, result: FitResult) -> tuple[str, ...]:
+    """Return what was found against the weights that are kept."""
+    return session.trainee.limits(result.best.metrics) if result.best is not None else ()
+
+
+def _wait_for_main(fabric: Fabric | None) -> None:
+    if fabric is not None:
+        fabric.barrier()
