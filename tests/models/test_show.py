@@ -50,14 +50,14 @@ def test_the_photographs_behind_the_bundled_weights_are_named() -> None:
 
 
 def test_ours_in_the_library_or_at_a_path_tells_its_card(tmp_path: Path) -> None:
-    library.add(bundled("inpaint"), name="mine")
+    registry.add_model(bundled("inpaint"), name="mine")
     for name in ("mine", "inpaint/mine", bundled("inpaint")):
         assert show(name)[0].startswith("Inpainting (inpaint, version ")
     assert "Each photograph" not in "\n".join(show("mine"))
 
 
 def test_a_file_from_elsewhere_tells_what_was_measured_of_it(tmp_path: Path) -> None:
-    library.add(weights_file(tmp_path, "span"))
+    registry.add_model(weights_file(tmp_path, "span"))
     shown = "\n".join(show("my-span-v1"))
     assert "(super-resolution/my-span-v1)" in shown
     assert "Network: SPAN, 2D, 3 to 3 channels" in shown
@@ -66,7 +66,7 @@ def test_a_file_from_elsewhere_tells_what_was_measured_of_it(tmp_path: Path) -> 
 
 
 def test_a_name_that_nothing_has_is_answered_with_those_there_are(tmp_path: Path) -> None:
-    library.add(bundled("inpaint"), name="mine")
+    registry.add_model(bundled("inpaint"), name="mine")
     with pytest.raises(UnknownGeneratorError, match=r"choose one of denoise-blind, .*inpaint/mine"):
         show("nothing")
     (tmp_path / "other.safetensors").write_bytes(b"no model")
