@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import imageio.v3 as iio
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -13,6 +14,10 @@ from torch import Tensor
 
 CROP = 256
 """Height and width of a stored crop in pixels."""
+
+_SIGNED = "packed-signed"
+_MOST_IN_FILE = 500
+_WHITE = 255.0
 
 Plane = NDArray[np.float32]
 
@@ -31,6 +36,37 @@ def write_shard(folder: Path, name: str, crops: Iterable[Plane]) -> int:
         np.save(file, np.stack(stack))
     partial.replace(folder / f"{name}.npy")
     return len(stack)
+
+
+def pack(crops: Path, out: Path) -> int:
+    """Write the photographs of a folder of crops as 8-bit PNG, and return how many bytes these take.
+
+    They are small enough then to be sent to another machine; generated images are made there again.
+
+    Parameters
+    ----------
+    crops : Path
+        Folder with shards of `write_shard`.
+    out : Path
+        Folder for ``photographs-packed-*.png`` and, of differences of colours, ``photographs-packed-signed-*.png``: crops one below
+        the other.
+    """
+    stack = np.concatenate([np.load(path) for path in sorted(crops.glob("photographs*.npy"))]).astype(np.float32)
+    signed = stack.min(axis=(1, 2)) < 0.0
+    out.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, planes in (("packed", stack[~signed]), (_SIGNED, 0.5 + 0.5 * stack[signed])):
+        for start in range(0, len(planes), _MOST_IN_FILE):
+            tall = planes[start : start + _MOST_IN_FILE].reshape(-1, CROP)
+            written.append(out / f"photographs-{name}-{start // _MOST_IN_FILE}.png")
+            iio.imwrite(written[-1], np.rint(np.clip(tall, 0.0, 1.0) * _WHITE).astype(np.uint8), optimize=True)
+    return sum(path.stat().st_size for path in written)
+
+
+def _unpacked(path: Path) -> NDArray[np.float16]:
+    """Return the crops of one file of `pack`, (N, 256, 256)."""
+    planes = iio.imread(path).reshape(-1, CROP, CROP).astype(np.float32) / _WHITE
+    return np.asarray(2.0 * planes - 1.0 if _SIGNED in path.name else planes, np.float16)
 
 
 def cut(plane: Plane, *, stride: int = 208, least_texture: float = 0.012) -> Iterator[Plane]:
@@ -71,7 +107,7 @@ class CropStore:
 
     @classmethod
     def open(cls, folder: Path, device: torch.device | str = "cpu") -> CropStore:
-        """Load every shard of `folder`: ``photographs*.npy`` and ``generated*.npy``, in the order of their names.
+        """Load every shard of `folder`: ``photographs*`` and ``generated*``, in the order of their names.
 
         Raises
         ------
@@ -80,9 +116,10 @@ class CropStore:
         """
 
         def shards(pattern: str) -> list[Tensor]:
-            return [torch.from_numpy(np.load(path)) for path in sorted(folder.glob(pattern))]
+            files = [path for path in sorted(folder.glob(pattern)) if path.suffix in (".npy", ".png")]
+            return [torch.from_numpy(np.load(path) if path.suffix == ".npy" else _unpacked(path)) for path in files]
 
-        photographs, generated = shards("photographs*.npy"), shards("generated*.npy")
+        photographs, generated = shards("photographs*"), shards("generated*")
         if not photographs and not generated:
             raise FileNotFoundError(f"No training crops in {folder}: make them with 'python -m pretraining data'.")
         return cls(torch.cat(photographs + generated).to(device), sum(map(len, photographs)))

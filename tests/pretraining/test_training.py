@@ -180,7 +180,10 @@ def test_the_command_trains_stops_and_goes_on(tmp_path, crops, what, name):
         assert first.wait(timeout=60) == 0
     step = torch.load(checkpoint, weights_only=True)["step"]
     assert step > 0
-    subprocess.run([*command, "0.01", "--resume"], check=True, timeout=60)
+    subprocess.run([*command, "60", "--resume", "--piece-minutes", "0.05"], check=True, timeout=60)
+    state = torch.load(checkpoint, weights_only=True)
+    assert state["step"] >= step
+    assert state["elapsed"] < 60 * 60
     network, card = load_model(tmp_path / f"{name}.safetensors")
     assert card.name == name
     assert next(network.parameters()).dtype == torch.float32

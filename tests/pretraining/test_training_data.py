@@ -6,9 +6,10 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 
 from pretraining import photographs
-from pretraining.crops import CROP, CropStore, cut, write_shard
+from pretraining.crops import CROP, CropStore, cut, pack, write_shard
 from pretraining.empty import empty_patches
 from pretraining.evaluation import VALIDATION
 from pretraining.patches import draw_patches
@@ -105,6 +106,21 @@ def test_textures_of_tracks_are_cut_at_half_of_their_size(tmp_path):
     crops = list(track_texture_crops(tmp_path))
     assert crops
     assert all(crop.shape == (CROP, CROP) for crop in crops)
+
+
+def test_packed_photographs_are_those_that_were_packed(tmp_path):
+    rng = np.random.default_rng(0)
+    gray = [gaussian_filter(rng.random((CROP, CROP), np.float32), 2) for _ in range(3)]
+    colours = [gaussian_filter(rng.random((CROP, CROP), np.float32), 2) - 0.5]
+    write_shard(tmp_path / "crops", "photographs", gray + colours)
+    size = pack(tmp_path / "crops", tmp_path / "packed")
+    files = sorted((tmp_path / "packed").iterdir())
+    assert [path.name for path in files] == ["photographs-packed-0.png", "photographs-packed-signed-0.png"]
+    assert size == sum(path.stat().st_size for path in files) < 4 * CROP * CROP
+    store = CropStore.open(tmp_path / "packed")
+    assert store.photographs == 4
+    np.testing.assert_allclose(store.crops[:3].float(), np.stack(gray), atol=0.6 / 255)
+    np.testing.assert_allclose(store.crops[3:].float(), np.stack(colours), atol=1.2 / 255)
 
 
 def test_an_empty_folder_says_what_to_do(tmp_path):
