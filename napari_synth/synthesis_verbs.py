@@ -6,13 +6,19 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_synth.core.boundary import guarded
+
 if TYPE_CHECKING:
     from napari_synth.core.device import PrecisionChoice
     from napari_synth.core.generator import Method
     from napari_synth.core.progress import CancelToken, ProgressCallback
     from napari_synth.core.recipe import Recipe
 
+_MOST_ON_A_PATH = 10_000
+_LARGEST_SIZE = 2**16
 
+
+@guarded
 def synthesize(
     model: str | Path | Method[Any],
     count: int = 1,
@@ -76,6 +82,7 @@ def synthesize(
     return prepared.compute(progress=progress, cancel=cancel)
 
 
+@guarded
 def interpolate(
     model: str | Path | Method[Any],
     begin: Any,
@@ -110,17 +117,16 @@ def interpolate(
     SynthError
         One of its subclasses for every cause that lies with the input; see `napari_synth.core.errors`.
     """
-    from napari_synth.core.errors import InvalidParameterError
+    from napari_synth.core.arguments import checked_seed, whole
     from napari_synth.core.image import Image
     from napari_synth.core.latents import path
     from napari_synth.core.synthesizing import prepare_synthesis
 
-    if count < 2:
-        raise InvalidParameterError(f"A path of {count} images has no two ends: ask for at least 2.")
+    count = whole("The count of images on a path", count, 2, _MOST_ON_A_PATH)
     prepared = prepare_synthesis(identifier_of(model), _size(size) | params, device=device, precision=precision)
     first, last = (
-        prepared.latents(seed=given)
-        if isinstance(given, int)
+        prepared.latents(seed=checked_seed(given))
+        if hasattr(given, "__index__") and not getattr(given, "shape", ())
         else prepared.encoded(Image.from_array(given, prepared.axes_for(given)))[0]
         for given in (begin, end)
     )
@@ -141,7 +147,7 @@ def repeat(recipe: Recipe, source: Any = None, **how: Any) -> Any:
     params = {**recipe.params, **how.pop("params", {})}
     prepared = prepare_synthesis(recipe.generator, params, source=source, **how)
     if (difference := recipe.differing_weights(prepared.recipe)) is not None:
-        warnings.warn(difference, UserWarning, stacklevel=3)
+        warnings.warn(difference, UserWarning, stacklevel=4)
     return prepared.compute(progress=how.get("progress"), cancel=how.get("cancel"))
 
 
@@ -152,22 +158,38 @@ def identifier_of(model: str | Path | Method[Any]) -> str:
     ------
     ModelFileError
         The file cannot be used.
+    UnknownGeneratorError
+        It is neither a file nor a name.
     """
     from napari_synth.core import registry
+    from napari_synth.core.errors import UnknownGeneratorError
     from napari_synth.core.generator import Method, Task
+    from napari_synth.core.texts import shown
     from napari_synth.verbs import load_model
 
     if isinstance(model, Method):
         registry.register(model)
         return model.info.id
-    if isinstance(model, Path) or model.endswith(".safetensors"):
+    if isinstance(model, Path) or (isinstance(model, str) and model.endswith(".safetensors")):
         return load_model(model).info.id
+    if not isinstance(model, str):
+        raise UnknownGeneratorError(f"{shown(model)} is no model: give the name of one, or its file.")
     return model if "/" in model else f"{Task.SYNTHESIZE}/{model}"
 
 
 def _size(size: int | tuple[int, int] | None) -> dict[str, int]:
     """Return height and width as the settings of synthesizers hold them."""
+    from napari_synth.core.arguments import whole
+    from napari_synth.core.errors import InvalidParameterError
+    from napari_synth.core.texts import shown
+
     if size is None:
         return {}
-    height, width = (size, size) if isinstance(size, int) else size
+    try:
+        height, width = size if isinstance(size, (tuple, list)) else (size, size)
+    except ValueError as error:
+        raise InvalidParameterError(
+            f"The size cannot be {shown(size)}: give a number of pixels, or height and width."
+        ) from error
+    height, width = (whole("The size", edge, 1, _LARGEST_SIZE) for edge in (height, width))
     return {"size": height} | ({"width": width} if width != height else {})

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from napari_synth.core.boundary import guarded
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -16,12 +18,14 @@ if TYPE_CHECKING:
     from napari_synth.core.device import PrecisionChoice
     from napari_synth.core.frames import FramePredictor
     from napari_synth.core.generator import Generator, Method
+    from napari_synth.core.image import Image
     from napari_synth.core.progress import CancelToken, ProgressCallback
     from napari_synth.core.recipe import Recipe
 
 M = TypeVar("M", bound="Method[Any]")
 
 
+@guarded
 def denoise(
     image: Any,
     generator: str | Generator[Any] = "blind",
@@ -87,6 +91,7 @@ def denoise(
     )
 
 
+@guarded
 def upscale(
     image: Any,
     factor: float = 2.0,
@@ -141,6 +146,7 @@ def upscale(
     )
 
 
+@guarded
 def make_isotropic(
     volume: Any,
     spacing: Mapping[str, float] | Sequence[float] | None = None,
@@ -184,26 +190,14 @@ def make_isotropic(
     SynthError
         One of its subclasses for every cause that lies with the input; see `napari_synth.core.errors`.
     """
-    import numpy as np
-
-    from napari_synth.core.errors import InvalidParameterError
-    from napari_synth.core.image import SPATIAL_AXES, Image
+    from napari_synth.core.image import Image, as_array
 
     is_image = isinstance(volume, Image)
-    image = Image.from_array(volume, axes or ("ZYX" if not is_image and np.ndim(volume) == 3 else None))
+    if not is_image:
+        volume = as_array(volume)
+    image = Image.from_array(volume, axes or ("ZYX" if not is_image and len(volume.shape) == 3 else None))
     if spacing is not None:
-        spatial = [axis for axis in image.axes if axis in SPATIAL_AXES]
-        if not isinstance(spacing, Mapping):
-            if len(spacing) != len(spatial):
-                raise InvalidParameterError(
-                    f"A spacing of {len(spacing)} numbers does not fit the axes {''.join(spatial)}: give one for each of them."
-                )
-            spacing = dict(zip(spatial, spacing, strict=True))
-        if unknown := sorted(set(spacing) - set(spatial)):
-            raise InvalidParameterError(
-                f"The spacing names {unknown[0]!r}, which is none of the axes {''.join(spatial)}: give it for those."
-            )
-        image = replace(image, spacing={**image.spacing, **spacing})
+        image = replace(image, spacing={**image.spacing, **_spacing_of(image, spacing)})
     result: Image = run(
         _of_task("super-resolution", generator),
         image,
@@ -218,6 +212,7 @@ def make_isotropic(
     return result if is_image else result.data
 
 
+@guarded
 def inpaint(
     image: Any,
     mask: Any = None,
@@ -284,6 +279,7 @@ def inpaint(
     )
 
 
+@guarded
 def translate(
     image: Any,
     reference: Any = None,
@@ -339,6 +335,7 @@ def translate(
     )
 
 
+@guarded
 def predict_frames(
     movie: Any,
     count: int = 0,
@@ -409,6 +406,7 @@ def predict_frames(
     )
 
 
+@guarded
 def run(
     recipe_or_id: Recipe | Method[Any] | str,
     image: Any = None,
@@ -469,7 +467,7 @@ def run(
     from napari_synth.core.frame_plan import guess_movie_axes
     from napari_synth.core.frames import FramePredictor
     from napari_synth.core.generator import Method
-    from napari_synth.core.image import Image
+    from napari_synth.core.image import Image, as_array, known_shape
     from napari_synth.core.masking import with_mask
     from napari_synth.core.movies import PreparedMovie, prepare_again
     from napari_synth.core.recipe import Recipe
@@ -483,9 +481,10 @@ def run(
     elif isinstance(recipe_or_id, Method):
         registry.register(recipe_or_id)
         recipe = Recipe(generator=recipe_or_id.info.id)
-    elif "\n" in recipe_or_id:
+    elif isinstance(recipe_or_id, str) and "\n" in recipe_or_id:
         recipe = Recipe.from_yaml(recipe_or_id)
     else:
+        registry.found(Method, recipe_or_id)
         recipe = Recipe(generator=recipe_or_id)
     if isinstance(registry.found(Method, recipe.generator), Synthesizer):
         return repeat(
@@ -501,10 +500,12 @@ def run(
         )
     if image is None:
         raise InvalidImageError("There is no image: only what makes new images can do without one.")
-    fits = recipe.axes is not None and not isinstance(image, Image) and len(recipe.axes) == np.ndim(image)
+    if not isinstance(image, Image):
+        image = as_array(image)
+    fits = recipe.axes is not None and not isinstance(image, Image) and len(recipe.axes) == len(image.shape)
     is_movie = isinstance(registry.found(Method, recipe.generator), FramePredictor)
     if is_movie and not fits and not isinstance(image, Image):
-        axes = axes or guess_movie_axes(np.shape(image))
+        axes = axes or guess_movie_axes(known_shape(image))
     source = Image.from_array(image, axes or (recipe.axes if fits else None))
     how: dict[str, Any] = {
         "device": device or recipe.device,
@@ -522,7 +523,7 @@ def run(
         likeness = None if reference is None else as_reference(reference, source)
         prepared = prepare(recipe.generator, source, {**recipe.params, **params}, reference=likeness, **how)
     if (difference := recipe.differing_weights(prepared.recipe)) is not None:
-        warnings.warn(difference, UserWarning, stacklevel=2)
+        warnings.warn(difference, UserWarning, stacklevel=3)
     if source.is_lazy:
         return prepared.result if isinstance(image, Image) else prepared.lazy()
     result: Any = prepared.compute(progress=progress, cancel=cancel)
@@ -531,6 +532,7 @@ def run(
     return np.asarray(result)
 
 
+@guarded
 def augment(
     image: Any,
     *,
@@ -573,14 +575,15 @@ def augment(
         One of its subclasses for every cause that lies with the input; see `napari_synth.core.errors`.
     """
     from napari_synth.augmentation import Pipeline, Sample
-    from napari_synth.core.errors import InvalidParameterError
+    from napari_synth.core.arguments import whole
     from napari_synth.core.image import Image
+    from napari_synth.core.surroundings import undisturbed
 
-    if not isinstance(seed, int):
-        raise InvalidParameterError(f"The seed cannot be {seed!r}: give a whole number.")
-    sample = Sample(image, axes or "", labels, "", points, shapes, vectors, tracks)
-    pipeline = Pipeline.of(transforms)
-    result = pipeline.apply(sample, pipeline.draw(seed, sample))
+    seed = whole("The seed", seed, -(2**63), 2**63 - 1)
+    with undisturbed(keeps_gradients=True):
+        sample = Sample(image, "" if axes is None else axes, labels, "", points, shapes, vectors, tracks)
+        pipeline = Pipeline.of(transforms)
+        result = pipeline.apply(sample, pipeline.draw(seed, sample))
     changed: Any = result.image
     if isinstance(image, Image):
         changed = replace(image, data=result.image, axes=result.axes, spacing=result.spacing)
@@ -589,6 +592,7 @@ def augment(
     return result
 
 
+@guarded
 def train(
     generator: str,
     source: Any,
@@ -672,6 +676,7 @@ def train(
     return trained.generator
 
 
+@guarded
 def load_model(
     path: Path | str, *, task: str | None = None, name: str | None = None, trusted: bool = False
 ) -> Method[Any]:
@@ -710,6 +715,41 @@ def load_model(
     generator = generator_for(describe(file, task=task, name=name, trusted=trusted), file)
     registry.register(generator)
     return generator
+
+
+def _spacing_of(image: Image, spacing: Any) -> dict[str, float]:
+    """Return the spacing that was given, by axis."""
+    import math
+
+    from napari_synth.core.errors import InvalidParameterError
+    from napari_synth.core.image import SPATIAL_AXES
+    from napari_synth.core.texts import shown
+
+    spatial = [axis for axis in image.axes if axis in SPATIAL_AXES]
+    if not isinstance(spacing, Mapping):
+        try:
+            steps = list(spacing)
+        except TypeError as error:
+            raise InvalidParameterError(
+                f"The spacing cannot be {shown(spacing)}: give a number for each of the axes {''.join(spatial)}."
+            ) from error
+        if len(steps) != len(spatial):
+            raise InvalidParameterError(
+                f"A spacing of {len(steps)} numbers does not fit the axes {''.join(spatial)}: give one for each of them."
+            )
+        spacing = dict(zip(spatial, steps, strict=True))
+    for axis, step in spacing.items():
+        if axis not in spatial:
+            raise InvalidParameterError(
+                f"The spacing names {shown(axis)}, which is none of the axes {''.join(spatial)}: give it for those."
+            )
+        try:
+            is_good = math.isfinite(step) and step > 0
+        except (TypeError, OverflowError):
+            is_good = False
+        if not is_good:
+            raise InvalidParameterError(f"The spacing along {axis} cannot be {shown(step)}: give a number above 0.")
+    return dict(spacing)
 
 
 def _of_task(task: str, generator: str | M) -> str | M:

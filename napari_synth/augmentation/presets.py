@@ -23,6 +23,7 @@ from napari_synth.augmentation.intensities import (
 )
 from napari_synth.augmentation.pipeline import Pipeline, Sampling
 from napari_synth.core.errors import InvalidParameterError
+from napari_synth.core.texts import shown
 
 PRESETS: dict[str, Pipeline] = {
     "light-microscopy": Pipeline(
@@ -115,6 +116,6 @@ def preset(name: str) -> Pipeline:
     """Return a preset; raises `InvalidParameterError` where there is none of this name."""
     if name not in PRESETS:
         raise InvalidParameterError(
-            f"There is no augmentation {name!r}: take one of {', '.join(PRESETS)}, or give transforms."
+            f"There is no augmentation {shown(name)}: take one of {', '.join(PRESETS)}, or give transforms."
         )
     return PRESETS[name]

@@ -23,6 +23,7 @@ from napari_synth.core.image import Image, colour_samples
 from napari_synth.core.intensity import IntensityTransform, Statistics
 from napari_synth.core.layout import ResultLayout
 from napari_synth.core.masks import holes
+from napari_synth.core.memory import is_memory_short
 from napari_synth.core.progress import Reporter, cancellable
 from napari_synth.core.resampling import resampled
 from napari_synth.core.tiling import Block, full_region, make_block, plan_cores, split_core
@@ -311,15 +312,13 @@ class MemoryShortError(Exception):
 @contextmanager
 def translated_errors(method: Method[Any], device: Device) -> Iterator[None]:
     """Let no error of torch reach the user raw."""
-    import torch
-
     try:
         yield
     except (SynthError, MemoryShortError):
         raise
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise MemoryShortError from error
     except Exception as error:
+        if is_memory_short(error):
+            raise MemoryShortError from error
         raise GeneratorError(
             f"{method.info.title} failed on {device.title} ({type(error).__name__}: {error}):"
             " please report it with the recipe, or choose another generator."

@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
 import pydantic
 
+from napari_synth.core.arguments import checked_settings
 from napari_synth.core.device import Device
 from napari_synth.core.errors import InvalidParameterError
 from napari_synth.core.image import Image
 from napari_synth.core.intensity import IntensityTransform, Statistics
 from napari_synth.core.noise import NoiseReport
 from napari_synth.core.progress import Reporter
+from napari_synth.core.texts import shown
 
 if TYPE_CHECKING:
     import torch
@@ -78,7 +80,7 @@ class Params(pydantic.BaseModel):
             A name is unknown, or a value has the wrong type or is out of bounds.
         """
         try:
-            return cls(**values)
+            return cls.model_validate(dict(checked_settings(values)))
         except pydantic.ValidationError as error:
             problem = error.errors()[0]
             name = ".".join(str(part) for part in problem["loc"]) or "the settings"
@@ -86,7 +88,7 @@ class Params(pydantic.BaseModel):
                 known = ", ".join(cls.model_fields) or "none"
                 raise InvalidParameterError(f"There is no parameter {name!r}: this generator has {known}.") from error
             hint = problem["msg"][0].lower() + problem["msg"][1:]
-            raise InvalidParameterError(f"Parameter {name!r} cannot be {problem['input']!r}: {hint}.") from error
+            raise InvalidParameterError(f"Parameter {name!r} cannot be {shown(problem['input'])}: {hint}.") from error
 
 
 class NoParams(Params):

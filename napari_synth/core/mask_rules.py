@@ -15,6 +15,7 @@ from napari_synth.core.image import Image, without_alpha
 from napari_synth.core.masks import Mask
 from napari_synth.core.noise import NoiseModel, estimate_noise
 from napari_synth.core.sampling import sample_planes, sample_windows
+from napari_synth.core.texts import shown
 
 Bools = npt.NDArray[np.bool_]
 
@@ -57,8 +58,8 @@ def mask_by_rule(image: Image, rule: str) -> Mask:
     MaskError
         There is no such rule.
     """
-    if rule not in RULES:
-        raise MaskError(f"There is no rule {rule!r} for a mask: use {', '.join(RULES)}.")
+    if not isinstance(rule, str) or rule not in RULES:
+        raise MaskError(f"There is no rule {shown(rule)} for a mask: use {', '.join(RULES)}.")
     axes = image.axes.replace("S", "")
     whole = without_alpha(image)
     if "C" in image.axes and rule == "hot":

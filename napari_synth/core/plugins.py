@@ -10,6 +10,7 @@ from importlib.metadata import entry_points
 from typing import Any, TypeVar
 
 from napari_synth.core.errors import UnknownGeneratorError
+from napari_synth.core.texts import shown
 
 T = TypeVar("T")
 
@@ -53,6 +54,10 @@ def named(known: Mapping[str, T], identifier: str, missing: str) -> T:
     UnknownGeneratorError
         There is none; the message begins with ``missing`` and names near ones.
     """
+    if not isinstance(identifier, str):
+        raise UnknownGeneratorError(
+            f"{shown(identifier)} is no id: give a text, such as {next(iter(known), 'task/name')}."
+        )
     if identifier in known:
         return known[identifier]
     near = difflib.get_close_matches(identifier, known, n=3, cutoff=0.4) or list(known)

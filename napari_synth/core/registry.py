@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from napari_synth.core.errors import ModelFileError, SynthError, UnknownGeneratorError
 from napari_synth.core.generator import Generator, Method, Params, Task
 from napari_synth.core.plugins import collected, named
+from napari_synth.core.texts import shown
 
 ENTRY_POINT_GROUP = "napari_synth.generators"
 
@@ -83,7 +84,7 @@ def found(kind: type[M], identifier: str) -> M:
     UnknownGeneratorError
         There is none, or it is of another kind.
     """
-    one = named(_registered(), identifier, f"There is no generator {identifier!r}")
+    one = named(_registered(), identifier, f"There is no generator {shown(identifier)}")
     if not isinstance(one, kind):
         raise UnknownGeneratorError(f"{identifier!r} cannot be used for this: it is for {one.info.task.verb}.")
     return one
