@@ -118,11 +118,14 @@ def interpolate(
         One of its subclasses for every cause that lies with the input; see `napari_synth.core.errors`.
     """
     from napari_synth.core.arguments import checked_seed, whole
+    from napari_synth.core.errors import InvalidParameterError
     from napari_synth.core.image import Image
     from napari_synth.core.latents import path
     from napari_synth.core.synthesizing import prepare_synthesis
 
-    count = whole("The count of images on a path", count, 2, _MOST_ON_A_PATH)
+    count = whole("The count of images on a path", count, 0, _MOST_ON_A_PATH)
+    if count < 2:
+        raise InvalidParameterError(f"A path of {count} images has no two ends: ask for at least 2.")
     prepared = prepare_synthesis(identifier_of(model), _size(size) | params, device=device, precision=precision)
     first, last = (
         prepared.latents(seed=checked_seed(given))

@@ -151,7 +151,7 @@ class Reporter:
             progress = Progress(self._stage, self._done, self._total, elapsed, message, news)
             try:
                 self._callback(progress)
-            except SynthError:
+            except (SynthError, OSError, MemoryError):
                 raise
             except Exception as error:
                 raise CallbackError(

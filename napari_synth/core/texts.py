@@ -93,5 +93,5 @@ def _read(text: str | bytes, read: Callable[[Any], Any], what: str) -> Any:
     except RecursionError as error:
         raise TextError("its lists lie too deep in each other") from error
     except Exception as error:  # yaml raises ten types and more, such as for a day that no month has
-        raise TextError(f"it is no {what}") from error
+        raise TextError(f"it is not {what}") from error
     return plain(values)
