@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from napari_synth.core.boundary import guarded
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -19,10 +21,15 @@ if TYPE_CHECKING:
     from napari_synth.core.device import PrecisionChoice
     from napari_synth.core.progress import CancelToken, ProgressCallback
     from napari_synth.engine.recipe import Recipe
+    from napari_synth.imaging.image import Image
 
 M = TypeVar("M", bound="Method[Any]")
 
+_MOST_ON_A_PATH = 10_000
+_LARGEST_SIZE = 2**16
 
+
+@guarded
 def denoise(
     image: Any,
     generator: str | Generator[Any] = "blind",
@@ -88,6 +95,7 @@ def denoise(
     )
 
 
+@guarded
 def upscale(
     image: Any,
     factor: float = 2.0,
@@ -142,6 +150,7 @@ def upscale(
     )
 
 
+@guarded
 def make_isotropic(
     volume: Any,
     spacing: Mapping[str, float] | Sequence[float] | None = None,
@@ -185,26 +194,14 @@ def make_isotropic(
     SynthError
         One of its subclasses for every cause that lies with the input; see `napari_synth.core.errors`.
     """
-    import numpy as np
-
-    from napari_synth.core.errors import InvalidParameterError
-    from napari_synth.imaging.image import SPATIAL_AXES, Image
+    from napari_synth.imaging.image import Image, as_array
 
     is_image = isinstance(volume, Image)
-    image = Image.from_array(volume, axes or ("ZYX" if not is_image and np.ndim(volume) == 3 else None))
+    if not is_image:
+        volume = as_array(volume)
+    image = Image.from_array(volume, axes or ("ZYX" if not is_image and len(volume.shape) == 3 else None))
     if spacing is not None:
-        spatial = [axis for axis in image.axes if axis in SPATIAL_AXES]
-        if not isinstance(spacing, Mapping):
-            if len(spacing) != len(spatial):
-                raise InvalidParameterError(
-                    f"A spacing of {len(spacing)} numbers does not fit the axes {''.join(spatial)}: give one for each of them."
-                )
-            spacing = dict(zip(spatial, spacing, strict=True))
-        if unknown := sorted(set(spacing) - set(spatial)):
-            raise InvalidParameterError(
-                f"The spacing names {unknown[0]!r}, which is none of the axes {''.join(spatial)}: give it for those."
-            )
-        image = replace(image, spacing={**image.spacing, **spacing})
+        image = replace(image, spacing={**image.spacing, **_spacing_of(image, spacing)})
     result: Image = run(
         _of_task("super-resolution", generator),
         image,
@@ -219,6 +216,7 @@ def make_isotropic(
     return result if is_image else result.data
 
 
+@guarded
 def inpaint(
     image: Any,
     mask: Any = None,
@@ -285,6 +283,7 @@ def inpaint(
     )
 
 
+@guarded
 def translate(
     image: Any,
     reference: Any = None,
@@ -340,6 +339,7 @@ def translate(
     )
 
 
+@guarded
 def predict_frames(
     movie: Any,
     count: int = 0,
@@ -410,6 +410,7 @@ def predict_frames(
     )
 
 
+@guarded
 def run(
     recipe_or_id: Recipe | Method[Any] | str,
     image: Any = None,
@@ -476,7 +477,7 @@ def run(
     from napari_synth.engine.recipe import Recipe
     from napari_synth.engine.references import as_reference
     from napari_synth.engine.runner import PreparedRun, prepare
-    from napari_synth.imaging.image import Image
+    from napari_synth.imaging.image import Image, as_array, known_shape
 
     if isinstance(recipe_or_id, Recipe):
         recipe = recipe_or_id
@@ -485,6 +486,7 @@ def run(
     elif "\n" in recipe_or_id:
         recipe = Recipe.from_yaml(recipe_or_id)
     else:
+        registry.found(Method, recipe_or_id)
         recipe = Recipe(generator=recipe_or_id)
     if isinstance(registry.found(Method, recipe.generator), Synthesizer):
         return repeat(
@@ -500,10 +502,12 @@ def run(
         )
     if image is None:
         raise InvalidImageError("There is no image: only what makes new images can do without one.")
-    fits = recipe.axes is not None and not isinstance(image, Image) and len(recipe.axes) == np.ndim(image)
+    if not isinstance(image, Image):
+        image = as_array(image)
+    fits = recipe.axes is not None and not isinstance(image, Image) and len(recipe.axes) == len(image.shape)
     is_movie = isinstance(registry.found(Method, recipe.generator), FramePredictor)
     if is_movie and not fits and not isinstance(image, Image):
-        axes = axes or guess_movie_axes(np.shape(image))
+        axes = axes or guess_movie_axes(known_shape(image))
     source = Image.from_array(image, axes or (recipe.axes if fits else None))
     how: dict[str, Any] = {
         "device": device or recipe.device,
@@ -521,7 +525,7 @@ def run(
         likeness = None if reference is None else as_reference(reference, source)
         prepared = prepare(recipe.generator, source, {**recipe.params, **params}, reference=likeness, **how)
     if (difference := recipe.differing_weights(prepared.recipe)) is not None:
-        warnings.warn(difference, UserWarning, stacklevel=2)
+        warnings.warn(difference, UserWarning, stacklevel=3)
     if source.is_lazy:
         return prepared.result if isinstance(image, Image) else prepared.lazy()
     result: Any = prepared.compute(progress=progress, cancel=cancel)
@@ -530,6 +534,7 @@ def run(
     return np.asarray(result)
 
 
+@guarded
 def augment(
     image: Any,
     *,
@@ -572,14 +577,15 @@ def augment(
         One of its subclasses for every cause that lies with the input; see `napari_synth.core.errors`.
     """
     from napari_synth.augmentation import Pipeline, Sample
-    from napari_synth.core.errors import InvalidParameterError
+    from napari_synth.core.arguments import whole
+    from napari_synth.core.surroundings import undisturbed
     from napari_synth.imaging.image import Image
 
-    if not isinstance(seed, int):
-        raise InvalidParameterError(f"The seed cannot be {seed!r}: give a whole number.")
-    sample = Sample(image, axes or "", labels, "", points, shapes, vectors, tracks)
-    pipeline = Pipeline.of(transforms)
-    result = pipeline.apply(sample, pipeline.draw(seed, sample))
+    seed = whole("The seed", seed, -(2**63), 2**63 - 1)
+    with undisturbed(keeps_gradients=True):
+        sample = Sample(image, "" if axes is None else axes, labels, "", points, shapes, vectors, tracks)
+        pipeline = Pipeline.of(transforms)
+        result = pipeline.apply(sample, pipeline.draw(seed, sample))
     changed: Any = result.image
     if isinstance(image, Image):
         changed = replace(image, data=result.image, axes=result.axes, spacing=result.spacing)
@@ -588,6 +594,7 @@ def augment(
     return result
 
 
+@guarded
 def train(
     generator: str,
     source: Any,
@@ -675,6 +682,7 @@ def train(
     return trained.generator
 
 
+@guarded
 def load_model(
     path: Path | str, *, task: str | None = None, name: str | None = None, trusted: bool = False
 ) -> Method[Any]:
@@ -715,11 +723,47 @@ def load_model(
     return generator
 
 
+def _spacing_of(image: Image, spacing: Any) -> dict[str, float]:
+    """Return the spacing that was given, by axis."""
+    import math
+
+    from napari_synth.core.errors import InvalidParameterError
+    from napari_synth.core.image import SPATIAL_AXES
+    from napari_synth.core.texts import shown
+
+    spatial = [axis for axis in image.axes if axis in SPATIAL_AXES]
+    if not isinstance(spacing, Mapping):
+        try:
+            steps = list(spacing)
+        except TypeError as error:
+            raise InvalidParameterError(
+                f"The spacing cannot be {shown(spacing)}: give a number for each of the axes {''.join(spatial)}."
+            ) from error
+        if len(steps) != len(spatial):
+            raise InvalidParameterError(
+                f"A spacing of {len(steps)} numbers does not fit the axes {''.join(spatial)}: give one for each of them."
+            )
+        spacing = dict(zip(spatial, steps, strict=True))
+    for axis, step in spacing.items():
+        if axis not in spatial:
+            raise InvalidParameterError(
+                f"The spacing names {shown(axis)}, which is none of the axes {''.join(spatial)}: give it for those."
+            )
+        try:
+            is_good = math.isfinite(step) and step > 0
+        except (TypeError, OverflowError):
+            is_good = False
+        if not is_good:
+            raise InvalidParameterError(f"The spacing along {axis} cannot be {shown(step)}: give a number above 0.")
+    return dict(spacing)
+
+
 def _of_task(task: str, generator: str | M) -> str | M:
     """Return a generator with the task before its name, where the name stands alone."""
     return f"{task}/{generator}" if isinstance(generator, str) and "/" not in generator else generator
 
 
+@guarded
 def synthesize(
     model: str | Path | Method[Any],
     count: int = 1,
@@ -783,6 +827,7 @@ def synthesize(
     return prepared.compute(progress=progress, cancel=cancel)
 
 
+@guarded
 def interpolate(
     model: str | Path | Method[Any],
     begin: Any,
@@ -817,17 +862,19 @@ def interpolate(
     SynthError
         One of its subclasses for every cause that lies with the input; see `napari_synth.core.errors`.
     """
+    from napari_synth.core.arguments import checked_seed, whole
     from napari_synth.core.errors import InvalidParameterError
     from napari_synth.engine.latents import path
     from napari_synth.engine.synthesis_run import prepare_synthesis
     from napari_synth.imaging.image import Image
 
+    count = whole("The count of images on a path", count, 0, _MOST_ON_A_PATH)
     if count < 2:
         raise InvalidParameterError(f"A path of {count} images has no two ends: ask for at least 2.")
     prepared = prepare_synthesis(identifier_of(model), _size(size) | params, device=device, precision=precision)
     first, last = (
-        prepared.latents(seed=given)
-        if isinstance(given, int)
+        prepared.latents(seed=checked_seed(given))
+        if hasattr(given, "__index__") and not getattr(given, "shape", ())
         else prepared.encoded(Image.from_array(given, prepared.axes_for(given)))[0]
         for given in (begin, end)
     )
@@ -848,7 +895,7 @@ def repeat(recipe: Recipe, source: Any = None, **how: Any) -> Any:
     params = {**recipe.params, **how.pop("params", {})}
     prepared = prepare_synthesis(recipe.generator, params, source=source, **how)
     if (difference := recipe.differing_weights(prepared.recipe)) is not None:
-        warnings.warn(difference, UserWarning, stacklevel=3)
+        warnings.warn(difference, UserWarning, stacklevel=4)
     return prepared.compute(progress=how.get("progress"), cancel=how.get("cancel"))
 
 
@@ -859,6 +906,8 @@ def identifier_of(model: str | Path | Method[Any]) -> str:
     ------
     ModelFileError
         The file cannot be used.
+    UnknownGeneratorError
+        It is neither a file, nor a name, nor a method.
     """
     from napari_synth import registry
     from napari_synth.contract.generator import Task
@@ -872,7 +921,17 @@ def identifier_of(model: str | Path | Method[Any]) -> str:
 
 def _size(size: int | tuple[int, int] | None) -> dict[str, int]:
     """Return height and width as the settings of synthesizers hold them."""
+    from napari_synth.core.arguments import whole
+    from napari_synth.core.errors import InvalidParameterError
+    from napari_synth.core.texts import shown
+
     if size is None:
         return {}
-    height, width = (size, size) if isinstance(size, int) else size
+    try:
+        height, width = size if isinstance(size, (tuple, list)) else (size, size)
+    except ValueError as error:
+        raise InvalidParameterError(
+            f"The size cannot be {shown(size)}: give a number of pixels, or height and width."
+        ) from error
+    height, width = (whole("The size", edge, 1, _LARGEST_SIZE) for edge in (height, width))
     return {"size": height} | ({"width": width} if width != height else {})

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pydantic
 from pydantic import Field
 
+from napari_synth.core.arguments import checked_settings
 from napari_synth.core.errors import InvalidParameterError
+from napari_synth.core.texts import shown
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -44,7 +46,7 @@ class Params(pydantic.BaseModel):
             A name is unknown, or a value has the wrong type or is out of bounds.
         """
         try:
-            return cls(**values)
+            return cls.model_validate(dict(checked_settings(values)))
         except pydantic.ValidationError as error:
             problem = error.errors()[0]
             name = ".".join(str(part) for part in problem["loc"]) or "the settings"
@@ -52,7 +54,7 @@ class Params(pydantic.BaseModel):
                 known = ", ".join(cls.model_fields) or "none"
                 raise InvalidParameterError(f"There is no parameter {name!r}: this generator has {known}.") from error
             hint = problem["msg"][0].lower() + problem["msg"][1:]
-            raise InvalidParameterError(f"Parameter {name!r} cannot be {problem['input']!r}: {hint}.") from error
+            raise InvalidParameterError(f"Parameter {name!r} cannot be {shown(problem['input'])}: {hint}.") from error
 
 
 class NoParams(Params):

@@ -19,6 +19,7 @@ from napari_synth.contract.generator import BlockSpec, Generator, Method, Prepar
 from napari_synth.contract.params import Params
 from napari_synth.core.device import Device
 from napari_synth.core.errors import GeneratorError, OutOfMemoryError, SynthError
+from napari_synth.core.memory import is_memory_short
 from napari_synth.core.progress import Reporter, cancellable
 from napari_synth.engine.codec import Codec, keep_nonfinite
 from napari_synth.engine.resampling import resampled
@@ -312,15 +313,13 @@ class MemoryShortError(Exception):
 @contextmanager
 def translated_errors(method: Method[Any], device: Device) -> Iterator[None]:
     """Let no error of torch reach the user raw."""
-    import torch
-
     try:
         yield
     except (SynthError, MemoryShortError):
         raise
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise MemoryShortError from error
     except Exception as error:
+        if is_memory_short(error):
+            raise MemoryShortError from error
         raise GeneratorError(
             f"{method.info.title} failed on {device.title} ({type(error).__name__}: {error}):"
             " please report it with the recipe, or choose another generator."

@@ -24,6 +24,7 @@ from napari_synth import registry
 from napari_synth.contract.frames import FrameEnsemble, FramePredictor, PreparedFrames
 from napari_synth.contract.generator import Context
 from napari_synth.contract.params import Params
+from napari_synth.core.arguments import checked_seed, checked_tile
 from napari_synth.core.device import Device, PrecisionChoice, resolve_device
 from napari_synth.core.errors import AxesError, InvalidParameterError, OutOfMemoryError
 from napari_synth.core.progress import CancelToken, ProgressCallback, Reporter, cancellable
@@ -115,10 +116,7 @@ def prepare_movie(
     SynthError
         One of its subclasses for every cause that lies with the input.
     """
-    if tile is not None and tile < 1:
-        raise InvalidParameterError(f"A tile of {tile} pixels cannot be: give at least 1, or leave it out.")
-    if not 0 <= seed < 2**31:
-        raise InvalidParameterError(f"The seed cannot be {seed}: give a whole number from 0 to {2**31 - 1}.")
+    tile, seed = checked_tile(tile), checked_seed(seed)
     request.check()
     chosen = registry.found(FramePredictor, predictor)
     check_time(movie)

@@ -19,8 +19,9 @@ import psutil
 from napari_synth import registry
 from napari_synth.contract.generator import BlockSpec, Context, Generator, Prepared, Task
 from napari_synth.contract.params import Params
+from napari_synth.core.arguments import checked_seed, checked_tile
 from napari_synth.core.device import Device, PrecisionChoice, resolve_device
-from napari_synth.core.errors import AxesError, InvalidParameterError, OutOfMemoryError, ReferenceImageError
+from napari_synth.core.errors import AxesError, OutOfMemoryError, ReferenceImageError
 from napari_synth.core.progress import CancelToken, ProgressCallback, Reporter
 from napari_synth.engine.blockwise import Channel, Execution, MemoryShortError, translated_errors
 from napari_synth.engine.recipe import MaskRecord, Recipe, Source, current_versions
@@ -87,10 +88,7 @@ def prepare(
     SynthError
         One of its subclasses for every cause that lies with the input.
     """
-    if tile is not None and tile < 1:
-        raise InvalidParameterError(f"A tile of {tile} pixels cannot be: give at least 1, or leave it out.")
-    if not 0 <= seed < 2**31:
-        raise InvalidParameterError(f"The seed cannot be {seed}: give a whole number from 0 to {2**31 - 1}.")
+    tile, seed = checked_tile(tile), checked_seed(seed)
     chosen = registry.generator(generator)
     if refusal := chosen.info.refusal(image.axes):
         raise AxesError(refusal)

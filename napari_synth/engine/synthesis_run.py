@@ -17,8 +17,9 @@ import numpy.typing as npt
 
 from napari_synth import registry
 from napari_synth.contract.synthesis import Sampler, SampleSpec, SynthesisContext, SynthesisParams, Synthesizer
+from napari_synth.core.arguments import checked_seed
 from napari_synth.core.device import Device, PrecisionChoice, resolve_device
-from napari_synth.core.errors import AxesError, InvalidImageError, InvalidParameterError, OutOfMemoryError
+from napari_synth.core.errors import AxesError, InvalidImageError, OutOfMemoryError
 from napari_synth.core.progress import CancelToken, ProgressCallback, Reporter, cancellable
 from napari_synth.engine.blockwise import ONE_AT_A_TIME, MemoryShortError, arithmetic, translated_errors
 from napari_synth.engine.codec import Codec
@@ -66,8 +67,7 @@ def prepare_synthesis(
     SynthError
         One of its subclasses for every cause that lies with the input.
     """
-    if not 0 <= seed < 2**31:
-        raise InvalidParameterError(f"The seed cannot be {seed}: give a whole number from 0 to {2**31 - 1}.")
+    seed = checked_seed(seed)
     chosen: Synthesizer[Any] = registry.found(Synthesizer, synthesizer)
     settings = chosen.params_type.parse(params or {})
     assert isinstance(settings, SynthesisParams)

@@ -16,6 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_synth.core.errors import AxesError, InvalidImageError, SynthError
+from napari_synth.core.memory import is_memory_short
+from napari_synth.core.texts import shown
 
 AXIS_ROLES = "TCZYXS"
 SPATIAL_AXES = "ZYX"
@@ -119,9 +121,10 @@ class Image:
             raise InvalidImageError(
                 f"A {type(self.data).__name__} is no image: hand over a numpy, dask or zarr array."
             ) from error
-        check_axes(self.axes, tuple(self.data.shape))
-        if 0 in self.data.shape:
-            raise InvalidImageError(f"The image is empty (shape {tuple(self.data.shape)}): give it at least one pixel.")
+        shape = known_shape(self.data)
+        check_axes(self.axes, shape)
+        if 0 in shape:
+            raise InvalidImageError(f"The image is empty (shape {shape}): give it at least one pixel.")
         if self.dtype.kind not in "iuf":
             raise InvalidImageError(
                 f"Images of dtype {self.dtype} have no intensities to work on: convert to an integer or float dtype first."
@@ -134,14 +137,15 @@ class Image:
         The dimensions and coordinates of an xarray give roles, spacing and units. What a masked array of numpy hides becomes the
         mask of the image: there NaN stands in a float, and the nearest pixel that is not hidden in an integer.
         """
+        if axes is not None:
+            axes = named_axes(axes)
         if isinstance(data, Image):
-            return data if axes is None else replace(data, axes=axes.upper())
+            return data if axes is None else replace(data, axes=axes)
         if hasattr(data, "dims") and hasattr(data, "coords"):
             return _from_xarray(data, axes, kwargs)
-        if not hasattr(data, "shape") or not hasattr(data, "dtype"):
-            data = np.asarray(data)
-        shape = tuple(data.shape)
-        axes = axes.upper() if axes else guess_axes(shape)
+        data = as_array(data)
+        shape = known_shape(data)
+        axes = axes or guess_axes(shape)
         if isinstance(data, np.ma.MaskedArray):
             check_axes(axes, shape)
             hidden = np.ma.getmaskarray(data)
@@ -197,9 +201,11 @@ class Image:
         index = tuple(selection.get(axis, slice(None)) for axis in self.axes)
         try:
             return np.asarray(self.data[index], dtype=self.dtype)
-        except (MemoryError, SynthError):
+        except SynthError:
             raise
         except Exception as error:
+            if is_memory_short(error):
+                raise MemoryError from error
             raise InvalidImageError(
                 f"A part of the image cannot be read ({type(error).__name__}: {error}): check the file it comes from."
             ) from error
@@ -241,8 +247,60 @@ def without_alpha(image: Image) -> Image:
     return image if samples == colour_samples(samples) else image.select(S=slice(0, colour_samples(samples)))
 
 
+def as_array(data: Any) -> Any:
+    """Return what has ``shape`` and ``dtype`` as it is, and nested numbers as a numpy array.
+
+    Raises
+    ------
+    InvalidImageError
+        It is neither.
+    """
+    if hasattr(data, "shape") and hasattr(data, "dtype"):
+        return data
+    try:
+        return np.asarray(data)
+    except Exception as error:
+        if is_memory_short(error):
+            raise MemoryError from error
+        raise InvalidImageError(
+            f"A {type(data).__name__} ({shown(data)}) is no image: hand over a numpy, dask or zarr array."
+        ) from error
+
+
+def known_shape(data: Any) -> tuple[int, ...]:
+    """Return the shape of an array.
+
+    Raises
+    ------
+    InvalidImageError
+        It has none, or one that is not known yet, as dask arrays have behind a selection by values.
+    """
+    try:
+        return tuple(int(size) for size in data.shape)
+    except (TypeError, ValueError) as error:
+        raise InvalidImageError(
+            f"The shape of the image is not known ({shown(data.shape)}): with dask, call compute_chunk_sizes() first."
+        ) from error
+
+
+def named_axes(axes: Any) -> str:
+    """Return axes in capital letters.
+
+    Raises
+    ------
+    AxesError
+        They are no text.
+    """
+    if not isinstance(axes, str):
+        raise AxesError(
+            f"The axes cannot be {shown(axes)}: give a text with a letter for each dimension, such as 'ZYX'."
+        )
+    return axes.upper()
+
+
 def check_axes(axes: str, shape: tuple[int, ...]) -> None:
     """Raise `AxesError` unless ``axes`` names every dimension of ``shape`` once and has ``Y`` and ``X``."""
+    named_axes(axes)
     unknown = sorted(set(axes) - set(AXIS_ROLES))
     if unknown:
         raise AxesError(f"Axes {axes!r} have the unknown role {unknown[0]!r}: use letters of {AXIS_ROLES}.")

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_synth.core.errors import MaskError
-from napari_synth.imaging.image import Image, without_alpha
+from napari_synth.core.errors import InvalidImageError, MaskError
+from napari_synth.imaging.image import Image, as_array, known_shape, named_axes, without_alpha
 from napari_synth.imaging.sampling import sample_windows
 
 RULES: Mapping[str, str] = {
@@ -72,8 +72,7 @@ def as_mask(mask: Any, image: Image, axes: str | None = None) -> Mask:
     if isinstance(mask, Image):
         axes, mask = axes or mask.axes, _without_colours(mask) if "S" in mask.axes else mask.data
         axes = axes.replace("S", "")
-    if not hasattr(mask, "shape") or not hasattr(mask, "dtype"):
-        mask = np.asarray(mask)
+    mask = mask_array(mask)
     if not isinstance(mask, np.ndarray) and not hasattr(mask, "dask"):
         import dask.array as da
 
@@ -82,8 +81,8 @@ def as_mask(mask: Any, image: Image, axes: str | None = None) -> Mask:
         raise MaskError(
             f"A mask of dtype {mask.dtype} is ambiguous: give one of bool or integers, 0 where pixels stay."
         )
-    shape = tuple(int(size) for size in mask.shape)
-    found = axes.upper() if axes else _axes_by_size(shape, image)
+    shape = known_shape(mask)
+    found = named_axes(axes) if axes else _axes_by_size(shape, image)
     sizes = {axis: size for axis, size in image.sizes.items() if axis != "S"}
     if set(found) - set(sizes) or len(found) != len(shape) or not {"Y", "X"} <= set(found):
         raise MaskError(
@@ -98,6 +97,25 @@ def as_mask(mask: Any, image: Image, axes: str | None = None) -> Mask:
         )
     marked = (mask != 0).astype(np.uint8)
     return replace(made, data=marked, axes=found) if made else Mask(marked, found, name="mask")
+
+
+def mask_array(mask: Any) -> Any:
+    """Return a mask, or labels, as an array whose shape and dtype are known.
+
+    Raises
+    ------
+    MaskError
+        It is none.
+    """
+    try:
+        array = as_array(mask)
+        known_shape(array)
+        np.dtype(array.dtype)
+    except (InvalidImageError, TypeError) as error:
+        raise MaskError(
+            f"A {type(mask).__name__} is no mask: hand over a numpy, dask or zarr array of the size of the image."
+        ) from error
+    return array
 
 
 def holes(image: Image, selection: Mapping[str, slice | int]) -> npt.NDArray[np.bool_]:
