@@ -89,6 +89,23 @@ class Params(pydantic.BaseModel):
             raise InvalidParameterError(f"Parameter {name!r} cannot be {problem['input']!r}: {hint}.") from error
 
 
+def outliers_field(default: Literal["keep", "replace"]) -> Any:
+    """Return the field that says what becomes of outliers, with its default."""
+    return pydantic.Field(
+        default,
+        title="Outliers",
+        description="Hot and dead pixels, which neither noise nor their neighbours explain: keep their values, or replace them by"
+        " what their surroundings suggest. All other pixels are the same either way.",
+        json_schema_extra={"advanced": True},
+    )
+
+
+class OutlierParams(Params):
+    """What becomes of hot and dead pixels, which nothing else in a result depends on."""
+
+    outliers: Literal["keep", "replace"] = outliers_field("keep")
+
+
 class NoParams(Params):
     """Nothing to set."""
 

@@ -21,6 +21,7 @@ from napari_synth.core.device import Device, PrecisionChoice, resolve_device
 from napari_synth.core.errors import AxesError, InvalidParameterError, OutOfMemoryError, ReferenceImageError
 from napari_synth.core.execution import Channel, Execution, MemoryShortError, translated_errors
 from napari_synth.core.generator import BlockSpec, Context, Generator, Params, Prepared, Task
+from napari_synth.core.glare import ceiling
 from napari_synth.core.image import Image, without_alpha
 from napari_synth.core.intensity import IntensityTransform, Statistics, measure_statistics
 from napari_synth.core.layout import ResultLayout
@@ -29,6 +30,7 @@ from napari_synth.core.noise import NoiseReport
 from napari_synth.core.progress import CancelToken, ProgressCallback, Reporter
 from napari_synth.core.recipe import MaskRecord, Recipe, Source, current_versions
 from napari_synth.core.rotations import RotationEnsemble
+from napari_synth.core.screening import ScreenedImage, noise_of, screened
 from napari_synth.core.tiling import nearest
 
 if TYPE_CHECKING:
@@ -114,11 +116,11 @@ def prepare(
         )
 
     for index in range(count) if count else [None]:
-        part = without_alpha(image if index is None else image.select(C=index))
         suffix = "" if index is None else f" (channel {index + 1} of {count})"
         reporter.start(f"Preparing{suffix}")
         try:
             with translated_errors(chosen, place):
+                part = screened(without_alpha(image if index is None else image.select(C=index)))
                 statistics = measure_statistics(part)
                 intensity = IntensityTransform.from_statistics(statistics)
                 channel = partial(Channel, part, index, statistics, intensity)
@@ -133,12 +135,13 @@ def prepare(
                     watched(channel, index),
                 )
                 prepared = chosen.prepare(part, settings, context)
+                glaring = _ceiling(chosen, prepared, part, statistics)
         except MemoryShortError as error:
             raise OutOfMemoryError(
                 f"{chosen.info.title} does not fit into the memory of {place.title}: choose smaller settings, or the cpu."
             ) from error
         _check_axes(chosen, prepared.spec, image)
-        channels.append(channel(prepared))
+        channels.append(replace(channel(prepared), ceiling=glaring))
     masked = None if image.mask is None else MaskRecord.of(image.mask)
     recipe = Recipe(
         generator=generator,
@@ -153,7 +156,7 @@ def prepare(
         source=Source.of(image),
         mask=masked,
         reference=Source.of(reference) if reference is not None else None,
-        notes=(*(masked.sentences() if masked else ()), *_notes(channels)),
+        notes=(*(masked.sentences() if masked else ()), *_notes(channels, chosen, settings)),
     )
     return PreparedRun(image, chosen, settings, place, recipe, tuple(channels), tile, memory_budget)
 
@@ -372,6 +375,7 @@ class PreparedRun:
             self.tile,
             self.memory_budget,
             self.is_spread,
+            getattr(self.params, "outliers", "keep") == "keep" and self.generator.info.task != Task.TRANSLATE,
         )
 
     def _resolve(self, region: Mapping[str, slice | int]) -> dict[str, slice]:
@@ -431,6 +435,17 @@ def _reference_of(reference: Image | None, channel: int | None, joint: str) -> I
     return without_alpha(reference)
 
 
+def _ceiling(
+    generator: Generator[Params], prepared: Prepared, image: ScreenedImage, statistics: Statistics
+) -> float | None:
+    """Return above which counts the image is restored apart; None where it need not be, or counts are not all of one kind."""
+    restores = generator.info.task in {Task.DENOISE, Task.SUPER_RESOLUTION} and prepared.result is None
+    if not restores or not any(prepared.spec.halo) or prepared.intensity is not None or "C" in image.axes:
+        return None
+    noise = (prepared.noise or noise_of(image)).model
+    return ceiling(image, noise, statistics.maximum)
+
+
 def _check_axes(generator: Generator[Params], spec: BlockSpec, image: Image) -> None:
     missing = [axis for axis in spec.axes if axis not in image.axes]
     if missing:
@@ -451,12 +466,27 @@ def _resolved(channels: list[Channel]) -> dict[str, Any]:
     return resolved
 
 
-def _notes(channels: list[Channel]) -> tuple[str, ...]:
+def _notes(channels: list[Channel], generator: Generator[Params], settings: Params) -> tuple[str, ...]:
     """Collect what the channels' generators and statistics say, naming the channel where there are several."""
     notes = []
     for channel in channels:
         label = f"Channel {channel.index + 1}: " if channel.index is not None and len(channels) > 1 else ""
         noise = channel.prepared.noise
         said = [*(noise.sentences() if noise else ()), *channel.prepared.notes, *channel.statistics.warnings()]
+        if channel.statistics.outliers:
+            said.append(_said_of_outliers(channel, generator.info.task, settings))
         notes += [label + sentence for sentence in said]
     return tuple(notes)
+
+
+def _said_of_outliers(channel: Channel, task: Task, settings: Params) -> str:
+    count, pixels = channel.statistics.outliers, channel.statistics.pixels
+    fate = "they stay as they are"
+    if task == Task.TRANSLATE:
+        fate = "they are taken for what is around them" if any(channel.spec.halo) else "they are changed like all others"
+    elif getattr(settings, "outliers", "keep") == "replace":
+        fate = "they are replaced"
+    verb = "is an outlier" if count == 1 else "are outliers"
+    return (
+        f"{count} of {pixels} pixels looked at {verb} (hot or dead): nothing else depends on them, and {fate}."
+    )

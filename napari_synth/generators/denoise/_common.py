@@ -8,8 +8,8 @@ from torch import Tensor
 
 from napari_synth.core.generator import BlockSpec, Context, Prepared
 from napari_synth.core.image import Image
-from napari_synth.core.noise import NoiseModel, NoiseReport, estimate_noise
-from napari_synth.core.sampling import sample_planes
+from napari_synth.core.noise import NoiseModel, NoiseReport
+from napari_synth.core.screening import noise_of
 
 if TYPE_CHECKING:
     from napari_synth.training.loop import FitResult
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def measure_noise(image: Image, context: Context) -> NoiseReport:
     """Estimate the noise of the image, in counts."""
     context.report.start("Measuring the noise")
-    return estimate_noise(sample_planes(image))
+    return noise_of(image)
 
 
 def is_clean(noise: NoiseReport) -> bool:

@@ -6,12 +6,12 @@ from typing import Literal
 
 import pydantic
 
-from napari_synth.core.generator import Params
+from napari_synth.core.generator import OutlierParams
 
 Neighbours = Literal["auto", "ignore", "use"]
 
 
-class VolumeParams(Params):
+class VolumeParams(OutlierParams):
     """Settings of a method that can use the planes of a volume together."""
 
     neighbours: Neighbours = pydantic.Field(

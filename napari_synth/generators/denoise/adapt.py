@@ -6,11 +6,11 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from napari_synth.core.generator import Context, Generator, GeneratorInfo, Params, Prepared, Task
+from napari_synth.core.generator import Context, Generator, GeneratorInfo, OutlierParams, Params, Prepared, Task
 from napari_synth.core.image import Image
 
 
-class AdaptParams(Params):
+class AdaptParams(OutlierParams):
     """Settings of `Adapt`."""
 
     learn: Literal["network", "noise law"] = Field(

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from napari_synth.core.generator import Context, Generator, GeneratorInfo, Params, Prepared, Task
+from napari_synth.core.generator import Context, Generator, GeneratorInfo, OutlierParams, Prepared, Task
 from napari_synth.core.image import Image
 
 # By steps, not by the clock, so that the choice can be repeated.
@@ -18,7 +18,7 @@ _TRAINED: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-class AutoParams(Params):
+class AutoParams(OutlierParams):
     """Settings of `Auto`."""
 
     candidates: Literal["all", "classical"] = Field(

@@ -6,11 +6,11 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from napari_synth.core.generator import Context, Generator, GeneratorInfo, Params, Prepared, Task
+from napari_synth.core.generator import Context, Generator, GeneratorInfo, OutlierParams, Prepared, Task
 from napari_synth.core.image import Image
 
 
-class BlindParams(Params):
+class BlindParams(OutlierParams):
     """Settings of `Blind`."""
 
     strength: float = Field(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pydantic
 
-from napari_synth.core.generator import Context, Generator, GeneratorInfo, Task
+from napari_synth.core.generator import Context, Generator, GeneratorInfo, Task, outliers_field
 from napari_synth.core.image import Image
 from napari_synth.generators.denoise._options import VolumeParams
 
@@ -17,8 +17,9 @@ _LARGEST = 3
 
 
 class MedianParams(VolumeParams):
-    """Settings of the median filter."""
+    """Settings of the median filter, which is chosen for its way with single pixels."""
 
+    outliers: Literal["keep", "replace"] = outliers_field("replace")
     radius: int | None = pydantic.Field(
         None,
         title="Radius",

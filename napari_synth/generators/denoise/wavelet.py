@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import pydantic
 
-from napari_synth.core.generator import Context, Generator, GeneratorInfo, Params, Task
+from napari_synth.core.generator import Context, Generator, GeneratorInfo, OutlierParams, Task
 from napari_synth.core.image import Image
 
 if TYPE_CHECKING:
     from napari_synth.generators.denoise._classical import ClassicalPrepared
 
 
-class WaveletParams(Params):
+class WaveletParams(OutlierParams):
     """Settings of wavelet shrinkage."""
 
     strength: float | None = pydantic.Field(

@@ -6,11 +6,11 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from napari_synth.core.generator import Context, Generator, GeneratorInfo, Params, Prepared, Task
+from napari_synth.core.generator import Context, Generator, GeneratorInfo, OutlierParams, Params, Prepared, Task
 from napari_synth.core.image import Image
 
 
-class ZeroShotNoise2NoiseParams(Params):
+class ZeroShotNoise2NoiseParams(OutlierParams):
     """Settings of zero-shot Noise2Noise."""
 
     steps: int = Field(

@@ -9,7 +9,7 @@ import pydantic
 from pydantic import Field
 
 from napari_synth.core.errors import ModelFileError
-from napari_synth.core.generator import Context, Generator, GeneratorInfo, Method, Params, Prepared, Task
+from napari_synth.core.generator import Context, Generator, GeneratorInfo, Method, OutlierParams, Params, Prepared, Task
 from napari_synth.core.image import Image
 from napari_synth.generators.denoise.blind import BlindParams
 from napari_synth.generators.inpaint._options import FillerParams
@@ -32,7 +32,11 @@ class ModelFileParams(Params):
     )
 
 
-class BlindSpotFileParams(ModelFileParams):
+class RestorerFileParams(ModelFileParams, OutlierParams):
+    """Settings of a network from a file that restores what was measured."""
+
+
+class BlindSpotFileParams(RestorerFileParams):
     """Settings of a blind-spot network from a file."""
 
     weigh_measurement: bool = Field(
@@ -239,9 +243,9 @@ class CycleFile(_FromFile, Generator[CycleFileParams]):
 
 OWN: dict[tuple[str, str], tuple[type[Generator[Any]], type[Params]]] = {
     (Task.DENOISE, "blind-spot-unet"): (BlindSpotFile, BlindSpotFileParams),
-    (Task.DENOISE, "residual-unet"): (RestorerFile, ModelFileParams),
+    (Task.DENOISE, "residual-unet"): (RestorerFile, RestorerFileParams),
     (Task.DENOISE, "noise-conditioned-unet"): (DenoiserFile, BlindParams),
-    (Task.DENOISE, "simvp"): (OverTimeFile, ModelFileParams),
+    (Task.DENOISE, "simvp"): (OverTimeFile, RestorerFileParams),
     (Task.SUPER_RESOLUTION, "super-resolution-unet"): (EnlargerFile, NetworkParams),
     (Task.TRANSLATE, "cycle-translator"): (CycleFile, CycleFileParams),
     (Task.TRANSLATE, "residual-translator"): (TranslatorFile, TranslatorFileParams),
@@ -273,7 +277,8 @@ def generator_for(description: ModelDescription, path: Path) -> Method[Any]:
         base, settings, joint = FillerFile, FillerParams, True
     elif not is_own:
         base = NetworkFile
-        settings = _with_factor(description) if description.scale > 1 else ModelFileParams
+        settings = RestorerFileParams if description.task == Task.DENOISE else ModelFileParams
+        settings = _with_factor(description) if description.scale > 1 else settings
         joint = description.input_channels > 1
     elif (own := (description.task, description.architecture)) in OWN:
         base, settings = OWN[own]
@@ -309,5 +314,5 @@ def _with_factor(description: ModelDescription) -> type[Params]:
     )
     return cast(
         type[Params],
-        pydantic.create_model("EnlargingFileParams", __base__=ModelFileParams, factor=(float, factor)),
+        pydantic.create_model("EnlargingFileParams", __base__=RestorerFileParams, factor=(float, factor)),
     )

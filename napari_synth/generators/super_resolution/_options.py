@@ -6,12 +6,12 @@ from typing import Literal
 
 from pydantic import Field
 
-from napari_synth.core.generator import Params
+from napari_synth.core.generator import OutlierParams
 
 Pixels = Literal["cubic", "area", "gaussian"]
 
 
-class FactorParams(Params):
+class FactorParams(OutlierParams):
     """How much finer the result is."""
 
     factor: float = Field(
