@@ -325,7 +325,9 @@ class Execution:
                     restored = channel.prepared.apply(tensor)
                 else:
                     level = (channel.ceiling - read[0].offset) / read[0].scale
-                    restored = without_glare(channel.prepared.apply, tensor, level, channel.spec.axes)
+                    noise = channel.prepared.noise
+                    model = noise.model.scaled(read[0].scale, read[0].offset) if noise and not self.is_difference else None
+                    restored = without_glare(channel.prepared.apply, tensor, level, channel.spec.axes, model)
             return codec.decode(resampled(restored, samplings, channel.spec.kernel))
 
     def _as_result_axes(self, result: npt.NDArray[Any], spec: BlockSpec) -> npt.NDArray[Any]:

@@ -20,10 +20,12 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-_USUAL = (5.0, 50.0, 95.0)
-_RANGES, _SIGMAS = 1.0, 50.0
-_FAR = 3.0
+_USUAL = (5.0, 95.0)
+# Above the usual counts, in their range and in standard deviations of noise: where the ceiling is, and from where on it is needed.
+_CEILING = (0.25, 20.0)
+_NEEDED = (3.0, 100.0)
 _NEAR, _BLEND = 6, 2
+_MOST = 4.0
 
 
 def ceiling(image: Image, noise: NoiseModel, maximum: float) -> float | None:
@@ -39,12 +41,15 @@ def ceiling(image: Image, noise: NoiseModel, maximum: float) -> float | None:
         The largest of its counts.
     """
     pixels = np.concatenate([plane[:: max(1, plane.shape[0] // 256)].ravel() for plane in sample_planes(image)])
-    low, middle, high = np.percentile(pixels[np.isfinite(pixels)].astype(np.float64), _USUAL)
-    level = float(high + max(_RANGES * (high - low), _SIGMAS * float(noise.sigma(high))))
-    return level if level > middle and maximum - middle > _FAR * (level - middle) else None
+    low, high = np.percentile(pixels[np.isfinite(pixels)].astype(np.float64), _USUAL)
+    sigma = float(noise.sigma(high))
+    level, needed = (float(high + max(ranges * (high - low), sigmas * sigma)) for ranges, sigmas in (_CEILING, _NEEDED))
+    return level if maximum > needed > level else None
 
 
-def without_glare(apply: Callable[[Tensor], Tensor], block: Tensor, level: float, axes: str) -> Tensor:
+def without_glare(
+    apply: Callable[[Tensor], Tensor], block: Tensor, level: float, axes: str, noise: NoiseModel | None
+) -> Tensor:
     """Restore blocks so that what is bright changes nothing far from it.
 
     Parameters
@@ -57,6 +62,8 @@ def without_glare(apply: Callable[[Tensor], Tensor], block: Tensor, level: float
         The ceiling, normalised.
     axes : str
         The spatial axes.
+    noise : NoiseModel or None
+        Normalised: near what is bright, a result on the same grid changes pixels by no more than noise can.
     """
     import torch
     import torch.nn.functional as F
@@ -65,6 +72,10 @@ def without_glare(apply: Callable[[Tensor], Tensor], block: Tensor, level: float
     if not bool(bright.any()):
         return apply(block)
     direct, calm = apply(block), apply(block.clamp_max(level))
+    if noise is not None and direct.shape == block.shape:
+        variance = noise.gain * (block - noise.offset).clamp_min(0.0) + noise.read_noise**2
+        most = _MOST * variance.sqrt()
+        direct = block - (block - direct).clamp(-most, most)
     near = bright.to(direct.dtype)
     for axis, size in enumerate(block.shape[2:], start=2):
         if axes[axis - 2] == "T":

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from napari_synth.core.noise import NoiseModel
 
-SIGMAS = 6.0
+SIGMAS = 7.5
 """Standard deviations of noise by which a pixel must stand out of its neighbours."""
 MARGIN = 2
 """Pixels around a part of a plane that the answer for the part depends on."""
@@ -31,7 +31,7 @@ _AROUND = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0)]
 _LINES = ((0, 1), (1, 0), (1, 1), (1, -1))
 _SMOOTH_LINES = 3
 _RISE, _RISE_OF_NOISE = 0.05, 1.5
-_CERTAIN = 2.0 * SIGMAS
+_CERTAIN = 12.0
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float32]

@@ -36,6 +36,8 @@ from napari_synth.core.tiling import nearest
 if TYPE_CHECKING:
     import dask.array
 
+_RESTORING = {Task.DENOISE, Task.SUPER_RESOLUTION}
+
 
 def prepare(
     generator: str,
@@ -121,8 +123,12 @@ def prepare(
         try:
             with translated_errors(chosen, place):
                 part = screened(without_alpha(image if index is None else image.select(C=index)))
+                if chosen.info.task in _RESTORING:
+                    part = replace(part, report=noise_of(part))
                 statistics = measure_statistics(part)
-                intensity = IntensityTransform.from_statistics(statistics)
+                glaring = _ceiling(chosen, part, statistics)
+                calm = statistics if glaring is None else replace(statistics, high=min(statistics.high, glaring))
+                intensity = IntensityTransform.from_statistics(calm)
                 channel = partial(Channel, part, index, statistics, intensity)
                 context = Context(
                     place,
@@ -135,13 +141,13 @@ def prepare(
                     watched(channel, index),
                 )
                 prepared = chosen.prepare(part, settings, context)
-                glaring = _ceiling(chosen, prepared, part, statistics)
         except MemoryShortError as error:
             raise OutOfMemoryError(
                 f"{chosen.info.title} does not fit into the memory of {place.title}: choose smaller settings, or the cpu."
             ) from error
         _check_axes(chosen, prepared.spec, image)
-        channels.append(replace(channel(prepared), ceiling=glaring))
+        pointwise = prepared.intensity is not None or not any(prepared.spec.halo)
+        channels.append(replace(channel(prepared), ceiling=None if pointwise else glaring))
     masked = None if image.mask is None else MaskRecord.of(image.mask)
     recipe = Recipe(
         generator=generator,
@@ -435,15 +441,11 @@ def _reference_of(reference: Image | None, channel: int | None, joint: str) -> I
     return without_alpha(reference)
 
 
-def _ceiling(
-    generator: Generator[Params], prepared: Prepared, image: ScreenedImage, statistics: Statistics
-) -> float | None:
+def _ceiling(generator: Generator[Params], image: ScreenedImage, statistics: Statistics) -> float | None:
     """Return above which counts the image is restored apart; None where it need not be, or counts are not all of one kind."""
-    restores = generator.info.task in {Task.DENOISE, Task.SUPER_RESOLUTION} and prepared.result is None
-    if not restores or not any(prepared.spec.halo) or prepared.intensity is not None or "C" in image.axes:
+    if generator.info.task not in _RESTORING or "C" in image.axes:
         return None
-    noise = (prepared.noise or noise_of(image)).model
-    return ceiling(image, noise, statistics.maximum)
+    return ceiling(image, noise_of(image).model, statistics.maximum)
 
 
 def _check_axes(generator: Generator[Params], spec: BlockSpec, image: Image) -> None:
