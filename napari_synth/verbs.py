@@ -578,8 +578,8 @@ def augment(
     """
     from napari_synth.augmentation import Pipeline, Sample
     from napari_synth.core.arguments import whole
-    from napari_synth.core.surroundings import undisturbed
     from napari_synth.imaging.image import Image
+    from napari_synth.imaging.surroundings import undisturbed
 
     seed = whole("The seed", seed, -(2**63), 2**63 - 1)
     with undisturbed(keeps_gradients=True):
@@ -728,8 +728,8 @@ def _spacing_of(image: Image, spacing: Any) -> dict[str, float]:
     import math
 
     from napari_synth.core.errors import InvalidParameterError
-    from napari_synth.core.image import SPATIAL_AXES
     from napari_synth.core.texts import shown
+    from napari_synth.imaging.image import SPATIAL_AXES
 
     spatial = [axis for axis in image.axes if axis in SPATIAL_AXES]
     if not isinstance(spacing, Mapping):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pydantic
 from pydantic import Field
@@ -59,6 +59,16 @@ class Params(pydantic.BaseModel):
 
 class NoParams(Params):
     """Nothing to set."""
+
+
+def outliers_field(default: Literal["keep", "replace"]) -> Any:
+    """Return the field ``outliers``, what becomes of hot and dead pixels."""
+    return advanced(
+        default,
+        title="Outliers",
+        description="Hot and dead pixels, which neither noise nor their neighbours explain: keep their values, or replace them by"
+        " what their surroundings suggest. All other pixels are the same either way.",
+    )
 
 
 def advanced(default: Any, **declared: Any) -> Any:
@@ -128,3 +138,9 @@ def width_field(default: int, *, network: str = "network", where: str = "of its 
         title=f"Width of the {network}",
         description=f"Channels {where}: more learn more and take longer.",
     )
+
+
+class OutlierParams(Params):
+    """Settings of a method that restores what was measured: pixels that are none are taken out before it looks."""
+
+    outliers: Literal["keep", "replace"] = outliers_field("keep")

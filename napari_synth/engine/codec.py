@@ -115,6 +115,38 @@ def keep_nonfinite(result: npt.NDArray[Any], source: npt.NDArray[Any], block: Bl
         result[lost] = origins[lost]
 
 
+def put_back(
+    result: npt.NDArray[Any],
+    source: npt.NDArray[Any],
+    kept: npt.NDArray[np.bool_],
+    block: Block,
+    *,
+    mixed: bool = False,
+    difference: bool = False,
+) -> None:
+    """Put pixels of a block that was read back into its result, in place: where a pixel has its centre in one of them.
+
+    Parameters
+    ----------
+    result, source : array, (C, *spatial)
+        The result has the sizes that the block gives, the source those that it reads.
+    kept : array of bool, (C, *spatial)
+        Which pixels of the source.
+    block : Block
+    mixed : bool
+        Whether the result has other channels, in other counts: it then has no value there, NaN or 0.
+    difference : bool
+        Whether results are differences of intensities: there is none.
+    """
+    there = block.at_results(kept)
+    if mixed:
+        result[:, there.any(axis=0)] = np.nan if result.dtype.kind == "f" else 0
+    elif difference:
+        result[there] = 0
+    else:
+        result[there] = block.at_results(source)[there].astype(result.dtype)
+
+
 def _numbers(transforms: tuple[IntensityTransform, ...], ndim: int) -> tuple[_Numbers, _Numbers]:
     """Return offset and scale: one number for all channels, or an array (1, C, 1, ...) of float64."""
     if len(transforms) == 1:

@@ -28,14 +28,18 @@ from napari_synth.engine.recipe import MaskRecord, Recipe, Source, current_versi
 from napari_synth.engine.result_axes import ResultLayout
 from napari_synth.engine.rotations import RotationEnsemble
 from napari_synth.engine.tiling import nearest
+from napari_synth.imaging.glare import ceiling
 from napari_synth.imaging.image import Image, without_alpha
 from napari_synth.imaging.intensity import IntensityTransform, Statistics, measure_statistics
 from napari_synth.imaging.masks import check_mask
+from napari_synth.imaging.screening import ScreenedImage, noise_of, screened
 
 if TYPE_CHECKING:
     import dask.array
 
     from napari_synth.imaging.noise import NoiseReport
+
+_RESTORING = {Task.DENOISE, Task.SUPER_RESOLUTION}
 
 
 def prepare(
@@ -114,13 +118,17 @@ def prepare(
         )
 
     for index in range(count) if count else [None]:
-        part = without_alpha(image if index is None else image.select(C=index))
         suffix = "" if index is None else f" (channel {index + 1} of {count})"
         reporter.start(f"Preparing{suffix}")
         try:
             with translated_errors(chosen, place):
+                part = screened(without_alpha(image if index is None else image.select(C=index)))
+                if chosen.info.task in _RESTORING:
+                    part = replace(part, report=noise_of(part))
                 statistics = measure_statistics(part)
-                intensity = IntensityTransform.from_statistics(statistics)
+                glaring = _ceiling(chosen, part, statistics)
+                calm = statistics if glaring is None else replace(statistics, high=min(statistics.high, glaring))
+                intensity = IntensityTransform.from_statistics(calm)
                 channel = partial(Channel, part, index, statistics, intensity)
                 context = Context(
                     place,
@@ -138,7 +146,8 @@ def prepare(
                 f"{chosen.info.title} does not fit into the memory of {place.title}: choose smaller settings, or the cpu."
             ) from error
         _check_axes(chosen, prepared.spec, image)
-        channels.append(channel(prepared))
+        pointwise = prepared.intensity is not None or not any(prepared.spec.halo)
+        channels.append(replace(channel(prepared), ceiling=None if pointwise else glaring))
     masked = None if image.mask is None else MaskRecord.of(image.mask)
     recipe = Recipe(
         generator=generator,
@@ -153,7 +162,7 @@ def prepare(
         source=Source.of(image),
         mask=masked,
         reference=Source.of(reference) if reference is not None else None,
-        notes=(*(masked.sentences() if masked else ()), *_notes(channels)),
+        notes=(*(masked.sentences() if masked else ()), *_notes(channels, chosen, settings)),
     )
     return PreparedRun(image, chosen, settings, place, recipe, tuple(channels), tile, memory_budget)
 
@@ -372,6 +381,7 @@ class PreparedRun:
             self.tile,
             self.memory_budget,
             self.is_spread,
+            getattr(self.params, "outliers", "keep") == "keep" and self.generator.info.task != Task.TRANSLATE,
         )
 
     def _resolve(self, region: Mapping[str, slice | int]) -> dict[str, slice]:
@@ -431,6 +441,13 @@ def _reference_of(reference: Image | None, channel: int | None, joint: str) -> I
     return without_alpha(reference)
 
 
+def _ceiling(generator: Generator[Params], image: ScreenedImage, statistics: Statistics) -> float | None:
+    """Return above which counts the image is restored apart; None where it need not be, or counts are not all of one kind."""
+    if generator.info.task not in _RESTORING or "C" in image.axes:
+        return None
+    return ceiling(image, noise_of(image).model, statistics.maximum)
+
+
 def _check_axes(generator: Generator[Params], spec: BlockSpec, image: Image) -> None:
     missing = [axis for axis in spec.axes if axis not in image.axes]
     if missing:
@@ -451,12 +468,27 @@ def _resolved(channels: list[Channel]) -> dict[str, Any]:
     return resolved
 
 
-def _notes(channels: list[Channel]) -> tuple[str, ...]:
+def _notes(channels: list[Channel], generator: Generator[Params], settings: Params) -> tuple[str, ...]:
     """Collect what the channels' generators and statistics say, naming the channel where there are several."""
     notes = []
     for channel in channels:
         label = f"Channel {channel.index + 1}: " if channel.index is not None and len(channels) > 1 else ""
         noise = channel.prepared.noise
         said = [*(noise.sentences() if noise else ()), *channel.prepared.notes, *channel.statistics.warnings()]
+        if channel.statistics.outliers:
+            said.append(_said_of_outliers(channel, generator.info.task, settings))
         notes += [label + sentence for sentence in said]
     return tuple(notes)
+
+
+def _said_of_outliers(channel: Channel, task: Task, settings: Params) -> str:
+    count, pixels = channel.statistics.outliers, channel.statistics.pixels
+    fate = "they stay as they are"
+    if task == Task.TRANSLATE:
+        fate = (
+            "they are taken for what is around them" if any(channel.spec.halo) else "they are changed like all others"
+        )
+    elif getattr(settings, "outliers", "keep") == "replace":
+        fate = "they are replaced"
+    verb = "is an outlier" if count == 1 else "are outliers"
+    return f"{count} of {pixels} pixels looked at {verb} (hot or dead): nothing else depends on them, and {fate}."

@@ -16,7 +16,6 @@ import numpy.typing as npt
 
 from napari_synth.core.errors import InvalidImageError, MaskError
 from napari_synth.imaging.image import Image, as_array, known_shape, named_axes, without_alpha
-from napari_synth.imaging.sampling import sample_windows
 
 RULES: Mapping[str, str] = {
     "nan": "Pixels that are NaN or infinite",
@@ -146,17 +145,6 @@ def holes(image: Image, selection: Mapping[str, slice | int]) -> npt.NDArray[np.
     wanted = [axis for axis in image.axes if not isinstance(selection.get(axis), int)]
     found = found.transpose([kept.index(axis) for axis in wanted if axis in kept])
     return np.expand_dims(found, [i for i, axis in enumerate(wanted) if axis not in kept])
-
-
-def intact_samples(image: Image) -> list[npt.NDArray[Any]]:
-    """Return the pixels of evenly spread windows that are not to be filled, in counts, one dimension each."""
-    samples = []
-    for at in sample_windows(image):
-        pixels = image.read(**at)
-        samples.append(
-            pixels.ravel() if image.mask is None else pixels[~np.broadcast_to(holes(image, at), pixels.shape)]
-        )
-    return samples
 
 
 def check_mask(image: Image) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_synth.core.errors import ModelFileError
-from napari_synth.core.surroundings import random_states_kept, undisturbed
+from napari_synth.imaging.surroundings import random_states_kept, undisturbed
 from napari_synth.models._claims import bounded, tensors_in
 from napari_synth.models._torchvision import import_spandrel
 from napari_synth.models._weights import read_weights

@@ -66,7 +66,7 @@ def test_a_task_and_trust_are_kept(tmp_path: Path) -> None:
 def test_the_list_loads_neither_torch_nor_a_reader(tmp_path: Path) -> None:
     registry.add_model(weights_file(tmp_path, "compact"))
     code = (
-        "import sys; from napari_synth.core import registry;"
+        "import sys; from napari_synth import registry;"
         "print([g.info.id for g in registry.generators()][-1]);"
         "print([name for name in ('torch', 'spandrel', 'bioimageio', 'torchvision') if name in sys.modules])"
     )
