@@ -31,6 +31,8 @@ def as_reference(reference: Any, image: Image) -> Image:
     """
     if isinstance(reference, Image):
         return reference
+    if hasattr(reference, "dims") or isinstance(reference, np.ma.MaskedArray):
+        return Image.from_array(reference)
     if not hasattr(reference, "shape") or not hasattr(reference, "dtype"):
         reference = np.asarray(reference)
     shape = tuple(int(size) for size in reference.shape)

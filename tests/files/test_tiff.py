@@ -64,7 +64,9 @@ def test_pages_without_a_name_are_guessed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("byteorder", ["<", ">"])
-def test_a_large_plain_file_is_read_where_it_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, byteorder: str) -> None:
+def test_a_large_plain_file_is_read_where_it_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, byteorder: str
+) -> None:
     monkeypatch.setattr(tiff, "EAGER_BYTES", 1000)
     tifffile.imwrite(
         tmp_path / "a.tif", PIXELS[0], byteorder=byteorder, photometric="minisblack", metadata={"axes": "CZYX"}
