@@ -74,7 +74,8 @@ def denoise(
     Returns
     -------
     array
-        Of the shape and dtype of the source: numpy for numpy, a lazy dask array for dask and zarr, an Image for an Image.
+        Of the shape and dtype of the source: numpy for numpy, a lazy dask array for dask and zarr, an Image for an Image, a masked
+        array or an xarray for such a one.
 
     Raises
     ------
@@ -213,7 +214,7 @@ def make_isotropic(
         cancel=cancel,
         **params,
     )
-    return result if is_image else result.data
+    return result if is_image else _as_given(volume, result.data, hides=True)
 
 
 @guarded
@@ -468,7 +469,7 @@ def run(
 
     from napari_synth import registry
     from napari_synth.contract.frames import FramePredictor
-    from napari_synth.contract.generator import Method
+    from napari_synth.contract.generator import Method, Task
     from napari_synth.contract.synthesis import Synthesizer
     from napari_synth.core.errors import InvalidImageError
     from napari_synth.engine.frame_plan import guess_movie_axes
@@ -526,12 +527,15 @@ def run(
         prepared = prepare(recipe.generator, source, {**recipe.params, **params}, reference=likeness, **how)
     if (difference := recipe.differing_weights(prepared.recipe)) is not None:
         warnings.warn(difference, UserWarning, stacklevel=3)
+    hides = not is_movie and not recipe.generator.startswith(f"{Task.INPAINT}/")
     if source.is_lazy:
-        return prepared.result if isinstance(image, Image) else prepared.lazy()
+        return prepared.result if isinstance(image, Image) else _as_given(image, prepared.lazy(), hides=hides)
     result: Any = prepared.compute(progress=progress, cancel=cancel)
+    if source.origin is not None:
+        source.origin.check()
     if isinstance(image, Image):
         return replace(prepared.result, data=result)
-    return np.asarray(result)
+    return _as_given(image, np.asarray(result), hides=hides)
 
 
 @guarded
@@ -759,7 +763,23 @@ def _spacing_of(image: Image, spacing: Any) -> dict[str, float]:
 
 
 def _of_task(task: str, generator: str | M) -> str | M:
-    """Return a generator with the task before its name, where the name stands alone."""
+    """Return a generator of a task, with the task before its name where the name stands alone.
+
+    Raises
+    ------
+    UnknownGeneratorError
+        It is of another task.
+    """
+    from napari_synth.core.errors import UnknownGeneratorError
+    from napari_synth.core.generator import Method
+
+    identifier = generator.info.id if isinstance(generator, Method) else generator
+    if not isinstance(identifier, str):
+        raise UnknownGeneratorError(f"{generator!r} is no generator: give the name of one, or what load_model returns.")
+    if "/" in identifier and not identifier.startswith(f"{task}/"):
+        raise UnknownGeneratorError(
+            f"{identifier!r} is not for the task {task}: give a generator of that task, or call the verb of the other."
+        )
     return f"{task}/{generator}" if isinstance(generator, str) and "/" not in generator else generator
 
 
@@ -935,3 +955,24 @@ def _size(size: int | tuple[int, int] | None) -> dict[str, int]:
         ) from error
     height, width = (whole("The size", edge, 1, _LARGEST_SIZE) for edge in (height, width))
     return {"size": height} | ({"width": width} if width != height else {})
+
+
+def _as_given(image: Any, result: Any, *, hides: bool) -> Any:
+    """Return a result as what was given: a masked array or an xarray for such a one; ``hides`` says that masked pixels stay so."""
+    import numpy as np
+
+    if hasattr(image, "dims") and hasattr(image, "coords"):
+        if tuple(result.shape) == tuple(image.shape):
+            return image.copy(data=result)
+        return type(image)(result, dims=image.dims, name=image.name, attrs=image.attrs)
+    if not (isinstance(image, np.ma.MaskedArray) and hides):
+        return result
+    hidden = np.ma.getmaskarray(image)
+    if result.shape == image.shape:
+        return np.ma.array(np.where(hidden, image.data, result), mask=hidden)
+    # On another grid a pixel is hidden where the one that it lies on is.
+    places = [
+        np.minimum((np.arange(size) + 0.5) * before // size, before - 1).astype(int)
+        for size, before in zip(result.shape, image.shape, strict=True)
+    ]
+    return np.ma.array(result, mask=hidden[np.ix_(*places)])

@@ -29,6 +29,8 @@ def as_reference(reference: Any, image: Image) -> Image:
     """
     if isinstance(reference, Image):
         return reference
+    if hasattr(reference, "dims") or isinstance(reference, np.ma.MaskedArray):
+        return Image.from_array(reference)
     reference = as_array(reference)
     shape = known_shape(reference)
     axes = image.axes if len(shape) == len(image.axes) else guess_axes(shape)

@@ -32,7 +32,7 @@ def paired(sources: Sequence[str], targets: Sequence[str]) -> Pairing | None:
     """Return which target belongs to which source, None where their names give no one-to-one match.
 
     Names are equal, or equal but for the words that all names of a side share (``cell_7_raw`` and ``cell-07-truth``), or have the
-    same numbers but for those that all names of a side share (``img_1`` and ``gt_01``).
+    same numbers but for those that all names of a side share (``img_1`` and ``gt_01``), or each is a part of exactly one other.
     """
     ways: tuple[tuple[str, Callable[[Sequence[str]], list[Key]]], ...] = (
         ("names", lambda names: [(name,) for name in names]),
@@ -43,6 +43,11 @@ def paired(sources: Sequence[str], targets: Sequence[str]) -> Pairing | None:
         known, wanted = keys_of(targets), keys_of(sources)
         if len(set(known)) == len(known) and len(set(wanted)) == len(wanted) and set(known) == set(wanted):
             return Pairing(tuple(known.index(key) for key in wanted), by)
+    for one, other in ((sources, targets), (targets, sources)):
+        inside = [[i for i, name in enumerate(other) if _contains(_parts(name), _parts(short))] for short in one]
+        if all(len(found) == 1 for found in inside) and len({found[0] for found in inside}) == len(one) == len(other):
+            matches = tuple(found[0] for found in inside)
+            return Pairing(matches if one is sources else tuple(map(matches.index, range(len(one)))), "common parts")
     return None
 
 

@@ -115,9 +115,9 @@ def test_a_file_without_axes_takes_those_of_the_recipe(
     recipe.write_text(Recipe(generator="denoise/median", params={"radius": 1}, axes="TYX").to_yaml())
     reads: list[Path] = []
 
-    def counted(path: Path, axes: str | None = None) -> Image:
+    def counted(path: Path, axes: str | None = None, **options: Any) -> Image:
         reads.append(path)
-        return read_image(path, axes)
+        return read_image(path, axes, **options)
 
     monkeypatch.setattr("napari_synth.cli.jobs.read_image", counted)
     assert main(["run", str(recipe), str(source), str(tmp_path / "out.ome.tif")]) == 0
@@ -153,10 +153,10 @@ def test_a_file_that_fails_as_nobody_foresaw_is_skipped_too(
     for name in ("a", "b", "c"):
         (folder / f"{name}.ome.tif").write_bytes(noisy.read_bytes())
 
-    def read(path: Path, axes: str | None = None) -> Image:
+    def read(path: Path, axes: str | None = None, **options: Any) -> Image:
         if path.name.startswith("a"):
             raise ZeroDivisionError("of all\nthings")
-        return read_image(path, axes)
+        return read_image(path, axes, **options)
 
     monkeypatch.setattr("napari_synth.cli.jobs.read_image", read)
     assert denoise(folder, tmp_path / "out") == 1
