@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from napari_synth.imaging.image import Image, as_array, guess_axes, known_shape
 
 
