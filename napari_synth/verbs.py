@@ -770,8 +770,8 @@ def _of_task(task: str, generator: str | M) -> str | M:
     UnknownGeneratorError
         It is of another task.
     """
+    from napari_synth.contract.generator import Method
     from napari_synth.core.errors import UnknownGeneratorError
-    from napari_synth.core.generator import Method
 
     identifier = generator.info.id if isinstance(generator, Method) else generator
     if not isinstance(identifier, str):

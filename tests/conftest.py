@@ -8,13 +8,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pytestqt.qtbot import QtBot
 
 _OWN_MARKERS = ("gui", "gpu")
+_PATIENCE_MS = 200_000
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -93,6 +95,22 @@ def qapp_cls(display: None) -> type[Any]:
     return QApplication
 
 
+class PatientBot(QtBot):
+    """Waits as long as a busy machine may take; what never comes still fails."""
+
+    def waitUntil(self, callback: Callable[[], Any], *, timeout: int = _PATIENCE_MS) -> None:
+        super().waitUntil(callback, timeout=max(timeout, _PATIENCE_MS))
+
+    def waitSignal(self, signal: Any, *, timeout: int = _PATIENCE_MS, **options: Any) -> Any:
+        return super().waitSignal(signal, timeout=max(timeout, _PATIENCE_MS), **options)
+
+
+@pytest.fixture
+def qtbot(qapp: Any, request: pytest.FixtureRequest) -> QtBot:
+    """Give a robot whose patience does not depend on what else the machine does."""
+    return PatientBot(request)
+
+
 @pytest.fixture(autouse=True)
 def no_widget_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fail a test after which there are more windows than before."""
@@ -103,10 +121,12 @@ def no_widget_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
     before = set(application.topLevelWidgets())
     yield
     left: list[Any] = []
-    for _ in range(3):
+    for attempt in range(4):
+        # Looking through all objects of napari and torch takes longer than most tests.
+        if attempt:
+            gc.collect()
         application.sendPostedEvents(None, 52)  # DeferredDelete
         application.processEvents()
-        gc.collect()
         left = [widget for widget in application.topLevelWidgets() if widget not in before and _counts(widget)]
         if not left:
             return
