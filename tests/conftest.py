@@ -18,6 +18,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Keep the models that whoever runs the tests has added out of them, before tests are made from the list of generators."""
     folder = tempfile.TemporaryDirectory(prefix="napari-synth-models-")
     os.environ["NAPARI_SYNTH_MODELS"] = folder.name
+    os.environ["NAPARI_SYNTH_SETTINGS"] = f"{folder.name}/settings"
     config.add_cleanup(folder.cleanup)
 
 

@@ -1,4 +1,4 @@
-"""The command ``model``: adds, lists, removes and exports models."""
+"""The command ``model``: adds, lists, removes, trusts and exports models."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ Package = Annotated[Path, Parameter(name="OUT", help="The bioimage.io package to
 def app() -> App:
     """Return the command with its own commands."""
     made = App(
-        name="model", help="Add, list, remove and export model files.", version_flags=[], help_format="plaintext"
+        name="model", help="Add, list, remove, trust and export model files.", version_flags=[], help_format="plaintext"
     )
     made.command(_add, name="add")
     made.command(_list, name="list")
     made.command(_remove, name="remove")
+    made.command(_trust, name="trust")
     made.command(_export, name="export")
     return made
 
@@ -72,6 +73,14 @@ def _remove(name: Name, /) -> int:
     from napari_synth.models import library
 
     say(Console(), f"Removed {library.remove(name).id}.")
+    return 0
+
+
+def _trust(name: Name, /) -> int:
+    """Allow a model of your library to execute what it holds: you trust where it is from."""
+    from napari_synth.models import library
+
+    say(Console(), f"You trust {library.trust(name).id} on this computer.")
     return 0
 
 

@@ -26,6 +26,7 @@ from napari_synth.core.masks import holes
 from napari_synth.core.memory import is_memory_short
 from napari_synth.core.progress import Reporter, cancellable
 from napari_synth.core.resampling import resampled
+from napari_synth.core.sanity import check_finite, said_place
 from napari_synth.core.tiling import Block, full_region, make_block, plan_cores, split_core
 
 SMALLEST_CORE = 64
@@ -292,7 +293,13 @@ class Execution:
             tensor = codec.encode(counts, np.stack(masks) if masks else None)
             with arithmetic(self.device):
                 restored = channel.prepared.apply(tensor)
-            return codec.decode(resampled(restored, samplings, channel.spec.kernel))
+            restored = resampled(restored, samplings, channel.spec.kernel)
+            check_finite(restored, self.generator, self.device, lambda number: self._place(batch[number]))
+            return codec.decode(restored)
+
+    def _place(self, item: Item) -> str:
+        channel = () if item.channel.index is None else (("C", item.channel.index),)
+        return said_place((*channel, *item.position), item.channel.spec.axes, item.core)
 
     def _as_result_axes(self, result: npt.NDArray[Any], spec: BlockSpec) -> npt.NDArray[Any]:
         """Bring (C, *spatial) into the order of the result, with length 1 along the axes that were mapped over."""

@@ -42,6 +42,8 @@ from napari_synth.core.intensity import IntensityTransform, Statistics, measure_
 from napari_synth.core.noise import NoiseReport
 from napari_synth.core.progress import CancelToken, ProgressCallback, Reporter, cancellable
 from napari_synth.core.recipe import FramesRecord, Recipe, Source, current_versions
+from napari_synth.core.sanity import check_finite, said_place
+from napari_synth.core.surroundings import undisturbed
 from napari_synth.core.tiling import Block, full_region, make_block, plan_cores, split_core
 
 if TYPE_CHECKING:
@@ -83,6 +85,7 @@ class Item:
     core: tuple[slice, ...]
 
 
+@undisturbed()
 def prepare_movie(
     predictor: str,
     movie: Image,
@@ -269,6 +272,7 @@ class PreparedMovie:
             parts.append(replace(part, prepared=FrameEnsemble(single, "std")))
         return replace(self, parts=tuple(parts), is_spread=True)
 
+    @undisturbed()
     def compute(
         self, *, out: Any = None, progress: ProgressCallback | None = None, cancel: CancelToken | None = None
     ) -> Any:
@@ -453,6 +457,7 @@ class PreparedMovie:
             before, after = (_encoded(codec, [carried[which] for carried in map(_carried, sides)]) for which in (0, 1))
             with arithmetic(self.device):
                 made = _answer(part.prepared, before, after, gap.count).float()
+            check_finite(made, self.generator, self.device, lambda number: _place(batch[number]))
             n, _, channels, height, width = made.shape
             counts = codec.decode(made.reshape(-1, channels, height, width))
         results = []
@@ -517,6 +522,7 @@ class PreparedMovie:
         import dask.array as da
         from dask.delayed import delayed
 
+        @undisturbed()
         def make() -> npt.NDArray[Any]:
             shape = [gap.count if axis == "T" else size for axis, size in self.source.sizes.items()]
             made = np.empty(shape, self.result_dtype)
@@ -560,6 +566,11 @@ def _prepared_parts(
         every = tuple(one for one in intensity for _ in range(repeats))
         parts.append(Part(part, index, statistics, every, prepared))
     return parts
+
+
+def _place(item: Item) -> str:
+    channel = () if item.part.index is None else (("C", item.part.index),)
+    return said_place((("T", item.gap.start), *channel, *item.position), "YX", item.core)
 
 
 def _said_of(plan: FramePlan) -> str:

@@ -30,12 +30,14 @@ from napari_synth.core.noise import NoiseReport
 from napari_synth.core.progress import CancelToken, ProgressCallback, Reporter
 from napari_synth.core.recipe import MaskRecord, Recipe, Source, current_versions
 from napari_synth.core.rotations import RotationEnsemble
+from napari_synth.core.surroundings import undisturbed
 from napari_synth.core.tiling import nearest
 
 if TYPE_CHECKING:
     import dask.array
 
 
+@undisturbed()
 def prepare(
     generator: str,
     image: Image,
@@ -264,6 +266,7 @@ class PreparedRun:
             channels.append(replace(channel, prepared=RotationEnsemble(single, "std")))
         return replace(self, channels=tuple(channels), is_spread=True)
 
+    @undisturbed()
     def compute(
         self,
         *,
