@@ -156,7 +156,8 @@ def add_model(
     name : str, optional
         The generator is ``task/name``; made from the file's name where it is left out.
     trusted : bool
-        Whether TorchScript and Python inside a package may be executed: only for files from people you trust.
+        Whether TorchScript and Python inside a package may be executed: only for files from people you trust. It is kept in the
+        user's settings, see `napari_synth.models.trusted`.
     report : Reporter, optional
         Told of every run of the network.
 
@@ -197,6 +198,23 @@ def remove_model(name: str) -> ModelDescription:
     from napari_synth.models import library
 
     description = library.remove(name)
+    refresh()
+    return description
+
+
+def trust_model(name: str) -> ModelDescription:
+    """Allow a model of the user's library, by its id or its name, to execute what it holds on this computer.
+
+    Raises
+    ------
+    UnknownGeneratorError
+        There is none of this name, or there are several.
+    ModelFileError
+        Its file was changed, or what is known of it cannot be written.
+    """
+    from napari_synth.models import library
+
+    description = library.trust(name)
     refresh()
     return description
 

@@ -21,6 +21,7 @@ from napari_synth.core.device import Device
 from napari_synth.core.errors import GeneratorError, OutOfMemoryError, SynthError
 from napari_synth.core.memory import is_memory_short
 from napari_synth.core.progress import Reporter, cancellable
+from napari_synth.core.sanity import check_finite, said_place
 from napari_synth.engine.codec import Codec, keep_nonfinite, put_back
 from napari_synth.engine.resampling import resampled
 from napari_synth.engine.result_axes import ResultLayout
@@ -332,7 +333,13 @@ class Execution:
                         noise.model.scaled(read[0].scale, read[0].offset) if noise and not self.is_difference else None
                     )
                     restored = without_glare(channel.prepared.apply, tensor, level, channel.spec.axes, model)
-            return codec.decode(resampled(restored, samplings, channel.spec.kernel))
+            restored = resampled(restored, samplings, channel.spec.kernel)
+            check_finite(restored, self.generator, self.device, lambda number: self._place(batch[number]))
+            return codec.decode(restored)
+
+    def _place(self, item: Item) -> str:
+        channel = () if item.channel.index is None else (("C", item.channel.index),)
+        return said_place((*channel, *item.position), item.channel.spec.axes, item.core)
 
     def _as_result_axes(self, result: npt.NDArray[Any], spec: BlockSpec) -> npt.NDArray[Any]:
         """Bring (C, *spatial) into the order of the result, with length 1 along the axes that were mapped over."""

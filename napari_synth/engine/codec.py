@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _Numbers = float | npt.NDArray[np.float64]
 
+_FINEST = 1e-30
 _FITS_FLOAT32 = {np.dtype(name) for name in ("uint8", "int8", "uint16", "int16", "float16", "float32")}
 
 
@@ -58,7 +59,7 @@ class Codec:
         import torch
 
         offset, scale = _numbers(self.intensity, counts.ndim)
-        if self.dtype in _FITS_FLOAT32:
+        if self.dtype in _FITS_FLOAT32 and _in_float32(self.intensity):
             raw = torch.from_numpy(np.require(counts, requirements=["C", "W"])).to(self.device.torch_name)
             normalised = (raw.to(torch.float32) - _beside(raw, offset)) / _beside(raw, scale)
         else:
@@ -81,7 +82,7 @@ class Codec:
         offset, scale = _numbers(self.result_intensity, normalised.ndim)
         if self.difference:
             offset = 0.0
-        if self.result_dtype not in _FITS_FLOAT32:
+        if self.result_dtype not in _FITS_FLOAT32 or not _in_float32(self.result_intensity):
             counts = normalised.cpu().numpy().astype(np.float64) * scale + offset
             return _round_and_clip(counts, self.result_dtype)
         counts_on_device = normalised.to(torch.float32) * _beside(normalised, scale) + _beside(normalised, offset)
@@ -147,6 +148,11 @@ def put_back(
         result[there] = block.at_results(source)[there].astype(result.dtype)
 
 
+def _in_float32(transforms: tuple[IntensityTransform, ...]) -> bool:
+    """Return whether float32 holds all differences of counts and their quotients."""
+    return all(_FINEST < one.scale < 1 / _FINEST and abs(one.offset) < 1 / _FINEST for one in transforms)
+
+
 def _numbers(transforms: tuple[IntensityTransform, ...], ndim: int) -> tuple[_Numbers, _Numbers]:
     """Return offset and scale: one number for all channels, or an array (1, C, 1, ...) of float64."""
     if len(transforms) == 1:
@@ -167,7 +173,8 @@ def _beside(tensor: torch.Tensor, numbers: _Numbers) -> float | torch.Tensor:
 
 def _round_and_clip(counts: npt.NDArray[np.float64], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
     if dtype.kind == "f":
-        return counts.astype(dtype)
+        ends = np.finfo(dtype)
+        return np.clip(counts, float(ends.min), float(ends.max)).astype(dtype)
     limits = np.iinfo(dtype)
     rounded = np.rint(counts)
     # The largest 64-bit integers are no float64: clip below the next float, then mend what was at the top.

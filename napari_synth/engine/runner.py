@@ -33,6 +33,7 @@ from napari_synth.imaging.image import Image, without_alpha
 from napari_synth.imaging.intensity import IntensityTransform, Statistics, measure_statistics
 from napari_synth.imaging.masks import check_mask
 from napari_synth.imaging.screening import ScreenedImage, noise_of, screened
+from napari_synth.imaging.surroundings import undisturbed
 
 if TYPE_CHECKING:
     import dask.array
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 _RESTORING = {Task.DENOISE, Task.SUPER_RESOLUTION}
 
 
+@undisturbed()
 def prepare(
     generator: str,
     image: Image,
@@ -275,6 +277,7 @@ class PreparedRun:
             channels.append(replace(channel, prepared=RotationEnsemble(single, "std")))
         return replace(self, channels=tuple(channels), is_spread=True)
 
+    @undisturbed()
     def compute(
         self,
         *,

@@ -14,6 +14,9 @@ from napari_synth.imaging.masks import holes
 from napari_synth.imaging.sampling import sample_windows
 from napari_synth.imaging.screening import Screened, ScreenedImage
 
+# Beyond, squares are no longer finite; float32 ends long before.
+_LARGEST = 1e100
+
 
 @dataclass(frozen=True)
 class Statistics:
@@ -100,7 +103,7 @@ def measure_statistics(image: Image) -> Statistics:
     Raises
     ------
     InvalidImageError
-        No pixel is finite.
+        No pixel is finite, or one is beyond 1e100.
     MaskError
         All that are finite are to be filled.
     """
@@ -118,6 +121,10 @@ def measure_statistics(image: Image) -> Statistics:
     if finite.size == 0:
         raise InvalidImageError("The image has no finite pixel: there is nothing to restore from.")
     values = finite.astype(np.float64)
+    if (farthest := max(abs(values.min()), abs(values.max()))) > _LARGEST:
+        raise InvalidImageError(
+            f"The intensities reach {farthest:.3g}, which cannot be computed with: bring the image to smaller numbers."
+        )
     low, high = np.percentile(values, [0.1, 99.9])
     top = np.iinfo(image.dtype).max if image.dtype.kind in "iu" else np.inf
     return Statistics(
