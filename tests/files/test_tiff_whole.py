@@ -127,7 +127,10 @@ def test_a_broken_description_does_not_forbid_the_pixels(tmp_path: Path, descrip
     np.testing.assert_array_equal(image.read(), STACK)
 
 
-COMPANION = '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:7"><BinaryOnly MetadataFile="{}" UUID="urn:uuid:8"/></OME>'
+COMPANION = (
+    '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:7">'
+    '<BinaryOnly MetadataFile="{}" UUID="urn:uuid:8"/></OME>'
+)
 
 
 def test_a_description_in_another_file_does_not_forbid_the_pixels(tmp_path: Path) -> None:
@@ -184,7 +187,7 @@ def several(path: Path) -> None:
 def test_images_that_are_not_read_are_named(tmp_path: Path) -> None:
     several(tmp_path / "a.tif")
     image = read_image(tmp_path / "a.tif")
-    assert image.shape == (2, 8, 9) or image.shape == (8, 9)
+    np.testing.assert_array_equal(image.read(), np.stack([np.full((8, 9), 1), np.full((8, 9), 3)]))
     assert "holds 2 images, of which number 0 is read" in image.notes[0]
     assert "20 x 30" in image.notes[0]
     assert "--series N" in image.notes[0]
@@ -204,7 +207,7 @@ def test_an_image_of_a_file_is_chosen(tmp_path: Path) -> None:
     np.testing.assert_array_equal(every.read(), np.stack([STACK, STACK + 1]))
     assert any("2 of equal shape are read" in note for note in every.notes)
     for wrong in (3, -1, "one", True):
-        with pytest.raises(ImageFileError, match="image number 3|series cannot be"):
+        with pytest.raises(ImageFileError, match=r"image number 3|series cannot be"):
             read_image(tmp_path / "a.ome.tif", series=wrong)  # type: ignore[arg-type]
 
 
