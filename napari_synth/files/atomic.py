@@ -57,12 +57,12 @@ def replacing(path: Path, *, overwrite: bool, first: Callable[[], None] | None =
     if not path.parent.is_dir():
         raise ImageFileError(f"The folder {str(path.parent)!r} does not exist: make it first.")
     _clear_once(path.parent.resolve(), os.getpid())
-    folder = path.parent.stat().st_ino
+    folder = _Folder(path.parent)
     part = path.with_name(f".{path.name}.{_owner()}-{secrets.token_hex(4)}.part")
     try:
         with naming_the_cause(path):
             yield part
-            if not part.exists() or path.parent.stat().st_ino != folder:
+            if not part.exists() or folder.is_another():
                 raise ImageFileError(f"Another program removed {path.name!r} while it was written: run it again.")
             _refuse_existing(path, overwrite)
             if first is not None:
@@ -71,9 +71,10 @@ def replacing(path: Path, *, overwrite: bool, first: Callable[[], None] | None =
     finally:
         _remove(part)
         # zarr makes a folder anew that somebody removed: nothing of it is left behind.
-        with suppress(OSError):
-            if path.parent.stat().st_ino != folder:
+        if folder.is_another():
+            with suppress(OSError):
                 path.parent.rmdir()
+        folder.close()
 
 
 def clear_leftovers(folder: Path) -> int:
@@ -163,6 +164,31 @@ def check_place(path: Path, n_bytes: int = 0) -> None:
             f"The disk of {str(path.parent)!r} has {free / 2**20:.0f} MiB left and {path.name!r} takes {n_bytes / 2**20:.0f}:"
             " free some space, or write it elsewhere."
         )
+
+
+class _Folder:
+    """A folder that is held open, so that another one that was made in its place has another number."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        # Systems that cannot open a folder do not let it be removed while a file in it is written, either.
+        self._held = os.open(path, os.O_RDONLY | os.O_DIRECTORY) if hasattr(os, "O_DIRECTORY") else None
+
+    def is_another(self) -> bool:
+        """Return whether the folder was removed, and another one perhaps put in its place."""
+        if self._held is None:
+            return not self._path.is_dir()
+        before = os.fstat(self._held)
+        try:
+            now = self._path.stat()
+        except OSError:
+            return True
+        return (before.st_dev, before.st_ino) != (now.st_dev, now.st_ino)
+
+    def close(self) -> None:
+        """Let go of it."""
+        if self._held is not None:
+            os.close(self._held)
 
 
 def _refuse_existing(path: Path, overwrite: bool) -> None:

@@ -64,7 +64,7 @@ def read_tiff(path: Path, series: Series = None, axes: str | None = None) -> tup
     ImageFileError
         Pixels are missing, or there is no such series.
     """
-    with _listening() as records, tifffile.TiffFile(path) as file:
+    with _listening() as records, _opened(path) as file:
         every = list(file.series)
         if not every or not len(file.pages):
             raise ImageFileError(f"{path.name!r} cannot be read: it holds no image, so choose another file.")
@@ -72,6 +72,7 @@ def read_tiff(path: Path, series: Series = None, axes: str | None = None) -> tup
         numbers, notes = chosen_series(path, titles, [(one.shape, str(one.dtype)) for one in every], series)
         images: list[Image] = []
         others: set[Path] = set()
+        _judged(path, records)
         for number in numbers:
             notes += _check_complete(path, file, every[number])
             images.append(_image(path, file, every[number], _pixels(path, file, every[number], number), axes))
@@ -83,8 +84,23 @@ def read_tiff(path: Path, series: Series = None, axes: str | None = None) -> tup
 
 def names_axes(path: Path) -> bool:
     """Return whether a file says what its dimensions are: what is a series of pages, and nothing more, has letters of its own."""
-    with _listening(), tifffile.TiffFile(path) as file:
+    with _listening(), _opened(path) as file:
         return set(file.series[0].axes) <= set(AXIS_ROLES)
+
+
+def _opened(path: Path) -> tifffile.TiffFile:
+    """Open a file; a description in OME-XML that lacks what it must have is left aside, as if it were not there."""
+    file = tifffile.TiffFile(path)
+    try:
+        _ = file.series
+    except Exception:
+        is_described = file.is_ome
+        file.close()
+        if not is_described:
+            raise
+        logging.getLogger("tifffile").warning("the description in OME-XML lacks what it must have")
+        return tifffile.TiffFile(path, is_ome=False)
+    return file
 
 
 def _check_complete(path: Path, file: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> list[str]:
@@ -135,7 +151,7 @@ def _pixels(path: Path, file: tifffile.TiffFile, series: tifffile.TiffPageSeries
     import zarr
 
     # The file stays open as long as somebody may read from it.
-    opened = tifffile.TiffFile(path)
+    opened = _opened(path)
     store = opened.series[number].aszarr(level=0)
     weakref.finalize(store, opened.close)
     return zarr.open(store, mode="r")

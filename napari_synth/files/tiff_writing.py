@@ -122,17 +122,18 @@ def _image_tiles(image: Image, order: str, level: Any) -> Iterator[npt.NDArray[A
         for start in range(0, image.sizes["Y"], TILE):
             rows = slice(start, min(start + TILE, image.sizes["Y"]))
             band = image.read(**position, Y=rows).transpose([given.index(axis) for axis in wanted])
-            yield from _tiles(band)
+            # First, since nobody asks for anything behind the last tile.
             _put(level, number, start, band)
+            yield from _tiles(band)
 
 
 def _level_tiles(level: Any, below: Any) -> Iterator[npt.NDArray[Any]]:
     for number in range(level.shape[0]):
         for start in range(0, level.shape[1], TILE):
             band = np.asarray(level[number, start : start + TILE])
-            yield from _tiles(band)
             if below is not None:
                 _put(below, number, start, band)
+            yield from _tiles(band)
 
 
 def _put(level: Any, number: int, start: int, band: npt.NDArray[Any]) -> None:
