@@ -97,7 +97,7 @@ def _open_for_active_layer(panel: str) -> tuple[Any, Any] | None:
     import napari
     from napari.utils.notifications import show_warning
 
-    from napari_synth.gui.layers.images import is_source
+    from napari_synth.gui.layers.marks import is_source
 
     viewer = napari.current_viewer()
     if viewer is None:

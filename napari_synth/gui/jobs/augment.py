@@ -1,4 +1,4 @@
-"""What the panel's worker does: functions of samples, called in a thread, that know neither Qt nor napari."""
+"""What the worker of the panel for augmentation does: functions of samples that know neither Qt nor napari."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import psutil
 
 from napari_synth.augmentation.draws import Draw
 from napari_synth.augmentation.pipeline import TRANSFORMS, Pipeline
@@ -33,6 +34,14 @@ def draw_samples(
 ) -> Drawn:
     """Augment a sample once for each seed.
 
+    Parameters
+    ----------
+    pipeline : Pipeline
+    sample : Sample
+    seeds : sequence of int
+    progress, cancel
+        Of the job.
+
     Raises
     ------
     OutOfMemoryError
@@ -53,13 +62,32 @@ def draw_samples(
 
 
 def replay(pipeline: Pipeline, sample: Sample, draw: Draw, progress: ProgressCallback, cancel: CancelToken) -> Drawn:
-    """Apply a draw that was made before to another sample."""
+    """Apply a draw that was made before to another sample.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+    sample : Sample
+    draw : Draw
+    progress, cancel
+        Of the job.
+    """
     Reporter(progress, cancel).start("Augmenting")
     return Drawn((pipeline.apply(sample, draw.for_another()),), (draw,))
 
 
 def undo(pipeline: Pipeline, sample: Sample, draw: Draw, progress: ProgressCallback, cancel: CancelToken) -> Drawn:
-    """Move what a draw moved back to where it came from, as far as it is in view; intensities stay."""
+    """Move what a draw moved back to where it came from, as far as it is in view; intensities stay.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+    sample : Sample
+        What the draw made, or another sample of the same size.
+    draw : Draw
+    progress, cancel
+        Of the job.
+    """
     Reporter(progress, cancel).start("Moving back")
     return Drawn((pipeline.invert(sample, draw),), (draw,))
 
@@ -71,7 +99,7 @@ def mosaic(samples: Sequence[Sample]) -> Sample:
     height, width = (first.sizes[axis] for axis in "YX")
     labels, points, vectors = None, None, None
     if first.labels is not None:
-        labels = _tiled([sample.labels for sample in samples], first.labels_axes, columns)
+        labels = _mosaic([sample.labels for sample in samples], first.labels_axes)
     shapes: list[npt.NDArray[np.float64]] | None = None if first.shapes is None else []
     origin: dict[str, list[npt.NDArray[np.int64]]] = {}
     for number, sample in enumerate(samples):
@@ -87,7 +115,7 @@ def mosaic(samples: Sequence[Sample]) -> Sample:
         if shapes is not None:
             shapes += [_shifted(shape, shift) for shape in sample.shapes or ()]
     return Sample(
-        _tiled([sample.image for sample in samples], first.axes, columns),
+        _mosaic([sample.image for sample in samples], first.axes),
         first.axes,
         labels,
         first.labels_axes if labels is not None else "",
@@ -99,12 +127,28 @@ def mosaic(samples: Sequence[Sample]) -> Sample:
     )
 
 
-def _tiled(arrays: Sequence[Any], axes: str, columns: int) -> npt.NDArray[Any]:
-    y, x = axes.index("Y"), axes.index("X")
+def tiled(arrays: Sequence[Any], y: int, x: int, gap: int = 0) -> npt.NDArray[Any]:
+    """Return arrays of one shape side by side, about as many in a row as there are rows; what is left over is 0.
+
+    Parameters
+    ----------
+    arrays : sequence of array-like
+    y, x : int
+        The axes along which they are put together.
+    gap : int
+        So many pixels of 0 come behind each of them along both axes.
+    """
+    columns = ceil(sqrt(len(arrays)))
     tiles = [np.asarray(array) for array in arrays]
+    if gap:
+        tiles = [np.pad(tile, [(0, gap if axis in (y, x) else 0) for axis in range(tile.ndim)]) for tile in tiles]
     tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % columns)
-    lines = [np.concatenate(tiles[first : first + columns], axis=x) for first in range(0, len(tiles), columns)]
-    return np.concatenate(lines, axis=y)
+    rows = [np.concatenate(tiles[first : first + columns], axis=x) for first in range(0, len(tiles), columns)]
+    return np.concatenate(rows, axis=y)
+
+
+def _mosaic(arrays: Sequence[Any], axes: str) -> npt.NDArray[Any]:
+    return tiled(arrays, axes.index("Y"), axes.index("X"))
 
 
 def _shifted(rows: npt.ArrayLike, shift: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -157,7 +201,15 @@ def draw_slice(
 
 
 def displacement(pipeline: Pipeline, draw: Draw, progress: ProgressCallback, cancel: CancelToken) -> Any:
-    """Return the displacement field of a draw, (D, *result)."""
+    """Return the displacement field of a draw, (D, *result).
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+    draw : Draw
+    progress, cancel
+        Of the job.
+    """
     Reporter(progress, cancel).start("Computing the displacement")
     return pipeline.displacement(draw)
 
@@ -189,8 +241,6 @@ def _cut(array: Any, axes: str, parts: dict[str, slice]) -> Any:
 
 def _check_memory(sample: Sample, draw: Draw, count: int) -> None:
     """Refuse what does not fit before the first sample is made."""
-    import psutil
-
     sizes = sample.sizes | dict(zip(draw.axes, draw.result, strict=True))
     itemsize = np.dtype(sample.image.dtype).itemsize + (0 if sample.labels is None else sample.labels.dtype.itemsize)
     needed = count * prod(sizes.values()) * itemsize

@@ -1,7 +1,9 @@
-"""What is computed to judge a result: the removed signal, a verdict, and where noise cannot explain the change."""
+"""Maps that are added to judge a result: the removed signal, what noise cannot explain, and how unsure the method is."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from math import prod
 from typing import Any
 
@@ -12,28 +14,60 @@ import psutil
 from napari_synth.core.image import Image
 from napari_synth.core.noise import NoiseReport, estimate_noise
 from napari_synth.core.progress import CancelToken, ProgressCallback, Reporter
-from napari_synth.core.runner import PreparedRun
 from napari_synth.core.sampling import sample_planes
 from napari_synth.core.trust import residual_z_map
-from napari_synth.gui.jobs.result_store import store
+from napari_synth.gui.jobs.requests import LayerRun, invented_frames, result_axes, result_range
+from napari_synth.gui.jobs.result_store import discarding, run_levels, store
+from napari_synth.gui.layers.appearance import TRUST_LIMIT
+from napari_synth.gui.layers.marks import CONFIDENCE, REMOVED, TRUST
 from napari_synth.gui.settings import RunSettings
 
 _SHOWN_SIGMAS = 4.0
+_LOOKED_AT = 8
+# A spread below this share of the noise is rounding: colours that show it would say that the method is unsure.
+_SHARE_OF_NOISE = 0.05
+_GUESSED_NOISE = 1e-3
+_ALL_THE_SAME = "This method gives the same answer in all orientations: its confidence cannot be told this way."
+
+
+@dataclass(frozen=True)
+class QualityMap:
+    """A map of a result, without the axis of RGB samples.
+
+    Attributes
+    ----------
+    levels : tuple of array-like
+        float32: one array, or the levels on disk where it would not fit into the memory budget, the finest first.
+    limit : float
+        The value at which a display should be full.
+    notes : tuple of str
+        What the user should know of it.
+    """
+
+    levels: tuple[Any, ...]
+    limit: float
+    notes: tuple[str, ...] = ()
+
+
+MapWork = Callable[[LayerRun, Any, RunSettings, ProgressCallback, CancelToken], QualityMap]
 
 
 def removed_signal(
-    source: Image, restored: Any, settings: RunSettings, progress: ProgressCallback, cancel: CancelToken
-) -> tuple[tuple[Any, ...], float]:
-    """Compute source minus result, the mean of the samples for RGB.
+    run: LayerRun, restored: Any, settings: RunSettings, progress: ProgressCallback, cancel: CancelToken
+) -> QualityMap:
+    """Compute source minus result in counts, the mean of the samples for RGB; full at four deviations of the typical pixel.
 
-    Returns
-    -------
-    tuple of array
-        float32 in counts, without the axis of samples; the levels on disk where it would not fit into the memory budget.
-    float
-        What a display should show on either side of 0: four standard deviations of the typical pixel, in counts.
+    Parameters
+    ----------
+    run : PreparedRun
+    restored : array-like
+        The result at full resolution.
+    settings : RunSettings
+    progress, cancel
+        Of the job.
     """
     Reporter(progress, cancel).start("Subtracting")
+    source = run.source
     before, after = _arrays(source, restored, settings)
     samples = source.axes.find("S")
     if samples >= 0:
@@ -47,31 +81,36 @@ def removed_signal(
     levels = _shown(source, removed, "removed signal", settings, progress, cancel)
     middle = tuple(slice(size // 2, size // 2 + 1) for size in removed.shape[:-2])
     plane = np.asarray(levels[0][(*middle, slice(0, 2048), slice(0, 2048))])
-    return levels, _SHOWN_SIGMAS * _robust_sigma(plane)
+    return QualityMap(levels, _SHOWN_SIGMAS * _robust_sigma(plane))
 
 
 def trust_map(
-    prepared: PreparedRun, restored: Any, settings: RunSettings, progress: ProgressCallback, cancel: CancelToken
-) -> tuple[Any, ...]:
-    """Return the averaged residual in standard deviations of the noise; of an RGB pixel, the sample that is farthest off.
+    run: LayerRun, restored: Any, settings: RunSettings, progress: ProgressCallback, cancel: CancelToken
+) -> QualityMap:
+    """Compute the averaged residual in standard deviations of the noise: positive where the result is darker.
 
-    Returns
-    -------
-    tuple of array
-        float32, without the axis of samples; positive where the result is darker; the levels on disk where it would not fit into
-        the memory budget.
+    Of an RGB pixel, the sample that is farthest off counts.
+
+    Parameters
+    ----------
+    run : PreparedRun
+    restored : array-like
+        The result at full resolution.
+    settings : RunSettings
+    progress, cancel
+        Of the job.
     """
-    source = prepared.source
+    source = run.source
     reporter = Reporter(progress, cancel)
     before, after = _arrays(source, restored, settings)
     reports = []
-    for index, noise in enumerate(prepared.noise):
-        reporter.start("Comparing with the noise", len(prepared.noise))
+    for index, noise in enumerate(run.noise):
+        reporter.start("Comparing with the noise", len(run.noise))
         part = source.select(C=index) if "C" in source.axes else source
         reports.append(noise or estimate_noise(sample_planes(part)))
     if "C" not in source.axes:
         z = _z(before, after, source.axes, reports[0])
-        return _shown(source, z, "trust", settings, progress, cancel)
+        return QualityMap(_shown(source, z, "trust", settings, progress, cancel), TRUST_LIMIT)
     axis = source.axes.index("C")
     axes = source.axes.replace("C", "")
     maps = []
@@ -80,7 +119,58 @@ def trust_map(
         maps.append(_z(before[here], after[here], axes, report))
         reporter.advance()
     stacked = np.stack(maps, axis=axis - (0 <= source.axes.find("S") < axis))
-    return _shown(source, stacked, "trust", settings, progress, cancel)
+    return QualityMap(_shown(source, stacked, "trust", settings, progress, cancel), TRUST_LIMIT)
+
+
+def confidence_map(
+    run: LayerRun, _restored: Any, settings: RunSettings, progress: ProgressCallback, cancel: CancelToken
+) -> QualityMap:
+    """Compute in counts how much the result varies over flips and rotations; of an RGB pixel, the sample that varies most.
+
+    Parameters
+    ----------
+    run : PreparedRun or PreparedMovie
+    settings : RunSettings
+    progress, cancel
+        Of the job.
+    """
+    try:
+        levels, path = run_levels(run.spread(), settings.folder, progress, cancel)
+        with discarding(path):
+            samples = result_axes(run).find("S")
+            levels = levels if samples < 0 else tuple(level.max(axis=samples) for level in levels)
+            shown = _some_planes(run, levels[-1])
+            shown = shown[np.isfinite(shown)]
+            faintest = _SHARE_OF_NOISE * _noise_or_guess(run)
+            notes = () if shown.size == 0 or shown.max() >= faintest else (_ALL_THE_SAME,)
+            limit = max(float(np.percentile(shown, 99.5)) if shown.size else 0.0, faintest) or 1.0
+            cancel.check()
+            return QualityMap(levels, limit, notes)
+    finally:
+        run.device.release_memory()
+
+
+MAPS: dict[str, tuple[MapWork, str]] = {
+    REMOVED: (removed_signal, "Subtracting"),
+    TRUST: (trust_map, "Comparing with the noise"),
+    CONFIDENCE: (confidence_map, "Computing the confidence"),
+}
+"""What computes the map of each kind, and what a progress row says meanwhile."""
+
+
+def _some_planes(run: LayerRun, level: Any) -> npt.NDArray[Any]:
+    """Return a few planes of a map without samples, so that little is read; of a movie, such as were not measured."""
+    frames = invented_frames(run)
+    if frames:
+        return np.asarray(np.take(level, list(frames[:_LOOKED_AT]), axis=result_axes(run).replace("S", "").index("T")))
+    middle = [slice(size // 2, size // 2 + 1) for size in level.shape[:-3]]
+    return np.asarray(level[(*middle, *(slice(None, None, -(-size // _LOOKED_AT)) for size in level.shape[-3:-2]))])
+
+
+def _noise_or_guess(run: LayerRun) -> float:
+    """Return the standard deviation of the noise in counts; a share of the intensities where it was not measured."""
+    noise, (low, high) = run.noise[0], result_range(run)
+    return (noise.sigma_typical if noise else 0.0) or _GUESSED_NOISE * (high - low)
 
 
 def _shown(

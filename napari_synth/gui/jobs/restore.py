@@ -1,172 +1,80 @@
-"""What the panel's worker does: pure functions of images, called in a thread, that know neither Qt nor napari."""
+"""What the worker of a panel that restores does: functions of images that know neither Qt nor napari."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from napari_synth.core import registry, runner
-from napari_synth.core.device import Device, resolve_device
 from napari_synth.core.image import Image
 from napari_synth.core.judging import verdicts
-from napari_synth.core.progress import CancelToken, Progress, ProgressCallback
+from napari_synth.core.masks import holes
+from napari_synth.core.progress import CancelToken, Progress, ProgressCallback, Reporter
 from napari_synth.core.runner import PreparedRun
-from napari_synth.gui.jobs.filled import filled_levels
-from napari_synth.gui.jobs.result_store import discarding, free_path, open_levels
-from napari_synth.gui.layers.masks import MaskRequest
+from napari_synth.gui.jobs.requests import LayerRun, Region, RestoreRequest
+from napari_synth.gui.jobs.result_store import discarding, run_levels, store
 from napari_synth.gui.settings import RunSettings
 
-Region = Mapping[str, slice | int]
+R = TypeVar("R", bound=LayerRun)
 
 _NEIGHBOURS = 4
 # Pixels are shown while training goes on after at least so many times as long as they took.
 _PATIENCE = 3.0
-_LOOKED_AT = 8
-# A spread below this share of the noise is rounding: colours that show it would say that the method is unsure.
-_SHARE_OF_NOISE = 0.05
-_GUESSED_NOISE = 1e-3
-_ALL_THE_SAME = "This method gives the same answer in all orientations: its confidence cannot be told this way."
 
 
 @dataclass(frozen=True)
-class Request:
-    """What is to be done.
-
-    Attributes
-    ----------
-    generator : str
-        Id.
-    image : Image
-    params : mapping
-        What was set.
-    settings : RunSettings
-    mask : MaskRequest or None
-        Which pixels are to be filled.
-    reference : Image or None
-        What the result should look like.
-    """
-
-    generator: str
-    image: Image
-    params: Mapping[str, Any]
-    settings: RunSettings
-    mask: MaskRequest | None = None
-    reference: Image | None = None
-
-    def source(self) -> Image:
-        """Return the image with its mask, which is made where this is asked for: in the worker."""
-        return self.image if self.mask is None else replace(self.image, mask=self.mask.mask())
-
-    def quick(self) -> tuple[Request, tuple[str, ...]]:
-        """Return the request without what takes minutes, and the titles of the settings that were put back to their default.
-
-        A field with ``json_schema_extra={"slow": True}`` is one of those.
-        """
-        params, titles = dict(self.params), []
-        for name, info in registry.generator(self.generator).params_type.model_fields.items():
-            extra, default = info.json_schema_extra, info.get_default(call_default_factory=True)
-            if isinstance(extra, dict) and extra.get("slow") and params.get(name, default) != default:
-                params[name] = default
-                titles.append(info.title or name)
-        return replace(self, params=params), tuple(titles)
-
-    def prepare(
-        self,
-        image: Image,
-        progress: ProgressCallback | None,
-        cancel: CancelToken | None,
-        interim: Callable[[PreparedRun], None] | None = None,
-    ) -> PreparedRun:
-        """Let the generator look at an image."""
-        return runner.prepare(
-            self.generator,
-            image,
-            self.params,
-            reference=self.reference,
-            device=self.settings.device,
-            precision=self.settings.precision,
-            memory_budget=self.settings.memory_budget,
-            progress=progress,
-            cancel=cancel,
-            interim=interim,
-        )
-
-
-@dataclass(frozen=True)
-class Outcome:
+class RunResult(Generic[R]):
     """What a run gave.
 
     Attributes
     ----------
-    prepared : PreparedRun
+    prepared : PreparedRun or PreparedMovie
     levels : tuple of array-like
         The result, along its axes: one numpy array, or dask arrays of the levels on disk, the finest first, where
         it is larger than the memory budget.
-    verdict : tuple of str
-        How far the result can be trusted, or why the spread says nothing; a sentence each.
-    limit : float
-        Counts at which a display of the spread should be full.
     path : pathlib.Path or None
         Where it is on disk.
+    verdict : tuple of str
+        How far the result can be trusted, a sentence each.
     filled : tuple of array-like
-        The levels of `napari_synth.gui.jobs.filled.filled_levels`.
+        The levels of `filled_levels`.
     """
 
-    prepared: PreparedRun
+    prepared: R
     levels: tuple[Any, ...]
-    verdict: tuple[str, ...] = ()
-    limit: float = 1.0
     path: Path | None = None
+    verdict: tuple[str, ...] = ()
     filled: tuple[Any, ...] = ()
 
-    @property
-    def pixels(self) -> Any:
-        """The result at full resolution."""
-        return self.levels[0]
 
+def restore(request: RestoreRequest, progress: ProgressCallback, cancel: CancelToken) -> RunResult[PreparedRun]:
+    """Run a generator over a whole image.
 
-def restore(request: Request, progress: ProgressCallback, cancel: CancelToken) -> Outcome:
-    """Run a generator over a whole image."""
+    Parameters
+    ----------
+    request : RestoreRequest
+    progress, cancel
+        Of the job.
+    """
     prepared = request.prepare(request.source(), progress, cancel)
     try:
-        outcome = _compute(prepared, request.settings.folder, progress, cancel)
-        with discarding(outcome.path):
+        result = RunResult(prepared, *run_levels(prepared, request.settings.folder, progress, cancel))
+        with discarding(result.path):
             cancel.check()
             filled = filled_levels(prepared, request.settings, progress, cancel)
-            judged = replace(outcome, verdict=verdicts(prepared, outcome.pixels), filled=filled)
+            judged = replace(result, verdict=verdicts(prepared, result.levels[0]), filled=filled)
             cancel.check()
             return judged
     finally:
         prepared.device.release_memory()
 
 
-def confidence(
-    prepared: PreparedRun, settings: RunSettings, progress: ProgressCallback, cancel: CancelToken
-) -> Outcome:
-    """Compute how much the result varies over flips and rotations; of an RGB pixel, the sample that varies most."""
-    try:
-        outcome = _compute(prepared.spread(), settings.folder, progress, cancel)
-        with discarding(outcome.path):
-            samples = prepared.result_axes.find("S")
-            levels = outcome.levels if samples < 0 else tuple(level.max(axis=samples) for level in outcome.levels)
-            shown = np.asarray(levels[-1][_some_planes(levels[-1].shape)])
-            shown = shown[np.isfinite(shown)]
-            faintest = _SHARE_OF_NOISE * _noise_or_guess(prepared)
-            said = () if shown.size == 0 or shown.max() >= faintest else (_ALL_THE_SAME,)
-            limit = max(float(np.percentile(shown, 99.5)) if shown.size else 0.0, faintest) or 1.0
-            cancel.check()
-            return replace(outcome, levels=levels, limit=limit, verdict=said)
-    finally:
-        prepared.device.release_memory()
-
-
 def restore_region(
-    request: Request,
+    request: RestoreRequest,
     region: Region,
     prepared: PreparedRun | None,
     progress: ProgressCallback,
@@ -176,7 +84,7 @@ def restore_region(
 
     Parameters
     ----------
-    request : Request
+    request : RestoreRequest
     region : mapping of str to slice
         In pixels of the image.
     prepared : PreparedRun or None
@@ -191,17 +99,84 @@ def restore_region(
     numpy.ndarray
         The region's pixels, along the axes of the result.
     """
-    if registry.generator(request.generator).info.trains:
+    if request.trains:
         near, inside = _neighbourhood(request.image, region)
         crop = request.source().select(**near)
         crop = crop.with_data(crop.read())
-        onlooker = _Onlooker(inside, progress, cancel)
-        prepared = request.prepare(crop, onlooker.tell, cancel, onlooker.show)
+        interim = InterimPreview(inside, progress, cancel)
+        prepared = request.prepare(crop, interim.take_progress, cancel, interim.show)
         return None, prepared.compute(region=inside, progress=progress, cancel=cancel)
     if prepared is None:
         prepared = request.prepare(request.source(), progress, cancel)
     asked = {axis: part for axis, part in region.items() if axis not in prepared.joint_axes}
     return prepared, prepared.compute(region=asked, progress=progress, cancel=cancel)
+
+
+def mask_region(
+    request: RestoreRequest,
+    region: Region,
+    _prepared: PreparedRun | None,
+    progress: ProgressCallback,
+    cancel: CancelToken,
+) -> tuple[None, Any]:
+    """Return which pixels of a region are to be filled, as `restore_region` returns the restored ones.
+
+    Parameters
+    ----------
+    request : RestoreRequest
+    region : mapping of str to slice
+        In pixels of the image.
+    progress, cancel
+        Of the job.
+
+    Returns
+    -------
+    None
+        Nothing is prepared.
+    numpy.ndarray, uint8
+        1 where a pixel is to be filled, along the axes of the image but S.
+    """
+    Reporter(progress, cancel).start("Making the mask")
+    source = request.source()
+    asked = {axis: region.get(axis, slice(0, size)) for axis, size in source.sizes.items() if axis != "S"}
+    shape = [part.stop - part.start for part in asked.values() if isinstance(part, slice)]
+    return None, np.broadcast_to(holes(source, {**asked, "S": 0}), shape).astype(np.uint8)
+
+
+def filled_levels(
+    prepared: PreparedRun, settings: RunSettings, progress: ProgressCallback, cancel: CancelToken
+) -> tuple[Any, ...]:
+    """Return which pixels were filled.
+
+    Parameters
+    ----------
+    prepared : PreparedRun
+    settings : RunSettings
+    progress, cancel
+        Of the job.
+
+    Returns
+    -------
+    tuple of array-like
+        uint8, 1 where a pixel was filled, along the axes of the image but S: one numpy array, or the levels on disk where the
+        result is there too. Empty where there was no mask.
+    """
+    source = prepared.source
+    mask = source.mask
+    if mask is None:
+        return ()
+    axes = source.axes.replace("S", "")
+    shape = tuple(source.sizes[axis] for axis in axes)
+    order = [mask.axes.index(axis) for axis in axes if axis in mask.axes]
+    missing = tuple(slice(None) if axis in mask.axes else None for axis in axes)
+    if not prepared.needs_store:
+        marked = np.asarray(mask.data).transpose(order)[missing]
+        return (np.array(np.broadcast_to(marked, shape)),)
+    import dask.array as da
+
+    lazy = da.broadcast_to(da.asarray(mask.data).transpose(order)[missing], shape)
+    image = Image(lazy, axes, source.spacing, source.units, f"{source.name} filled pixels")
+    return store(image, settings.folder, "Storing which pixels were filled", progress, cancel)
 
 
 @dataclass(frozen=True)
@@ -211,19 +186,29 @@ class Interim:
     pixels: Any
 
 
-class _Onlooker:
-    """Shows on a region what training has come to so far, seldom enough not to hold it up."""
+class InterimPreview:
+    """Shows on a region what training has come to so far, seldom enough not to hold it up.
+
+    Parameters
+    ----------
+    region : mapping of str to slice
+        In pixels of what is learnt from.
+    progress, cancel
+        Of the job.
+    """
 
     def __init__(self, region: Region, progress: ProgressCallback, cancel: CancelToken) -> None:
         self._region, self._progress, self._cancel = region, progress, cancel
         self._latest = Progress("Preparing", 0, 0, 0.0)
         self._ready = 0.0
 
-    def tell(self, progress: Progress) -> None:
+    def take_progress(self, progress: Progress) -> None:
+        """Hand progress on, and keep it: what is shown travels with the latest."""
         self._latest = progress
         self._progress(progress)
 
     def show(self, run: PreparedRun) -> None:
+        """Show what a run would give now, where the last time is long enough ago."""
         begun = time.monotonic()
         if begun < self._ready:
             return
@@ -233,37 +218,7 @@ class _Onlooker:
         self._progress(replace(self._latest, news=Interim(pixels)))
 
 
-def find_device(settings: RunSettings, _progress: ProgressCallback, _cancel: CancelToken) -> Device:
-    """Choose the device; loads torch, which takes seconds the first time."""
-    return resolve_device(settings.device, settings.precision)
-
-
-def _some_planes(shape: tuple[int, ...]) -> tuple[slice, ...]:
-    """Return an index that takes a few planes from the middle of an image, so that little is read."""
-    middle = [slice(size // 2, size // 2 + 1) for size in shape[:-3]]
-    return (*middle, *(slice(None, None, -(-size // _LOOKED_AT)) for size in shape[-3:-2]))
-
-
-def _noise_or_guess(prepared: PreparedRun) -> float:
-    """Return the standard deviation of the noise in counts; a share of the intensities where it was not measured."""
-    noise, statistics = prepared.noise[0], prepared.statistics[0]
-    low, high = prepared.result_range or (statistics.low, statistics.high)
-    return (noise.sigma_typical if noise else 0.0) or _GUESSED_NOISE * (high - low)
-
-
-def _compute(prepared: PreparedRun, folder: Path, progress: ProgressCallback, cancel: CancelToken) -> Outcome:
-    if not prepared.needs_store:
-        return Outcome(prepared, (prepared.compute(progress=progress, cancel=cancel),))
-    from napari_synth.files import create_ome_zarr
-
-    path = free_path(folder, prepared.source.name)
-    with create_ome_zarr(path, prepared.result, blocks=prepared.chunks, cancel=cancel) as target:
-        prepared.compute(out=target, progress=progress, cancel=cancel)
-    with discarding(path):
-        return Outcome(prepared, open_levels(path, prepared.result_axes), path=path)
-
-
-def _neighbourhood(image: Image, region: Region) -> tuple[dict[str, slice], dict[str, slice]]:
+def _neighbourhood(image: Image, region: Region) -> tuple[Mapping[str, slice], Mapping[str, slice]]:
     """Return the region with a few planes and frames around it, and where it lies in there."""
     near, inside = {}, {}
     for axis, size in image.sizes.items():

@@ -1,10 +1,11 @@
-"""Results on disk: OME-Zarr images in the folder of large results, written in the worker and shown level by level."""
+"""Where results are kept: in memory, or as OME-Zarr in the folder of large results, from where they are shown level by level."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import accumulate, product
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,73 @@ import numpy as np
 from napari_synth.core.errors import ImageFileError
 from napari_synth.core.image import Image
 from napari_synth.core.progress import CancelToken, ProgressCallback, Reporter
+from napari_synth.gui.jobs.requests import LayerRun
+
+
+def run_levels(
+    run: LayerRun, folder: Path, progress: ProgressCallback, cancel: CancelToken
+) -> tuple[tuple[Any, ...], Path | None]:
+    """Compute the result of a run, in memory or into a folder where it is larger than the memory budget.
+
+    Parameters
+    ----------
+    run : PreparedRun or PreparedMovie
+    folder : pathlib.Path
+        Of large results.
+    progress, cancel
+        Of the job.
+
+    Returns
+    -------
+    tuple of array-like
+        Along the axes of the result: one numpy array, or dask arrays of the levels on disk, the finest first.
+    pathlib.Path or None
+        Where it is on disk.
+
+    Raises
+    ------
+    Cancelled
+        The token was set; nothing is left on disk.
+    ImageFileError
+        The folder cannot be written.
+    """
+    compute = partial(run.compute, progress=progress, cancel=cancel)
+    if not run.needs_store:
+        return (compute(),), None
+    return computed_into(compute, run.result, run.chunks, folder, cancel)
+
+
+def computed_into(
+    compute: Callable[..., Any], like: Image, blocks: tuple[int, ...], folder: Path, cancel: CancelToken
+) -> tuple[tuple[Any, ...], Path]:
+    """Let something be computed into an OME-Zarr of the folder of large results.
+
+    Parameters
+    ----------
+    compute : callable
+        Is called with what it shall write to, as ``out``.
+    like : Image
+        Of the shape, axes, name and spacing of what is computed; its pixels are not read.
+    blocks : tuple of int
+        The shape of what is written at once.
+    folder : pathlib.Path
+        Made where it is not there.
+    cancel : CancelToken
+
+    Returns
+    -------
+    tuple of dask.array.Array
+        The levels, the finest first.
+    pathlib.Path
+        Where they are.
+    """
+    from napari_synth.files import create_ome_zarr
+
+    path = free_path(folder, like.name)
+    with create_ome_zarr(path, like, blocks=blocks, cancel=cancel) as target:
+        compute(out=target)
+    with discarding(path):
+        return open_levels(path, like.axes), path
 
 
 def store(image: Image, folder: Path, stage: str, progress: ProgressCallback, cancel: CancelToken) -> tuple[Any, ...]:
@@ -42,19 +110,17 @@ def store(image: Image, folder: Path, stage: str, progress: ProgressCallback, ca
     ImageFileError
         The folder cannot be written.
     """
-    from napari_synth.files import create_ome_zarr
-
     reporter = Reporter(progress, cancel)
-    path = free_path(folder, image.name)
     reporter.start(stage, int(np.prod(image.data.numblocks)))
-    with create_ome_zarr(path, image, blocks=image.data.chunksize, cancel=cancel) as target:
+
+    def compute(out: Any) -> None:
         edges = [list(zip([0, *ends], ends, strict=False)) for ends in map(list, map(accumulate, image.data.chunks))]
         for corner in product(*edges):
             block = tuple(slice(start, stop) for start, stop in corner)
-            target[block] = image.read(**dict(zip(image.axes, block, strict=True)))
+            out[block] = image.read(**dict(zip(image.axes, block, strict=True)))
             reporter.advance()
-    with discarding(path):
-        return open_levels(path, image.axes)
+
+    return computed_into(compute, image, image.data.chunksize, folder, cancel)[0]
 
 
 @contextmanager

@@ -1,8 +1,7 @@
-"""What the panel's worker does: pure functions, called in a thread, that know neither Qt nor napari."""
+"""What the worker of the panel for new images does: functions that know neither Qt nor napari."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from math import prod
@@ -14,10 +13,10 @@ import psutil
 
 from napari_synth.core.image import Image
 from napari_synth.core.progress import CancelToken, ProgressCallback, Reporter
-from napari_synth.core.synthesizing import PreparedSynthesis, prepare_synthesis
-from napari_synth.gui.jobs.result_store import discarding, free_path, open_levels
-from napari_synth.gui.layers.images import Placement
-from napari_synth.gui.settings import RunSettings
+from napari_synth.core.synthesizing import PreparedSynthesis
+from napari_synth.gui.jobs.requests import LatentPoint, PointBetween, SynthesisRequest
+from napari_synth.gui.jobs.result_store import computed_into
+from napari_synth.gui.layers.placement import Placement
 
 if TYPE_CHECKING:
     import torch
@@ -26,96 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class SynthesisRequest:
-    """What is to be made.
-
-    Attributes
-    ----------
-    synthesizer : str
-        Id.
-    params : mapping
-        What was set.
-    seed : int
-    source : Image or None
-        An image or labels, where the synthesizer needs them.
-    settings : RunSettings
-    place : Placement or None
-        Where the labels lie, that images are made for.
-    """
-
-    synthesizer: str
-    params: Mapping[str, Any]
-    seed: int
-    source: Image | None
-    settings: RunSettings
-    place: Placement | None = None
-
-    def prepare(self, progress: ProgressCallback | None, cancel: CancelToken | None) -> PreparedSynthesis:
-        """Open the synthesizer."""
-        return prepare_synthesis(
-            self.synthesizer,
-            self.params,
-            source=self.source,
-            device=self.settings.device,
-            precision=self.settings.precision,
-            seed=self.seed,
-            progress=progress,
-            cancel=cancel,
-        )
-
-    def is_like(self, other: SynthesisRequest) -> bool:
-        """Tell whether the same synthesizer can be kept open; pixels are compared by identity, not read."""
-        return (
-            self.synthesizer == other.synthesizer
-            and self.params == other.params
-            and self.settings == other.settings
-            and _pixels(self.source) is _pixels(other.source)
-        )
-
-
-def plain_place(prepared: PreparedSynthesis, axes: str) -> Placement:
-    """Return the place of images with these axes at the origin, with the pixels of those that were learnt from."""
-    known = prepared.image(np.broadcast_to(np.zeros((), prepared.spec.dtype), prepared.shape))
-    scale = np.array([known.spacing.get(axis, 1.0) for axis in axes])
-    return Placement.plain(scale, tuple(known.units.get(axis, "pixel") for axis in axes), axes)
-
-
-@dataclass(frozen=True)
-class Spot:
-    """A place among the latents: that of a seed or of an image, moved along some directions.
-
-    Attributes
-    ----------
-    seed : int
-    image : Image or None
-        Whose latents are found, in place of those of the seed.
-    moves : tuple of float
-        How far, along each of the sampler's directions.
-    """
-
-    seed: int
-    image: Image | None = None
-    moves: tuple[float, ...] = ()
-
-
-@dataclass(frozen=True)
-class Way:
-    """A place between two others.
-
-    Attributes
-    ----------
-    first, second : Spot
-    share : float
-        0 for the first, 1 for the second.
-    """
-
-    first: Spot
-    second: Spot
-    share: float
-
-
-@dataclass(frozen=True)
-class Made:
+class Synthesized:
     """Images that were made.
 
     Attributes
@@ -134,92 +44,129 @@ class Made:
     path: Path | None = None
 
 
-def make(request: SynthesisRequest, progress: ProgressCallback, cancel: CancelToken) -> Made:
-    """Make all images of a request."""
+def synthesize(request: SynthesisRequest, progress: ProgressCallback, cancel: CancelToken) -> Synthesized:
+    """Make all images of a request.
+
+    Parameters
+    ----------
+    request : SynthesisRequest
+    progress, cancel
+        Of the job.
+    """
     prepared = request.prepare(progress, cancel)
     compute = partial(prepared.compute, progress=progress, cancel=cancel)
     size = prod(prepared.shape) * np.dtype(prepared.spec.dtype).itemsize
     try:
         if size <= (request.settings.memory_budget or psutil.virtual_memory().available // 2):
-            return Made(request, prepared, (compute(),))
-        from napari_synth.files import create_ome_zarr
-
-        path = free_path(request.settings.folder, prepared.synthesizer.info.name)
-        like = prepared.image(np.broadcast_to(np.zeros((), prepared.spec.dtype), prepared.shape))
-        with create_ome_zarr(path, like, blocks=(1, *prepared.shape[1:]), cancel=cancel) as target:
-            compute(out=target)
-        with discarding(path):
-            return Made(request, prepared, open_levels(path, prepared.axes), path)
+            return Synthesized(request, prepared, (compute(),))
+        blocks = (1, *prepared.shape[1:])
+        return Synthesized(
+            request, prepared, *computed_into(compute, _unread(prepared), blocks, request.settings.folder, cancel)
+        )
     finally:
         prepared.device.release_memory()
 
 
-def look(
+def preview_point(
     request: SynthesisRequest,
-    where: Spot | Way,
+    point: LatentPoint | PointBetween,
     opened: PreparedSynthesis | None,
     progress: ProgressCallback,
     cancel: CancelToken,
 ) -> tuple[PreparedSynthesis, Any]:
-    """Make the image of one place.
+    """Make the image of one latent point.
 
     Parameters
     ----------
     request : SynthesisRequest
-    where : Spot or Way
+    point : LatentPoint or PointBetween
     opened : PreparedSynthesis or None
-        What an earlier look with a request like this one opened.
+        What an earlier preview with a request like this one opened.
     progress, cancel
         Of the job.
 
     Returns
     -------
-    (PreparedSynthesis, numpy.ndarray)
-        To be given to the next look, and the pixels of one image.
+    PreparedSynthesis
+        To be given to the next preview.
+    numpy.ndarray
+        The pixels of one image.
     """
     from napari_synth.core.latents import between
 
     prepared = opened or request.prepare(progress, cancel)
-    if isinstance(where, Spot):
-        found = _latents(prepared, where)
+    if isinstance(point, LatentPoint):
+        latents = _latents(prepared, point)
     else:
-        found = between(_latents(prepared, where.first), _latents(prepared, where.second), where.share)
-    return prepared, prepared.decoded(found[None])[0]
+        latents = between(_latents(prepared, point.first), _latents(prepared, point.second), point.share)
+    return prepared, prepared.decoded(latents[None])[0]
 
 
-def walk(
-    request: SynthesisRequest, first: Spot, second: Spot, count: int, progress: ProgressCallback, cancel: CancelToken
-) -> Made:
-    """Make the images of evenly spread places from one to another."""
+def interpolate(
+    request: SynthesisRequest,
+    ends: tuple[LatentPoint, LatentPoint],
+    count: int,
+    progress: ProgressCallback,
+    cancel: CancelToken,
+) -> Synthesized:
+    """Make the images of evenly spread points from one to another.
+
+    Parameters
+    ----------
+    request : SynthesisRequest
+    ends : (LatentPoint, LatentPoint)
+        They are the first and the last image.
+    count : int
+        How many images, both ends included.
+    progress, cancel
+        Of the job.
+    """
     from napari_synth.core.latents import path
 
     prepared = request.prepare(progress, cancel)
     reporter = Reporter(progress, cancel)
     reporter.start("Making images", count)
     images = []
-    for latents in path(_latents(prepared, first), _latents(prepared, second), count):
+    first, second = (_latents(prepared, end) for end in ends)
+    for latents in path(first, second, count):
         images.append(prepared.decoded(latents[None])[0])
         reporter.advance()
     prepared.device.release_memory()
-    return Made(request, prepared, (np.stack(images),))
+    return Synthesized(request, prepared, (np.stack(images),))
 
 
-def judge(made: Made, real: Image, progress: ProgressCallback, cancel: CancelToken) -> Quality:
-    """Hold made images against real ones."""
+def report_on(made: Synthesized, real: Image, progress: ProgressCallback, cancel: CancelToken) -> Quality:
+    """Compare made images with real ones.
+
+    Parameters
+    ----------
+    made : Synthesized
+    real : Image
+    progress, cancel
+        Of the job.
+    """
     from napari_synth.trainables.synthesize.quality import report_quality
 
     device = made.prepared.device
     return report_quality(made.prepared.image(made.levels[0]), [real], device, report=Reporter(progress, cancel))
 
 
-def _latents(prepared: PreparedSynthesis, spot: Spot) -> torch.Tensor:
+def plain_place(prepared: PreparedSynthesis, axes: str) -> Placement:
+    """Return the place of images with these axes at the origin, with the pixels of those that were learnt from."""
+    known = _unread(prepared)
+    scale = np.array([known.spacing.get(axis, 1.0) for axis in axes])
+    return Placement.plain(scale, tuple(known.units.get(axis, "pixel") for axis in axes), axes)
+
+
+def _unread(prepared: PreparedSynthesis) -> Image:
+    """Return an image like the result, whose pixels take no memory."""
+    return prepared.image(np.broadcast_to(np.zeros((), prepared.spec.dtype), prepared.shape))
+
+
+def _latents(prepared: PreparedSynthesis, point: LatentPoint) -> torch.Tensor:
     import torch
 
-    base = prepared.latents(0, spot.seed) if spot.image is None else prepared.encoded(spot.image)[0]
-    if not any(spot.moves):
+    base = prepared.latents(0, point.seed) if point.image is None else prepared.encoded(point.image)[0]
+    if not any(point.moves):
         return base
-    return base + torch.tensor(spot.moves) @ prepared.sampler.directions(len(spot.moves))[: len(spot.moves)]
-
-
-def _pixels(image: Image | None) -> Any:
-    return None if image is None else image.data
+    return base + torch.tensor(point.moves) @ prepared.sampler.directions(len(point.moves))[: len(point.moves)]

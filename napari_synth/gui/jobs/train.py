@@ -1,23 +1,24 @@
-"""What the panel's worker does: functions called in a thread, that know neither Qt nor napari."""
+"""What the worker of the panel for training does, and the job that can be paused, stopped, left with a checkpoint, or cancelled."""
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_synth.core.device import resolve_device
 from napari_synth.core.progress import CancelToken, Progress, ProgressCallback, Reporter
-from napari_synth.gui.layers.training_images import Chosen
-from napari_synth.gui.settings import RunSettings
+from napari_synth.gui.jobs.augment import tiled
+from napari_synth.gui.jobs.requests import TrainRequest
+from napari_synth.gui.jobs.worker import Job
 from napari_synth.training.control import TrainingControl
 from napari_synth.training.news import CurvePoint, Previewed, Resumed, Validated
 from napari_synth.training.record import TrainingRecord, earlier_run
+from napari_synth.training.registry import trainable
 
 if TYPE_CHECKING:
     from napari_synth.training.studio import Trained
@@ -27,41 +28,13 @@ Pixels = npt.NDArray[np.float32]
 _EXAMPLES = 16
 _GAP = 2
 """Pixels between examples."""
-_BETWEEN_BULLETINS = 0.3
+_BETWEEN_UPDATES = 0.3
 """Seconds: what is drawn is drawn a few times a second, however quick the steps are."""
 
 
 @dataclass(frozen=True)
-class TrainRequest:
-    """What is to be learnt.
-
-    Attributes
-    ----------
-    method : str
-        Id of the trainable.
-    source, target : Chosen
-        The target is empty where there is one set of images.
-    params : mapping
-        What was set.
-    name : str
-        Of the model; "" for one made from the source's.
-    folder : Path or None
-        Of an earlier run that is gone on with.
-    settings : RunSettings
-    """
-
-    method: str
-    source: Chosen
-    target: Chosen
-    params: Mapping[str, Any]
-    name: str
-    folder: Path | None
-    settings: RunSettings
-
-
-@dataclass(frozen=True)
-class Bulletin:
-    """News of a training since the last bulletin.
+class TrainingUpdate:
+    """What a training has told since the last update.
 
     Attributes
     ----------
@@ -77,7 +50,7 @@ class Bulletin:
 
 
 @dataclass(frozen=True)
-class Learnt:
+class TrainedModel:
     """What came of a training.
 
     Attributes
@@ -108,15 +81,15 @@ class Examples:
     colours: bool
 
 
-class Teller:
-    """Gathers news into bulletins, a few a second, and leaves pauses out of the time.
+class UpdateCollector:
+    """Gathers what a training tells into updates, a few a second, and leaves pauses out of the time.
 
-    Nothing is handed on before the last was heard, so that a window that draws slowly is never behind.
+    Nothing is handed on before the last update was drawn, so that a window that draws slowly is never behind.
 
     Parameters
     ----------
     progress : callable
-        Is told.
+        Is given progress with a `TrainingUpdate` as its news.
     control : TrainingControl
     """
 
@@ -126,45 +99,83 @@ class Teller:
         self._validations: list[Validated] = []
         self._preview: Previewed | None = None
         self._latest = Progress("Training", 0, 0, 0.0)
-        self._told = -_BETWEEN_BULLETINS
-        self._is_heard = True
+        self._sent = -_BETWEEN_UPDATES
+        self._is_drawn = True
         self.has_begun = False
         """Whether a step was done, so that there is something to keep."""
 
-    def tell(self, progress: Progress) -> None:
-        """Take progress, and hand it on with the news that have gathered if it is time."""
-        news = progress.news
-        if isinstance(news, Resumed):
-            self._points += news.points
-            self._validations += news.validations
-        elif isinstance(news, CurvePoint):
-            self._points.append(news)
+    def take_progress(self, progress: Progress) -> None:
+        """Take progress, and hand it on with what has gathered if it is time."""
+        event = progress.news
+        if isinstance(event, Resumed):
+            self._points += event.points
+            self._validations += event.validations
+        elif isinstance(event, CurvePoint):
+            self._points.append(event)
             self.has_begun = True
-        elif isinstance(news, Validated):
-            self._validations.append(news)
-        elif isinstance(news, Previewed):
-            self._preview = news
+        elif isinstance(event, Validated):
+            self._validations.append(event)
+        elif isinstance(event, Previewed):
+            self._preview = event
         self._latest = replace(progress, news=None, elapsed=max(0.0, progress.elapsed - self._control.waited))
-        if progress.message or (self._is_heard and time.monotonic() - self._told >= _BETWEEN_BULLETINS):
+        if progress.message or (self._is_drawn and time.monotonic() - self._sent >= _BETWEEN_UPDATES):
             self.flush()
 
-    def heard(self) -> None:
+    def set_drawn(self) -> None:
         """Say that what was handed on last has been drawn; called in the thread of the window."""
-        self._is_heard = True
+        self._is_drawn = True
 
     def flush(self) -> None:
         """Hand on what has gathered."""
-        self._is_heard = False
-        bulletin = Bulletin(tuple(self._points), tuple(self._validations), self._preview)
+        self._is_drawn = False
+        update = TrainingUpdate(tuple(self._points), tuple(self._validations), self._preview)
         self._points, self._validations, self._preview = [], [], None
-        self._told = time.monotonic()
-        self._progress(replace(self._latest, news=bulletin))
+        self._sent = time.monotonic()
+        self._progress(replace(self._latest, news=update))
 
 
-def train(
-    request: TrainRequest, control: TrainingControl, teller: Teller, _progress: ProgressCallback, _cancel: CancelToken
-) -> Learnt:
-    """Train a model; it is in the library then."""
+class TrainingJob(Job):
+    """A job that trains.
+
+    Parameters
+    ----------
+    request : TrainRequest
+    """
+
+    def __init__(self, request: TrainRequest) -> None:
+        self.control = TrainingControl()
+        self._updates: UpdateCollector | None = None
+        self._request = request
+        super().__init__(self._train, "Training", self.control)
+
+    def set_drawn(self) -> None:
+        """Say that the last progress has been drawn: more may come."""
+        if self._updates is not None:
+            self._updates.set_drawn()
+
+    def leave(self) -> None:
+        """End with a checkpoint where a step was done, so that the training can be gone on with; at once where none was."""
+        if self._updates is not None and self._updates.has_begun:
+            self.control.leave()
+        else:
+            self.cancel()
+
+    def _train(self, progress: ProgressCallback, _cancel: CancelToken) -> TrainedModel:
+        self._updates = UpdateCollector(progress, self.control)
+        return train(self._request, self.control, self._updates)
+
+
+def train(request: TrainRequest, control: TrainingControl, updates: UpdateCollector) -> TrainedModel:
+    """Train a model; it is in the library then.
+
+    Parameters
+    ----------
+    request : TrainRequest
+    control : TrainingControl
+        Lets the training wait or end.
+    updates : UpdateCollector
+        Is told how it goes.
+    """
     from napari_synth.models.export import can_export
     from napari_synth.training.studio import train_model
 
@@ -180,19 +191,24 @@ def train(
         resume=request.folder is not None,
         device=request.settings.device,
         precision=request.settings.precision,
-        progress=teller.tell,
+        progress=updates.take_progress,
         cancel=control,
     )
-    teller.flush()
+    updates.flush()
     record = earlier_run(trained.path.parent).record
-    return Learnt(trained, record, can_export(trained.card.architecture))
+    return TrainedModel(trained, record, can_export(trained.card.architecture))
 
 
 def examples(request: TrainRequest, progress: ProgressCallback, cancel: CancelToken) -> Examples:
-    """Return patches as a training would draw them."""
-    from napari_synth.core.device import resolve_device
+    """Return patches as a training would draw them.
+
+    Parameters
+    ----------
+    request : TrainRequest
+    progress, cancel
+        Of the job.
+    """
     from napari_synth.training.examples import augmented_examples
-    from napari_synth.training.registry import trainable
     from napari_synth.training.sources import gather
 
     report = Reporter(progress, cancel)
@@ -212,18 +228,22 @@ def examples(request: TrainRequest, progress: ProgressCallback, cancel: CancelTo
 
 def side_by_side(patches: Pixels, *, colours: bool) -> Pixels:
     """Return patches (N, [Z,] Y, X[, S]) as one image, about as high as wide, with dark lines between them."""
-    y = patches.ndim - 3 if colours else patches.ndim - 2
-    gaps = [(0, 0)] * patches.ndim
-    gaps[y] = gaps[y + 1] = (0, _GAP)
-    columns = math.ceil(math.sqrt(len(patches)))
-    tiles = [*np.pad(patches, gaps)]
-    tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % columns)
-    rows = [np.concatenate(tiles[first : first + columns], axis=y) for first in range(0, len(tiles), columns)]
-    return np.concatenate(rows, axis=y - 1)
+    y = patches.ndim - (4 if colours else 3)
+    return tiled([*patches], y, y + 1, _GAP)
 
 
 def export(path: Path, out: Path, progress: ProgressCallback, cancel: CancelToken) -> Path:
-    """Write a model as a bioimage.io package, in place of one that the user chose to write over."""
+    """Write a model as a bioimage.io package, in place of one that the user chose to write over.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Of the model.
+    out : pathlib.Path
+        Of the package.
+    progress, cancel
+        Of the job.
+    """
     from napari_synth.models import export_bioimageio
 
     Reporter(progress, cancel).start("Exporting the model")

@@ -17,7 +17,10 @@ from napari_synth.augmentation.outlines import bent_type, outline
 from napari_synth.augmentation.sample import Sample
 from napari_synth.core.errors import AxesError, InvalidImageError
 from napari_synth.core.image import Image
-from napari_synth.gui.layers.images import PREVIEW, RESULT, Placement, appearance, full_resolution, kind_of
+from napari_synth.gui.layers.appearance import appearance
+from napari_synth.gui.layers.images import full_resolution
+from napari_synth.gui.layers.marks import PREVIEW, RESULT, kind_of
+from napari_synth.gui.layers.placement import Placement
 
 if TYPE_CHECKING:
     import napari.layers
@@ -35,7 +38,7 @@ KINDS: dict[type[Layer], str] = {
 
 
 @dataclass(frozen=True)
-class Content:
+class SampleLayers:
     """A source layer with what moves along, as a sample in the source's pixels.
 
     Attributes
@@ -63,8 +66,16 @@ def kind(layer: Layer) -> str:
     return next(name for layer_type, name in KINDS.items() if isinstance(layer, layer_type))
 
 
-def content_of(source: napari.layers.Image, image: Image, companions: Iterable[Layer]) -> Content:
+def sample_layers(source: napari.layers.Image, image: Image, companions: Iterable[Layer]) -> SampleLayers:
     """Return a layer and what moves along as a sample; coordinates are brought to pixels of the image.
+
+    Parameters
+    ----------
+    source : napari.layers.Image
+    image : Image
+        Of that layer.
+    companions : iterable of napari.layers.Layer
+        At most one of each of `KINDS`.
 
     Raises
     ------
@@ -80,7 +91,7 @@ def content_of(source: napari.layers.Image, image: Image, companions: Iterable[L
             parts[kind(layer)] = _part(layer, source)
         except AxesError as error:
             raise AxesError(f"{layer.name!r} cannot move along: {error}") from error
-    return Content(source, kept, Sample(image, **parts), dict(image.units))
+    return SampleLayers(source, kept, Sample(image, **parts), dict(image.units))
 
 
 def placed(source: napari.layers.Image, axes: str, draw: Draw, *, at_start: bool = True) -> Placement:
@@ -100,7 +111,15 @@ def placed(source: napari.layers.Image, axes: str, draw: Draw, *, at_start: bool
 
 
 def placed_back(result: napari.layers.Image, axes: str, draw: Draw) -> Placement:
-    """Return where the source of a draw lies, from where its result does."""
+    """Return where the source of a draw lies, from where its result does.
+
+    Parameters
+    ----------
+    result : napari.layers.Image
+    axes : str
+        Of the result.
+    draw : Draw
+    """
     finer, start = _window(axes[: result.ndim], draw)
     before = [-first * factor for first, factor in zip(start, finer, strict=True)]
     return Placement.of(result).refined([1 / factor for factor in finer], before)
@@ -137,12 +156,12 @@ def stacked(place: Placement, name: str = "sample") -> Placement:
     )
 
 
-def result_layers(content: Content, samples: Sequence[Sample], place: Placement, suffix: str) -> list[Layer]:
+def result_layers(layers: SampleLayers, samples: Sequence[Sample], place: Placement, suffix: str) -> list[Layer]:
     """Return new layers for one sample, or a stack of several with an axis in front: the image first.
 
     Parameters
     ----------
-    content : Content
+    layers : SampleLayers
         What the samples were made from.
     samples : sequence of Sample
     place : Placement
@@ -153,10 +172,10 @@ def result_layers(content: Content, samples: Sequence[Sample], place: Placement,
     several = len(samples) > 1
     where = stacked(place) if several else place
     pixels = _together([sample.image for sample in samples])
-    look = appearance(content.source)
-    made: list[Layer] = [ImageLayer(pixels, name=f"{content.source.name} {suffix}", **look, **where.as_kwargs())]
-    for layer in content.companions:
-        made += _companion(layer, content.source, samples, where, f"{layer.name} {suffix}")
+    look = appearance(layers.source)
+    made: list[Layer] = [ImageLayer(pixels, name=f"{layers.source.name} {suffix}", **look, **where.as_kwargs())]
+    for layer in layers.companions:
+        made += _companion(layer, layers.source, samples, where, f"{layer.name} {suffix}")
     return made
 
 

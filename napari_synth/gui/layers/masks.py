@@ -11,12 +11,13 @@ import numpy as np
 import numpy.typing as npt
 from napari.layers import Labels, Points, Shapes
 from napari.utils.transforms import Affine
+from skimage.draw import polygon
 
 from napari_synth.core.errors import MaskError
 from napari_synth.core.image import Image
 from napari_synth.core.masking import chosen_labels, grown, make_mask
 from napari_synth.core.masks import Mask
-from napari_synth.gui.layers.images import Placement
+from napari_synth.gui.layers.placement import Placement
 
 if TYPE_CHECKING:
     import napari.layers
@@ -77,7 +78,16 @@ class MaskRequest:
 
 
 def rule_request(image: Image, rule: str, grow: int) -> MaskRequest:
-    """Return the request for the mask that a rule makes of an image."""
+    """Return the request for the mask that a rule makes of an image.
+
+    Parameters
+    ----------
+    image : Image
+    rule : str
+        One of `napari_synth.core.mask_rules.RULES`.
+    grow : int
+        See `napari_synth.core.masking.grown`.
+    """
     return MaskRequest(lambda: make_mask(image, rule=rule, grow=grow))
 
 
@@ -276,8 +286,6 @@ def shapes_on(outlines: Iterable[Outline], matrix: Matrix, shape: tuple[int, ...
         From pixels of their layer to those of the image.
     shape : tuple of int
     """
-    from skimage.draw import polygon
-
     result = np.zeros(shape, np.uint8)
     for outline in outlines:
         vertices = transformed(outline.vertices, matrix)

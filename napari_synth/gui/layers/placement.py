@@ -1,15 +1,147 @@
-"""How the layer of a result lies and looks, whose axes and counts need not be those of its source."""
+"""Where layers lie in the world, and where a result lies whose grid and axes need not be those of its source."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from math import ceil
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from napari_synth.core.runner import PreparedRun
-from napari_synth.gui.layers.images import Placement
+import numpy as np
+import numpy.typing as npt
+from napari.utils.transforms import Affine
 
-_OF_COUNTS = {"colormap", "contrast_limits", "gamma"}
+if TYPE_CHECKING:
+    import napari.layers
+
+    from napari_synth.core.runner import PreparedRun
+
+Matrix = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a layer lies in the world; everything as napari's layers take it, without the axis of RGB samples.
+
+    Attributes
+    ----------
+    scale, translate : numpy.ndarray, (ndim,)
+        World units a pixel, and the position of the first pixel's centre.
+    rotate : numpy.ndarray, (ndim, ndim)
+    shear : numpy.ndarray
+        Upper triangle of the shear.
+    affine : numpy.ndarray, (ndim + 1, ndim + 1)
+    units : tuple
+    axis_labels : tuple of str
+    """
+
+    scale: Matrix
+    translate: Matrix
+    rotate: Matrix
+    shear: Matrix
+    affine: Matrix
+    units: tuple[Any, ...]
+    axis_labels: tuple[str, ...]
+
+    @classmethod
+    def of(cls, layer: napari.layers.Layer) -> Placement:
+        """Return where a layer lies now."""
+        return cls(
+            scale=np.array(layer.scale, dtype=float),
+            translate=np.array(layer.translate, dtype=float),
+            rotate=np.array(layer.rotate, dtype=float),
+            shear=np.array(layer.shear, dtype=float),
+            affine=np.array(layer.affine.affine_matrix, dtype=float),
+            units=tuple(layer.units),
+            axis_labels=tuple(layer.axis_labels),
+        )
+
+    @classmethod
+    def plain(cls, scale: Matrix, units: tuple[Any, ...], axes: str) -> Placement:
+        """Return the place of a layer that begins at the origin.
+
+        Parameters
+        ----------
+        scale : numpy.ndarray, (ndim,)
+            World units a pixel.
+        units : tuple
+            Of the axes.
+        axes : str
+            Their roles.
+        """
+        count = len(axes)
+        turned, shear = np.eye(count), np.zeros(count * (count - 1) // 2)
+        labels = tuple(axis.lower() for axis in axes)
+        return cls(scale, np.zeros(count), turned, shear, np.eye(count + 1), units, labels)
+
+    def refined(self, factors: Iterable[float], start: Iterable[float] | None = None) -> Placement:
+        """Return the place of a grid that is finer, or of one that begins at another pixel.
+
+        Outer edges of pixels stay where they are: the first pixel of a grid finer by ``s`` lies ``(1 - 1 / s) / 2`` source
+        pixels nearer to the corner than the first pixel of the source.
+
+        Parameters
+        ----------
+        factors : iterable of float, (ndim,)
+            How many times finer the grid is along each axis.
+        start : iterable of float, (ndim,), optional
+            The source pixel at which the grid begins.
+        """
+        finer = np.array(list(factors), dtype=float)
+        first = np.zeros_like(finer) if start is None else np.array(list(start), dtype=float)
+        shift = first + (1 / finer - 1) / 2
+        to_physical = Affine(scale=self.scale, rotate=self.rotate, shear=self.shear, ndim=len(self.scale))
+        translate = self.translate + to_physical.linear_matrix @ shift
+        return Placement(
+            self.scale / finer, translate, self.rotate, self.shear, self.affine, self.units, self.axis_labels
+        )
+
+    def along(self, own: str, axes: str) -> Placement:
+        """Return the same place for a layer of other axes: those that are left out are dropped, new ones begin at 0.
+
+        Parameters
+        ----------
+        own : str
+            Roles of the axes of this layer.
+        axes : str
+            Those of the other one.
+        """
+        count = len(axes)
+        kept = [i for i, axis in enumerate(axes) if axis in own]
+        from_own = [own.index(axes[i]) for i in kept]
+
+        def moved(numbers: Matrix, fill: Matrix) -> Matrix:
+            """Put what belongs to the axes that stay into a vector or a matrix for the new ones."""
+            fill[np.ix_(*(kept,) * fill.ndim)] = numbers[np.ix_(*(from_own,) * fill.ndim)]
+            return fill
+
+        shear = np.eye(len(own))
+        shear[np.triu_indices(len(own), 1)] = self.shear
+        affine = np.eye(count + 1)
+        affine[:-1, :-1] = moved(self.affine[:-1, :-1], np.eye(count))
+        affine[kept, -1] = self.affine[from_own, -1]
+        there = {axis: i for i, axis in enumerate(own)}
+        return Placement(
+            moved(self.scale, np.ones(count)),
+            moved(self.translate, np.zeros(count)),
+            moved(self.rotate, np.eye(count)),
+            moved(shear, np.eye(count))[np.triu_indices(count, 1)],
+            affine,
+            tuple(self.units[there[axis]] if axis in there else "pixel" for axis in axes),
+            tuple(self.axis_labels[there[axis]] if axis in there else axis.lower() for axis in axes),
+        )
+
+    def as_kwargs(self) -> dict[str, Any]:
+        """Return the keyword arguments of a new layer in this place."""
+        return {
+            "scale": self.scale,
+            "translate": self.translate,
+            "rotate": self.rotate,
+            "shear": self.shear,
+            "affine": self.affine,
+            "units": self.units,
+            "axis_labels": self.axis_labels,
+        }
 
 
 def result_placement(source: Placement, run: PreparedRun, first: Mapping[str, int] | None = None) -> Placement:
@@ -39,18 +171,14 @@ def result_placement(source: Placement, run: PreparedRun, first: Mapping[str, in
     return place if axes == own else place.along(own, axes)
 
 
-def result_look(source: Mapping[str, Any], run: PreparedRun) -> dict[str, Any]:
-    """Return how a result is shown, as keyword arguments of a layer.
+def refinement(source: tuple[int, ...], result: tuple[int, ...], ndim: int) -> list[float]:
+    """Return how many times finer the grid of a result is than that of its source.
 
     Parameters
     ----------
-    source : mapping of str to object
-        How its source is shown.
-    run : PreparedRun
+    source, result : tuple of int
+        Both shapes.
+    ndim : int
+        So many axes are looked at, from the first.
     """
-    if run.result_range is None:
-        return dict(source)
-    look = {name: value for name, value in source.items() if name not in _OF_COUNTS}
-    if run.result_axes.endswith("S"):
-        return look | {"rgb": True}
-    return look | {"rgb": False, "colormap": "gray", "contrast_limits": run.result_range}
+    return [fine / coarse for fine, coarse in zip(result[:ndim], source[:ndim], strict=True)]

@@ -11,9 +11,9 @@ import numpy as np
 from napari_synth.core.errors import TrainingDataError
 from napari_synth.core.image import Image
 from napari_synth.core.masks import Mask
-from napari_synth.gui.layers.images import Placement, to_image
+from napari_synth.gui.layers.images import guessed_axes, to_image
 from napari_synth.gui.layers.masks import MaskRequest, layer_request
-from napari_synth.gui.widgets.axes_box import guessed
+from napari_synth.gui.layers.placement import Placement
 
 if TYPE_CHECKING:
     import napari.layers
@@ -23,7 +23,7 @@ _SAME_PLACE = 0.01
 
 
 @dataclass(frozen=True)
-class Chosen:
+class ChosenImages:
     """Images that were chosen: layers with what they hold, or files.
 
     Attributes
@@ -60,7 +60,7 @@ class Chosen:
 
 def chosen_layers(
     layers: Sequence[napari.layers.Image], axes: str, *, like: napari.layers.Image | None = None, region: Any = None
-) -> Chosen:
+) -> ChosenImages:
     """Return layers as images to learn from.
 
     Parameters
@@ -83,23 +83,23 @@ def chosen_layers(
         The region cannot be used.
     """
     first = like if like is not None else layers[0]
-    images = tuple(to_image(layer, axes if _is_alike(layer, first) else guessed(layer)) for layer in layers)
+    images = tuple(to_image(layer, axes if _is_alike(layer, first) else guessed_axes(layer)) for layer in layers)
     limits: tuple[MaskRequest, ...] = ()
     if region is not None:
         limits = tuple(layer_request(region, layer, image) for layer, image in zip(layers, images, strict=True))
-    return Chosen(tuple(layers), images, limits=limits)
+    return ChosenImages(tuple(layers), images, limits=limits)
 
 
 def _is_alike(layer: napari.layers.Image, other: napari.layers.Image) -> bool:
     return bool(layer.ndim == other.ndim and getattr(layer, "rgb", False) == getattr(other, "rgb", False))
 
 
-def pairing(source: Chosen, target: Chosen) -> tuple[str, ...]:
+def pairing(source: ChosenImages, target: ChosenImages) -> tuple[str, ...]:
     """Return which images belong together, a line each."""
     return tuple(f"{one.name} → {other.name}" for one, other in zip(source.images, target.images, strict=False))
 
 
-def doubts(source: Chosen, target: Chosen) -> tuple[str, ...]:
+def doubts(source: ChosenImages, target: ChosenImages) -> tuple[str, ...]:
     """Return what the user should look at before pairs are learnt from: layers of a pair that lie elsewhere."""
     pairs = zip(source.layers, target.layers, strict=False)
     return tuple(
@@ -109,7 +109,7 @@ def doubts(source: Chosen, target: Chosen) -> tuple[str, ...]:
     )
 
 
-def check_pairs(source: Chosen, target: Chosen) -> None:
+def check_pairs(source: ChosenImages, target: ChosenImages) -> None:
     """Check that layers of pairs can be learnt from.
 
     Raises

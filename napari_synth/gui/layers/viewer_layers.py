@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from napari.layers import Image as ImageLayer
+from napari.layers import Labels
+
+from napari_synth.gui.layers.placement import Placement
 
 if TYPE_CHECKING:
     import napari.layers
     from napari.components import ViewerModel
+
+L = TypeVar("L", ImageLayer, Labels)
 
 
 def unwrapped(viewer: Any) -> ViewerModel:
@@ -25,11 +33,41 @@ def grid_of(viewer: ViewerModel) -> Any:
     return getattr(viewer, "canvas", viewer).grid
 
 
-def insert_layer(viewer: ViewerModel, layer: napari.layers.Layer, above: napari.layers.Layer | None = None) -> None:
-    """Insert a layer directly above another one, or on top where that one is gone, without selecting it.
+def layer_of_levels(
+    kind: type[L], levels: tuple[Any, ...], name: str, metadata: dict[str, Any], place: Placement, **look: Any
+) -> L:
+    """Return a layer, with several resolutions where there are several levels.
 
-    A result that got selected would become the source of the next run.
+    Parameters
+    ----------
+    kind : type
+        ``napari.layers.Image`` or ``napari.layers.Labels``.
+    levels : tuple of array-like
+        One array, or those of a pyramid, the finest first.
+    name : str
+    metadata : dict
+        See `napari_synth.gui.layers.marks.mark`.
+    place : Placement
+    **look
+        Further keyword arguments of the layer.
     """
+    pyramid = len(levels) > 1
+    look["multiscale"] = pyramid
+    return kind(levels if pyramid else levels[0], name=name, metadata=metadata, **place.as_kwargs(), **look)
+
+
+def insert_layer(viewer: ViewerModel, layer: napari.layers.Layer, above: napari.layers.Layer | None = None) -> None:
+    """Insert a layer under a fresh name, without selecting it: a selected result would become the source of the next run.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+    layer : napari.layers.Layer
+        Its name gets a number where another layer has that name.
+    above : napari.layers.Layer, optional
+        The new layer comes directly above this one; on top of all where it is left out or gone.
+    """
+    layer.name = fresh_name(layer.name, (other.name for other in viewer.layers))
     selection = viewer.layers.selection
     active = selection.active
     selected = set(selection)
@@ -48,3 +86,14 @@ def remove_layer(viewer: ViewerModel, layer: napari.layers.Layer | None) -> None
     """Remove a layer if it is still there."""
     if layer is not None and layer in viewer.layers:
         viewer.layers.remove(layer)
+
+
+def fresh_name(wanted: str, taken: Iterable[str]) -> str:
+    """Return ``wanted``, with a number behind it where a layer has this name."""
+    names = set(taken)
+    if wanted not in names:
+        return wanted
+    number = 2
+    while f"{wanted} {number}" in names:
+        number += 1
+    return f"{wanted} {number}"

@@ -1,4 +1,4 @@
-"""The panel for augmentation. It shows, asks and places; what computes runs in a `Job`."""
+"""The panel for augmentation: what moves along, how, one draw or many, and a data set on disk."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image as ImageLayer
 from napari.layers import Tracks, Vectors
-from qtpy.QtGui import QGuiApplication
-from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel
 
 from napari_synth.augmentation.draws import Draw
 from napari_synth.augmentation.export import Written
@@ -18,34 +17,27 @@ from napari_synth.augmentation.pipeline import Pipeline, Sampling
 from napari_synth.augmentation.presets import PRESETS, preset
 from napari_synth.augmentation.sample import Sample
 from napari_synth.core.errors import InvalidImageError, SynthError
-from napari_synth.core.progress import CancelToken, ProgressCallback
-from napari_synth.gui.jobs.augment import (
-    Drawn,
-    displacement,
-    draw_samples,
-    in_words,
-    magnitude,
-    mosaic,
-    replay,
-    undo,
-)
+from napari_synth.gui.jobs.augment import Drawn, displacement, draw_samples, in_words, magnitude, mosaic, replay, undo
+from napari_synth.gui.jobs.requests import PreviewRequest
+from napari_synth.gui.jobs.worker import Work
 from napari_synth.gui.layers.augmentation_layers import (
-    Content,
-    content_of,
+    SampleLayers,
     placed,
     placed_back,
     result_layers,
+    sample_layers,
     vectors_of,
 )
-from napari_synth.gui.layers.images import RESULT, Placement, fresh_name, mark
+from napari_synth.gui.layers.marks import RESULT, mark
+from napari_synth.gui.layers.placement import Placement
 from napari_synth.gui.layers.viewer_layers import insert_layer
-from napari_synth.gui.panels.base import WorkPanel
+from napari_synth.gui.panels.base import Panel
 from napari_synth.gui.widgets.augmentation_actions import ActionBox, PresetRows
-from napari_synth.gui.widgets.augmentation_preview import LiveDraw, Wish
-from napari_synth.gui.widgets.companions import CompanionList
+from napari_synth.gui.widgets.augmentation_preview import AugmentationPreview
 from napari_synth.gui.widgets.dataset_box import DatasetBox
 from napari_synth.gui.widgets.form import ParamsForm
-from napari_synth.gui.widgets.form_rows import line, put_in_scroll_area
+from napari_synth.gui.widgets.form_rows import line, put_on_clipboard
+from napari_synth.gui.widgets.layer_lists import CompanionList
 from napari_synth.gui.widgets.source_picker import SourcePicker
 from napari_synth.gui.widgets.transform_list import TransformList
 
@@ -54,11 +46,13 @@ if TYPE_CHECKING:
     import napari.layers
     from napari.components import ViewerModel
 
+Then = Callable[[Any], None]
+
 _ARROWS = 24
 """About as many arrows along the longest side of a displacement field."""
 
 
-class AugmentPanel(WorkPanel):
+class AugmentPanel(Panel):
     """The panel for augmentation, as napari's menu opens it.
 
     Parameters
@@ -68,7 +62,8 @@ class AugmentPanel(WorkPanel):
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__(napari_viewer)
-        self._last: tuple[Content, Pipeline, Draw] | None = None
+        self._last: tuple[SampleLayers, Pipeline, Draw] | None = None
+        self._then: Then
         self._filling = False
 
         self.source = SourcePicker(self.viewer, self)
@@ -79,8 +74,21 @@ class AugmentPanel(WorkPanel):
         self.sampling = ParamsForm(Sampling, self)
         self.actions_box = ActionBox(self)
         self.dataset = DatasetBox(self)
-        self.live = LiveDraw(self.viewer, self._wish, self)
-        self._lay_out()
+        self.preview = AugmentationPreview(self.viewer, self._wanted, self)
+        self._lay_out(
+            self.source,
+            self.along_label,
+            self.along,
+            self.presets,
+            line(self),
+            self.actions_box,
+            self.progress,
+            self.messages,
+            self.dataset,
+            line(self),
+            self.transforms,
+            self.sampling,
+        )
         self._connect()
         self.load_preset(next(iter(PRESETS)))
         self._on_layers()
@@ -128,44 +136,36 @@ class AugmentPanel(WorkPanel):
         else:
             self.messages.show_notes([f"The pipeline is in {path.name}."])
 
-    def _fill(self, pipeline: Pipeline) -> None:
-        self._filling = True
-        self.transforms.show_transforms(pipeline.transforms)
-        self.sampling.set_values(pipeline.sampling.model_dump())
-        self._filling = False
-        self.transforms.only.setChecked(True)
-        self.live.request()
-
     def show_samples(self, count: int, grid: bool = False) -> None:
         """Add draws of the chosen layers: one where its image lies, several as a stack or side by side."""
-        try:
-            wish = self._wish()
-        except SynthError as error:
-            self._on_failed(error)
-            return
-        seeds = range(wish.seed, wish.seed + count)
-        work = partial(draw_samples, wish.pipeline, wish.content.sample, seeds)
-        self._work(work, "Augmenting", partial(self._add_samples, wish.content, wish.pipeline, grid))
+
+        def ask() -> tuple[Work, Then]:
+            wanted = self._wanted()
+            seeds = range(wanted.seed, wanted.seed + count)
+            work = partial(draw_samples, wanted.pipeline, wanted.layers.sample, seeds)
+            return work, partial(self._add_samples, wanted.layers, wanted.pipeline, grid)
+
+        self._augment(ask, "Augmenting")
 
     def replay(self, how: str = "again") -> None:
         """Apply the last draw to the layers that are chosen now, or move them ``"back"`` to where they came from."""
         if self._last is None:
             return
         _, pipeline, draw = self._last
-        try:
-            content = self._content()
-        except SynthError as error:
-            self._on_failed(error)
-            return
-        work = partial(undo if how == "back" else replay, pipeline, content.sample, draw)
-        self._work(work, "Augmenting", partial(self._add_replayed, content, pipeline, how))
+
+        def ask() -> tuple[Work, Then]:
+            layers = self._sample_layers()
+            work = partial(undo if how == "back" else replay, pipeline, layers.sample, draw)
+            return work, partial(self._add_replayed, layers, pipeline, how)
+
+        self._augment(ask, "Augmenting")
 
     def show_field(self, how: str) -> None:
         """Add the displacement field of the last draw, as ``"vectors"`` or as an ``"image"`` of distances."""
         if self._last is not None:
-            content, pipeline, draw = self._last
+            layers, pipeline, draw = self._last
             work = partial(displacement, pipeline, draw)
-            self._work(work, "Computing the displacement", partial(self._add_field, content, draw, how))
+            self._augment(lambda: (work, partial(self._add_field, layers, draw, how)), "Computing the displacement")
 
     def copy(self, how: str) -> None:
         """Put the pipeline on the clipboard, as ``"yaml"`` or ``"python"``."""
@@ -174,55 +174,19 @@ class AugmentPanel(WorkPanel):
         except SynthError as error:
             self._on_failed(error)
             return
-        clipboard = QGuiApplication.clipboard()
-        if clipboard is not None:
-            clipboard.setText(pipeline.to_yaml() if how == "yaml" else pipeline.to_python())
-            self.messages.show_notes(["The pipeline is on the clipboard."])
+        put_on_clipboard(pipeline.to_yaml() if how == "yaml" else pipeline.to_python())
+        self.messages.show_notes(["The pipeline is on the clipboard."])
 
     def write_dataset(self, folder: Path) -> None:
         """Write a data set of the chosen layers into a new folder in ``folder``."""
-        try:
-            wish = self._wish()
-            work = self.dataset.work(wish.content, wish.pipeline, wish.seed, folder)
-        except SynthError as error:
-            self._on_failed(error)
-            return
-        self._work(work, "Writing the data set", self._on_written)
 
-    def cancel(self) -> None:
-        """Stop whatever is computed."""
-        super().cancel()
-        self.live.cancel()
+        def ask() -> tuple[Work, Then]:
+            wanted = self._wanted()
+            return self.dataset.work(wanted.layers, wanted.pipeline, wanted.seed, folder), self._on_written
 
-    def stop(self) -> None:
-        """Cancel everything and take the preview away; the panel was closed."""
-        super().stop()
-        self.actions_box.preview.setChecked(False)
+        self._augment(ask, "Writing the data set")
 
-    # Layout
-
-    def _lay_out(self) -> None:
-        inner = QWidget(self)
-        layout = QVBoxLayout(inner)
-        layout.setContentsMargins(8, 8, 8, 8)
-        layout.setSpacing(8)
-        for widget in (
-            self.source,
-            self.along_label,
-            self.along,
-            self.presets,
-            line(self),
-            self.actions_box,
-            self.progress,
-            self.messages,
-            self.dataset,
-            line(self),
-            self.transforms,
-            self.sampling,
-        ):
-            layout.addWidget(widget)
-        layout.addStretch(1)
-        put_in_scroll_area(inner, self)
+    # What changes
 
     def _connect(self) -> None:
         self.source.changed.connect(self._on_source)
@@ -232,7 +196,8 @@ class AugmentPanel(WorkPanel):
         self.transforms.changed.connect(self._on_pipeline)
         self.sampling.changed.connect(self._on_pipeline)
         box = self.actions_box
-        box.preview.toggled.connect(self._on_preview)
+        self._attach(self.preview, box.preview)
+        self.preview.drawn.connect(self._on_drawn)
         box.samples_wanted.connect(self.show_samples)
         box.replay_wanted.connect(self.replay)
         box.field_wanted.connect(self.show_field)
@@ -240,25 +205,26 @@ class AugmentPanel(WorkPanel):
         box.save_wanted.connect(self.save_pipeline)
         box.load_wanted.connect(self.load_pipeline)
         self.dataset.wanted.connect(self.write_dataset)
-        self.live.began.connect(self._on_live_began)
-        self.live.drawn.connect(self._on_drawn)
-        self.live.failed.connect(self._on_failed)
-        self.live.ended.connect(self._on_live_ended)
-        self.live.switched_off.connect(self._on_live_off)
         self.viewer.layers.events.inserted.connect(self._on_layers)
         self.viewer.layers.events.removed.connect(self._on_layers)
 
-    # What changes
+    def _fill(self, pipeline: Pipeline) -> None:
+        self._filling = True
+        self.transforms.show_transforms(pipeline.transforms)
+        self.sampling.set_values(pipeline.sampling.model_dump())
+        self._filling = False
+        self.transforms.only.setChecked(True)
+        self.preview.request()
 
-    def _content(self) -> Content:
+    def _sample_layers(self) -> SampleLayers:
         image = self.source.image()
         layer = self.source.layer
         if layer is None:
             raise InvalidImageError(self.source.why_empty())
-        return content_of(layer, image, self.along.chosen)
+        return sample_layers(layer, image, self.along.chosen)
 
-    def _wish(self) -> Wish:
-        return Wish(self._content(), self.pipeline(), self.presets.seed.value())
+    def _wanted(self) -> PreviewRequest:
+        return PreviewRequest(self._sample_layers(), self.pipeline(), self.presets.seed.value())
 
     def _on_source(self) -> None:
         if self.source.layer is None:
@@ -271,33 +237,18 @@ class AugmentPanel(WorkPanel):
 
     def _on_changed(self) -> None:
         self.messages.show_error("")
-        self.live.request()
+        self.preview.request()
 
     def _on_pipeline(self) -> None:
         if not self._filling:
             self.presets.show_own()
             self._on_changed()
 
-    def _on_preview(self, on: bool) -> None:
-        self.messages.show_error("")
-        self.live.switch(on)
+    def _on_drawn(self, request: PreviewRequest, draw: Draw) -> None:
+        self._remember(request.layers, request.pipeline, draw)
 
-    def _on_live_began(self) -> None:
-        self.messages.show_error("")
-        self.progress.begin("Preview")
-
-    def _on_drawn(self, wish: Wish, draw: Draw) -> None:
-        self._remember(wish.content, wish.pipeline, draw)
-
-    def _on_live_ended(self) -> None:
-        if self._job is None:
-            self.progress.end()
-
-    def _on_live_off(self) -> None:
-        self.actions_box.preview.setChecked(False)
-
-    def _remember(self, content: Content, pipeline: Pipeline, draw: Draw) -> None:
-        self._last = content, pipeline, draw
+    def _remember(self, layers: SampleLayers, pipeline: Pipeline, draw: Draw) -> None:
+        self._last = layers, pipeline, draw
         self.actions_box.show_drawn(in_words(draw))
         self._show_state()
 
@@ -308,16 +259,15 @@ class AugmentPanel(WorkPanel):
 
     # The worker
 
-    def _work(
-        self, work: Callable[[ProgressCallback, CancelToken], Any], what: str, then: Callable[[Any], None]
-    ) -> None:
-        """Run work in a thread; ``then`` gets its result in this one."""
-        if self._job is not None:
-            return
-        self.actions_box.preview.setChecked(False)
-        self._clear()
-        self._then = then
-        self._start(work, what, self._on_returned)
+    def _augment(self, ask: Callable[[], tuple[Work, Then]], what: str) -> None:
+        """Do what is asked for in a thread, in place of the preview; ``ask`` says what becomes of its result too."""
+
+        def asked() -> Work:
+            work, self._then = ask()
+            self.actions_box.preview.setChecked(False)
+            return work
+
+        self._attempt(asked, what, self._on_returned)
 
     def _on_returned(self, result: Any) -> None:
         try:
@@ -327,57 +277,53 @@ class AugmentPanel(WorkPanel):
 
     # Results
 
-    def _add_samples(self, content: Content, pipeline: Pipeline, grid: bool, result: Drawn) -> None:
+    def _add_samples(self, layers: SampleLayers, pipeline: Pipeline, grid: bool, result: Drawn) -> None:
         several = len(result.samples) > 1
-        place = placed(content.source, content.sample.axes, result.draws[0], at_start=not several)
+        place = placed(layers.source, layers.sample.axes, result.draws[0], at_start=not several)
         samples = (mosaic(result.samples),) if several and grid else result.samples
         suffix = f"{len(result.samples)} samples" if several else "augmented"
-        self._add(content, pipeline, samples, place, suffix, result.draws)
-        self._remember(content, pipeline, result.draws[0])
-        if several and any(isinstance(layer, Tracks) for layer in content.companions):
+        self._add(layers, pipeline, samples, place, suffix, result.draws)
+        self._remember(layers, pipeline, result.draws[0])
+        if several and any(isinstance(layer, Tracks) for layer in layers.companions):
             self.messages.show_notes(["Tracks are left out of several samples: show one sample to see them moved."])
 
-    def _add_replayed(self, content: Content, pipeline: Pipeline, how: str, result: Drawn) -> None:
+    def _add_replayed(self, layers: SampleLayers, pipeline: Pipeline, how: str, result: Drawn) -> None:
         where = placed_back if how == "back" else placed
-        place = where(content.source, content.sample.axes, result.draws[0])
+        place = where(layers.source, layers.sample.axes, result.draws[0])
         suffix = "moved back" if how == "back" else "replayed"
-        self._add(content, pipeline, result.samples, place, suffix, result.draws)
+        self._add(layers, pipeline, result.samples, place, suffix, result.draws)
 
     def _add(
         self,
-        content: Content,
+        layers: SampleLayers,
         pipeline: Pipeline,
         samples: Sequence[Sample],
         place: Placement,
         suffix: str,
         draws: Sequence[Draw],
     ) -> None:
-        """Add the layers of samples over those that they were made from, under fresh names."""
+        """Add the layers of samples over those that they were made from."""
         record = {"pipeline": pipeline.to_dict(), "draws": [draw.model_dump(mode="json") for draw in draws]}
-        above = _uppermost(self.viewer, (content.source, *content.companions))
-        for layer in result_layers(content, samples, place, suffix):
-            layer.name = fresh_name(layer.name, (other.name for other in self.viewer.layers))
+        above = _uppermost(self.viewer, (layers.source, *layers.companions))
+        for layer in result_layers(layers, samples, place, suffix):
             layer.metadata = mark(RESULT, record)
             insert_layer(self.viewer, layer, above=above)
             above = layer
 
-    def _add_field(self, content: Content, draw: Draw, how: str, field: Any) -> None:
-        axes = content.sample.axes
-        place = placed(content.source, axes, draw)
+    def _add_field(self, layers: SampleLayers, draw: Draw, how: str, field: Any) -> None:
+        axes = layers.sample.axes
+        place = placed(layers.source, axes, draw)
         kept = [axes.index(axis) for axis in draw.axes]
         where = place.as_kwargs()
-        # Other axes have no displacement: the field holds along them.
-        where = (
-            {
+        if len(kept) < layers.source.ndim:
+            # Other axes have no displacement: the field holds along them.
+            where = {
                 "scale": place.scale[kept],
                 "translate": place.translate[kept],
                 "units": tuple(place.units[index] for index in kept),
                 "axis_labels": tuple(place.axis_labels[index] for index in kept),
             }
-            if len(kept) < content.source.ndim
-            else where
-        )
-        name = fresh_name(f"{content.source.name} displacement", (layer.name for layer in self.viewer.layers))
+        name = f"{layers.source.name} displacement"
         metadata = mark(RESULT, {"draw": draw.model_dump(mode="json")})
         layer: napari.layers.Layer
         if how == "vectors":
@@ -391,9 +337,7 @@ class AugmentPanel(WorkPanel):
 
     def _on_written(self, written: Written) -> None:
         self.messages.show_notes(
-            [
-                f"Wrote {written.training} crops to train on and {written.validation} for validation to {written.folder}.",
-            ]
+            [f"Wrote {written.training} crops to train on and {written.validation} for validation to {written.folder}."]
         )
 
 

@@ -10,20 +10,21 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from napari.utils.theme import get_theme
 from qtpy.QtCore import QEvent, QTimer
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QAbstractButton, QHBoxLayout, QLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_synth.core.errors import SynthError, UntrustedModelError
 from napari_synth.core.generator import Method, Task
 from napari_synth.core.progress import Progress
+from napari_synth.gui.jobs.resources import add_model
 from napari_synth.gui.jobs.worker import Job, Work
 from napari_synth.gui.layers.viewer_layers import unwrapped
-from napari_synth.gui.library_events import library_news
-from napari_synth.gui.settings import read_settings
-from napari_synth.gui.widgets.device_badge import DeviceBadge
+from napari_synth.gui.library_events import library_events
+from napari_synth.gui.settings import RunSettings, read_settings
 from napari_synth.gui.widgets.form import ParamsForm
-from napari_synth.gui.widgets.method_list import MethodList
-from napari_synth.gui.widgets.model_dialogs import add_model, ask_for_file, ask_for_trust
-from napari_synth.gui.widgets.status import Messages, ProgressRow
+from napari_synth.gui.widgets.form_rows import put_in_scroll_area, wrapped
+from napari_synth.gui.widgets.live_layer import LiveLayer
+from napari_synth.gui.widgets.method_list import MethodList, ask_for_file, ask_for_trust
+from napari_synth.gui.widgets.status import DeviceBadge, Messages, ProgressRow
 
 if TYPE_CHECKING:
     import napari
@@ -36,11 +37,11 @@ _PAINT_MS = 30
 M = TypeVar("M", bound=Method[Any])
 
 
-class WorkPanel(QWidget):
+class Panel(QWidget):
     """A panel whose work runs in one job at a time.
 
-    Subclasses lay out `progress` and `messages`, say in `_show_state` what can be done now, and call `_on_theme` once they are
-    made.
+    Subclasses put their parts under each other with `_lay_out`, say in `_show_state` what can be done now, and call `_on_theme`
+    once they are made.
 
     Parameters
     ----------
@@ -62,19 +63,26 @@ class WorkPanel(QWidget):
         self.viewer: ViewerModel = unwrapped(napari_viewer)
         self._job: Job | None = None
         self._next: Callable[[], None] | None = None
+        self._previews: list[LiveLayer[Any]] = []
         self.progress = ProgressRow(self, words=words)
         self.messages = Messages(self)
         self.progress.cancelled.connect(self.cancel)
         self.viewer.events.theme.connect(self._on_theme)
 
     def cancel(self) -> None:
-        """Stop whatever is computed."""
+        """Stop whatever is computed; what previews show stays."""
         if self._job is not None:
             self._job.cancel()
+        for preview in self._previews:
+            preview.cancel()
 
     def stop(self) -> None:
         """Cancel everything, and take away what is shown for a while; the panel was closed."""
         self.cancel()
+        for preview in self._previews:
+            if preview.is_on:
+                preview.switch(False)
+                preview.switched_off.emit()
 
     def changeEvent(self, event: QEvent | None) -> None:
         """Stop when the dock was closed: napari takes the panel out of it and forgets it."""
@@ -82,10 +90,76 @@ class WorkPanel(QWidget):
         if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self.stop()
 
+    # For subclasses
+
+    def _lay_out(self, *parts: QWidget | QLayout) -> None:
+        """Put the parts of the panel under each other, so that they scroll where the window is short."""
+        inner = QWidget(self)
+        layout = QVBoxLayout(inner)
+        layout.setContentsMargins(8, 8, 8, 8)
+        layout.setSpacing(8)
+        for part in parts:
+            if isinstance(part, QLayout):
+                layout.addLayout(part)
+            else:
+                layout.addWidget(part)
+        layout.addStretch(1)
+        put_in_scroll_area(inner, self)
+
+    def _attach(self, preview: LiveLayer[Any], switch: QAbstractButton, *, with_progress: bool = True) -> None:
+        """Let a button switch a preview, and the panel tell how that goes.
+
+        Parameters
+        ----------
+        preview : LiveLayer
+        switch : QAbstractButton
+            It is checked while the preview is on.
+        with_progress : bool
+            Whether the row of progress is shown meanwhile; it would flicker where a preview takes a moment only.
+        """
+        self._previews.append(preview)
+        switch.toggled.connect(preview.switch)
+        switch.toggled.connect(self._clear_error)
+        preview.switched_off.connect(partial(switch.setChecked, False))
+        preview.began.connect(self._clear_error)
+        preview.updated.connect(self.messages.show_notes)
+        preview.failed.connect(self._on_failed)
+        if with_progress:
+            switch.toggled.connect(self._on_preview_ended)
+            preview.began.connect(self._on_preview_began)
+            preview.progressed.connect(self.progress.show_progress)
+            preview.ended.connect(self._on_preview_ended)
+
+    def _settings(self) -> RunSettings:
+        """Return what is set in Preferences."""
+        return read_settings()
+
     def _clear(self) -> None:
         """Take what was said before away."""
         self.messages.show_error("")
         self.messages.show_notes(())
+
+    def _attempt(self, ask: Callable[[], Work], what: str, then: Callable[[Any], None]) -> None:
+        """Do what is asked for in a thread, unless something is done already or it cannot be done, which is said then.
+
+        Parameters
+        ----------
+        ask : callable
+            Returns the work; raises a `SynthError` where something is missing or does not fit.
+        what : str
+            Names the work for the user.
+        then : callable
+            Is given its result, in this thread.
+        """
+        if self._job is not None:
+            return
+        self._clear()
+        try:
+            work = ask()
+        except SynthError as error:
+            self._on_failed(error)
+            return
+        self._start(work, what, then)
 
     def _start(
         self,
@@ -95,13 +169,18 @@ class WorkPanel(QWidget):
         failed: Callable[[SynthError], None] | None = None,
     ) -> None:
         """Run work in a thread; ``then`` gets its result in this one, ``failed`` its error."""
-        job = Job(work, what)
-        job.returned.connect(then)
-        self._begin(job, what, failed)
+        self._begin(Job(work, what), what, then, failed)
 
-    def _begin(self, job: Job, what: str, failed: Callable[[SynthError], None] | None = None) -> None:
+    def _begin(
+        self,
+        job: Job,
+        what: str,
+        then: Callable[[Any], None],
+        failed: Callable[[SynthError], None] | None = None,
+    ) -> None:
         """Start a job."""
         self._job = job
+        job.returned.connect(then)
         job.progressed.connect(self._on_progressed)
         job.failed.connect(failed or self._on_failed)
         job.cancelled.connect(self._on_cancelled)
@@ -115,6 +194,8 @@ class WorkPanel(QWidget):
 
     def _show_state(self) -> None:
         """Offer what can be done now."""
+
+    # What happens
 
     def _on_progressed(self, progress: Progress) -> None:
         self.progress.show_progress(progress)
@@ -133,6 +214,16 @@ class WorkPanel(QWidget):
         if following is not None:
             following()
 
+    def _on_preview_began(self) -> None:
+        self.progress.begin("Preview")
+
+    def _on_preview_ended(self, on: bool = False) -> None:
+        if self._job is None and not on:
+            self.progress.end()
+
+    def _clear_error(self, _on: bool = False) -> None:
+        self.messages.show_error("")
+
     def _on_theme(self, _event: object = None) -> None:
         theme = get_theme(self.viewer.theme)
         self.messages.set_colours(theme.error.as_hex(), theme.text.as_hex(), theme.foreground.as_hex())
@@ -143,7 +234,7 @@ class WorkPanel(QWidget):
         self.setStyleSheet(f"#synth_line {{ background: {theme.primary.as_hex()}; }}")
 
 
-class MethodPanel(WorkPanel, Generic[M]):
+class MethodPanel(Panel, Generic[M]):
     """A panel with the methods of a task, the settings of the chosen one, and a button that runs it.
 
     Parameters
@@ -166,8 +257,7 @@ class MethodPanel(WorkPanel, Generic[M]):
         self.method_row = QHBoxLayout()
         self.method_row.addWidget(self.methods, 1)
         self.method_row.addWidget(self.open_model)
-        self.summary = QLabel(self)
-        self.summary.setWordWrap(True)
+        self.summary = wrapped(self)
         self.form = ParamsForm(self.method.params_type, self)
         self.form_place = QVBoxLayout()
         self.form_place.addWidget(self.form)
@@ -199,7 +289,7 @@ class MethodPanel(WorkPanel, Generic[M]):
             self._add_model(path, trusted=False)
 
     def stop(self) -> None:
-        """See `WorkPanel.stop`."""
+        """See `Panel.stop`."""
         super().stop()
         self.device.cancel()
 
@@ -221,7 +311,7 @@ class MethodPanel(WorkPanel, Generic[M]):
         self._start(work, "Trying the model", self._on_model, partial(self._on_model_failed, path))
 
     def _on_model(self, entry: Entry) -> None:
-        library_news().changed.emit()
+        library_events().changed.emit()
         self.choose_method(entry.description.id)
 
     def _on_model_failed(self, path: Path, error: SynthError) -> None:
@@ -235,4 +325,4 @@ class MethodPanel(WorkPanel, Generic[M]):
                 self._next = again
 
     def _find_device(self) -> None:
-        self.device.look_for(read_settings())
+        self.device.look_for(self._settings())

@@ -1,4 +1,4 @@
-"""The panel for training. It shows, asks and places; what computes runs in a job."""
+"""The panel for training: what learns from which layers or files, how it goes, and what came of it."""
 
 from __future__ import annotations
 
@@ -11,40 +11,37 @@ from typing import TYPE_CHECKING
 import numpy as np
 from napari.layers import Image as ImageLayer
 from napari.utils.theme import get_theme
-from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+from npe2 import PluginManager
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QSizePolicy
 
 from napari_synth.core.errors import SynthError
 from napari_synth.core.generator import Task
 from napari_synth.core.progress import Progress
-from napari_synth.gui.jobs.train import Bulletin, Examples, Learnt, TrainRequest, examples, export
-from napari_synth.gui.jobs.training_job import TrainingJob
-from napari_synth.gui.jobs.worker import Job
-from napari_synth.gui.layers.images import PREVIEW, fresh_name, mark
-from napari_synth.gui.layers.viewer_layers import insert_layer, remove_layer
-from napari_synth.gui.library_events import library_news
-from napari_synth.gui.panels.base import WorkPanel
-from napari_synth.gui.settings import PLUGIN, read_settings
+from napari_synth.gui.jobs.requests import TrainRequest
+from napari_synth.gui.jobs.train import Examples, TrainedModel, TrainingJob, TrainingUpdate, examples, export
+from napari_synth.gui.library_events import library_events
+from napari_synth.gui.panels.base import Panel
+from napari_synth.gui.settings import PLUGIN
 from napari_synth.gui.widgets.curve_box import CurveBox
-from napari_synth.gui.widgets.device_badge import DeviceBadge
-from napari_synth.gui.widgets.form_rows import button, line, put_in_scroll_area
+from napari_synth.gui.widgets.form_rows import FoldButton, button, line
+from napari_synth.gui.widgets.live_layer import TemporaryLayers
+from napari_synth.gui.widgets.method_list import panel_title
 from napari_synth.gui.widgets.resume_row import ResumeButton, ResumeNote
-from napari_synth.gui.widgets.status import duration
-from napari_synth.gui.widgets.trainable_list import panel_title
-from napari_synth.gui.widgets.trained_box import ResultBox
-from napari_synth.gui.widgets.training_preview import Follower
+from napari_synth.gui.widgets.status import DeviceBadge, duration
+from napari_synth.gui.widgets.trained_box import TrainedBox
+from napari_synth.gui.widgets.training_preview import TrainingPreview
 from napari_synth.gui.widgets.training_setup import SetupBox
 from napari_synth.models import library
 from napari_synth.training.record import earlier_run, earlier_runs
 
 if TYPE_CHECKING:
     import napari
-    import napari.layers
 
 _KEPT = "Its last checkpoint is kept: press Earlier… to go on from there."
 
 
-class TrainPanel(WorkPanel):
+class TrainPanel(Panel):
     """The panel for training, as napari's menu opens it.
 
     Parameters
@@ -56,14 +53,9 @@ class TrainPanel(WorkPanel):
         super().__init__(napari_viewer, words=_words)
         self._training: TrainingJob | None = None
         self._said: list[str] = []
-        self._examples: napari.layers.Image | None = None
         self._begun = 0.0
 
-        self.fold = QToolButton(self)
-        self.fold.setToolTip("What is trained, on what, and for how long")
-        self.fold.setCheckable(True)
-        self.fold.setAutoRaise(True)
-        self.fold.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.fold = FoldButton(self, "", "What is trained, on what, and for how long")
         self.fold.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.setup = SetupBox(self.viewer, self)
         self.resume_note = ResumeNote(self)
@@ -78,9 +70,27 @@ class TrainPanel(WorkPanel):
         self.stop_button = button(self, "Stop and keep the best", "End now: the best weights so far become the model")
         self.device = DeviceBadge(self)
         self.curves = CurveBox(self)
-        self.result = ResultBox(self)
-        self.follower = Follower(self.viewer, self)
-        self._lay_out()
+        self.result = TrainedBox(self)
+        self.preview = TrainingPreview(self.viewer, self)
+        self.patches = TemporaryLayers(self.viewer, self)
+        begin, running = QHBoxLayout(), QHBoxLayout()
+        begin.addWidget(self.resume_button, 1)
+        begin.addWidget(self.train_button, 2)
+        running.addWidget(self.pause_button, 1)
+        running.addWidget(self.stop_button, 2)
+        self._lay_out(
+            self.fold,
+            self.setup,
+            line(self),
+            self.resume_note,
+            begin,
+            self.progress,
+            running,
+            self.device,
+            self.curves,
+            self.result,
+            self.messages,
+        )
         self._connect()
         self.fold.setChecked(True)
         self._show_state()
@@ -94,8 +104,7 @@ class TrainPanel(WorkPanel):
         """Train as it is set, or go on with the earlier training that was chosen."""
         if self._job is not None:
             return
-        self._say(())
-        self.messages.show_error("")
+        self._clear()
         try:
             request = self.setup.request(self.resume_note.folder)
         except SynthError as error:
@@ -103,13 +112,12 @@ class TrainPanel(WorkPanel):
             return
         self.result.show_model(None)
         self.curves.clear()
-        self._follow(request)
+        self._begin_preview(request)
         self._begun = time.time()
         self._training = job = TrainingJob(request)
-        job.returned.connect(self._on_trained)
         self.fold.setChecked(False)
         self.pause_button.setChecked(False)
-        self._begin(job, "Preparing")
+        self._begin(job, "Preparing", self._on_trained)
 
     def pause(self, paused: bool = True) -> None:
         """Let the training wait, or go on."""
@@ -144,71 +152,32 @@ class TrainPanel(WorkPanel):
 
     def use(self) -> None:
         """Open the panel of the model's task with the model chosen."""
-        learnt, window = self.result.learnt, getattr(self.viewer, "window", None)
-        if learnt is None or window is None:
+        model, window = self.result.model, getattr(self.viewer, "window", None)
+        if model is None or window is None:
             return
-        info = learnt.trained.generator.info
+        info = model.trained.generator.info
         _, panel = window.add_plugin_dock_widget(PLUGIN, panel_title(info.task))
         panel.choose_method(info.id)
 
     def export(self, out: Path) -> None:
         """Write the model as a bioimage.io package."""
-        learnt = self.result.learnt
-        if learnt is None or self._job is not None:
-            return
-        job = Job(partial(export, learnt.trained.path, out), "Exporting")
-        job.returned.connect(self._on_exported)
-        self._begin(job, "Exporting the model")
+        model = self.result.model
+        if model is not None and self._job is None:
+            self._start(partial(export, model.trained.path, out), "Exporting the model", self._on_exported)
 
     def show_examples(self) -> None:
         """Add a layer with patches as the training would draw them, in place of the last such layer."""
-        if self._job is not None:
-            return
-        self._say(())
-        self.messages.show_error("")
-        try:
-            request = self.setup.request()
-        except SynthError as error:
-            self._on_failed(error)
-            return
-        job = Job(partial(examples, request), "The look at the patches")
-        job.returned.connect(self._on_examples)
-        self._begin(job, "Drawing patches")
+        self._attempt(lambda: partial(examples, self.setup.request()), "Drawing patches", self._on_examples)
 
     def stop(self) -> None:
         """Leave a training with a checkpoint, and take the preview away; the panel was closed."""
         if self._job is not None:
             self._job.leave()
         self.device.cancel()
-        self.follower.end()
-        remove_layer(self.viewer, self._examples)
+        self.preview.end()
+        self.patches.drop()
 
-    # Layout
-
-    def _lay_out(self) -> None:
-        inner = QWidget(self)
-        layout = QVBoxLayout(inner)
-        layout.setContentsMargins(8, 8, 8, 8)
-        layout.setSpacing(8)
-        begin = QHBoxLayout()
-        begin.addWidget(self.resume_button, 1)
-        begin.addWidget(self.train_button, 2)
-        running = QHBoxLayout()
-        running.addWidget(self.pause_button, 1)
-        running.addWidget(self.stop_button, 2)
-        layout.addWidget(self.fold)
-        layout.addWidget(self.setup)
-        layout.addWidget(line(self))
-        layout.addWidget(self.resume_note)
-        layout.addLayout(begin)
-        layout.addWidget(self.progress)
-        layout.addLayout(running)
-        layout.addWidget(self.device)
-        layout.addWidget(self.curves)
-        layout.addWidget(self.result)
-        layout.addWidget(self.messages)
-        layout.addStretch(1)
-        put_in_scroll_area(inner, self)
+    # What changes
 
     def _connect(self) -> None:
         self.fold.toggled.connect(self._on_fold)
@@ -228,7 +197,6 @@ class TrainPanel(WorkPanel):
 
     def _show_fold(self) -> None:
         unfolded = self.fold.isChecked()
-        self.fold.setArrowType(Qt.ArrowType.DownArrow if unfolded else Qt.ArrowType.RightArrow)
         self.fold.setText("What is learnt" if unfolded else self.setup.in_brief())
 
     def _on_dropped(self) -> None:
@@ -257,14 +225,14 @@ class TrainPanel(WorkPanel):
 
     # The worker
 
-    def _follow(self, request: TrainRequest) -> None:
+    def _begin_preview(self, request: TrainRequest) -> None:
         """Let previews look like what the model makes: its target where images are translated or painted, else its source."""
         sources, targets = request.source.layers, request.target.layers
         info = self.setup.trainable.info
         looks = targets if targets and (info.task == Task.TRANSLATE or info.source == "labels") else sources
         axes = [image.axes for image in request.source.images]
         name = f"{sources[0].name} training" if sources else "training"
-        self.follower.begin(name, tuple(zip(sources, axes, strict=True)), looks[0] if looks else None)
+        self.preview.begin(name, tuple(zip(sources, axes, strict=True)), looks[0] if looks else None)
 
     def _on_progressed(self, progress: Progress) -> None:
         if progress.message and self._training is not None and self._training.control.is_paused:
@@ -273,29 +241,25 @@ class TrainPanel(WorkPanel):
             self._say([*self._said, progress.message])
         else:
             self.progress.show_progress(progress)
-        news = progress.news
-        if isinstance(news, Bulletin):
-            self.curves.add(news)
-            if news.preview is not None:
-                self.follower.show(news.preview.preview)
+        update = progress.news
+        if isinstance(update, TrainingUpdate):
+            self.curves.add(update)
+            if update.preview is not None:
+                self.preview.show(update.preview.preview)
         if self._training is not None:
             # Once it has been painted.
-            QTimer.singleShot(0, self._training.heard)
+            QTimer.singleShot(0, self._training.set_drawn)
 
-    def _on_trained(self, learnt: Learnt) -> None:
+    def _on_trained(self, model: TrainedModel) -> None:
         self.resume_note.show_run(None)
-        self.result.show_model(learnt, can_be_used=self._has_panel(learnt.trained.generator.info.task))
-        self._say(learnt.trained.notes)
-        library_news().changed.emit()
+        self.result.show_model(model, can_be_used=self._has_panel(model.trained.generator.info.task))
+        self._say(model.trained.notes)
+        library_events().changed.emit()
 
     def _on_examples(self, found: Examples) -> None:
-        remove_layer(self.viewer, self._examples)
-        name = fresh_name("augmented patches", (layer.name for layer in self.viewer.layers))
         limits = {} if found.colours else {"contrast_limits": (0.0, 1.0)}
-        self._examples = ImageLayer(
-            np.clip(found.pixels, 0, 1), name=name, rgb=found.colours, metadata=mark(PREVIEW), **limits
-        )
-        insert_layer(self.viewer, self._examples)
+        pixels = np.clip(found.pixels, 0, 1)
+        self.patches.show([ImageLayer(pixels, name="augmented patches", rgb=found.colours, **limits)])
 
     def _on_exported(self, path: Path) -> None:
         self._say([f"The package is in {path}."])
@@ -313,7 +277,7 @@ class TrainPanel(WorkPanel):
 
     def _on_ended_early(self) -> None:
         if self._training is not None:
-            self.follower.end()
+            self.preview.end()
             self.fold.setChecked(True)
 
     def _on_finished(self) -> None:
@@ -321,7 +285,11 @@ class TrainPanel(WorkPanel):
         super()._on_finished()
 
     def _find_device(self) -> None:
-        self.device.look_for(read_settings())
+        self.device.look_for(self._settings())
+
+    def _clear(self) -> None:
+        super()._clear()
+        self._said = []
 
     def _say(self, sentences: Iterable[str]) -> None:
         self._said = list(dict.fromkeys(sentences))
@@ -331,8 +299,6 @@ class TrainPanel(WorkPanel):
 
     def _has_panel(self, task: Task) -> bool:
         """Tell whether the task of a model has a panel that can be opened here."""
-        from npe2 import PluginManager
-
         if getattr(self.viewer, "window", None) is None:
             return False
         names = {
@@ -341,10 +307,10 @@ class TrainPanel(WorkPanel):
         return panel_title(task) in names
 
     def _ask_for_export(self) -> None:
-        learnt = self.result.learnt
-        if learnt is None:
+        model = self.result.model
+        if model is None:
             return
-        wanted = f"{learnt.trained.card.name}.zip"
+        wanted = f"{model.trained.card.name}.zip"
         path, _ = QFileDialog.getSaveFileName(self, "The bioimage.io package", wanted, "Packages (*.zip)")
         if path:
             self.export(Path(path))

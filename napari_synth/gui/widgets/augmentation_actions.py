@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QAction
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
     QFileDialog,
     QGridLayout,
     QHBoxLayout,
-    QLabel,
-    QMenu,
     QPushButton,
     QSpinBox,
     QVBoxLayout,
@@ -21,7 +19,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_synth.augmentation.presets import PRESETS
-from napari_synth.gui.widgets.form_rows import button, label, rows
+from napari_synth.gui.widgets.form_rows import button, label, menu_button, rows, wrapped
 
 _TITLES = {
     "light-microscopy": "Light microscopy",
@@ -107,23 +105,32 @@ class ActionBox(QWidget):
         self.count.setToolTip("How many draws; one is added where its image lies, several beginning there")
         self.grid = QCheckBox("grid", self)
         self.grid.setToolTip("Show the draws side by side rather than as a stack")
-        self.replay = self._menu(
+        self.replay = menu_button(
+            self,
             "Last draw",
             "Use the draw that was shown last on the image that is chosen now, such as another channel of the same field",
-            (("Apply to the chosen image", "again"), ("Move the chosen image back", "back")),
-            self.replay_wanted,
+            (
+                ("Apply to the chosen image", "", partial(self.replay_wanted.emit, "again")),
+                ("Move the chosen image back", "", partial(self.replay_wanted.emit, "back")),
+            ),
         )
-        self.field = self._menu(
+        self.field = menu_button(
+            self,
             "Displacement",
             "Add where the pixels of the last draw come from",
-            (("As vectors", "vectors"), ("As an image of distances", "image")),
-            self.field_wanted,
+            (
+                ("As vectors", "", partial(self.field_wanted.emit, "vectors")),
+                ("As an image of distances", "", partial(self.field_wanted.emit, "image")),
+            ),
         )
-        self.copy = self._menu(
+        self.copy = menu_button(
+            self,
             "Copy pipeline",
             "Copy the transforms and their settings",
-            (("As YAML", "yaml"), ("As Python", "python")),
-            self.copy_wanted,
+            (
+                ("As YAML", "", partial(self.copy_wanted.emit, "yaml")),
+                ("As Python", "", partial(self.copy_wanted.emit, "python")),
+            ),
         )
         self.save = button(self, "Save pipeline…", "Write the transforms and their settings to a file, as YAML")
         self.save.clicked.connect(self._on_save)
@@ -131,10 +138,8 @@ class ActionBox(QWidget):
             self, "Load pipeline…", "Fill the list from a file that this panel, Python or an export wrote"
         )
         self.load.clicked.connect(self._on_load)
-        self.drawn = QLabel(self)
-        self.drawn.setWordWrap(True)
+        self.drawn = wrapped(self, "What was drawn for the draw that was shown last")
         self.drawn.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.drawn.setToolTip("What was drawn for the draw that was shown last")
         self.drawn.hide()
 
         several = QHBoxLayout()
@@ -164,21 +169,21 @@ class ActionBox(QWidget):
         self.drawn.setVisible(bool(lines))
 
     def set_ready(self, *, image: bool, draw: bool, busy: bool) -> None:
-        """Enable what can be done now."""
+        """Enable what can be done now.
+
+        Parameters
+        ----------
+        image : bool
+            Whether there is an image to augment.
+        draw : bool
+            Whether something was drawn that can be used again.
+        busy : bool
+            Whether the worker is at work.
+        """
         self.preview.setEnabled(image)
         self.samples.setEnabled(image and not busy)
         self.replay.setEnabled(image and draw and not busy)
         self.field.setEnabled(draw and not busy)
-
-    def _menu(self, text: str, tooltip: str, entries: tuple[tuple[str, str], ...], signal: object) -> QPushButton:
-        made = button(self, text, tooltip)
-        menu = QMenu(made)
-        for title, value in entries:
-            action = QAction(title, menu)
-            action.triggered.connect(_Emit(signal, value))
-            menu.addAction(action)
-        made.setMenu(menu)
-        return made
 
     def _on_save(self) -> None:
         chosen, _ = QFileDialog.getSaveFileName(self, "Where shall the pipeline be saved?", "pipeline.yaml", _YAML)
@@ -192,13 +197,3 @@ class ActionBox(QWidget):
 
     def _on_show(self) -> None:
         self.samples_wanted.emit(self.count.value(), self.grid.isChecked())
-
-
-class _Emit:
-    """Emits a signal with a value; a menu's action passes whether it is checked, which says nothing here."""
-
-    def __init__(self, signal: object, value: str) -> None:
-        self._signal, self._value = signal, value
-
-    def __call__(self, _checked: bool = False) -> None:
-        self._signal.emit(self._value)  # type: ignore[attr-defined]

@@ -11,7 +11,8 @@ from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 from scipy.ndimage import uniform_filter1d
 
-from napari_synth.gui.jobs.train import Bulletin
+from napari_synth.gui.jobs.train import TrainingUpdate
+from napari_synth.gui.widgets.form_rows import let_shrink
 from napari_synth.gui.widgets.plot import Level, Line, Plot, Values
 from napari_synth.training.news import CurvePoint, Validated
 
@@ -46,8 +47,7 @@ class CurveBox(QWidget):
         self.metric_title = _title(self, "", "Measured on pixels that are never trained on")
         self.which = QComboBox(self)
         self.which.setToolTip("What is shown of what was measured on pixels that are never trained on")
-        self.which.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.which.setMinimumContentsLength(8)
+        let_shrink(self.which)
         self.which.currentIndexChanged.connect(self._draw_metric)
         self.metrics = Plot(self)
         self.metrics.setToolTip(
@@ -84,11 +84,11 @@ class CurveBox(QWidget):
         self._draw()
         self.hide()
 
-    def add(self, bulletin: Bulletin) -> None:
+    def add(self, update: TrainingUpdate) -> None:
         """Show more of a training."""
-        self._points += bulletin.points
-        self._validations += bulletin.validations
-        if bulletin.points or bulletin.validations:
+        self._points += update.points
+        self._validations += update.validations
+        if update.points or update.validations:
             self._draw()
 
     def set_theme(self, text: str, ground: str) -> None:

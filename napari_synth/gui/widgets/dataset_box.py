@@ -8,16 +8,16 @@ from typing import Literal
 
 from napari.layers import Shapes
 from pydantic import Field
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QFileDialog, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
 
 from napari_synth.augmentation.export import AnnotatedImage, DatasetPlan, Written, export_dataset
 from napari_synth.augmentation.pipeline import Pipeline
 from napari_synth.core.generator import Params
 from napari_synth.core.progress import CancelToken, ProgressCallback
-from napari_synth.gui.layers.augmentation_layers import Content
+from napari_synth.gui.layers.augmentation_layers import SampleLayers
 from napari_synth.gui.widgets.form import ParamsForm
-from napari_synth.gui.widgets.form_rows import button
+from napari_synth.gui.widgets.form_rows import FoldButton, button
 
 
 class DatasetParams(Params):
@@ -50,13 +50,9 @@ class DatasetBox(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.fold = QToolButton(self)
-        self.fold.setText("Data set on disk")
-        self.fold.setToolTip("Write augmented crops with their labels and points to a folder, to train on")
-        self.fold.setCheckable(True)
-        self.fold.setAutoRaise(True)
-        self.fold.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-        self.fold.setArrowType(Qt.ArrowType.RightArrow)
+        self.fold = FoldButton(
+            self, "Data set on disk", "Write augmented crops with their labels and points to a folder, to train on"
+        )
         self.fold.toggled.connect(self._unfold)
         self.form = ParamsForm(DatasetParams, self)
         self.write = button(self, "Write data set…", "Choose where the folder of the data set shall be made")
@@ -69,8 +65,17 @@ class DatasetBox(QWidget):
         layout.addWidget(self.write)
         self._unfold(False)
 
-    def work(self, content: Content, pipeline: Pipeline, seed: int, folder: Path) -> partial[Written]:
+    def work(self, layers: SampleLayers, pipeline: Pipeline, seed: int, folder: Path) -> partial[Written]:
         """Return what writes the data set, to be called in a worker with progress and cancel.
+
+        Parameters
+        ----------
+        layers : SampleLayers
+            What is augmented.
+        pipeline : Pipeline
+        seed : int
+        folder : pathlib.Path
+            In which the folder of the data set is made.
 
         Raises
         ------
@@ -89,12 +94,11 @@ class DatasetBox(QWidget):
             "region",
             params.format,
         )
-        types = [kind for layer in content.companions if isinstance(layer, Shapes) for kind in layer.shape_type]
-        source = AnnotatedImage(content.sample, content.source.name, content.units, types)
-        return partial(_write, source, plan, free_folder(folder, f"{content.source.name} augmented"))
+        types = [kind for layer in layers.companions if isinstance(layer, Shapes) for kind in layer.shape_type]
+        source = AnnotatedImage(layers.sample, layers.source.name, layers.units, types)
+        return partial(_write, source, plan, free_folder(folder, f"{layers.source.name} augmented"))
 
     def _unfold(self, unfold: bool) -> None:
-        self.fold.setArrowType(Qt.ArrowType.DownArrow if unfold else Qt.ArrowType.RightArrow)
         self.form.setVisible(unfold)
         self.write.setVisible(unfold)
 

@@ -1,4 +1,4 @@
-"""Makes the form of a generator's parameters: one magicgui widget a field, rarely used fields folded away.
+"""Makes the form of a method's parameters: one magicgui widget a field, rarely used fields folded away.
 
 Titles, descriptions, bounds and defaults come from the JSON schema of the pydantic model, so that nothing is written twice.
 """
@@ -12,7 +12,7 @@ from typing import Any, Union, cast, get_args, get_origin
 
 from magicgui.widgets import create_widget
 from pydantic.fields import FieldInfo
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
     QCheckBox,
@@ -20,13 +20,12 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QSizePolicy,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
 from napari_synth.core.generator import Params
-from napari_synth.gui.widgets.form_rows import rows
+from napari_synth.gui.widgets.form_rows import FoldButton, rows
 
 _BOUNDS = (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum"))
 _FINEST = 1e-6
@@ -77,18 +76,12 @@ class ParamsForm(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
         layout.addLayout(plain)
-        self.more = QToolButton(self)
-        self.more.setText("More settings")
-        self.more.setToolTip("Settings that are rarely needed")
-        self.more.setCheckable(True)
-        self.more.setAutoRaise(True)
-        self.more.setArrowType(Qt.ArrowType.RightArrow)
-        self.more.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.more = FoldButton(self, "More settings", "Settings that are rarely needed")
         self._folded = QWidget(self)
         self._folded.setLayout(advanced)
         self._folded.setVisible(False)
         self.more.setVisible(advanced.rowCount() > 0)
-        self.more.toggled.connect(self._unfold)
+        self.more.toggled.connect(self._folded.setVisible)
         layout.addWidget(self.more)
         layout.addWidget(self._folded)
 
@@ -124,10 +117,6 @@ class ParamsForm(QWidget):
     def editor(self, name: str) -> QWidget:
         """Return the widget of a field."""
         return self._fields[name].editor
-
-    def _unfold(self, unfold: bool) -> None:
-        self._folded.setVisible(unfold)
-        self.more.setArrowType(Qt.ArrowType.DownArrow if unfold else Qt.ArrowType.RightArrow)
 
 
 class _Field(QWidget):

@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QComboBox, QLineEdit, QSpinBox, QStackedWidget, QWidg
 
 from napari_synth.core.errors import InvalidParameterError
 from napari_synth.core.frame_plan import FrameRequest
-from napari_synth.gui.widgets.form_rows import label, rows
+from napari_synth.gui.widgets.form_rows import label, let_shrink, rows
 
 NEXT, MISSING, BETWEEN = range(3)
 _WHAT = ("The next frames", "Missing frames", "Frames between")
@@ -33,8 +33,7 @@ class FramesChoice(QWidget):
         self.what.setToolTip(
             "Frames behind the last one, frames that were not taken, or frames between any two neighbours"
         )
-        self.what.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.what.setMinimumContentsLength(8)
+        let_shrink(self.what)
         self.count = _number(self, 5, 10_000, "How many frames are added behind the last one")
         self.missing = QLineEdit(self)
         self.missing.setPlaceholderText("find them")

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Literal
 
 from napari.layers import Labels
 from qtpy.QtCore import Signal
-from qtpy.QtGui import QAction
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLineEdit, QMenu, QPushButton, QWidget
 
-from napari_synth.gui.layers.images import is_source, kind_of
-from napari_synth.gui.widgets.layer_list import LayerList
+from napari_synth.gui.layers.marks import is_source, kind_of
+from napari_synth.gui.widgets.form_rows import add_entry
+from napari_synth.gui.widgets.layer_lists import LayerList
 
 if TYPE_CHECKING:
     import napari.layers
@@ -77,9 +77,7 @@ class FileRow(QWidget):
         self.browse.setToolTip("Choose a folder or files")
         menu = QMenu(self.browse)
         for title, ask in (("Folder…", self._ask_for_folder), ("Files…", self._ask_for_files)):
-            action = QAction(title, menu)
-            action.triggered.connect(ask)
-            menu.addAction(action)
+            add_entry(menu, title, "", ask)
         self.browse.setMenu(menu)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)

@@ -1,15 +1,26 @@
-"""The part of the panel that moves through the latents of a model: sliders, and a path between two images."""
+"""Moves through the latents of a model by sliders and along a path, and shows the image of the point that is reached."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QSlider, QSpinBox, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtCore import QObject, Qt, Signal
+from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QSlider, QSpinBox, QVBoxLayout, QWidget
 
-from napari_synth.gui.jobs.synthesize import Spot, Way
-from napari_synth.gui.widgets.form_rows import button
+from napari_synth.core.synthesizing import PreparedSynthesis
+from napari_synth.gui.jobs.requests import LatentPoint, PointBetween, SynthesisRequest
+from napari_synth.gui.jobs.synthesize import preview_point
+from napari_synth.gui.jobs.worker import Work
+from napari_synth.gui.widgets.form_rows import FoldButton, button
+from napari_synth.gui.widgets.live_layer import LiveLayer
+
+if TYPE_CHECKING:
+    import napari.layers
+    from napari.components import ViewerModel
+
 
 _SLIDERS = 6
 _STEPS = 100
@@ -18,34 +29,29 @@ _FARTHEST = 3.0
 _FRAMES = 16
 
 
-class Explorer(QWidget):
+class LatentExplorer(QWidget):
     """Sliders along the directions in which images change most, and a path from A to B.
 
     Parameters
     ----------
-    spot : callable
+    origin : callable
         Returns where the sliders begin: at the seed of the panel, or at a layer.
     parent : QWidget, optional
     """
 
     moved = Signal()
-    """Another place is wanted, or none any more."""
+    """Another point is wanted."""
     path_wanted = Signal()
     """The images along the path are wanted as a layer."""
 
-    def __init__(self, spot: Callable[[], Spot], parent: QWidget | None = None) -> None:
+    def __init__(self, origin: Callable[[], LatentPoint], parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._spot = spot
-        self._ends: list[Spot | None] = [None, None]
+        self._origin = origin
+        self._ends: list[LatentPoint | None] = [None, None]
         self._on_path = False
-        self.fold = QToolButton(self)
-        self.fold.setText("Explore")
-        self.fold.setToolTip("Show one image and change it with sliders, or walk from one image to another, live")
-        self.fold.setCheckable(True)
-        self.fold.setAutoRaise(True)
-        self.fold.setArrowType(Qt.ArrowType.RightArrow)
-        self.fold.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-        self.fold.toggled.connect(self._on_fold)
+        self.fold = FoldButton(
+            self, "Explore", "Show one image and change it with sliders, or move from one image to another, live"
+        )
         self.sliders = [self._slider(f"Direction {number + 1}, in standard deviations") for number in range(_SLIDERS)]
         self.reset = button(self, "Reset", "Move all sliders back to the middle")
         self.reset.clicked.connect(self.to_middle)
@@ -54,7 +60,7 @@ class Explorer(QWidget):
         self.take[1].clicked.connect(self._take_second)
         self.share = QSlider(Qt.Orientation.Horizontal, self)
         self.share.setRange(0, _STEPS)
-        self.share.setToolTip("Walk from A to B")
+        self.share.setToolTip("Move from A to B")
         self.share.valueChanged.connect(self._on_share)
         self.frames = QSpinBox(self)
         self.frames.setRange(2, 1000)
@@ -65,7 +71,8 @@ class Explorer(QWidget):
         self._lay_out()
         self.allow(0)
         self._show_ends()
-        self._on_fold(False)
+        self._inner.hide()
+        self.fold.toggled.connect(self._inner.setVisible)
 
     @property
     def is_on(self) -> bool:
@@ -73,16 +80,16 @@ class Explorer(QWidget):
         return self.fold.isChecked()
 
     @property
-    def where(self) -> Spot | Way:
-        """The place that is to be shown."""
+    def point(self) -> LatentPoint | PointBetween:
+        """The point that is to be shown."""
         first, second = self._ends
         if self._on_path and first is not None and second is not None:
-            return Way(first, second, self.share.value() / _STEPS)
+            return PointBetween(first, second, self.share.value() / _STEPS)
         moves = tuple(slider.value() / _STEPS * _FARTHEST for slider in self._allowed)
-        return replace(self._spot(), moves=moves)
+        return replace(self._origin(), moves=moves)
 
     @property
-    def ends(self) -> tuple[Spot, Spot] | None:
+    def ends(self) -> tuple[LatentPoint, LatentPoint] | None:
         """Both ends of the path, where they are known."""
         first, second = self._ends
         return None if first is None or second is None else (first, second)
@@ -145,11 +152,6 @@ class Explorer(QWidget):
         layout.addWidget(self.fold)
         layout.addWidget(self._inner)
 
-    def _on_fold(self, on: bool) -> None:
-        self.fold.setArrowType(Qt.ArrowType.DownArrow if on else Qt.ArrowType.RightArrow)
-        self._inner.setVisible(on)
-        self.moved.emit()
-
     def _on_slider(self, _value: int = 0) -> None:
         self._on_path = False
         self.moved.emit()
@@ -165,9 +167,9 @@ class Explorer(QWidget):
         self._take(1)
 
     def _take(self, which: int) -> None:
-        where = self.where
-        if isinstance(where, Spot):
-            self._ends[which] = where
+        point = self.point
+        if isinstance(point, LatentPoint):
+            self._ends[which] = point
         self._show_ends()
 
     def _show_ends(self) -> None:
@@ -175,3 +177,57 @@ class Explorer(QWidget):
             made.setText(f"{name} is taken" if end is not None else f"Take as {name}")
         for widget in (self.share, self.add, self.frames):
             widget.setEnabled(self.ends is not None)
+
+
+@dataclass(frozen=True)
+class PointRequest:
+    """The latent point that is to be shown, and the model whose it is."""
+
+    synthesis: SynthesisRequest
+    point: LatentPoint | PointBetween
+
+
+class LatentPreview(LiveLayer[PointRequest]):
+    """Keeps a temporary layer up to date with the latent point that a function returns; the model stays open.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+    ask : callable
+        Returns what is to be shown; raises a `SynthError` where that cannot be.
+    make : callable
+        Returns the layer of an image, from the `SynthesisRequest`, the opened model and the pixels.
+    parent : QObject, optional
+    """
+
+    opened = Signal(object)
+    """The `PreparedSynthesis` of the model that is shown."""
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        ask: Callable[[], PointRequest],
+        make: Callable[[SynthesisRequest, PreparedSynthesis, Any], napari.layers.Image],
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(viewer, parent, is_quick=True)
+        self._ask, self._make = ask, make
+        self._open: tuple[SynthesisRequest, PreparedSynthesis] | None = None
+
+    @property
+    def model(self) -> PreparedSynthesis | None:
+        """The model that was opened last."""
+        return None if self._open is None else self._open[1]
+
+    def _wanted(self) -> PointRequest:
+        return self._ask()
+
+    def _work(self, wanted: PointRequest) -> Work:
+        kept = self._open[1] if self._open is not None and self._open[0].is_like(wanted.synthesis) else None
+        return partial(preview_point, wanted.synthesis, wanted.point, kept)
+
+    def _show(self, wanted: PointRequest, result: tuple[PreparedSynthesis, Any]) -> None:
+        prepared, pixels = result
+        self._open = wanted.synthesis, prepared
+        self.opened.emit(prepared)
+        self.shown.show([self._make(wanted.synthesis, prepared, pixels)], into_view=True)

@@ -23,17 +23,21 @@ from napari_synth.core.errors import MaskError
 from napari_synth.core.image import Image
 from napari_synth.core.mask_rules import RULES
 from napari_synth.core.masking import MOST_GROWTH
-from napari_synth.gui.jobs.filled import mask_look, mask_region, mask_words
-from napari_synth.gui.layers.images import Placement, fresh_name, kind_of
+from napari_synth.gui.jobs.restore import mask_region
+from napari_synth.gui.layers.appearance import mask_look
+from napari_synth.gui.layers.marks import kind_of
 from napari_synth.gui.layers.masks import MaskRequest, layer_request, rule_request
+from napari_synth.gui.layers.placement import Placement
 from napari_synth.gui.layers.viewer_layers import insert_layer
-from napari_synth.gui.widgets.form_rows import label
-from napari_synth.gui.widgets.run_preview import Preview, Wanted
+from napari_synth.gui.widgets.form_rows import label, let_shrink
+from napari_synth.gui.widgets.run_preview import RunPreview, Wanted
 from napari_synth.gui.widgets.source_picker import SourcePicker
 
 if TYPE_CHECKING:
     import napari.layers
     from napari.components import ViewerModel
+
+    from napari_synth.core.runner import PreparedRun
 
 _DRAWN_ON = (Labels, Shapes, Points)
 _RULES = {"nan": "NaN pixels", "zero": "Zero pixels", "saturated": "Saturated pixels", "hot": "Hot and dead pixels"}
@@ -44,7 +48,9 @@ _MOST_RADIUS = 999.0
 
 
 class MaskPicker(QObject):
-    """Rows for the mask: which layer or rule, its labels or radius, how much it grows, and a look at it.
+    """Rows for the mask: which layer or rule, its labels or radius, how much it grows, and a preview of it.
+
+    The panel lets the button `look` switch the `preview`.
 
     Parameters
     ----------
@@ -52,7 +58,7 @@ class MaskPicker(QObject):
     source : SourcePicker
         What is to be filled; the rows come under its own.
     wanted : callable
-        What the panel would run, see `napari_synth.gui.widgets.run_preview.Preview`.
+        What the panel would run, see `napari_synth.gui.widgets.run_preview.RunPreview`.
     parent : QWidget
     """
 
@@ -74,8 +80,7 @@ class MaskPicker(QObject):
             "What is to be filled: what is drawn on a Labels, Shapes or Points layer, wherever it lies, or pixels of the image"
             " that a rule finds. It follows the layers that you add and select."
         )
-        self.choice.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.choice.setMinimumContentsLength(8)
+        let_shrink(self.choice)
         self.draw = QPushButton("Draw", parent)
         self.draw.setToolTip("Add an empty Labels layer on the image and take the brush")
         self.ids = QLineEdit(parent)
@@ -95,8 +100,8 @@ class MaskPicker(QObject):
         self.look = QPushButton("Show", parent)
         self.look.setCheckable(True)
         self.look.setToolTip("Show what would be filled on the visible field, in red, until this is switched off")
-        self.preview = Preview(
-            viewer, wanted, self, work=mask_region, look=mask_look, name="mask preview", words=mask_words
+        self.preview = RunPreview(
+            viewer, wanted, self, compute=mask_region, look=mask_look, name="mask preview", words=_words
         )
         self._add_rows(source.rows)
         self._connect()
@@ -121,7 +126,7 @@ class MaskPicker(QObject):
         self._version += 1
 
     def stop(self) -> None:
-        """Take the look at the mask away."""
+        """Take the preview of the mask away."""
         self.look.setChecked(False)
 
     def uncover(self) -> None:
@@ -143,7 +148,7 @@ class MaskPicker(QObject):
         coarser += [1.0] * (len(shape) - len(coarser))
         drawn_on = Labels(
             np.zeros([round(size / step) for size, step in zip(shape, coarser, strict=True)], np.uint8),
-            name=fresh_name(f"{source.name} mask", (other.name for other in self._viewer.layers)),
+            name=f"{source.name} mask",
             **Placement.of(source).refined([1 / step for step in coarser]).as_kwargs(),
         )
         insert_layer(self._viewer, drawn_on)
@@ -207,9 +212,7 @@ class MaskPicker(QObject):
         self.ids.editingFinished.connect(self._on_change)
         self.radius.valueChanged.connect(self._on_change)
         self.grow.valueChanged.connect(self._on_change)
-        self.look.toggled.connect(self.preview.switch)
         self._source.changed.connect(self._on_source)
-        self.preview.switched_off.connect(self._on_look_off)
 
     # What changes
 
@@ -261,9 +264,6 @@ class MaskPicker(QObject):
             self.stop()
         self.preview.request()
 
-    def _on_look_off(self) -> None:
-        self.look.setChecked(False)
-
     # The mask
 
     def _request(self, layer: napari.layers.Image, image: Image) -> MaskRequest:
@@ -291,6 +291,11 @@ class MaskPicker(QObject):
         what = (id(self._value) if isinstance(self._value, _DRAWN_ON) else self._value, self._version, self.ids.text())
         units = str(self._viewer.layers.extent.units)
         return (id(image.data), image.axes, where, *what, self.radius.value(), self.grow.value(), units)
+
+
+def _words(_size: str, _prepared: PreparedRun | None, marked: Any) -> tuple[str, ...]:
+    """Say how much of what is in sight a mask marks."""
+    return (f"{np.count_nonzero(marked)} of the {marked.size} pixels in sight are to be filled.",)
 
 
 def _labels_in(text: str) -> tuple[int, ...]:

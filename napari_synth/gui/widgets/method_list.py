@@ -1,22 +1,26 @@
-"""The list of the methods of a task: those that cannot take the chosen layer are greyed out, and say why."""
+"""The lists of what can be chosen, methods of a task and all that can be trained, and what is asked before a model is added."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
-from qtpy.QtCore import Signal
-from qtpy.QtGui import QStandardItemModel
-from qtpy.QtWidgets import QComboBox, QWidget
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QStandardItem, QStandardItemModel
+from qtpy.QtWidgets import QComboBox, QFileDialog, QMessageBox, QWidget
 
 from napari_synth.core import registry
 from napari_synth.core.generator import Method, Task
-from napari_synth.gui.library_events import library_news
+from napari_synth.gui.library_events import library_events
+from napari_synth.gui.widgets.form_rows import let_shrink
+from napari_synth.training import registry as training_registry
+from napari_synth.training.trainable import Trainable
 
 M = TypeVar("M", bound=Method[Any])
 
 
 class MethodList(QComboBox, Generic[M]):
-    """A list of the methods of a task.
+    """A list of the methods of a task; those that cannot take the chosen layer are greyed out, and say why.
 
     Parameters
     ----------
@@ -35,12 +39,11 @@ class MethodList(QComboBox, Generic[M]):
         self._axes = ""
         self._methods: list[M] = []
         self.setToolTip("How it is done")
-        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.setMinimumContentsLength(8)
+        let_shrink(self)
         self.refresh()
         self._wish = self.method.info.id
         self.currentIndexChanged.connect(self._on_choice)
-        library_news().changed.connect(self.refresh)
+        library_events().changed.connect(self.refresh)
 
     @property
     def method(self) -> M:
@@ -99,3 +102,81 @@ class MethodList(QComboBox, Generic[M]):
     def _on_choice(self, _index: int) -> None:
         self._wish = self.method.info.id
         self.chosen.emit()
+
+
+class TrainableList(QComboBox):
+    """Everything that can be trained, under the names of the tasks."""
+
+    chosen = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setToolTip("What is trained; the model becomes a method of its task")
+        let_shrink(self)
+        model = cast(QStandardItemModel, self.model())
+        for task in Task:
+            found = training_registry.trainables(task)
+            if found:
+                model.appendRow(_heading(task))
+            for each in found:
+                item = QStandardItem(each.info.title)
+                item.setData(each, Qt.ItemDataRole.UserRole)
+                item.setToolTip("\n".join(filter(None, (each.info.summary, each.info.reference))))
+                model.appendRow(item)
+        # What one image is enough for can be tried at once.
+        every = (index for index in range(self.count()) if self.itemData(index) is not None)
+        self.setCurrentIndex(next((i for i in every if self.itemData(i).info.images == "one"), 1))
+        self.currentIndexChanged.connect(self._on_choice)
+
+    @property
+    def trainable(self) -> Trainable[Any]:
+        """What is chosen."""
+        return cast("Trainable[Any]", self.currentData())
+
+    def choose(self, identifier: str) -> None:
+        """Choose by id.
+
+        Raises
+        ------
+        UnknownGeneratorError
+            It cannot be trained here.
+        """
+        wanted = training_registry.trainable(identifier)
+        self.setCurrentIndex(next(i for i in range(self.count()) if self.itemData(i) is wanted))
+
+    def _on_choice(self, _index: int) -> None:
+        self.chosen.emit()
+
+
+def _heading(task: Task) -> QStandardItem:
+    item = QStandardItem(panel_title(task))
+    item.setFlags(Qt.ItemFlag.NoItemFlags)
+    font = item.font()
+    font.setBold(True)
+    item.setFont(font)
+    return item
+
+
+def panel_title(task: Task) -> str:
+    """Return what the panel of a task is called in napari's menu."""
+    return task.verb.replace("-", " ").capitalize()
+
+
+_KINDS = "Models (*.safetensors *.pth *.pt *.ckpt *.zip *.yaml *.yml);;All files (*)"
+
+
+def ask_for_file(parent: QWidget) -> Path | None:
+    """Let the user choose a model file, or the description of a package that is a folder; None where they did not."""
+    path, _ = QFileDialog.getOpenFileName(parent, "Open a model file", "", _KINDS)
+    return Path(path) if path else None
+
+
+def ask_for_trust(parent: QWidget, path: Path) -> bool:
+    """Let the user decide on a file that can only be used by executing what it contains."""
+    text = (
+        f"{path.name} holds a program, not only weights. It would run with your rights on this computer.\n\n"
+        "Do you trust where it comes from?"
+    )
+    buttons = QMessageBox.StandardButton
+    answer = QMessageBox.warning(parent, "Trust this file?", text, buttons.Yes | buttons.Cancel, buttons.Cancel)
+    return bool(answer == buttons.Yes)

@@ -9,7 +9,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 
-from napari_synth.gui.widgets.form_rows import button
+from napari_synth.gui.widgets.form_rows import button, wrapped
 from napari_synth.gui.widgets.plot import Line, Plot
 
 if TYPE_CHECKING:
@@ -43,8 +43,7 @@ class QualityBox(QWidget):
             "Hold the last images against the layer of real ones: are they like those, varied, and no copies?",
         )
         self.ask.clicked.connect(self.wanted)
-        self.table = QLabel(self)
-        self.table.setWordWrap(True)
+        self.table = wrapped(self)
         self.table.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.table.setToolTip(
             "Each figure beside what real crops of another part, those blurred, and noise reach. Near to real crops is good."

@@ -10,9 +10,10 @@ from qtpy.QtWidgets import QWidget
 
 from napari_synth.core.errors import ReferenceImageError
 from napari_synth.core.image import Image
-from napari_synth.gui.layers.images import guess_layer_axes, is_source, kind_of, to_image
+from napari_synth.gui.layers.images import guess_layer_axes, to_image
+from napari_synth.gui.layers.marks import is_source, kind_of
 from napari_synth.gui.widgets.form_rows import label
-from napari_synth.gui.widgets.layer_choice import LayerChoice
+from napari_synth.gui.widgets.layer_lists import LayerChoice
 from napari_synth.gui.widgets.source_picker import SourcePicker
 
 if TYPE_CHECKING:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from html import escape
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from qtpy.QtCore import Qt, QTimer, Signal
-from qtpy.QtGui import QAction, QGuiApplication
-from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QMenu, QSlider, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QSlider, QVBoxLayout, QWidget
 
 from napari_synth.core.generator import Task
-from napari_synth.core.image import Image
-from napari_synth.core.movies import PreparedMovie
-from napari_synth.core.runner import PreparedRun
-from napari_synth.gui.layers.images import DERIVED, Placement, kind_of
+from napari_synth.core.recipe import Recipe
+from napari_synth.gui.jobs.requests import LayerRun
+from napari_synth.gui.layers.marks import CONFIDENCE, DERIVED, REMOVED, TRUST, kind_of
+from napari_synth.gui.layers.placement import Placement
 from napari_synth.gui.layers.viewer_layers import grid_of
-from napari_synth.gui.widgets.form_rows import button, line
+from napari_synth.gui.widgets.form_rows import button, line, menu_button, put_on_clipboard, wrapped
 
 if TYPE_CHECKING:
     import napari.layers
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 BLINK_MS = 600
 
-Run = TypeVar("Run", bound=PreparedRun | PreparedMovie)
+Run = TypeVar("Run", bound=LayerRun)
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,6 @@ class Finished(Generic[Run]):
     source : napari.layers.Image
         The layer that was restored; it may have been deleted since.
     result : napari.layers.Image
-    image : Image
-        The source's pixels, as they were when the run began.
     pixels : array-like
         The result's.
     placement : Placement
@@ -49,7 +47,6 @@ class Finished(Generic[Run]):
     prepared: Run
     source: napari.layers.Image
     result: napari.layers.Image
-    image: Image
     pixels: Any
     placement: Placement
 
@@ -63,9 +60,8 @@ class ResultBox(QWidget, Generic[Run]):
     parent : QWidget, optional
     """
 
-    removed_wanted = Signal()
-    trust_wanted = Signal()
-    confidence_wanted = Signal()
+    map_wanted = Signal(str)
+    """The kind of layer that judges the result: removed signal, trust or confidence."""
 
     def __init__(self, viewer: ViewerModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -73,9 +69,7 @@ class ResultBox(QWidget, Generic[Run]):
         self._finished: Finished[Run] | None = None
         self._opacity = 1.0
 
-        self.title = QLabel(self)
-        self.title.setWordWrap(True)
-        self.title.setToolTip("The result that the buttons below belong to")
+        self.title = wrapped(self, "The result that the buttons below belong to")
         self.fade = QSlider(Qt.Orientation.Horizontal, self)
         self.fade.setRange(0, 100)
         self.fade.setValue(100)
@@ -93,39 +87,36 @@ class ResultBox(QWidget, Generic[Run]):
         self.removed = button(
             self, "Removed signal", "Add a layer with source minus result: nothing of the specimen should be seen in it"
         )
-        self.removed.clicked.connect(self.removed_wanted)
+        self.removed.clicked.connect(partial(self._on_map, REMOVED))
         self.trust = button(
             self,
             "Trust",
             "Add a layer that shows where noise cannot explain the change: red where the result is darker than the source,"
             " blue where it is brighter",
         )
-        self.trust.clicked.connect(self.trust_wanted)
+        self.trust.clicked.connect(partial(self._on_map, TRUST))
         self.confidence = button(
             self,
             "Confidence",
             "Add a layer with how much the result varies over flips and rotations: a relative measure, large where the method"
             " is unsure",
         )
-        self.confidence.clicked.connect(self.confidence_wanted)
-        self.recipe = button(self, "Copy recipe", "Copy how the result was made, so that it can be repeated")
-        menu = QMenu(self.recipe)
-        menu.setToolTipsVisible(True)
-        for text, tooltip, spell in (
-            ("As YAML", "For a file: napari-synth run RECIPE IN OUT", _yaml),
-            ("As Python", "For a script or a notebook", _python),
-            ("As command line", "For a terminal, a cluster or many files", _command),
-        ):
-            action = QAction(text, menu)
-            action.setToolTip(tooltip)
-            action.triggered.connect(_Copy(self, spell))
-            menu.addAction(action)
-        self.recipe.setMenu(menu)
+        self.confidence.clicked.connect(partial(self._on_map, CONFIDENCE))
+        self.recipe = menu_button(
+            self,
+            "Copy recipe",
+            "Copy how the result was made, so that it can be repeated",
+            (
+                ("As YAML", "For a file: napari-synth run RECIPE IN OUT", partial(self.copy, Recipe.to_yaml)),
+                ("As Python", "For a script or a notebook", partial(self.copy, Recipe.to_python)),
+                ("As command line", "For a terminal, a cluster or many files", partial(self.copy, Recipe.to_command)),
+            ),
+        )
 
         ends = QHBoxLayout()
-        ends.addWidget(_plain(self, "source"))
+        ends.addWidget(QLabel("source", self))
         ends.addWidget(self.fade, 1)
-        ends.addWidget(_plain(self, "result"))
+        ends.addWidget(QLabel("result", self))
         grid = QGridLayout()
         grid.setSpacing(4)
         for index, made in enumerate((self.blink, self.beside, self.removed, self.trust, self.confidence, self.recipe)):
@@ -185,11 +176,13 @@ class ResultBox(QWidget, Generic[Run]):
         if self._finished is not None:
             self._finished.source.visible = True
 
-    def copy(self, spell: Callable[[PreparedRun | PreparedMovie], str]) -> None:
-        """Put the recipe on the clipboard."""
-        clipboard = QGuiApplication.clipboard()
-        if self._finished is not None and clipboard is not None:
-            clipboard.setText(spell(self._finished.prepared))
+    def copy(self, spell: Callable[[Recipe], str]) -> None:
+        """Put the recipe on the clipboard, as a function spells it."""
+        if self._finished is not None:
+            put_on_clipboard(spell(self._finished.prepared.recipe))
+
+    def _on_map(self, kind: str, _checked: bool = False) -> None:
+        self.map_wanted.emit(kind)
 
     def _on_fade(self, value: int) -> None:
         if self._finished is not None:
@@ -214,29 +207,3 @@ class ResultBox(QWidget, Generic[Run]):
             self.uncover()
         grid_of(self._viewer).enabled = beside
         self._viewer.reset_view()
-
-
-class _Copy:
-    """Copies the recipe in one spelling; a menu's action passes whether it is checked, which says nothing here."""
-
-    def __init__(self, box: ResultBox[Any], spell: Callable[[PreparedRun | PreparedMovie], str]) -> None:
-        self._box, self._spell = box, spell
-
-    def __call__(self, _checked: bool = False) -> None:
-        self._box.copy(self._spell)
-
-
-def _yaml(prepared: PreparedRun | PreparedMovie) -> str:
-    return prepared.recipe.to_yaml()
-
-
-def _python(prepared: PreparedRun | PreparedMovie) -> str:
-    return prepared.recipe.to_python()
-
-
-def _command(prepared: PreparedRun | PreparedMovie) -> str:
-    return prepared.recipe.to_command()
-
-
-def _plain(parent: QWidget, text: str) -> QLabel:
-    return QLabel(text, parent)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from html import escape
 from pathlib import Path
 
 from qtpy.QtCore import Signal
 from qtpy.QtGui import QAction
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QMenu, QPushButton, QSizePolicy, QWidget
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QPushButton, QSizePolicy, QWidget
 
-from napari_synth.gui.widgets.form_rows import button
+from napari_synth.gui.widgets.form_rows import add_entry, button, wrapped
 from napari_synth.models import library
 from napari_synth.training.record import EarlierRun, earlier_runs
 
@@ -37,19 +38,13 @@ class ResumeButton(QPushButton):
         self.list.clear()
         runs = earlier_runs(library.folder() / "runs")
         for run in runs[:_MOST_LISTED]:
-            self._add(_words(run), str(run.folder), _Choose(self, run.folder))
+            add_entry(self.list, _words(run), str(run.folder), partial(self.chosen.emit, run.folder))
         if not runs:
             none = QAction("There is none with a checkpoint", self.list)
             none.setEnabled(False)
             self.list.addAction(none)
         self.list.addSeparator()
-        self._add("Another folder…", "Choose the folder of a training", self._ask)
-
-    def _add(self, text: str, tooltip: str, chosen: object) -> None:
-        action = QAction(text, self.list)
-        action.setToolTip(tooltip)
-        action.triggered.connect(chosen)
-        self.list.addAction(action)
+        add_entry(self.list, "Another folder…", "Choose the folder of a training", self._ask)
 
     def _ask(self) -> None:
         if folder := QFileDialog.getExistingDirectory(self, "The folder of a training", str(library.folder() / "runs")):
@@ -64,8 +59,7 @@ class ResumeNote(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.folder: Path | None = None
-        self.text = QLabel(self)
-        self.text.setWordWrap(True)
+        self.text = wrapped(self)
         self.drop = button(self, "New instead", "Begin a new training with these settings rather than going on")
         self.drop.clicked.connect(self._on_dropped)
         row = QHBoxLayout(self)
@@ -86,16 +80,6 @@ class ResumeNote(QWidget):
     def _on_dropped(self) -> None:
         self.show_run(None)
         self.dropped.emit()
-
-
-class _Choose:
-    """Chooses a run; a menu's action passes whether it is checked, which says nothing here."""
-
-    def __init__(self, owner: ResumeButton, folder: Path) -> None:
-        self._owner, self._folder = owner, folder
-
-    def __call__(self, _checked: bool = False) -> None:
-        self._owner.chosen.emit(self._folder)
 
 
 def _words(run: EarlierRun) -> str:

@@ -1,14 +1,21 @@
-"""The parts of the panel that tell how a run goes: a progress row, and what the user should know."""
+"""The parts of a panel that tell how a run goes: progress, what the user should know, and where it computes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from html import escape
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
+from napari_synth.core.device import Device
+from napari_synth.core.errors import SynthError
 from napari_synth.core.progress import Progress
+from napari_synth.gui.jobs.resources import find_device
+from napari_synth.gui.jobs.worker import Job
+from napari_synth.gui.settings import RunSettings
+from napari_synth.gui.widgets.form_rows import wrapped
 
 
 class ProgressRow(QWidget):
@@ -99,10 +106,46 @@ class Messages(QWidget):
         self.notes.setVisible(bool(paragraphs))
 
     def set_colours(self, error: str, text: str, ground: str) -> None:
-        """Take the colours of the theme: errors are marked by a bar, so that their text stays readable."""
+        """Take the colours of the theme: errors are marked by a bar, so that their text stays readable.
+
+        Parameters
+        ----------
+        error, text, ground : str
+            Of the bar, the words and what is behind them, as hexadecimal numbers.
+        """
         self.error.setStyleSheet(
             f"QLabel {{ color: {text}; background: {ground}; border-left: 4px solid {error}; padding: 6px; }}"
         )
+
+
+class DeviceBadge(QLabel):
+    """The device and the precision, with the reason for them as its tooltip."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__("Device: looking…", parent)
+        self._job: Job | None = None
+        self.setToolTip("Where runs compute; set it in File > Preferences > napari-synth")
+
+    def look_for(self, settings: RunSettings) -> None:
+        """Look for the device in a thread: loading torch takes seconds."""
+        self._job = job = Job(partial(find_device, settings), "Looking for devices")
+        job.returned.connect(self.show_device)
+        job.failed.connect(self._on_none)
+        job.start()
+
+    def cancel(self) -> None:
+        """Look no more."""
+        if self._job is not None:
+            self._job.cancel()
+
+    def show_device(self, device: Device) -> None:
+        """Show a device."""
+        self.setText(f"{device.title} · {device.precision}")
+        self.setToolTip(f"{device.title}: {device.reason}. Set it in File > Preferences > napari-synth.")
+
+    def _on_none(self, error: SynthError) -> None:
+        self.setText("No device")
+        self.setToolTip(str(error))
 
 
 def describe(progress: Progress) -> str:
@@ -127,10 +170,8 @@ def duration(seconds: float) -> str:
 
 
 def _text(parent: QWidget, tooltip: str) -> QLabel:
-    label = QLabel(parent)
-    label.setWordWrap(True)
+    label = wrapped(parent, tooltip)
     label.setTextFormat(Qt.TextFormat.RichText)
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
     label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.MinimumExpanding)
-    label.setToolTip(tooltip)
     return label

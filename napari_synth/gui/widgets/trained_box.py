@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from html import escape
 
 from qtpy.QtCore import Signal
-from qtpy.QtGui import QAction, QGuiApplication
-from qtpy.QtWidgets import QGridLayout, QLabel, QMenu, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QGridLayout, QVBoxLayout, QWidget
 
-from napari_synth.gui.jobs.train import Learnt
-from napari_synth.gui.widgets.form_rows import button, line
+from napari_synth.gui.jobs.train import TrainedModel
+from napari_synth.gui.widgets.form_rows import button, line, menu_button, put_on_clipboard, wrapped
 from napari_synth.training.record import TrainingRecord
 
 _EXPORT = "Write a package that other programs run without napari-synth"
 
 
-class ResultBox(QWidget):
+class TrainedBox(QWidget):
     """Buttons for a trained model; hidden while there is none."""
 
     use_wanted = Signal()
@@ -24,26 +24,25 @@ class ResultBox(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._learnt: Learnt | None = None
-        self.title = QLabel(self)
-        self.title.setWordWrap(True)
-        self.title.setToolTip("The model that the buttons below belong to; it is in your library")
+        self._model: TrainedModel | None = None
+        self.title = wrapped(self, "The model that the buttons below belong to; it is in your library")
         self.use = button(self, "Use it", "Open the panel of its task with this model chosen")
         self.use.clicked.connect(self.use_wanted)
         self.export = button(self, "Export to bioimage.io…", _EXPORT)
         self.export.clicked.connect(self.export_wanted)
-        self.copy = button(self, "Copy command", "Copy the same training, to be run elsewhere")
-        menu = QMenu(self.copy)
-        menu.setToolTipsVisible(True)
-        for text, tooltip, spell in (
-            ("As command line", "For a terminal, a cluster or several GPUs", TrainingRecord.to_command),
-            ("As Python", "For a script or a notebook", TrainingRecord.to_python),
-        ):
-            action = QAction(text, menu)
-            action.setToolTip(tooltip)
-            action.triggered.connect(_Copy(self, spell))
-            menu.addAction(action)
-        self.copy.setMenu(menu)
+        self.copy = menu_button(
+            self,
+            "Copy command",
+            "Copy the same training, to be run elsewhere",
+            (
+                (
+                    "As command line",
+                    "For a terminal, a cluster or several GPUs",
+                    partial(self.copy_as, TrainingRecord.to_command),
+                ),
+                ("As Python", "For a script or a notebook", partial(self.copy_as, TrainingRecord.to_python)),
+            ),
+        )
         grid = QGridLayout()
         grid.setSpacing(4)
         grid.addWidget(self.use, 0, 0)
@@ -58,45 +57,34 @@ class ResultBox(QWidget):
         self.hide()
 
     @property
-    def learnt(self) -> Learnt | None:
+    def model(self) -> TrainedModel | None:
         """The model that the buttons belong to."""
-        return self._learnt
+        return self._model
 
-    def show_model(self, learnt: Learnt | None, *, can_be_used: bool = True) -> None:
+    def show_model(self, model: TrainedModel | None, *, can_be_used: bool = True) -> None:
         """Offer the buttons for a model, or hide them.
 
         Parameters
         ----------
-        learnt : Learnt or None
+        model : TrainedModel or None
         can_be_used : bool
             Whether its task has a panel.
         """
-        self._learnt = learnt
-        self.setVisible(learnt is not None)
-        if learnt is None:
+        self._model = model
+        self.setVisible(model is not None)
+        if model is None:
             return
-        self.title.setText(f"<b>{escape(learnt.trained.card.name)}</b> is in your library.")
+        self.title.setText(f"<b>{escape(model.trained.card.name)}</b> is in your library.")
         self.use.setVisible(can_be_used)
-        self.export.setEnabled(learnt.can_export)
-        reason = f"Models of the architecture {learnt.trained.card.architecture!r} cannot be exported"
-        self.export.setToolTip(_EXPORT if learnt.can_export else reason)
+        self.export.setEnabled(model.can_export)
+        reason = f"Models of the architecture {model.trained.card.architecture!r} cannot be exported"
+        self.export.setToolTip(_EXPORT if model.can_export else reason)
 
     def set_busy(self, busy: bool) -> None:
         """Disable what needs the worker while it works."""
-        self.export.setEnabled(not busy and self._learnt is not None and self._learnt.can_export)
+        self.export.setEnabled(not busy and self._model is not None and self._model.can_export)
 
     def copy_as(self, spell: Callable[[TrainingRecord], str]) -> None:
-        """Put the training on the clipboard."""
-        clipboard = QGuiApplication.clipboard()
-        if self._learnt is not None and clipboard is not None:
-            clipboard.setText(spell(self._learnt.record))
-
-
-class _Copy:
-    """Copies the training in one spelling; a menu's action passes whether it is checked, which says nothing here."""
-
-    def __init__(self, box: ResultBox, spell: Callable[[TrainingRecord], str]) -> None:
-        self._box, self._spell = box, spell
-
-    def __call__(self, _checked: bool = False) -> None:
-        self._box.copy_as(self._spell)
+        """Put the training on the clipboard, as a function spells it."""
+        if self._model is not None:
+            put_on_clipboard(spell(self._model.record))

@@ -10,8 +10,10 @@ import numpy.typing as npt
 from napari.layers import Image as ImageLayer
 from qtpy.QtCore import QObject
 
-from napari_synth.gui.layers.images import PREVIEW, Placement, appearance, full_resolution, mark
-from napari_synth.gui.layers.viewer_layers import insert_layer, remove_layer
+from napari_synth.gui.layers.appearance import appearance, contrast
+from napari_synth.gui.layers.images import full_resolution
+from napari_synth.gui.layers.placement import Placement
+from napari_synth.gui.widgets.live_layer import TemporaryLayers
 from napari_synth.training.news import Preview
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ class Shown:
     start: tuple[float, ...]
 
 
-class Follower(QObject):
+class TrainingPreview(QObject):
     """Keeps a temporary layer up to date with the previews of a training.
 
     Parameters
@@ -51,17 +53,18 @@ class Follower(QObject):
 
     def __init__(self, viewer: ViewerModel, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._viewer = viewer
-        self._layer: napari.layers.Image | None = None
         self._sources: tuple[tuple[napari.layers.Image, str], ...] = ()
         self._look: napari.layers.Image | None = None
         self._name = ""
         self._is_off = True
+        self._shown = TemporaryLayers(viewer, self)
+        self._shown.removed.connect(self._on_removed)
 
     @property
     def layer(self) -> napari.layers.Image | None:
         """The temporary layer."""
-        return self._layer
+        layer: napari.layers.Image | None = self._shown.layer
+        return layer
 
     def begin(
         self, name: str, sources: tuple[tuple[napari.layers.Image, str], ...], look: napari.layers.Image | None
@@ -82,8 +85,6 @@ class Follower(QObject):
 
     def show(self, preview: Preview) -> None:
         """Show a preview, unless the user deleted the layer."""
-        if self._layer is not None and self._layer not in self._viewer.layers:
-            self._is_off, self._layer = True, None
         if self._is_off:
             return
         source, axes = self._sources[preview.image] if preview.image < len(self._sources) else (None, "")
@@ -95,7 +96,8 @@ class Follower(QObject):
             roles = preview.axes.replace("S", "")
             shown = laid_out(preview, roles, full)
             place = beside(source, axes, roles) if shown.pixels.ndim - shown.rgb == len(roles) else {}
-            self._put(shown, place, source, is_beside=True)
+            # It lies where nothing was before, most likely out of view.
+            self._put(shown, place, source, into_view=True)
             return
         shown = laid_out(preview, axes[: source.ndim], full)
         if shown.pixels.ndim - shown.rgb != source.ndim:
@@ -106,30 +108,19 @@ class Follower(QObject):
 
     def end(self) -> None:
         """Take the layer away."""
-        layer, self._layer = self._layer, None
         self._is_off = True
         self._sources, self._look = (), None
-        remove_layer(self._viewer, layer)
+        self._shown.drop()
+
+    def _on_removed(self) -> None:
+        self._is_off = True
 
     def _put(
-        self, shown: Shown, place: dict[str, Any], source: napari.layers.Image | None, *, is_beside: bool = False
+        self, shown: Shown, place: dict[str, Any], source: napari.layers.Image | None, *, into_view: bool = False
     ) -> None:
-        layer = self._layer
-        if layer is not None and layer.rgb == shown.rgb and layer.data.ndim == shown.pixels.ndim:
-            layer.data = shown.pixels
-            if place:
-                layer.translate = place["translate"]
-            if not self._has_look(shown) and not shown.rgb:
-                layer.contrast_limits = _contrast(shown.pixels)
-            return
-        remove_layer(self._viewer, layer)
-        self._layer = ImageLayer(
-            shown.pixels, name=self._name, metadata=mark(PREVIEW), **self._appearance(shown), **place
-        )
-        insert_layer(self._viewer, self._layer, above=source)
-        if is_beside:
-            # It lies where nothing was before, most likely out of view.
-            self._viewer.reset_view()
+        layer = ImageLayer(shown.pixels, name=self._name, **self._appearance(shown), **place)
+        own_contrast = not self._has_look(shown)
+        self._shown.show([layer], above=source, into_view=into_view, with_contrast=own_contrast)
 
     def _has_look(self, shown: Shown) -> bool:
         return self._look is not None and bool(self._look.rgb) == shown.rgb
@@ -137,7 +128,7 @@ class Follower(QObject):
     def _appearance(self, shown: Shown) -> dict[str, Any]:
         if self._look is not None and self._has_look(shown):
             return appearance(self._look) | {"blending": "translucent_no_depth"}
-        return {"rgb": True} if shown.rgb else {"rgb": False, "contrast_limits": _contrast(shown.pixels)}
+        return {"rgb": True} if shown.rgb else {"rgb": False, "contrast_limits": contrast(shown.pixels, _CONTRAST)}
 
 
 def full_scale(dtype: Any) -> float | None:
@@ -209,9 +200,3 @@ def _unit(pixels: npt.NDArray[np.float32], full: float | None) -> npt.NDArray[np
     top = float(pixels.max(initial=0.0))
     found = next((scale for scale in (1.0, 255.0, 65535.0) if top <= 1.3 * scale), top)
     return np.asarray(np.clip(pixels / (full or found), 0.0, 1.0), dtype=np.float32)
-
-
-def _contrast(pixels: npt.NDArray[np.float32]) -> tuple[float, float]:
-    finite = pixels[np.isfinite(pixels)]
-    low, high = np.percentile(finite, _CONTRAST) if finite.size else (0.0, 1.0)
-    return float(low), float(max(high, low + 1e-6))

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Labels
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QLabel, QLineEdit, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
 from napari_synth.core.errors import InvalidImageError, SynthError, TrainingDataError
-from napari_synth.gui.jobs.train import TrainRequest
-from napari_synth.gui.layers.images import kind_of
-from napari_synth.gui.layers.training_images import Chosen, check_pairs, chosen_layers, doubts, pairing
+from napari_synth.core.trainable import TrainParams
+from napari_synth.gui.jobs.requests import TrainRequest
+from napari_synth.gui.layers.images import guessed_axes
+from napari_synth.gui.layers.marks import kind_of
+from napari_synth.gui.layers.training_images import ChosenImages, check_pairs, chosen_layers, doubts, pairing
 from napari_synth.gui.settings import read_settings
-from napari_synth.gui.widgets.axes_box import AxesBox, guessed, size_in_words
 from napari_synth.gui.widgets.form import ParamsForm
-from napari_synth.gui.widgets.form_rows import button, label, rows
+from napari_synth.gui.widgets.form_rows import button, label, rows, wrapped
 from napari_synth.gui.widgets.image_choice import ImageChoice
-from napari_synth.gui.widgets.time_row import TimeRow
-from napari_synth.gui.widgets.trainable_list import TrainableList
+from napari_synth.gui.widgets.layer_lists import LayerChoice
+from napari_synth.gui.widgets.method_list import TrainableList
+from napari_synth.gui.widgets.source_picker import AxesBox, size_in_words
 from napari_synth.training.record import TrainingRecord
 from napari_synth.training.trainable import Trainable
 
@@ -38,41 +41,54 @@ _TARGETS = {
         "Layers of the kind that the source shall be turned into; other fields than the source's",
     ),
 }
-_EVERYWHERE = "everywhere"
+_UNTIL_STOPPED = "until stopped"
 
 
-class RegionBox(QComboBox):
-    """Which Labels layer limits what is learnt from."""
+class TimeRow(QWidget):
+    """The times that a training suggests; another one is set among its settings."""
 
-    def __init__(self, viewer: ViewerModel, parent: QWidget | None = None) -> None:
+    chosen = Signal(float)
+    """Minutes, 0 for until it is stopped."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._viewer = viewer
-        self._layers: list[napari.layers.Labels] = []
-        self.setToolTip("Learn only where something is drawn on a Labels layer, wherever it lies in space")
-        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.setMinimumContentsLength(8)
-        for emitter in (viewer.layers.events.inserted, viewer.layers.events.removed, viewer.layers.events.reordered):
-            emitter.connect(self.refresh)
-        self.refresh()
+        self.buttons: dict[float, QPushButton] = {}
+        self.words = ""
+        """The time that is set."""
+        self.setToolTip("About how long to train; another time is set under More settings")
+        self._row = QHBoxLayout(self)
+        self._row.setContentsMargins(0, 0, 0, 0)
+        self._row.setSpacing(4)
 
-    @property
-    def layer(self) -> napari.layers.Labels | None:
-        """The Labels layer, None for everywhere."""
-        return self._layers[self.currentIndex() - 1] if self.currentIndex() > 0 else None
+    def show_presets(self, params_type: type[TrainParams]) -> None:
+        """Offer the times of a training."""
+        extra = params_type.model_fields["minutes"].json_schema_extra
+        presets = extra.get("presets") if isinstance(extra, dict) else None
+        listed = presets if isinstance(presets, list) else []
+        times = [float(minutes) for minutes in listed if isinstance(minutes, (int, float))]
+        if times == list(self.buttons):
+            return
+        for old in self.buttons.values():
+            self._row.removeWidget(old)
+            old.hide()
+            old.deleteLater()
+        self.buttons = {}
+        for minutes in times:
+            tooltip = f"Train for about {_in_words(minutes)}" if minutes else "Train until you press Stop"
+            made = button(self, _in_words(minutes).capitalize(), tooltip, checkable=True)
+            made.clicked.connect(partial(self._on_clicked, minutes))
+            self.buttons[minutes] = made
+            self._row.addWidget(made, 2 if minutes else 3)
 
-    def choose(self, layer: napari.layers.Labels | None) -> None:
-        """Choose a layer, or None for everywhere."""
-        self.setCurrentIndex(0 if layer is None else self._layers.index(layer) + 1)
+    def show_time(self, minutes: float, steps: int | None) -> None:
+        """Show what is set: one of the buttons is down, or none."""
+        self.words = _in_words(minutes) if steps is None else f"{steps} steps"
+        for time, made in self.buttons.items():
+            made.setChecked(steps is None and time == minutes)
 
-    def refresh(self, _event: object = None) -> None:
-        """List the Labels layers as they are now, and keep the choice where it is still there."""
-        kept = self.layer
-        self._layers = [
-            layer for layer in reversed(self._viewer.layers) if isinstance(layer, Labels) and not kind_of(layer)
-        ]
-        self.clear()
-        self.addItems([_EVERYWHERE, *(layer.name for layer in self._layers)])
-        self.choose(kept if kept in self._layers else None)
+    def _on_clicked(self, minutes: float, _checked: bool = False) -> None:
+        self.buttons[minutes].setChecked(True)
+        self.chosen.emit(minutes)
 
 
 class SetupBox(QWidget):
@@ -91,8 +107,7 @@ class SetupBox(QWidget):
         self._viewer = viewer
         self._like: napari.layers.Image | None = None
         self.methods = TrainableList(self)
-        self.summary = QLabel(self)
-        self.summary.setWordWrap(True)
+        self.summary = wrapped(self)
         self.place = QComboBox(self)
         self.place.addItems(["open layers", "files"])
         self.place.setToolTip("Whether layers of this viewer are learnt from, or files that need not be open")
@@ -101,13 +116,10 @@ class SetupBox(QWidget):
         )
         self.target = ImageChoice(viewer, "", self)
         self.axes = AxesBox(self)
-        self.described = QLabel(self)
-        self.described.setWordWrap(True)
-        self.described.setToolTip("The size of the first image along each axis, and the type of its pixels")
-        self.pairs = QLabel(self)
-        self.pairs.setWordWrap(True)
-        self.pairs.setToolTip("Which image is learnt from which")
-        self.region = RegionBox(viewer, self)
+        self.described = wrapped(self, "The size of the first image along each axis, and the type of its pixels")
+        self.pairs = wrapped(self, "Which image is learnt from which")
+        self.region = LayerChoice(viewer, _is_region, "everywhere", self)
+        self.region.setToolTip("Learn only where something is drawn on a Labels layer, wherever it lies in space")
         self.name = QLineEdit(self)
         self.name.setPlaceholderText("made from the image's name")
         self.name.setToolTip("What the model will be called: lower-case letters, digits, and hyphens between them")
@@ -155,12 +167,12 @@ class SetupBox(QWidget):
         name = self.name.text().strip()
         return TrainRequest(self.trainable.info.id, source, target, params, name, folder, read_settings())
 
-    def source_chosen(self) -> Chosen:
+    def source_chosen(self) -> ChosenImages:
         """Return what is learnt from; raises as `request`."""
         if self.is_from_files:
             if not self.source.files.files:
                 raise TrainingDataError("No file is named: write the name of a folder, a file or a pattern.")
-            return Chosen(files=self.source.files.files, file_axes=self.axes.axes or None)
+            return ChosenImages(files=self.source.files.files, file_axes=self.axes.axes or None)
         layers = self.source.layers.chosen
         if not layers:
             none = not self.source.layers.layers
@@ -172,16 +184,16 @@ class SetupBox(QWidget):
             raise InvalidImageError(f"There is no image: {opening}." if none else "No source is ticked: tick a layer.")
         return chosen_layers(layers, self.axes.axes, region=self.region.layer)
 
-    def target_chosen(self) -> Chosen:
+    def target_chosen(self) -> ChosenImages:
         """Return what is learnt towards, empty where one set of images is learnt from; raises as `request`."""
         if self.trainable.info.images == "one":
-            return Chosen()
+            return ChosenImages()
         if self.is_from_files:
             if not self.target.files.files:
                 raise TrainingDataError(
                     "No file is named as the target: write the name of a folder, a file or a pattern."
                 )
-            return Chosen(files=self.target.files.files)
+            return ChosenImages(files=self.target.files.files)
         if not self.target.layers.chosen:
             raise TrainingDataError("No target is ticked: tick the layers that the model shall learn to make.")
         return chosen_layers(self.target.layers.chosen, self.axes.axes, like=self._like)
@@ -344,7 +356,7 @@ class SetupBox(QWidget):
         like, axes = self._like, self.axes.axes
         self.described.setVisible(like is not None)
         if like is not None:
-            self.described.setText(size_in_words(like, axes or guessed(like)))
+            self.described.setText(size_in_words(like, axes or guessed_axes(like)))
         lines, wrong = self._pairing()
         self.pairs.setVisible(bool(lines or wrong))
         shown = [escape(line, quote=False) for line in lines]
@@ -361,3 +373,12 @@ class SetupBox(QWidget):
         except SynthError as error:
             return (), (str(error),)
         return pairing(source, target), doubts(source, target)
+
+
+def _is_region(layer: napari.layers.Layer) -> bool:
+    """Tell whether a layer can limit what is learnt from."""
+    return isinstance(layer, Labels) and not kind_of(layer)
+
+
+def _in_words(minutes: float) -> str:
+    return f"{minutes:g} min" if minutes else _UNTIL_STOPPED

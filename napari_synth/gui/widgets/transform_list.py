@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QMouseEvent
-from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_synth.augmentation.pipeline import TRANSFORMS
 from napari_synth.augmentation.transform import Transform
 from napari_synth.gui.widgets.form import ParamsForm
+from napari_synth.gui.widgets.form_rows import FoldButton
 
 _INDENT = 24
 
@@ -58,11 +60,8 @@ class TransformRow(QWidget):
         self.box.setToolTip(transform.summary)
         self.box.setChecked(transform.enabled)
         self.box.toggled.connect(self._on_toggled)
-        self.fold = QToolButton(self)
-        self.fold.setToolTip(f"Probability and ranges of {transform.title}")
-        self.fold.setCheckable(True)
-        self.fold.setAutoRaise(True)
-        self.fold.setArrowType(Qt.ArrowType.RightArrow)
+        self.fold = FoldButton(self, "", f"Probability and ranges of {transform.title}")
+        self.fold.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonIconOnly)
         self.fold.toggled.connect(self._unfold)
         head = QHBoxLayout()
         head.setSpacing(6)
@@ -92,7 +91,6 @@ class TransformRow(QWidget):
         return type(self._transform).parse({**self._form.values(), "enabled": self.box.isChecked()})
 
     def _unfold(self, unfold: bool) -> None:
-        self.fold.setArrowType(Qt.ArrowType.DownArrow if unfold else Qt.ArrowType.RightArrow)
         if self._form is None:
             self._form = form = ParamsForm(type(self._transform), self, hidden=("enabled",))
             form.set_values({name: getattr(self._transform, name) for name in form.values()})
@@ -148,7 +146,7 @@ class TransformList(QWidget):
         for transform in (*given, *others):
             row = TransformRow(transform, self)
             row.changed.connect(self._on_changed)
-            row.grip.dragged.connect(_Dragging(self, row))
+            row.grip.dragged.connect(partial(self.drag, row))
             row.grip.dropped.connect(self.changed)
             self._rows.append(row)
             self._layout.addWidget(row)
@@ -189,13 +187,3 @@ class TransformList(QWidget):
 
     def _on_changed(self) -> None:
         self.changed.emit()
-
-
-class _Dragging:
-    """Tells the list which row follows the mouse."""
-
-    def __init__(self, owner: TransformList, row: TransformRow) -> None:
-        self._owner, self._row = owner, row
-
-    def __call__(self, height: int) -> None:
-        self._owner.drag(self._row, height)

@@ -9,19 +9,11 @@ from napari.layers import Image as ImageLayer
 from napari.layers import Labels
 
 from napari_synth.core.errors import AxesError, InvalidImageError
-from napari_synth.gui.layers.images import (
-    PREVIEW,
-    Placement,
-    appearance,
-    fresh_name,
-    full_resolution,
-    guess_layer_axes,
-    is_source,
-    kind_of,
-    mark,
-    refinement,
-    to_image,
-)
+from napari_synth.gui.layers.appearance import appearance
+from napari_synth.gui.layers.images import full_resolution, guess_layer_axes, to_image
+from napari_synth.gui.layers.marks import PREVIEW, is_source, kind_of, mark
+from napari_synth.gui.layers.placement import Placement, refinement
+from napari_synth.gui.layers.viewer_layers import fresh_name
 
 
 def layer(shape: tuple[int, ...] = (8, 10), **kwargs: Any) -> ImageLayer:

@@ -11,8 +11,9 @@ from napari.layers import Image as ImageLayer
 from napari.layers import Labels, Points, Shapes, Vectors
 
 from napari_synth.core.errors import MaskError
-from napari_synth.gui.layers.images import Placement, to_image
+from napari_synth.gui.layers.images import to_image
 from napari_synth.gui.layers.masks import layer_request, resampled, world_matrix
+from napari_synth.gui.layers.placement import Placement
 
 
 def mask_of(layer: Any, source: ImageLayer, axes: str | None = None, **options: Any) -> np.ndarray:

@@ -25,10 +25,11 @@ from napari_synth.core.generator import (
 )
 from napari_synth.core.image import Image
 from napari_synth.core.intensity import IntensityTransform
-from napari_synth.gui.layers.images import METADATA_KEY, Placement
-from napari_synth.gui.layers.placement import result_look, result_placement
-from napari_synth.gui.panels import restore as panel_module
-from napari_synth.gui.panels.restore import TaskPanel
+from napari_synth.gui.layers.appearance import result_look
+from napari_synth.gui.layers.marks import METADATA_KEY
+from napari_synth.gui.layers.placement import Placement, result_placement
+from napari_synth.gui.panels import base
+from napari_synth.gui.panels.restore import RestorePanel
 from napari_synth.gui.settings import RunSettings
 
 
@@ -65,7 +66,7 @@ def generators(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         Summing("plane", ResultSpec("", (scaled,), "float32")),
     )
     monkeypatch.setattr(registry, "_registered", lambda: {one.info.id: one for one in made})
-    monkeypatch.setattr(panel_module, "read_settings", lambda: RunSettings("cpu", "auto", None, tmp_path))
+    monkeypatch.setattr(base, "read_settings", lambda: RunSettings("cpu", "auto", None, tmp_path))
 
 
 @pytest.fixture
@@ -74,8 +75,8 @@ def viewer() -> ViewerModel:
 
 
 @pytest.fixture
-def panel(viewer: ViewerModel, qtbot: Any) -> TaskPanel:
-    made = TaskPanel(viewer, Task.TRANSLATE)
+def panel(viewer: ViewerModel, qtbot: Any) -> RestorePanel:
+    made = RestorePanel(viewer, Task.TRANSLATE)
     qtbot.addWidget(made)
     return made
 
@@ -149,7 +150,7 @@ def test_the_panel_adds_results_and_their_confidence(panel, viewer, qtbot, name,
     total = pixels.sum(0)
     plane = result.data[..., 0] if is_rgb else result.data[0] if name == "channels" else result.data
     np.testing.assert_allclose(plane, np.clip(total, 0, 255) if is_rgb else total, atol=0.51)
-    panel._add_confidence()
+    panel.result.confidence.click()
     qtbot.waitUntil(lambda: panel._job is None, timeout=60_000)
     assert panel.messages.error.isHidden(), panel.messages.error.text()
     assert viewer.layers[-1].name == "cells confidence"

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QFileDialog, QMessageBox
 
 from napari_synth.core import registry
 from napari_synth.core.generator import Task
-from napari_synth.gui.panels.restore import TaskPanel
+from napari_synth.gui.panels.restore import RestorePanel
 from napari_synth.models import bundled, library
 
 
@@ -25,8 +25,8 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.fixture
-def panel(qtbot: Any) -> TaskPanel:
-    made = TaskPanel(ViewerModel(), Task.DENOISE)
+def panel(qtbot: Any) -> RestorePanel:
+    made = RestorePanel(ViewerModel(), Task.DENOISE)
     qtbot.addWidget(made)
     return made
 
@@ -44,7 +44,7 @@ def choose(monkeypatch: pytest.MonkeyPatch, path: Path | None, *, trust: bool = 
     return asked
 
 
-def finish(panel: TaskPanel, qtbot: Any) -> None:
+def finish(panel: RestorePanel, qtbot: Any) -> None:
     qtbot.waitUntil(lambda: panel._job is None, timeout=30_000)
 
 
@@ -56,8 +56,8 @@ def test_a_model_that_is_opened_is_the_chosen_method(panel, qtbot, monkeypatch, 
     panel.open_model.click()
     finish(panel, qtbot)
     assert panel.methods.count() == before + 1
-    assert panel.generator.info.id == "denoise/my-denoiser"
-    assert panel.summary.text() == panel.generator.info.summary
+    assert panel.method.info.id == "denoise/my-denoiser"
+    assert panel.summary.text() == panel.method.info.summary
 
 
 @pytest.mark.parametrize("trust", [True, False])
@@ -70,18 +70,18 @@ def test_a_file_that_executes_code_is_asked_about(panel, qtbot, monkeypatch, tmp
     finish(panel, qtbot)
     assert "half.pt" in asked[0]
     assert "--trust" not in asked[0]
-    assert (panel.generator.info.id == "denoise/half") == trust
+    assert (panel.method.info.id == "denoise/half") == trust
 
 
 def test_a_corrupt_file_is_told_of_and_the_method_stays(panel, qtbot, monkeypatch, tmp_path) -> None:
     broken = tmp_path / "broken.pth"
     broken.write_bytes(b"no model at all")
     choose(monkeypatch, broken)
-    before = panel.generator.info.id
+    before = panel.method.info.id
     panel.open_model.click()
     finish(panel, qtbot)
     assert "broken.pth" in panel.messages.error.text()
-    assert panel.generator.info.id == before
+    assert panel.method.info.id == before
 
 
 def test_a_model_of_another_task_is_told_of(panel, qtbot, monkeypatch, tmp_path) -> None:
@@ -100,10 +100,10 @@ def test_nothing_happens_where_no_file_is_chosen(panel, monkeypatch) -> None:
 
 
 def test_lama_is_opened_in_the_panel_that_inpaints(qtbot, monkeypatch, tmp_path) -> None:
-    panel = TaskPanel(ViewerModel(), Task.INPAINT)
+    panel = RestorePanel(ViewerModel(), Task.INPAINT)
     qtbot.addWidget(panel)
     choose(monkeypatch, lama_file(tmp_path, monkeypatch))
     panel.open_model.click()
     finish(panel, qtbot)
-    assert panel.generator.info.id == "inpaint/lama"
+    assert panel.method.info.id == "inpaint/lama"
     assert "Fills holes" in panel.summary.text()

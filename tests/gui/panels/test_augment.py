@@ -16,10 +16,11 @@ from qtpy.QtGui import QGuiApplication
 from napari_synth.augmentation import PRESETS, Crop, Flip, Pipeline, Resize, Rotate, Sample
 from napari_synth.core.errors import AxesError, InvalidImageError
 from napari_synth.gui.jobs.augment import in_words
-from napari_synth.gui.layers.augmentation_layers import content_of, placed, result_layers, vectors_of
-from napari_synth.gui.layers.images import PREVIEW, kind_of, to_image
+from napari_synth.gui.layers.augmentation_layers import placed, result_layers, sample_layers, vectors_of
+from napari_synth.gui.layers.images import to_image
+from napari_synth.gui.layers.marks import PREVIEW, kind_of
 from napari_synth.gui.panels.augment import AugmentPanel
-from napari_synth.gui.widgets import augmentation_preview as live_module
+from napari_synth.gui.widgets import live_layer
 from napari_synth.gui.widgets.dataset_box import free_folder
 
 ALONG_X = Flip(along_x=True, along_y=False)
@@ -28,7 +29,7 @@ SCALE = (2.0, 3.0)
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live_module, "DEBOUNCE_MS", 20)
+    monkeypatch.setattr(live_layer, "DEBOUNCE_MS", 20)
 
 
 @pytest.fixture
@@ -67,7 +68,7 @@ def done(qtbot: Any, panel: AugmentPanel) -> None:
 
 def flipping_seed(panel: AugmentPanel) -> int:
     """A seed with which the coin says to flip."""
-    sample = panel._content().sample
+    sample = panel._sample_layers().sample
     return next(
         seed for seed in range(50) if panel.pipeline().draw(seed, sample).steps[0].values["signs"] == (1.0, -1.0)
     )
@@ -162,7 +163,7 @@ def test_samples_are_a_stack_with_everything_beside_it(panel: AugmentPanel, qtbo
 
 def test_a_crop_lies_where_it_was_cut_and_a_resized_image_on_the_same_field(viewer: ViewerModel) -> None:
     source = viewer.layers["cells"]
-    content = content_of(source, to_image(source, "YX"), ())
+    content = sample_layers(source, to_image(source, "YX"), ())
     pipeline = Pipeline(transforms=(Crop(height=20, width=16), Resize(height=40, width=32)))
     draw = pipeline.draw(3, content.sample)
     (layer,) = result_layers(content, [pipeline.apply(content.sample, draw)], placed(source, "YX", draw), "augmented")
@@ -280,13 +281,13 @@ def test_labels_that_lie_elsewhere_are_refused(viewer: ViewerModel) -> None:
     source = viewer.layers["cells"]
     viewer.layers["ids"].translate = (0, 0)
     with pytest.raises(InvalidImageError, match="pixel by pixel"):
-        content_of(source, to_image(source, "YX"), [viewer.layers["ids"]])
+        sample_layers(source, to_image(source, "YX"), [viewer.layers["ids"]])
 
 
 def test_points_with_more_dimensions_than_the_image_are_refused(viewer: ViewerModel) -> None:
     source, deep = viewer.layers["cells"], viewer.add_points(np.zeros((1, 4)), name="deep")
     with pytest.raises(AxesError):
-        content_of(source, to_image(source, "YX"), [deep])
+        sample_layers(source, to_image(source, "YX"), [deep])
 
 
 def test_too_many_samples_are_refused_before_the_first(
@@ -310,9 +311,9 @@ def test_without_an_image_the_buttons_are_off(qtbot: Any) -> None:
 
 
 def shown(qtbot: Any, panel: AugmentPanel) -> Any:
-    qtbot.waitUntil(lambda: bool(panel.live.layers), timeout=20_000)
-    qtbot.waitUntil(lambda: panel.live._job is None and not panel.live._timer.isActive(), timeout=20_000)
-    return panel.live.layers[0]
+    qtbot.waitUntil(lambda: bool(panel.preview.layers), timeout=20_000)
+    qtbot.waitUntil(lambda: panel.preview._job is None and not panel.preview._timer.isActive(), timeout=20_000)
+    return panel.preview.layers[0]
 
 
 def test_the_preview_shows_one_draw_and_goes(panel: AugmentPanel, qtbot: Any) -> None:
@@ -335,10 +336,10 @@ def test_the_preview_follows_the_settings(panel: AugmentPanel, qtbot: Any) -> No
     layer = shown(qtbot, panel)
     panel.transforms.show_transforms(())
     source = panel.viewer.layers["cells"].data
-    qtbot.waitUntil(lambda: np.array_equal(panel.live.layers[0].data, source), timeout=20_000)
-    assert panel.live.layers == (layer,)
+    qtbot.waitUntil(lambda: np.array_equal(panel.preview.layers[0].data, source), timeout=20_000)
+    assert panel.preview.layers == (layer,)
     panel.stop()
-    assert panel.live.layers == ()
+    assert panel.preview.layers == ()
 
 
 def test_the_preview_of_a_stack_is_its_slice(panel: AugmentPanel, qtbot: Any) -> None:

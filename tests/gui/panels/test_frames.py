@@ -10,8 +10,8 @@ from napari.components import ViewerModel
 
 from napari_synth.benchmark.movies import moving_blobs
 from napari_synth.core.recipe import Recipe
-from napari_synth.gui.layers.images import METADATA_KEY
-from napari_synth.gui.panels import frames as panel_module
+from napari_synth.gui.layers.marks import METADATA_KEY
+from napari_synth.gui.panels import base
 from napari_synth.gui.panels.frames import PredictFramesPanel
 from napari_synth.gui.settings import RunSettings
 from napari_synth.gui.widgets.frames_choice import BETWEEN, MISSING, FramesChoice
@@ -19,7 +19,7 @@ from napari_synth.gui.widgets.frames_choice import BETWEEN, MISSING, FramesChoic
 
 @pytest.fixture(autouse=True)
 def settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    monkeypatch.setattr(panel_module, "read_settings", lambda: RunSettings("cpu", "auto", None, tmp_path))
+    monkeypatch.setattr(base, "read_settings", lambda: RunSettings("cpu", "auto", None, tmp_path))
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_missing_frames_of_a_movie_with_channels_are_found(
     _, result, rim = viewer.layers
     assert result.data[2].any()
     assert np.flatnonzero(np.asarray(rim.data).any(axis=(1, 2, 3))).tolist() == [2]
-    panel._add_confidence()
+    panel.result.confidence.click()
     finish(qtbot, panel)
     assert viewer.layers[2].name.endswith("confidence")
     assert panel.messages.error.isHidden(), panel.messages.error.text()

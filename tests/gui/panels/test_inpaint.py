@@ -19,9 +19,9 @@ from napari_synth.core.generator import BlockSpec, Context, Generator, Generator
 from napari_synth.core.image import Image
 from napari_synth.core.recipe import Recipe
 from napari_synth.gui.commands import inpaint_active_layer
-from napari_synth.gui.layers.images import PREVIEW, kind_of
-from napari_synth.gui.panels import restore as panel_module
-from napari_synth.gui.panels.restore import InpaintPanel, TaskPanel
+from napari_synth.gui.layers.marks import PREVIEW, kind_of
+from napari_synth.gui.panels import base
+from napari_synth.gui.panels.restore import InpaintPanel, RestorePanel
 from napari_synth.gui.settings import RunSettings
 
 
@@ -52,7 +52,7 @@ class Learning(Fill):
 @pytest.fixture(autouse=True)
 def settings(monkeypatch, tmp_path) -> dict[str, Any]:
     values: dict[str, Any] = {"device": "cpu", "precision": "auto", "memory_budget": None, "folder": tmp_path}
-    monkeypatch.setattr(panel_module, "read_settings", lambda: RunSettings(**values))
+    monkeypatch.setattr(base, "read_settings", lambda: RunSettings(**values))
     return values
 
 
@@ -69,8 +69,8 @@ def viewer() -> ViewerModel:
 
 
 @pytest.fixture
-def dock(viewer, qtbot) -> Callable[[], TaskPanel]:
-    def make() -> TaskPanel:
+def dock(viewer, qtbot) -> Callable[[], RestorePanel]:
+    def make() -> RestorePanel:
         panel = InpaintPanel(viewer)
         qtbot.addWidget(panel)
         return panel
@@ -88,21 +88,21 @@ def box(*shape: int, label: int = 1) -> np.ndarray:
     return drawn
 
 
-def run(qtbot, panel: TaskPanel) -> None:
+def run(qtbot, panel: RestorePanel) -> None:
     panel.run_button.click()
     qtbot.waitUntil(lambda: panel._job is None, timeout=20_000)
 
 
-def error(panel: TaskPanel) -> str:
+def error(panel: RestorePanel) -> str:
     return panel.messages.error.text() if not panel.messages.error.isHidden() else ""
 
 
-def picker(panel: TaskPanel) -> Any:
+def picker(panel: RestorePanel) -> Any:
     assert panel.mask_picker is not None
     return panel.mask_picker
 
 
-def listed(panel: TaskPanel) -> list[str]:
+def listed(panel: RestorePanel) -> list[str]:
     choice = picker(panel).choice
     return [choice.itemText(index) for index in range(choice.count()) if choice.itemText(index)]
 
@@ -396,6 +396,6 @@ def test_the_preview_of_a_method_that_learns_takes_the_mask_along(dock, viewer, 
 
 
 def test_other_panels_have_no_mask(viewer, qtbot, control) -> None:
-    panel = TaskPanel(viewer, Task.DENOISE)
+    panel = RestorePanel(viewer, Task.DENOISE)
     qtbot.addWidget(panel)
     assert panel.mask_picker is None

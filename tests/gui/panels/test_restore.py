@@ -18,14 +18,13 @@ from qtpy.QtWidgets import QAbstractButton, QComboBox, QScrollArea, QSlider
 from napari_synth.core import judging
 from napari_synth.core.generator import Task
 from napari_synth.core.recipe import Recipe
-from napari_synth.gui.jobs import restore as runs
-from napari_synth.gui.jobs import worker
+from napari_synth.core.runner import PreparedRun
+from napari_synth.gui.jobs import restore, worker
 from napari_synth.gui.jobs.result_store import free_path
-from napari_synth.gui.layers.images import kind_of
+from napari_synth.gui.layers.marks import kind_of
 from napari_synth.gui.layers.viewer_layers import grid_of
-from napari_synth.gui.panels import base as work_panel
-from napari_synth.gui.panels import restore as panel_module
-from napari_synth.gui.panels.restore import TaskPanel
+from napari_synth.gui.panels import base
+from napari_synth.gui.panels.restore import RestorePanel
 from napari_synth.gui.settings import RunSettings
 
 
@@ -49,19 +48,18 @@ def settings(monkeypatch, tmp_path) -> Callable[..., None]:
         made = RunSettings(
             **{"device": "cpu", "precision": "auto", "memory_budget": None, "folder": tmp_path, **values}
         )
-        for module in (panel_module, work_panel):
-            monkeypatch.setattr(module, "read_settings", lambda: made)
+        monkeypatch.setattr(base, "read_settings", lambda: made)
 
     put()
     return put
 
 
 @pytest.fixture
-def dock(viewer, control, settings, qtbot) -> Callable[..., TaskPanel]:
+def dock(viewer, control, settings, qtbot) -> Callable[..., RestorePanel]:
     """Return a way to make panels, docked where the viewer has a window."""
 
-    def make(where: Any = None, name: str = "Denoise") -> TaskPanel:
-        panel = TaskPanel(where or viewer, Task.DENOISE)
+    def make(where: Any = None, name: str = "Denoise") -> RestorePanel:
+        panel = RestorePanel(where or viewer, Task.DENOISE)
         if where is None:
             qtbot.addWidget(panel)
         else:
@@ -71,16 +69,16 @@ def dock(viewer, control, settings, qtbot) -> Callable[..., TaskPanel]:
     return make
 
 
-def finish(qtbot, panel: TaskPanel) -> None:
+def finish(qtbot, panel: RestorePanel) -> None:
     qtbot.waitUntil(lambda: panel._job is None, timeout=10_000)
 
 
-def run(qtbot, panel: TaskPanel) -> None:
+def run(qtbot, panel: RestorePanel) -> None:
     panel.run_button.click()
     finish(qtbot, panel)
 
 
-def error(panel: TaskPanel) -> str:
+def error(panel: RestorePanel) -> str:
     return panel.messages.error.text() if not panel.messages.error.isHidden() else ""
 
 
@@ -115,7 +113,7 @@ def test_real_generators_run_preview_and_are_judged(window, settings, qtbot, gen
     truth[30:60, 20:70] = 200
     pixels = np.random.default_rng(0).poisson(truth).astype(np.uint16)
     window.add_image(pixels, name="cells")
-    panel = TaskPanel(window, Task.DENOISE)
+    panel = RestorePanel(window, Task.DENOISE)
     window.window.add_dock_widget(panel)
     panel.methods.choose(generator)
     panel.preview_button.click()
@@ -126,7 +124,7 @@ def test_real_generators_run_preview_and_are_judged(window, settings, qtbot, gen
     restored = window.layers["cells denoised"].data
     assert np.array_equal(restored, previewed)
     assert np.mean((restored - truth) ** 2) < 0.5 * np.mean((pixels - truth) ** 2)
-    for action in (panel._add_trust, panel._add_confidence):
+    for action in (panel.result.trust.click, panel.result.confidence.click):
         action()
         finish(qtbot, panel)
     assert error(panel) == ""
@@ -173,7 +171,7 @@ def test_colour_images(dock, viewer, qtbot, shape) -> None:
     result = viewer.layers["tissue denoised"]
     assert result.rgb
     assert result.data.shape == shape
-    for action in (panel._add_removed, panel._add_trust, panel._add_confidence):
+    for action in (panel.result.removed.click, panel.result.trust.click, panel.result.confidence.click):
         action()
         finish(qtbot, panel)
     assert error(panel) == ""
@@ -229,12 +227,12 @@ def test_a_result_larger_than_the_budget_goes_to_disk(dock, viewer, settings, qt
     assert np.allclose(result.data[0], pixels * 0.5, atol=1)
     assert [path.name for path in (tmp_path / "large").iterdir()] == ["huge__one.ome.zarr"]
     assert "huge__one.ome.zarr" in panel.messages.notes.text()
-    panel._add_removed()
+    panel.result.removed.click()
     finish(qtbot, panel)
-    panel._add_trust()
+    panel.result.trust.click()
     finish(qtbot, panel)
     assert error(panel) == ""
-    panel._add_confidence()
+    panel.result.confidence.click()
     finish(qtbot, panel)
     assert error(panel) == ""
     kinds = ("removed signal", "trust", "confidence")
@@ -261,7 +259,7 @@ def test_what_is_derived_from_a_large_image_is_that_of_a_small_one(
         viewer.add_image(lazy, name=name, rgb=shape[-1] == 3)
         panel.source.axes.setCurrentText("ZYXS" if shape[-1] == 3 else "ZCYX")
         run(qtbot, panel)
-        for add in (panel._add_removed, panel._add_trust):
+        for add in (panel.result.removed.click, panel.result.trust.click):
             add()
             finish(qtbot, panel)
         assert error(panel) == ""
@@ -276,7 +274,7 @@ def test_blocks_on_disk_are_those_that_are_computed(
     dock, viewer, settings, qtbot, noisy, tmp_path, monkeypatch
 ) -> None:
     settings(memory_budget=300_000, folder=tmp_path)
-    monkeypatch.setattr(runs.PreparedRun, "chunks", property(lambda self: (300, 450)))
+    monkeypatch.setattr(PreparedRun, "chunks", property(lambda self: (300, 450)))
     viewer.add_image(noisy(600, 900), name="cells")
     panel = dock()
     run(qtbot, panel)
@@ -305,7 +303,7 @@ def test_a_run_that_is_cancelled_at_its_end_leaves_no_file(
     settings(memory_budget=1000, folder=tmp_path)
     viewer.add_image(noisy(64, 64), name="cells")
     panel = dock()
-    monkeypatch.setattr(runs, "verdicts", lambda *_: panel._job.cancel() or ())
+    monkeypatch.setattr(restore, "verdicts", lambda *_: panel._job.cancel() or ())
     run(qtbot, panel)
     assert [layer.name for layer in viewer.layers] == ["cells"]
     assert list(tmp_path.iterdir()) == []
@@ -381,7 +379,7 @@ def test_the_source_is_deleted_during_a_run(dock, window, control, qtbot, noisy)
     finish(qtbot, panel)
     assert [layer.name for layer in window.layers] == ["cells denoised"]
     assert np.allclose(window.layers[0].extent.world, place)
-    for action in (panel._add_removed, panel._add_trust):
+    for action in (panel.result.removed.click, panel.result.trust.click):
         action()
         finish(qtbot, panel)
     assert error(panel) == ""
@@ -418,7 +416,7 @@ def test_the_sources_data_are_replaced_by_more_dimensions_during_a_run(dock, vie
 def test_the_viewer_is_closed_during_a_run(make_napari_viewer, control, settings, qtbot, noisy) -> None:
     viewer = make_napari_viewer()
     viewer.add_image(noisy(20, 20))
-    panel = TaskPanel(viewer, Task.DENOISE)
+    panel = RestorePanel(viewer, Task.DENOISE)
     viewer.window.add_dock_widget(panel)
     control.go_on.clear()
     panel.run()
@@ -726,7 +724,7 @@ def test_every_control_has_a_tooltip(dock, viewer, qtbot, noisy) -> None:
 def test_it_fits_into_300_pixels(window, settings, qtbot, noisy) -> None:
     """With napari's style, for every generator that comes with the package."""
     window.add_image(noisy(20, 20), name="a very long name of a layer that nobody would want to read in full")
-    panel = TaskPanel(window, Task.DENOISE)
+    panel = RestorePanel(window, Task.DENOISE)
     window.window.add_dock_widget(panel)
     panel.result.show()
     inner = panel.findChild(QScrollArea).widget()
@@ -735,7 +733,7 @@ def test_it_fits_into_300_pixels(window, settings, qtbot, noisy) -> None:
         panel.form.more.setChecked(True)
         qtbot.wait(20)
         assert panel.minimumSizeHint().width() <= 300
-        assert inner.minimumSizeHint().width() <= 300, panel.generator.info.id
+        assert inner.minimumSizeHint().width() <= 300, panel.method.info.id
 
 
 def test_colours_follow_the_theme(dock, window, qtbot) -> None:

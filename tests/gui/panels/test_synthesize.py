@@ -12,8 +12,8 @@ from napari_synth.core import registry
 from napari_synth.core.generator import GeneratorInfo, Task
 from napari_synth.core.image import Image
 from napari_synth.core.synthesis import Sampler, SampleSpec, SynthesisContext, SynthesisParams, Synthesizer
-from napari_synth.gui.layers.images import METADATA_KEY, PREVIEW, kind_of
-from napari_synth.gui.panels import synthesize as panel_module
+from napari_synth.gui.layers.marks import METADATA_KEY, PREVIEW, kind_of
+from napari_synth.gui.panels import base
 from napari_synth.gui.panels.synthesize import SynthesizePanel
 from napari_synth.gui.settings import RunSettings
 
@@ -64,7 +64,7 @@ def fake(name: str, axis: str = "", needs_: Any = "nothing") -> Synthesizer[Fake
 
 @pytest.fixture(autouse=True)
 def settings(monkeypatch, tmp_path) -> None:
-    monkeypatch.setattr(panel_module, "read_settings", lambda: RunSettings("cpu", "auto", None, tmp_path))
+    monkeypatch.setattr(base, "read_settings", lambda: RunSettings("cpu", "auto", None, tmp_path))
     fakes = {
         one.info.id: one
         for one in (fake("gray"), fake("colours", "S"), fake("like", needs_="image"), fake("for", needs_="labels"))
@@ -85,7 +85,10 @@ def panel(viewer, qtbot) -> SynthesizePanel:
 
 
 def finish(qtbot, panel: SynthesizePanel) -> None:
-    qtbot.waitUntil(lambda: panel._job is None and panel._looking is None, timeout=60_000)
+    qtbot.waitUntil(
+        lambda: panel._job is None and panel.preview._job is None and not panel.preview._timer.isActive(),
+        timeout=60_000,
+    )
 
 
 def looks(viewer: ViewerModel) -> list[Any]:

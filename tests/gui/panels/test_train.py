@@ -16,9 +16,9 @@ from napari_synth.core import registry
 from napari_synth.core.errors import InvalidImageError, TrainingDataError, TrainingDivergedError
 from napari_synth.core.generator import Task
 from napari_synth.core.progress import Progress
-from napari_synth.gui.jobs.train import Bulletin, Teller, side_by_side
-from napari_synth.gui.layers.images import kind_of
-from napari_synth.gui.panels.restore import TaskPanel
+from napari_synth.gui.jobs.train import TrainingUpdate, UpdateCollector, side_by_side
+from napari_synth.gui.layers.marks import kind_of
+from napari_synth.gui.panels.restore import RestorePanel
 from napari_synth.gui.panels.train import TrainPanel
 from napari_synth.gui.settings import RunSettings
 from napari_synth.gui.widgets import training_setup as set_up
@@ -108,7 +108,7 @@ def test_a_model_is_trained_shown_and_in_the_panel_of_its_task(open_panel, viewe
         axis_labels=("t", "y", "x"),
     )
     before = pixels.copy()
-    denoise = TaskPanel(viewer, Task.DENOISE)
+    denoise = RestorePanel(viewer, Task.DENOISE)
     qtbot.addWidget(denoise)
     panel = open_panel(steps=20)
     panel.train_button.click()
@@ -123,7 +123,7 @@ def test_a_model_is_trained_shown_and_in_the_panel_of_its_task(open_panel, viewe
     assert not panel.result.export.isEnabled()
     assert "blind-spot-unet" in panel.result.export.toolTip()
     assert "held out" in panel.messages.notes.text()
-    preview = panel.follower.layer
+    preview = panel.preview.layer
     assert preview in viewer.layers
     assert kind_of(preview) == "preview"
     assert preview.ndim == 3
@@ -163,7 +163,7 @@ def test_a_cancelled_training_leaves_neither_layer_nor_model(open_panel, viewer,
     viewer.add_image(cells(96, 96), name="cells")
     panel = open_panel(steps=10_000)
     panel.train_button.click()
-    qtbot.waitUntil(lambda: panel.follower.layer is not None, timeout=60_000)
+    qtbot.waitUntil(lambda: panel.preview.layer is not None, timeout=60_000)
     panel.progress.cancel.click()
     finish(panel, qtbot)
     assert [layer.name for layer in viewer.layers] == ["cells"]
@@ -209,7 +209,7 @@ def test_closing_the_dock_keeps_a_checkpoint_from_which_the_training_goes_on(mak
     panel.setup.methods.choose("denoise/noise2void")
     panel.setup.form.set_values({**SMALL, "steps": 10_000})
     panel.train_button.click()
-    qtbot.waitUntil(lambda: panel.follower.layer is not None and len(panel.curves._points) > 1, timeout=60_000)
+    qtbot.waitUntil(lambda: panel.preview.layer is not None and len(panel.curves._points) > 1, timeout=60_000)
     job = panel._job
     window.window.remove_dock_widget(dock)
     assert job.wait(20)
@@ -284,7 +284,7 @@ def test_a_model_is_used_in_the_panel_of_its_task(make_napari_viewer, npe2pm, pl
     assert not panel.result.use.isHidden()
     panel.result.use.click()
     _, denoise = window.window.add_plugin_dock_widget("napari-synth", "Denoise")
-    assert denoise.generator.info.id == "denoise/cells-noise2void"
+    assert denoise.method.info.id == "denoise/cells-noise2void"
 
 
 def test_a_model_of_a_known_architecture_is_exported(open_panel, viewer, qtbot, cells, tmp_path) -> None:
@@ -335,7 +335,7 @@ def test_images_are_learnt_from_labels_layers(open_panel, viewer, qtbot, cells) 
     finish(panel, qtbot)
     assert error(panel) == ""
     assert "drawn-labels-to-image" in panel.result.title.text()
-    preview = panel.follower.layer
+    preview = panel.preview.layer
     # It looks like the image, and lies where the labels do.
     assert preview.scale == pytest.approx(labels.scale)
     assert tuple(preview.contrast_limits) == tuple(image.contrast_limits)
@@ -492,11 +492,11 @@ def test_news_come_a_few_times_a_second_and_none_is_lost() -> None:
     heard: list[Progress] = []
     control = TrainingControl()
     control.waited = 5.0
-    teller = Teller(heard.append, control)
+    teller = UpdateCollector(heard.append, control)
     for step in range(1, 201):
-        teller.tell(Progress("Training", step, 400, 10.0, news=CurvePoint(step, 0.1, {"loss": 1.0})))
+        teller.take_progress(Progress("Training", step, 400, 10.0, news=CurvePoint(step, 0.1, {"loss": 1.0})))
     found = Validated(200, 1.0, 0.5, {"PSNR": 30.0}, {}, True)
-    teller.tell(Progress("Training", 200, 400, 10.0, news=found))
+    teller.take_progress(Progress("Training", 200, 400, 10.0, news=found))
     teller.flush()
     bulletins = [progress.news for progress in heard if progress.news is not None]
     assert [point.step for bulletin in bulletins for point in bulletin.points] == list(range(1, 201))
@@ -507,10 +507,10 @@ def test_news_come_a_few_times_a_second_and_none_is_lost() -> None:
 
 def test_a_resumed_training_tells_what_came_before() -> None:
     heard: list[Progress] = []
-    teller = Teller(heard.append, TrainingControl())
+    teller = UpdateCollector(heard.append, TrainingControl())
     before = (CurvePoint(1, 0.1, {"loss": 1.0}),)
-    teller.tell(Progress("Training", 0, 0, 0.0, news=Resumed(before, ())))
-    assert heard[-1].news == Bulletin(before)
+    teller.take_progress(Progress("Training", 0, 0, 0.0, news=Resumed(before, ())))
+    assert heard[-1].news == TrainingUpdate(before)
     assert not teller.has_begun
 
 
@@ -522,12 +522,12 @@ def curves(qtbot: Any) -> CurveBox:
 
 
 def test_losses_that_fall_far_are_shown_on_a_logarithmic_scale(curves) -> None:
-    curves.add(Bulletin(tuple(CurvePoint(step, 0.0, {"loss": 1000.0 / step**2}) for step in range(1, 60))))
+    curves.add(TrainingUpdate(tuple(CurvePoint(step, 0.0, {"loss": 1000.0 / step**2}) for step in range(1, 60))))
     assert curves.logarithmic.isChecked()
     curves.logarithmic.click()
-    curves.add(Bulletin((CurvePoint(60, 0.0, {"loss": 0.2}),)))
+    curves.add(TrainingUpdate((CurvePoint(60, 0.0, {"loss": 0.2}),)))
     assert not curves.logarithmic.isChecked()
-    curves.add(Bulletin((CurvePoint(61, 0.0, {"loss": -1.0}),)))
+    curves.add(TrainingUpdate((CurvePoint(61, 0.0, {"loss": -1.0}),)))
     assert not curves.logarithmic.isEnabled()
     curves.clear()
     assert curves.isHidden()
@@ -554,12 +554,12 @@ def test_logarithmic_marks_of_little_and_of_much() -> None:
 
 
 def test_the_plots_show_all_steps_from_the_first_on(curves) -> None:
-    curves.add(Bulletin((CurvePoint(1, 0.0, {"loss": 3.0}),)))
+    curves.add(TrainingUpdate((CurvePoint(1, 0.0, {"loss": 3.0}),)))
     ((first, last), (low, high)) = curves.losses._box.viewRange()
     assert first < 1 < last
     assert low < 3 < high
     spike = [CurvePoint(step, 0.0, {"loss": -50.0 if step < 3 else 2.0 + 0.01 * step}) for step in range(2, 40)]
-    curves.add(Bulletin(tuple(spike)))
+    curves.add(TrainingUpdate(tuple(spike)))
     ((_, last), (low, _)) = curves.losses._box.viewRange()
     assert last >= 39
     assert low > -10
@@ -570,7 +570,7 @@ def test_several_losses_and_baselines_are_named(curves) -> None:
     baselines = {"the image as it is": {"PSNR (dB)": 20.0}}
     metrics = {"PSNR (dB)": 25.0, "SSIM": 0.9}
     curves.add(
-        Bulletin(
+        TrainingUpdate(
             (CurvePoint(1, 0.0, losses), CurvePoint(2, 0.0, losses)),
             (Validated(1, 0.0, 1.0, metrics, baselines, True), Validated(2, 0.0, 2.0, metrics, baselines, False)),
         )
@@ -601,7 +601,7 @@ def test_a_preview_lies_where_it_was_taken_from() -> None:
 
 def test_samples_lie_beside_the_image_in_every_frame(open_panel, viewer, cells) -> None:
     source = viewer.add_image(cells(3, 40, 50), name="cells", scale=(1, 2, 3), translate=(0, 5, 7))
-    follower = open_panel().follower
+    follower = open_panel().preview
     follower.begin("samples", ((source, "TYX"),), source)
     follower.show(Preview(cells(20, 10), "YX"))
     assert follower.layer.ndim == 2
@@ -622,14 +622,14 @@ def test_colours_are_shown_as_such_and_channels_where_the_layer_has_them() -> No
 def test_previews_that_the_user_deleted_do_not_come_back(open_panel, viewer, cells) -> None:
     source = viewer.add_image(cells(32, 32), name="cells")
     panel = open_panel()
-    panel.follower.begin("training", ((source, "YX"),), source)
+    panel.preview.begin("training", ((source, "YX"),), source)
     news = Progress(
-        "Training", 1, 2, 1.0, news=Bulletin(preview=Previewed(1, Preview(cells(8, 8), "YX", {"Y": 1, "X": 1})))
+        "Training", 1, 2, 1.0, news=TrainingUpdate(preview=Previewed(1, Preview(cells(8, 8), "YX", {"Y": 1, "X": 1})))
     )
     panel._on_progressed(news)
-    first = panel.follower.layer
+    first = panel.preview.layer
     panel._on_progressed(news)
-    assert panel.follower.layer is first
+    assert panel.preview.layer is first
     viewer.layers.remove(first)
     panel._on_progressed(news)
     assert [layer.name for layer in viewer.layers] == ["cells"]

@@ -6,15 +6,15 @@ from napari.components import ViewerModel
 from skimage import data
 
 from napari_synth.core.generator import Task
-from napari_synth.gui.layers.images import METADATA_KEY
-from napari_synth.gui.panels import restore as panel_module
-from napari_synth.gui.panels.restore import TaskPanel
+from napari_synth.gui.layers.marks import METADATA_KEY
+from napari_synth.gui.panels import base
+from napari_synth.gui.panels.restore import RestorePanel
 from napari_synth.gui.settings import RunSettings
 
 
 @pytest.fixture(autouse=True)
 def settings(monkeypatch, tmp_path) -> None:
-    monkeypatch.setattr(panel_module, "read_settings", lambda: RunSettings("cpu", "auto", None, tmp_path))
+    monkeypatch.setattr(base, "read_settings", lambda: RunSettings("cpu", "auto", None, tmp_path))
 
 
 @pytest.fixture
@@ -23,8 +23,8 @@ def viewer() -> ViewerModel:
 
 
 @pytest.fixture
-def panel(viewer, qtbot) -> TaskPanel:
-    made = TaskPanel(viewer, Task.TRANSLATE)
+def panel(viewer, qtbot) -> RestorePanel:
+    made = RestorePanel(viewer, Task.TRANSLATE)
     qtbot.addWidget(made)
     return made
 
@@ -37,7 +37,7 @@ def slide() -> np.ndarray:
     return data.immunohistochemistry()[:48, :64]
 
 
-def finish(qtbot, panel: TaskPanel) -> None:
+def finish(qtbot, panel: RestorePanel) -> None:
     qtbot.waitUntil(lambda: panel._job is None, timeout=60_000)
     assert panel.messages.error.isHidden(), panel.messages.error.text()
 

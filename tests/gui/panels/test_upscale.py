@@ -8,8 +8,8 @@ from napari.components import ViewerModel
 
 from napari_synth.core.generator import Task
 from napari_synth.gui import commands
-from napari_synth.gui.panels import restore as panel_module
-from napari_synth.gui.panels.restore import TaskPanel
+from napari_synth.gui.panels import base
+from napari_synth.gui.panels.restore import RestorePanel
 from napari_synth.gui.settings import RunSettings
 
 ISOTROPIC = "super-resolution/isotropic"
@@ -19,7 +19,7 @@ LANCZOS = "super-resolution/lanczos"
 
 @pytest.fixture(autouse=True)
 def settings(monkeypatch, tmp_path) -> None:
-    monkeypatch.setattr(panel_module, "read_settings", lambda: RunSettings("cpu", "auto", None, tmp_path))
+    monkeypatch.setattr(base, "read_settings", lambda: RunSettings("cpu", "auto", None, tmp_path))
 
 
 @pytest.fixture
@@ -28,8 +28,8 @@ def viewer() -> ViewerModel:
 
 
 @pytest.fixture
-def panel(viewer, qtbot) -> TaskPanel:
-    made = TaskPanel(viewer, Task.SUPER_RESOLUTION)
+def panel(viewer, qtbot) -> RestorePanel:
+    made = RestorePanel(viewer, Task.SUPER_RESOLUTION)
     qtbot.addWidget(made)
     return made
 
@@ -38,12 +38,12 @@ def texture(*shape: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 4000, shape).astype(np.uint16)
 
 
-def item(panel: TaskPanel, identifier: str) -> Any:
+def item(panel: RestorePanel, identifier: str) -> Any:
     index = [method.info.id for method in panel.methods._methods].index(identifier)
     return panel.methods.model().item(index)
 
 
-def finish(qtbot, panel: TaskPanel) -> None:
+def finish(qtbot, panel: RestorePanel) -> None:
     qtbot.waitUntil(lambda: panel._job is None, timeout=60_000)
     assert panel.messages.error.isHidden(), panel.messages.error.text()
 
@@ -66,16 +66,16 @@ def test_axes_decide_not_the_number_of_dimensions(panel, viewer) -> None:
     panel.methods.choose(ISOTROPIC)
     panel.source.axes.setCurrentText("TYX")
     assert not item(panel, ISOTROPIC).isEnabled()
-    assert panel.generator.info.id == NETWORK
+    assert panel.method.info.id == NETWORK
     panel.source.axes.setCurrentText("ZYX")
-    assert panel.generator.info.id == ISOTROPIC
+    assert panel.method.info.id == ISOTROPIC
 
 
 def test_axes_that_are_still_being_typed_change_nothing(panel, viewer) -> None:
     viewer.add_image(texture(5, 20, 20))
     panel.methods.choose(ISOTROPIC)
     panel.source.axes.setCurrentText("ZY")
-    assert panel.generator.info.id == ISOTROPIC
+    assert panel.method.info.id == ISOTROPIC
 
 
 def test_the_method_gives_way_to_a_plane_and_comes_back_with_a_volume(panel, viewer) -> None:
@@ -83,15 +83,15 @@ def test_the_method_gives_way_to_a_plane_and_comes_back_with_a_volume(panel, vie
     panel.source.choose(volume)
     panel.methods.choose(ISOTROPIC)
     panel.source.choose(plane)
-    assert panel.generator.info.id == NETWORK
-    assert panel.form.params_type is panel.generator.params_type
+    assert panel.method.info.id == NETWORK
+    assert panel.form.params_type is panel.method.params_type
     assert "comes with the plugin" in panel.summary.text()
     panel.source.choose(volume)
-    assert panel.generator.info.id == ISOTROPIC
+    assert panel.method.info.id == ISOTROPIC
     panel.source.choose(plane)
     panel.methods.choose(LANCZOS)
     panel.source.choose(volume)
-    assert panel.generator.info.id == LANCZOS
+    assert panel.method.info.id == LANCZOS
 
 
 def test_methods_are_compared_at_the_same_factor(panel, viewer) -> None:
@@ -177,7 +177,7 @@ def test_the_menu_says_that_a_plane_cannot_be_made_isotropic(make_napari_viewer,
     commands.make_active_layer_isotropic()
     _, panel = viewer.window.add_plugin_dock_widget("napari-synth", "Upscale")
     assert "needs a Z axis" in panel.messages.error.text()
-    assert panel.generator.info.id == NETWORK
+    assert panel.method.info.id == NETWORK
     assert len(viewer.layers) == 1
 
 

@@ -10,17 +10,17 @@ from napari.components import ViewerModel
 from napari_synth.core.errors import AxesError
 from napari_synth.core.generator import Task
 from napari_synth.gui.layers.viewer_layers import camera_of
-from napari_synth.gui.panels import restore as panel_module
-from napari_synth.gui.panels.restore import TaskPanel
+from napari_synth.gui.layers.visible_field import VisibleField, visible_field
+from napari_synth.gui.panels import base
+from napari_synth.gui.panels.restore import RestorePanel
 from napari_synth.gui.settings import RunSettings
-from napari_synth.gui.widgets import run_preview as preview_module
-from napari_synth.gui.widgets.run_preview import Field, visible_field
+from napari_synth.gui.widgets import live_layer
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch, tmp_path) -> None:
-    monkeypatch.setattr(preview_module, "DEBOUNCE_MS", 20)
-    monkeypatch.setattr(panel_module, "read_settings", lambda: RunSettings("cpu", "auto", None, tmp_path))
+    monkeypatch.setattr(live_layer, "DEBOUNCE_MS", 20)
+    monkeypatch.setattr(base, "read_settings", lambda: RunSettings("cpu", "auto", None, tmp_path))
 
 
 @pytest.fixture
@@ -29,9 +29,9 @@ def viewer() -> ViewerModel:
 
 
 @pytest.fixture
-def panel(viewer, control, noisy, qtbot) -> TaskPanel:
+def panel(viewer, control, noisy, qtbot) -> RestorePanel:
     viewer.add_image(noisy(40, 50), name="cells", scale=(2, 3), translate=(10, 20))
-    made = TaskPanel(viewer, Task.DENOISE)
+    made = RestorePanel(viewer, Task.DENOISE)
     qtbot.addWidget(made)
     return made
 
@@ -41,13 +41,13 @@ def looked_at(layer: Any, start: tuple[int, ...], stop: tuple[int, ...]) -> None
     layer.corner_pixels = np.array([start, np.array(stop) - 1])
 
 
-def shown(qtbot, panel: TaskPanel) -> Any:
+def shown(qtbot, panel: RestorePanel) -> Any:
     qtbot.waitUntil(lambda: panel.preview.layer is not None, timeout=5000)
     settle(qtbot, panel)
     return panel.preview.layer
 
 
-def settle(qtbot, panel: TaskPanel) -> None:
+def settle(qtbot, panel: RestorePanel) -> None:
     qtbot.wait(60)
     qtbot.waitUntil(lambda: panel.preview._job is None and not panel.preview._timer.isActive(), timeout=5000)
 
@@ -58,32 +58,32 @@ def settle(qtbot, panel: TaskPanel) -> None:
 def test_the_visible_part_of_a_plane(viewer, noisy) -> None:
     layer = viewer.add_image(noisy(40, 50))
     looked_at(layer, (5, 6), (15, 30))
-    assert visible_field(layer, viewer, "YX") == Field((5, 6), (15, 30))
+    assert visible_field(layer, viewer, "YX") == VisibleField((5, 6), (15, 30))
 
 
 def test_before_anything_was_drawn_all_is_visible(viewer, noisy) -> None:
     layer = viewer.add_image(noisy(40, 50))
     looked_at(layer, (0, 0), (1, 1))
-    assert visible_field(layer, viewer, "YX") == Field((0, 0), (40, 50))
+    assert visible_field(layer, viewer, "YX") == VisibleField((0, 0), (40, 50))
 
 
 def test_a_wide_field_is_shown_at_its_centre(viewer, noisy) -> None:
     layer = viewer.add_image(noisy(40, 50))
     looked_at(layer, (0, 0), (40, 50))
-    assert visible_field(layer, viewer, "YX", widest=20) == Field((10, 15), (30, 35))
+    assert visible_field(layer, viewer, "YX", widest=20) == VisibleField((10, 15), (30, 35))
 
 
 def test_only_the_current_slice(viewer, noisy) -> None:
     layer = viewer.add_image(noisy(3, 7, 40, 50), scale=(1, 0.5, 1, 1))
     viewer.dims.current_step = (2, 4, 0, 0)
-    assert visible_field(layer, viewer, "TZYX") == Field((2, 4, 0, 0), (3, 5, 40, 50))
+    assert visible_field(layer, viewer, "TZYX") == VisibleField((2, 4, 0, 0), (3, 5, 40, 50))
 
 
 def test_a_layer_with_fewer_dimensions_than_the_viewer(viewer, noisy) -> None:
     viewer.add_image(noisy(3, 7, 40, 50))
     layer = viewer.add_image(noisy(7, 40, 50))
     viewer.dims.current_step = (2, 4, 0, 0)
-    assert visible_field(layer, viewer, "ZYX") == Field((4, 0, 0), (5, 40, 50))
+    assert visible_field(layer, viewer, "ZYX") == VisibleField((4, 0, 0), (5, 40, 50))
 
 
 def test_a_coarse_level_is_counted_in_pixels_of_the_finest(viewer, noisy) -> None:
@@ -104,9 +104,9 @@ def test_without_a_plane_of_y_and_x_there_is_no_preview(viewer, noisy, axes, ndi
 
 
 def test_fields_contain_their_parts() -> None:
-    assert Field((0, 0), (9, 9)).contains(Field((1, 0), (9, 8)))
-    assert not Field((0, 0), (9, 9)).contains(Field((1, 0), (10, 8)))
-    assert Field((1, 2), (3, 4)).region("YXS") == {"Y": slice(1, 3), "X": slice(2, 4)}
+    assert VisibleField((0, 0), (9, 9)).contains(VisibleField((1, 0), (9, 8)))
+    assert not VisibleField((0, 0), (9, 9)).contains(VisibleField((1, 0), (10, 8)))
+    assert VisibleField((1, 2), (3, 4)).region("YXS") == {"Y": slice(1, 3), "X": slice(2, 4)}
 
 
 # What it shows
@@ -333,7 +333,7 @@ def test_wrong_axes_are_said(panel, viewer, qtbot) -> None:
 def test_the_viewer_is_closed_with_a_preview(make_napari_viewer, control, noisy, qtbot) -> None:
     viewer = make_napari_viewer()
     viewer.add_image(noisy(40, 50))
-    panel = TaskPanel(viewer, Task.DENOISE)
+    panel = RestorePanel(viewer, Task.DENOISE)
     viewer.window.add_dock_widget(panel)
     panel.preview_button.click()
     shown(qtbot, panel)
@@ -348,7 +348,7 @@ def test_the_viewer_is_closed_with_a_preview(make_napari_viewer, control, noisy,
 def test_a_closed_dock_takes_its_preview_along(make_napari_viewer, control, noisy, qtbot) -> None:
     viewer = make_napari_viewer()
     viewer.add_image(noisy(40, 50), name="cells")
-    panel = TaskPanel(viewer, Task.DENOISE)
+    panel = RestorePanel(viewer, Task.DENOISE)
     viewer.window.add_dock_widget(panel)
     panel.preview_button.click()
     shown(qtbot, panel)
@@ -358,7 +358,7 @@ def test_a_closed_dock_takes_its_preview_along(make_napari_viewer, control, nois
 
 def test_two_panels_have_two_previews(panel, viewer, qtbot, noisy) -> None:
     other = viewer.add_image(noisy(20, 20), name="other")
-    second: Callable[..., Any] = TaskPanel(viewer, Task.DENOISE)
+    second: Callable[..., Any] = RestorePanel(viewer, Task.DENOISE)
     qtbot.addWidget(second)
     panel.source.choose(viewer.layers["cells"])
     second.source.choose(other)
