@@ -108,7 +108,7 @@ def measure_blocks(size: int = 1024, generator: str = "denoise/blind") -> Blocks
     import napari
     from qtpy.QtWidgets import QApplication
 
-    from napari_synth.gui.panel import DenoisePanel
+    from napari_synth.gui.panels.restore import DenoisePanel
 
     viewer = napari.Viewer(show=True)
     application = QApplication.instance()

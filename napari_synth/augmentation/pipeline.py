@@ -20,9 +20,26 @@ import yaml
 from napari_synth.augmentation import geometry, intensities
 from napari_synth.augmentation.draws import FORMAT, Draw, Step
 from napari_synth.augmentation.geometry import Elastic, Flip, QuarterTurn, Rotate, Scale, Shear, ThinPlate, Translate
-from napari_synth.augmentation.intensities import Bleaching, Blur, Brightness, CameraNoise, ColourJitter, Contrast, Erase, Gamma,
-HistogramJitter, Illumination, MotionBlur, Rings, Sharpen, StainJitter, Stripes, Vignetting from napari_synth.augmentation.sample
-import Sample from napari_synth.augmentation.transform import Frame, Sampling, Transform
+from napari_synth.augmentation.intensities import (
+    Bleaching,
+    Blur,
+    Brightness,
+    CameraNoise,
+    ColourJitter,
+    Contrast,
+    Erase,
+    Gamma,
+    HistogramJitter,
+    Illumination,
+    MotionBlur,
+    Rings,
+    Sharpen,
+    StainJitter,
+    Stripes,
+    Vignetting,
+)
+from napari_synth.augmentation.sample import Sample
+from napari_synth.augmentation.transform import Frame, Sampling, Transform
 from napari_synth.contract.params import Params
 from napari_synth.core.arguments import given_path
 from napari_synth.core.errors import InvalidParameterError, RecipeError

@@ -23,8 +23,16 @@ from napari_synth.cli.references import NO_REFERENCE, Referenced
 from napari_synth.cli.signals import exit_code, interrupting
 from napari_synth.cli.synthesizing import Making
 from napari_synth.contract.generator import Method, Task
-from napari_synth.core.errors import Cancelled, ImageFileError, InvalidParameterError, MissingExtraError, RecipeError, SynthError,
-UnknownGeneratorError from napari_synth.engine.recipe import Recipe
+from napari_synth.core.errors import (
+    Cancelled,
+    ImageFileError,
+    InvalidParameterError,
+    MissingExtraError,
+    RecipeError,
+    SynthError,
+    UnknownGeneratorError,
+)
+from napari_synth.engine.recipe import Recipe
 from napari_synth.files import clear_leftovers, parse_series
 from napari_synth.registry import found, listed, trainables
 

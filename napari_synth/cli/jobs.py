@@ -20,9 +20,24 @@ from napari_synth.cli.references import NO_REFERENCE, Referenced
 from napari_synth.core.errors import ImageFileError
 from napari_synth.core.progress import CancelToken, ProgressCallback
 from napari_synth.engine.recipe import Recipe
-from napari_synth.files import DICOM_SUFFIXES, PICTURE_SUFFIXES, WRITABLE_SUFFIXES, ZARR_SUFFIXES, Series, check_format,
-check_place, create_ome_zarr, find_images, holds_dicom, image_suffix, is_folder, read_image, replacing, write_image from
-napari_synth.imaging.image import Image
+from napari_synth.files import (
+    DICOM_SUFFIXES,
+    PICTURE_SUFFIXES,
+    WRITABLE_SUFFIXES,
+    ZARR_SUFFIXES,
+    Series,
+    check_format,
+    check_place,
+    create_ome_zarr,
+    find_images,
+    holds_dicom,
+    image_suffix,
+    is_folder,
+    read_image,
+    replacing,
+    write_image,
+)
+from napari_synth.imaging.image import Image
 
 RECIPE_SUFFIX = ".recipe.yaml"
 

@@ -21,8 +21,18 @@ from napari_synth.core.errors import ImageFileError, RecipeError
 from napari_synth.core.progress import CancelToken, ProgressCallback
 from napari_synth.engine.recipe import Recipe
 from napari_synth.engine.synthesis_run import PreparedSynthesis, prepare_synthesis
-from napari_synth.files import WRITABLE_SUFFIXES, check_format, create_ome_zarr, image_suffix, is_zarr, parse_series, read_image,
-replacing, write_image from napari_synth.imaging.image import Image, Origin
+from napari_synth.files import (
+    WRITABLE_SUFFIXES,
+    check_format,
+    create_ome_zarr,
+    image_suffix,
+    is_zarr,
+    parse_series,
+    read_image,
+    replacing,
+    write_image,
+)
+from napari_synth.imaging.image import Image, Origin
 
 SENTENCE = "Make new images that look like those that a model was trained on."
 

@@ -29,8 +29,16 @@ from napari_synth.core.device import Device, PrecisionChoice, resolve_device
 from napari_synth.core.errors import AxesError, InvalidParameterError, OutOfMemoryError
 from napari_synth.core.progress import CancelToken, ProgressCallback, Reporter, cancellable
 from napari_synth.core.sanity import check_finite, said_place
-from napari_synth.engine.blockwise import MOST_BATCH_PIXELS, MOST_PIXELS, ONE_AT_A_TIME, SMALLEST_CORE, MemoryShortError,
-arithmetic, translated_errors from napari_synth.engine.codec import Codec
+from napari_synth.engine.blockwise import (
+    MOST_BATCH_PIXELS,
+    MOST_PIXELS,
+    ONE_AT_A_TIME,
+    SMALLEST_CORE,
+    MemoryShortError,
+    arithmetic,
+    translated_errors,
+)
+from napari_synth.engine.codec import Codec
 from napari_synth.engine.frame_plan import FramePlan, FrameRequest, Gap, check_time, missing_frames
 from napari_synth.engine.recipe import FramesRecord, Recipe, Source, current_versions
 from napari_synth.engine.tiling import Block, full_region, make_block, plan_cores, split_core

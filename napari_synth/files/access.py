@@ -10,9 +10,20 @@ from pathlib import Path
 from napari_synth.core.errors import ImageFileError, SynthError
 from napari_synth.files.atomic import replacing
 from napari_synth.files.choosing import Series, chosen_series
-from napari_synth.files.kinds import DICOM_SUFFIXES, NPY_SUFFIXES, PICTURE_SUFFIXES, TIFF_SUFFIXES, VOLUME_SUFFIXES,
-WRITABLE_SUFFIXES, ZARR_SUFFIXES, holds_dicom, image_suffix, is_zarr from napari_synth.files.napari_readers import
-read_through_napari from napari_synth.files.origin import FileOrigin
+from napari_synth.files.kinds import (
+    DICOM_SUFFIXES,
+    NPY_SUFFIXES,
+    PICTURE_SUFFIXES,
+    TIFF_SUFFIXES,
+    VOLUME_SUFFIXES,
+    WRITABLE_SUFFIXES,
+    ZARR_SUFFIXES,
+    holds_dicom,
+    image_suffix,
+    is_zarr,
+)
+from napari_synth.files.napari_readers import read_through_napari
+from napari_synth.files.origin import FileOrigin
 from napari_synth.imaging.image import Image, check_axes
 
 

@@ -18,8 +18,7 @@ from safetensors.torch import save_file
 
 import napari_synth
 from napari_synth import registry
-from napari_synth.contract.generator import BlockSpec, Generator, GeneratorInfo, Prepared, Task
-from napari_synth.contract.params import NoParams
+from napari_synth.contract.generator import BlockSpec, GeneratorInfo, Prepared, Task
 from napari_synth.core.errors import GeneratorError, ModelFileError
 from napari_synth.models import ModelCard, bundled, load_model, save_model
 from napari_synth.models._claims import check_archive
@@ -182,7 +181,7 @@ class _Broken(Prepared):
         return block
 
 
-class BrokenGenerator(Generator[NoParams]):
+class BrokenGenerator:
     """Answers finite pixels with NaN."""
 
     info = GeneratorInfo("denoise/broken", "Broken", "Breaks.", Task.DENOISE)

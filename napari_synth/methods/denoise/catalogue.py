@@ -7,9 +7,19 @@ from typing import Literal
 from pydantic import Field
 
 from napari_synth.contract.generator import Generator, GeneratorInfo, Task
-from napari_synth.contract.params import OutlierParams, advanced, batch_field, ensemble_field, outliers_field, patch_field,
-steps_field, strength_field, weigh_measurement_field, width_field from napari_synth.contract.trainable import Dimensions,
-Trainable, TrainableInfo, TrainParams
+from napari_synth.contract.params import (
+    OutlierParams,
+    advanced,
+    batch_field,
+    ensemble_field,
+    outliers_field,
+    patch_field,
+    steps_field,
+    strength_field,
+    weigh_measurement_field,
+    width_field,
+)
+from napari_synth.contract.trainable import Dimensions, Trainable, TrainableInfo, TrainParams
 
 Neighbours = Literal["auto", "ignore", "use"]
 

@@ -13,8 +13,15 @@ from napari_synth.contract.generator import BlockSpec, Context, Prepared
 from napari_synth.engine.rotations import RotationEnsemble
 from napari_synth.imaging.image import Image
 from napari_synth.methods.denoise.catalogue import BlindParams
-from napari_synth.methods.noise_conditioning import Condition, bundled_network, from_opponents, full_precision, measure_condition,
-to_opponents from napari_synth.networks.noise_conditioned_unet import NoiseConditionedUNet
+from napari_synth.methods.noise_conditioning import (
+    Condition,
+    bundled_network,
+    from_opponents,
+    full_precision,
+    measure_condition,
+    to_opponents,
+)
+from napari_synth.networks.noise_conditioned_unet import NoiseConditionedUNet
 from napari_synth.networks.sigma_map import gaussian_blur
 
 MODEL = "denoise-blind"

@@ -15,9 +15,16 @@ from napari_synth.contract.generator import BlockSpec, Context, Kernel, Prepared
 from napari_synth.engine.resampling import RADIUS, resized
 from napari_synth.engine.rotations import RotationEnsemble
 from napari_synth.imaging.image import Image
-from napari_synth.methods.noise_conditioning import Condition, bundled_network, from_opponents, full_precision,
-measure_certain_condition, to_opponents from napari_synth.methods.super_resolution.catalogue import FactorParams, NetworkParams,
-Pixels from napari_synth.networks.sigma_map import gaussian_blur
+from napari_synth.methods.noise_conditioning import (
+    Condition,
+    bundled_network,
+    from_opponents,
+    full_precision,
+    measure_certain_condition,
+    to_opponents,
+)
+from napari_synth.methods.super_resolution.catalogue import FactorParams, NetworkParams, Pixels
+from napari_synth.networks.sigma_map import gaussian_blur
 from napari_synth.networks.super_resolution_unet import SuperResolutionUNet, enlarged
 
 MODEL = "super-resolution"
