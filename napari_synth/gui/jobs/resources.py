@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from napari_synth import registry
 from napari_synth.contract.generator import Task
 from napari_synth.core.device import Device, resolve_device
 from napari_synth.core.progress import CancelToken, ProgressCallback, Reporter
