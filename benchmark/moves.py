@@ -2,21 +2,8 @@
 
 from __future__ import annotations
 
-from napari_synth.augmentation import (
-    Crop,
-    Elastic,
-    Fisheye,
-    Flip,
-    Perspective,
-    QuarterTurn,
-    Resize,
-    Rotate,
-    Scale,
-    Shear,
-    ThinPlate,
-    Transform,
-    Translate,
-)
+from napari_synth.augmentation import Crop, Elastic, Fisheye, Flip, Perspective, QuarterTurn, Resize, Rotate, Scale, Shear,
+ThinPlate, Transform, Translate
 
 PLANES: dict[str, tuple[Transform, ...]] = {
     "flip": (Flip(),),

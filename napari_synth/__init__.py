@@ -3,20 +3,8 @@
 Importing this package loads neither torch, nor napari, nor Qt.
 """
 
-from napari_synth.verbs import (
-    augment,
-    denoise,
-    inpaint,
-    interpolate,
-    load_model,
-    make_isotropic,
-    predict_frames,
-    run,
-    synthesize,
-    train,
-    translate,
-    upscale,
-)
+from napari_synth.verbs import augment, denoise, inpaint, interpolate, load_model, make_isotropic, predict_frames, run,
+synthesize, train, translate, upscale
 
 __version__ = "0.1.0"
 __all__ = [

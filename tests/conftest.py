@@ -28,6 +28,7 @@ def pytest_configure(config: pytest.Config) -> None:
             os.environ.setdefault(variable, "1")
     folder = tempfile.TemporaryDirectory(prefix="napari-synth-models-")
     os.environ["NAPARI_SYNTH_MODELS"] = folder.name
+    os.environ["NAPARI_SYNTH_SETTINGS"] = f"{folder.name}/settings"
     config.add_cleanup(folder.cleanup)
 
 

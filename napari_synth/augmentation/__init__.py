@@ -4,43 +4,11 @@ Importing this package loads neither torch nor napari: transforms only declare w
 """
 
 from napari_synth.augmentation.draws import Draw, Step
-from napari_synth.augmentation.geometry import (
-    Crop,
-    Elastic,
-    Fisheye,
-    Flip,
-    Perspective,
-    QuarterTurn,
-    Resize,
-    Rotate,
-    Scale,
-    Shear,
-    ThinPlate,
-    Translate,
-)
-from napari_synth.augmentation.intensities import (
-    Bleaching,
-    Blur,
-    Brightness,
-    CameraNoise,
-    ColourJitter,
-    Contrast,
-    CutMix,
-    Erase,
-    Gamma,
-    HistogramJitter,
-    Illumination,
-    MixUp,
-    MotionBlur,
-    Rings,
-    Sharpen,
-    StainJitter,
-    Stripes,
-    Vignetting,
-)
-from napari_synth.augmentation.pipeline import PRESETS, TRANSFORMS, Pipeline, preset
-from napari_synth.augmentation.sample import Sample
-from napari_synth.augmentation.transform import Frame, Sampling, Transform
+from napari_synth.augmentation.geometry import Crop, Elastic, Fisheye, Flip, Perspective, QuarterTurn, Resize, Rotate, Scale,
+Shear, ThinPlate, Translate from napari_synth.augmentation.intensities import Bleaching, Blur, Brightness, CameraNoise,
+ColourJitter, Contrast, CutMix, Erase, Gamma, HistogramJitter, Illumination, MixUp, MotionBlur, Rings, Sharpen, StainJitter,
+Stripes, Vignetting from napari_synth.augmentation.pipeline import PRESETS, TRANSFORMS, Pipeline, preset from
+napari_synth.augmentation.sample import Sample from napari_synth.augmentation.transform import Frame, Sampling, Transform
 
 __all__ = [
     "PRESETS",

@@ -13,17 +13,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from napari_synth.augmentation.batch import (
-    Range,
-    background,
-    measured_ranges,
-    moved_points,
-    pasted,
-    shaded_batch,
-    warped,
-    warped_labels,
-)
-from napari_synth.augmentation.displacement import SamplingMap
+from napari_synth.augmentation.batch import Range, background, measured_ranges, moved_points, pasted, shaded_batch, warped,
+warped_labels from napari_synth.augmentation.displacement import SamplingMap
 from napari_synth.augmentation.draws import Draw
 from napari_synth.augmentation.geometry import Crop
 from napari_synth.augmentation.layout import Layout, exact, floating, tensor_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,26 +12,21 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, CycloptsError, Group, Parameter
 from rich.console import Console
 
+from napari_synth.augmentation import PRESETS, TRANSFORMS
 from napari_synth.cli import augmenting, models, synthesizing, training
 from napari_synth.cli.frames import NO_FRAMES, Framed
 from napari_synth.cli.jobs import Job, plan_jobs, run_job
 from napari_synth.cli.masks import AS_IN_RECIPE, Masked
 from napari_synth.cli.options import with_settings
-from napari_synth.cli.progress import INTERRUPTED, cancel_on_interrupt, progress_bar, say
+from napari_synth.cli.progress import cancel_on_interrupt, progress_bar, say
 from napari_synth.cli.references import NO_REFERENCE, Referenced
+from napari_synth.cli.signals import exit_code, interrupting
 from napari_synth.cli.synthesizing import Making
 from napari_synth.contract.generator import Method, Task
-from napari_synth.core.errors import (
-    Cancelled,
-    ImageFileError,
-    InvalidParameterError,
-    MissingExtraError,
-    RecipeError,
-    SynthError,
-    UnknownGeneratorError,
-)
-from napari_synth.engine.recipe import Recipe
-from napari_synth.registry import found, listed
+from napari_synth.core.errors import Cancelled, ImageFileError, InvalidParameterError, MissingExtraError, RecipeError, SynthError,
+UnknownGeneratorError from napari_synth.engine.recipe import Recipe
+from napari_synth.files import clear_leftovers, parse_series
+from napari_synth.registry import found, listed, trainables
 
 SKIPPED, WRONG = 1, 2
 COMMON = Group("Options", sort_key=0)
@@ -81,6 +76,8 @@ class Run:
     "The name of one that the command list shows; each has settings of its own: add --help."
     axes: str | None = None
     "Roles of the dimensions, e.g. ZYX or TCYX, where the file does not say."
+    series: str | None = None
+    "Which image of a file that holds several, counted from 0, or all of equal shape; the first where left out."
     device: str = "auto"
     "auto, cpu, cuda, cuda:1 or mps."
     precision: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
@@ -98,6 +95,8 @@ class Instead:
 
     axes: str | None = None
     "Roles of the dimensions instead of the recipe's."
+    series: str | None = None
+    "Which image of a file that holds several, counted from 0, or all of equal shape; the first where left out."
     device: str | None = None
     "A device instead of the recipe's."
     tile: int | None = None
@@ -122,18 +121,19 @@ class Output:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code: 0, 1 where images were skipped, 2 for an error, 130 for Ctrl-C."""
+    """Run a command and return its exit code: 0, 1 where images were skipped, 2 for an error, 130 for Ctrl-C, 143 for SIGTERM."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     errors = Console(stderr=True)
     try:
-        app = _build_app(words)
-        code = app(words or ["--help"], exit_on_error=False, print_error=False, result_action="return_value")
-        return int(code or 0)
+        with interrupting():
+            app = _build_app(words)
+            code = app(words or ["--help"], exit_on_error=False, print_error=False, result_action="return_value")
+            return int(code or 0)
     except CycloptsError as error:
         say(errors, f"napari-synth: {_sentence(error)}")
     except (Cancelled, KeyboardInterrupt):
         say(errors, "napari-synth: Cancelled: nothing is left of the result that was being made.")
-        return INTERRUPTED
+        return exit_code()
     except SynthError as error:
         say(errors, f"napari-synth: {error}")
     return WRONG
@@ -163,20 +163,30 @@ def _build_app(words: Sequence[str]) -> App:
 
 
 def _list(task: Annotated[str | None, Parameter(help="Only those of one task, e.g. denoise.")] = None) -> int:
-    """List the generators, the default of each task first."""
+    """List what there is for each task, the default first: generators, what can be trained, and transforms to augment with."""
+    if task is not None and task not in list(Task):
+        raise UnknownGeneratorError(f"There is no task {task!r}: use one of {', '.join(Task)}.")
     console = Console()
-    tasks = [item for item in Task if task in (None, item.value) and listed(Method, item)]
-    if not tasks:
-        raise UnknownGeneratorError(
-            f"There is no task {task!r}: use one of {', '.join(item for item in Task if listed(Method, item))}."
-        )
-    for item in tasks:
-        say(console, item.value)
-        for index, method in enumerate(listed(Method, item)):
-            default = " (default)" if index == 0 else ""
-            trains = " Trains on the image." if method.info.trains else ""
-            say(console, f"  {method.info.name}{default}: {method.info.summary}{trains}")
+    for item in Task:
+        if task in (None, item.value):
+            for line in _lines_of(item):
+                say(console, line)
     return 0
+
+
+def _lines_of(task: Task) -> Iterator[str]:
+    """Say what there is for a task, a line each."""
+    yield task.value
+    for index, method in enumerate(listed(Method, task)):
+        default = " (default)" if index == 0 else ""
+        trains = " Trains on the image." if method.info.trains else ""
+        yield f"  {method.info.name}{default}: {method.info.summary}{trains}"
+    for trainable in trainables(task):
+        yield f"  train {trainable.info.id}: {trainable.info.summary}"
+    if task == Task.AUGMENT:
+        for name, transform in TRANSFORMS.items():
+            yield f"  {name}: {transform.summary}"
+        yield f"  Pipelines to start from: {', '.join(PRESETS)}."
 
 
 def _task_command(verb: Verb, words: Sequence[str]) -> Callable[..., int]:
@@ -194,7 +204,7 @@ def _task_command(verb: Verb, words: Sequence[str]) -> Callable[..., int]:
         output: Output = Output(),
         params: Mapping[str, Any],
     ) -> int:
-        return _process(source, target, recipe_of(how, params), output, how.axes)
+        return _process(source, target, recipe_of(how, params), output, how.axes, how.series)
 
     def fill(
         source: Source,
@@ -206,7 +216,7 @@ def _task_command(verb: Verb, words: Sequence[str]) -> Callable[..., int]:
         output: Output = Output(),
         params: Mapping[str, Any],
     ) -> int:
-        return _process(source, target, recipe_of(how, params), output, how.axes, masked)
+        return _process(source, target, recipe_of(how, params), output, how.axes, how.series, masked)
 
     def restyle(
         source: Source,
@@ -218,7 +228,7 @@ def _task_command(verb: Verb, words: Sequence[str]) -> Callable[..., int]:
         output: Output = Output(),
         params: Mapping[str, Any],
     ) -> int:
-        return _process(source, target, recipe_of(how, params), output, how.axes, referenced=referenced)
+        return _process(source, target, recipe_of(how, params), output, how.axes, how.series, referenced=referenced)
 
     def foretell(
         source: Source,
@@ -231,10 +241,10 @@ def _task_command(verb: Verb, words: Sequence[str]) -> Callable[..., int]:
         params: Mapping[str, Any],
     ) -> int:
         recipe = recipe_of(how, params).model_copy(update={"frames": framed.record()})
-        return _process(source, target, recipe, output, how.axes)
+        return _process(source, target, recipe, output, how.axes, how.series)
 
     def recipe_of(how: Run, params: Mapping[str, Any]) -> Recipe:
-        options = {name: value for name, value in asdict(how).items() if name != "generator"}
+        options = {name: value for name, value in asdict(how).items() if name not in {"generator", "series"}}
         return Recipe(generator=chosen.info.id, params=dict(params), **options)
 
     command: Callable[..., int] = restore
@@ -259,11 +269,14 @@ def _run(
     output: Output = Output(),
 ) -> int:
     """Repeat a run from its recipe, on the same or on other images; where it makes new ones of nothing, leave IN out."""
-    values = {name: value for name, value in asdict(instead).items() if value is not None and name != "axes"}
+    values = {
+        name: value for name, value in asdict(instead).items() if value is not None and name not in {"axes", "series"}
+    }
     repeated = Recipe.from_file(recipe).model_copy(update=values)
     if repeated.makes_images:
         given = Making(
             axes=instead.axes,
+            series=instead.series,
             overwrite=output.overwrite,
             recipe=output.recipe,
             progress=output.progress,
@@ -272,7 +285,7 @@ def _run(
         return synthesizing.make_again(repeated, source, target, given)
     if target is None:
         raise RecipeError("This recipe needs an image: give the recipe, IN and OUT.")
-    return _process(source, target, repeated, output, instead.axes, masked, referenced)
+    return _process(source, target, repeated, output, instead.axes, instead.series, masked, referenced)
 
 
 def _bench(*arguments: Annotated[str, Parameter(allow_leading_hyphen=True, show=False)]) -> int:
@@ -309,6 +322,7 @@ def _process(
     recipe: Recipe,
     output: Output,
     axes: str | None,
+    series: str | None = None,
     masked: Masked = AS_IN_RECIPE,
     referenced: Referenced = NO_REFERENCE,
 ) -> int:
@@ -318,6 +332,7 @@ def _process(
     budget = _budget(output.memory_budget)
     with cancel_on_interrupt() as token:
         jobs, is_batch = plan_jobs(source, target)
+        chosen = parse_series(series)
         # What is wrong with every image is better told once, and at once.
         found(Method, recipe.generator).params_type.parse(recipe.params)
         resolve_device(recipe.device, recipe.precision)
@@ -332,6 +347,7 @@ def _process(
                     job,
                     recipe,
                     axes=axes,
+                    series=chosen,
                     masked=masked,
                     referenced=referenced,
                     overwrite=output.overwrite,
@@ -353,6 +369,8 @@ def _process(
 def _batch(jobs: list[Job], work: Callable[[Job], None], errors: Console) -> int:
     """Do all jobs; tell of those that fail and go on."""
     done = skipped = 0
+    for folder in {job.target.parent for job in jobs}:
+        clear_leftovers(folder)
     for job in jobs:
         try:
             _make_folder(job.target.parent)

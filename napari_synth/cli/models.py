@@ -1,4 +1,4 @@
-"""The command ``model``: adds, lists, shows, removes and exports models."""
+"""The command ``model``: adds, lists, shows, removes, trusts and exports models."""
 
 from __future__ import annotations
 
@@ -22,12 +22,16 @@ Package = Annotated[Path, Parameter(name="OUT", help="The bioimage.io package to
 def app() -> App:
     """Return the command with its own commands."""
     made = App(
-        name="model", help="Add, list, show, remove and export model files.", version_flags=[], help_format="plaintext"
+        name="model",
+        help="Add, list, show, remove, trust and export model files.",
+        version_flags=[],
+        help_format="plaintext",
     )
     made.command(_add, name="add")
     made.command(_list, name="list")
     made.command(_show, name="show")
     made.command(_remove, name="remove")
+    made.command(_trust, name="trust")
     made.command(_export, name="export")
     return made
 
@@ -88,6 +92,14 @@ def _remove(name: Name, /) -> int:
     from napari_synth import registry
 
     say(Console(), f"Removed {registry.remove_model(name).id}.")
+    return 0
+
+
+def _trust(name: Name, /) -> int:
+    """Allow a model of your library to execute what it holds: you trust where it is from."""
+    from napari_synth import registry
+
+    say(Console(), f"You trust {registry.trust_model(name).id} on this computer.")
     return 0
 
 

@@ -24,24 +24,19 @@ from napari_synth import registry
 from napari_synth.contract.frames import FrameEnsemble, FramePredictor, PreparedFrames
 from napari_synth.contract.generator import Context
 from napari_synth.contract.params import Params
+from napari_synth.core.arguments import checked_seed, checked_tile
 from napari_synth.core.device import Device, PrecisionChoice, resolve_device
 from napari_synth.core.errors import AxesError, InvalidParameterError, OutOfMemoryError
 from napari_synth.core.progress import CancelToken, ProgressCallback, Reporter, cancellable
-from napari_synth.engine.blockwise import (
-    MOST_BATCH_PIXELS,
-    MOST_PIXELS,
-    ONE_AT_A_TIME,
-    SMALLEST_CORE,
-    MemoryShortError,
-    arithmetic,
-    translated_errors,
-)
-from napari_synth.engine.codec import Codec
+from napari_synth.core.sanity import check_finite, said_place
+from napari_synth.engine.blockwise import MOST_BATCH_PIXELS, MOST_PIXELS, ONE_AT_A_TIME, SMALLEST_CORE, MemoryShortError,
+arithmetic, translated_errors from napari_synth.engine.codec import Codec
 from napari_synth.engine.frame_plan import FramePlan, FrameRequest, Gap, check_time, missing_frames
 from napari_synth.engine.recipe import FramesRecord, Recipe, Source, current_versions
 from napari_synth.engine.tiling import Block, full_region, make_block, plan_cores, split_core
 from napari_synth.imaging.image import Image, colour_samples, without_alpha
 from napari_synth.imaging.intensity import IntensityTransform, Statistics, measure_statistics
+from napari_synth.imaging.surroundings import undisturbed
 
 if TYPE_CHECKING:
     import dask.array
@@ -84,6 +79,7 @@ class Item:
     core: tuple[slice, ...]
 
 
+@undisturbed()
 def prepare_movie(
     predictor: str,
     movie: Image,
@@ -115,10 +111,7 @@ def prepare_movie(
     SynthError
         One of its subclasses for every cause that lies with the input.
     """
-    if tile is not None and tile < 1:
-        raise InvalidParameterError(f"A tile of {tile} pixels cannot be: give at least 1, or leave it out.")
-    if not 0 <= seed < 2**31:
-        raise InvalidParameterError(f"The seed cannot be {seed}: give a whole number from 0 to {2**31 - 1}.")
+    tile, seed = checked_tile(tile), checked_seed(seed)
     request.check()
     chosen = registry.found(FramePredictor, predictor)
     check_time(movie)
@@ -273,6 +266,7 @@ class PreparedMovie:
             parts.append(replace(part, prepared=FrameEnsemble(single, "std")))
         return replace(self, parts=tuple(parts), is_spread=True)
 
+    @undisturbed()
     def compute(
         self, *, out: Any = None, progress: ProgressCallback | None = None, cancel: CancelToken | None = None
     ) -> Any:
@@ -457,6 +451,7 @@ class PreparedMovie:
             before, after = (_encoded(codec, [carried[which] for carried in map(_carried, sides)]) for which in (0, 1))
             with arithmetic(self.device):
                 made = _answer(part.prepared, before, after, gap.count).float()
+            check_finite(made, self.generator, self.device, lambda number: _place(batch[number]))
             n, _, channels, height, width = made.shape
             counts = codec.decode(made.reshape(-1, channels, height, width))
         results = []
@@ -521,6 +516,7 @@ class PreparedMovie:
         import dask.array as da
         from dask.delayed import delayed
 
+        @undisturbed()
         def make() -> npt.NDArray[Any]:
             shape = [gap.count if axis == "T" else size for axis, size in self.source.sizes.items()]
             made = np.empty(shape, self.result_dtype)
@@ -564,6 +560,11 @@ def _prepared_parts(
         every = tuple(one for one in intensity for _ in range(repeats))
         parts.append(Part(part, index, statistics, every, prepared))
     return parts
+
+
+def _place(item: Item) -> str:
+    channel = () if item.part.index is None else (("C", item.part.index),)
+    return said_place((("T", item.gap.start), *channel, *item.position), "YX", item.core)
 
 
 def _said_of(plan: FramePlan) -> str:

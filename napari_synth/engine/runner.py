@@ -19,24 +19,31 @@ import psutil
 from napari_synth import registry
 from napari_synth.contract.generator import BlockSpec, Context, Generator, Prepared, Task
 from napari_synth.contract.params import Params
+from napari_synth.core.arguments import checked_seed, checked_tile
 from napari_synth.core.device import Device, PrecisionChoice, resolve_device
-from napari_synth.core.errors import AxesError, InvalidParameterError, OutOfMemoryError, ReferenceImageError
+from napari_synth.core.errors import AxesError, OutOfMemoryError, ReferenceImageError
 from napari_synth.core.progress import CancelToken, ProgressCallback, Reporter
 from napari_synth.engine.blockwise import Channel, Execution, MemoryShortError, translated_errors
 from napari_synth.engine.recipe import MaskRecord, Recipe, Source, current_versions
 from napari_synth.engine.result_axes import ResultLayout
 from napari_synth.engine.rotations import RotationEnsemble
 from napari_synth.engine.tiling import nearest
+from napari_synth.imaging.glare import ceiling
 from napari_synth.imaging.image import Image, without_alpha
 from napari_synth.imaging.intensity import IntensityTransform, Statistics, measure_statistics
 from napari_synth.imaging.masks import check_mask
+from napari_synth.imaging.screening import ScreenedImage, noise_of, screened
+from napari_synth.imaging.surroundings import undisturbed
 
 if TYPE_CHECKING:
     import dask.array
 
     from napari_synth.imaging.noise import NoiseReport
 
+_RESTORING = {Task.DENOISE, Task.SUPER_RESOLUTION}
 
+
+@undisturbed()
 def prepare(
     generator: str,
     image: Image,
@@ -87,10 +94,7 @@ def prepare(
     SynthError
         One of its subclasses for every cause that lies with the input.
     """
-    if tile is not None and tile < 1:
-        raise InvalidParameterError(f"A tile of {tile} pixels cannot be: give at least 1, or leave it out.")
-    if not 0 <= seed < 2**31:
-        raise InvalidParameterError(f"The seed cannot be {seed}: give a whole number from 0 to {2**31 - 1}.")
+    tile, seed = checked_tile(tile), checked_seed(seed)
     chosen = registry.generator(generator)
     if refusal := chosen.info.refusal(image.axes):
         raise AxesError(refusal)
@@ -116,13 +120,17 @@ def prepare(
         )
 
     for index in range(count) if count else [None]:
-        part = without_alpha(image if index is None else image.select(C=index))
         suffix = "" if index is None else f" (channel {index + 1} of {count})"
         reporter.start(f"Preparing{suffix}")
         try:
             with translated_errors(chosen, place):
+                part = screened(without_alpha(image if index is None else image.select(C=index)))
+                if chosen.info.task in _RESTORING:
+                    part = replace(part, report=noise_of(part))
                 statistics = measure_statistics(part)
-                intensity = IntensityTransform.from_statistics(statistics)
+                glaring = _ceiling(chosen, part, statistics)
+                calm = statistics if glaring is None else replace(statistics, high=min(statistics.high, glaring))
+                intensity = IntensityTransform.from_statistics(calm)
                 channel = partial(Channel, part, index, statistics, intensity)
                 context = Context(
                     place,
@@ -140,7 +148,8 @@ def prepare(
                 f"{chosen.info.title} does not fit into the memory of {place.title}: choose smaller settings, or the cpu."
             ) from error
         _check_axes(chosen, prepared.spec, image)
-        channels.append(channel(prepared))
+        pointwise = prepared.intensity is not None or not any(prepared.spec.halo)
+        channels.append(replace(channel(prepared), ceiling=None if pointwise else glaring))
     masked = None if image.mask is None else MaskRecord.of(image.mask)
     recipe = Recipe(
         generator=generator,
@@ -155,7 +164,7 @@ def prepare(
         source=Source.of(image),
         mask=masked,
         reference=Source.of(reference) if reference is not None else None,
-        notes=(*(masked.sentences() if masked else ()), *_notes(channels)),
+        notes=(*(masked.sentences() if masked else ()), *_notes(channels, chosen, settings)),
     )
     return PreparedRun(image, chosen, settings, place, recipe, tuple(channels), tile, memory_budget)
 
@@ -268,6 +277,7 @@ class PreparedRun:
             channels.append(replace(channel, prepared=RotationEnsemble(single, "std")))
         return replace(self, channels=tuple(channels), is_spread=True)
 
+    @undisturbed()
     def compute(
         self,
         *,
@@ -374,6 +384,7 @@ class PreparedRun:
             self.tile,
             self.memory_budget,
             self.is_spread,
+            getattr(self.params, "outliers", "keep") == "keep" and self.generator.info.task != Task.TRANSLATE,
         )
 
     def _resolve(self, region: Mapping[str, slice | int]) -> dict[str, slice]:
@@ -433,6 +444,13 @@ def _reference_of(reference: Image | None, channel: int | None, joint: str) -> I
     return without_alpha(reference)
 
 
+def _ceiling(generator: Generator[Params], image: ScreenedImage, statistics: Statistics) -> float | None:
+    """Return above which counts the image is restored apart; None where it need not be, or counts are not all of one kind."""
+    if generator.info.task not in _RESTORING or "C" in image.axes:
+        return None
+    return ceiling(image, noise_of(image).model, statistics.maximum)
+
+
 def _check_axes(generator: Generator[Params], spec: BlockSpec, image: Image) -> None:
     missing = [axis for axis in spec.axes if axis not in image.axes]
     if missing:
@@ -453,12 +471,27 @@ def _resolved(channels: list[Channel]) -> dict[str, Any]:
     return resolved
 
 
-def _notes(channels: list[Channel]) -> tuple[str, ...]:
+def _notes(channels: list[Channel], generator: Generator[Params], settings: Params) -> tuple[str, ...]:
     """Collect what the channels' generators and statistics say, naming the channel where there are several."""
     notes = []
     for channel in channels:
         label = f"Channel {channel.index + 1}: " if channel.index is not None and len(channels) > 1 else ""
         noise = channel.prepared.noise
         said = [*(noise.sentences() if noise else ()), *channel.prepared.notes, *channel.statistics.warnings()]
+        if channel.statistics.outliers:
+            said.append(_said_of_outliers(channel, generator.info.task, settings))
         notes += [label + sentence for sentence in said]
     return tuple(notes)
+
+
+def _said_of_outliers(channel: Channel, task: Task, settings: Params) -> str:
+    count, pixels = channel.statistics.outliers, channel.statistics.pixels
+    fate = "they stay as they are"
+    if task == Task.TRANSLATE:
+        fate = (
+            "they are taken for what is around them" if any(channel.spec.halo) else "they are changed like all others"
+        )
+    elif getattr(settings, "outliers", "keep") == "replace":
+        fate = "they are replaced"
+    verb = "is an outlier" if count == 1 else "are outliers"
+    return f"{count} of {pixels} pixels looked at {verb} (hot or dead): nothing else depends on them, and {fate}."

@@ -169,14 +169,19 @@ def level_factors(layer: napari.layers.Image) -> Matrix:
 
 
 def guess_layer_axes(layer: napari.layers.Image | napari.layers.Labels) -> str:
-    """Guess the role of every dimension from axis labels, shape and the RGB flag.
+    """Guess the role of every dimension from axis labels, units, shape and the RGB flag.
 
     Raises
     ------
     AxesError
         There are too few or too many dimensions.
     """
-    return guess_axes(tuple(full_resolution(layer).shape), layer.axis_labels, bool(getattr(layer, "rgb", False)))
+    return guess_axes(
+        tuple(full_resolution(layer).shape),
+        layer.axis_labels,
+        bool(getattr(layer, "rgb", False)),
+        [str(unit) for unit in layer.units],
+    )
 
 
 def to_image(layer: napari.layers.Image | napari.layers.Labels, axes: str) -> Image:
@@ -205,7 +210,7 @@ def to_image(layer: napari.layers.Image | napari.layers.Labels, axes: str) -> Im
         ) from error
     spacing = {axis: abs(float(step)) for axis, step in zip(axes, layer.scale, strict=False) if step}
     units = {axis: str(unit) for axis, unit in zip(axes, layer.units, strict=False) if str(unit) != "pixel"}
-    return Image(pixels, axes, spacing, units, layer.name)
+    return Image.from_array(pixels, axes, spacing=spacing, units=units, name=layer.name)
 
 
 def refinement(source: tuple[int, ...], result: tuple[int, ...], ndim: int) -> list[float]:

@@ -13,22 +13,8 @@ from napari_synth.contract.generator import Generator, Task
 from napari_synth.contract.params import Params
 from napari_synth.core.errors import SynthError
 from napari_synth.gui.judging import removed_signal, trust_map
-from napari_synth.gui.layers import (
-    CONFIDENCE,
-    DERIVED,
-    FILLED,
-    METADATA_KEY,
-    REMOVED,
-    RESULT,
-    TRUST,
-    TRUST_LIMIT,
-    Placement,
-    appearance,
-    fresh_name,
-    mark,
-    trust_colormap,
-)
-from napari_synth.gui.mask_picker import MaskPicker
+from napari_synth.gui.layers import CONFIDENCE, DERIVED, FILLED, METADATA_KEY, REMOVED, RESULT, TRUST, TRUST_LIMIT, Placement,
+appearance, fresh_name, mark, trust_colormap from napari_synth.gui.mask_picker import MaskPicker
 from napari_synth.gui.placing import insert_layer
 from napari_synth.gui.preview import Preview
 from napari_synth.gui.reference_picker import ReferencePicker

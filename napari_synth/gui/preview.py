@@ -14,15 +14,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_synth.core.errors import AxesError, SynthError
 from napari_synth.core.progress import Progress
 from napari_synth.engine.runner import PreparedRun
-from napari_synth.gui.layers import (
-    PREVIEW,
-    Placement,
-    appearance,
-    full_resolution,
-    level_factors,
-    mark,
-    refinement,
-)
+from napari_synth.gui.layers import PREVIEW, Placement, appearance, full_resolution, level_factors, mark, refinement
 from napari_synth.gui.placing import camera_of, insert_layer, remove_layer
 from napari_synth.gui.result_layers import result_look, result_placement
 from napari_synth.gui.runs import Interim, Request, restore_region

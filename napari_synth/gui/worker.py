@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from typing import Any
 from qtpy.QtCore import QCoreApplication, QObject, Signal
 
 from napari_synth.core.errors import Cancelled, GeneratorError, OutOfMemoryError, SynthError
+from napari_synth.core.memory import is_memory_short
 from napari_synth.core.progress import CancelToken, Progress, ProgressCallback
 
 Work = Callable[[ProgressCallback, CancelToken], Any]
@@ -130,7 +130,7 @@ def as_user_error(error: BaseException, what: str) -> SynthError:
     if isinstance(error, SynthError):
         return error
     translated: SynthError
-    if _is_out_of_memory(error):
+    if is_memory_short(error):
         translated = OutOfMemoryError(
             f"{what} needs more memory than is free: close other programs, choose the cpu, or restore a smaller part."
         )
@@ -142,9 +142,3 @@ def as_user_error(error: BaseException, what: str) -> SynthError:
         )
     translated.__cause__ = error
     return translated
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    # Without torch loaded, the error cannot be torch's; the main thread must not load it to find out.
-    torch = sys.modules.get("torch")
-    return isinstance(error, MemoryError) or (torch is not None and isinstance(error, torch.OutOfMemoryError))

@@ -10,23 +10,8 @@ import torch
 
 from benchmark.dots import distances, drawn, places
 from benchmark.moves import PLANES, VOLUMES
-from napari_synth.augmentation import (
-    Crop,
-    Elastic,
-    Fisheye,
-    Flip,
-    Perspective,
-    Pipeline,
-    QuarterTurn,
-    Resize,
-    Rotate,
-    Sample,
-    Sampling,
-    Scale,
-    ThinPlate,
-    Transform,
-    Translate,
-)
+from napari_synth.augmentation import Crop, Elastic, Fisheye, Flip, Perspective, Pipeline, QuarterTurn, Resize, Rotate, Sample,
+Sampling, Scale, ThinPlate, Transform, Translate
 
 CASES = [pytest.param((140, 150), t, id=f"2D {name}") for name, t in PLANES.items()] + [
     pytest.param((44, 52, 56), t, id=f"3D {name}") for name, t in VOLUMES.items()

@@ -8,28 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from napari_synth.augmentation import (
-    TRANSFORMS,
-    Bleaching,
-    Blur,
-    Brightness,
-    CameraNoise,
-    ColourJitter,
-    Contrast,
-    Erase,
-    Gamma,
-    HistogramJitter,
-    Illumination,
-    MotionBlur,
-    Pipeline,
-    Rings,
-    Sample,
-    Sharpen,
-    StainJitter,
-    Stripes,
-    Transform,
-    Vignetting,
-)
+from napari_synth.augmentation import TRANSFORMS, Bleaching, Blur, Brightness, CameraNoise, ColourJitter, Contrast, Erase, Gamma,
+HistogramJitter, Illumination, MotionBlur, Pipeline, Rings, Sample, Sharpen, StainJitter, Stripes, Transform, Vignetting
 
 STRONG: list[Transform] = [
     Brightness(strength=0.5),

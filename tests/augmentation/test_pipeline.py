@@ -7,21 +7,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from napari_synth.augmentation import (
-    PRESETS,
-    TRANSFORMS,
-    Draw,
-    Elastic,
-    Flip,
-    Frame,
-    Gamma,
-    Pipeline,
-    Rotate,
-    Sample,
-    Sampling,
-    Scale,
-)
-from napari_synth.core.errors import InvalidParameterError, RecipeError
+from napari_synth.augmentation import PRESETS, TRANSFORMS, Draw, Elastic, Flip, Frame, Gamma, Pipeline, Rotate, Sample, Sampling,
+Scale from napari_synth.core.errors import InvalidParameterError, RecipeError
 
 COLOUR = np.random.default_rng(0).integers(0, 256, (48, 48, 3), dtype=np.uint8)
 EVERYTHING = Pipeline(

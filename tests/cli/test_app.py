@@ -115,9 +115,9 @@ def test_a_file_without_axes_takes_those_of_the_recipe(
     recipe.write_text(Recipe(generator="denoise/median", params={"radius": 1}, axes="TYX").to_yaml())
     reads: list[Path] = []
 
-    def counted(path: Path, axes: str | None = None) -> Image:
+    def counted(path: Path, axes: str | None = None, **options: Any) -> Image:
         reads.append(path)
-        return read_image(path, axes)
+        return read_image(path, axes, **options)
 
     monkeypatch.setattr("napari_synth.cli.jobs.read_image", counted)
     assert main(["run", str(recipe), str(source), str(tmp_path / "out.ome.tif")]) == 0
@@ -153,10 +153,10 @@ def test_a_file_that_fails_as_nobody_foresaw_is_skipped_too(
     for name in ("a", "b", "c"):
         (folder / f"{name}.ome.tif").write_bytes(noisy.read_bytes())
 
-    def read(path: Path, axes: str | None = None) -> Image:
+    def read(path: Path, axes: str | None = None, **options: Any) -> Image:
         if path.name.startswith("a"):
             raise ZeroDivisionError("of all\nthings")
-        return read_image(path, axes)
+        return read_image(path, axes, **options)
 
     monkeypatch.setattr("napari_synth.cli.jobs.read_image", read)
     assert denoise(folder, tmp_path / "out") == 1
@@ -253,14 +253,24 @@ def test_a_result_is_not_replaced_unless_that_is_said(noisy: Path, tmp_path: Pat
     assert read_image(target).shape == (3, 40, 50)
 
 
-def test_list_names_every_generator(capfd: pytest.CaptureFixture[str]) -> None:
-    from napari_synth.registry import generators
+def test_list_names_all_that_there_is(capfd: pytest.CaptureFixture[str]) -> None:
+    from napari_synth.augmentation import TRANSFORMS
+    from napari_synth.registry import generators, trainables
 
-    assert main(["list", "--task", "denoise"]) == 0
+    assert main(["list"]) == 0
     shown = capfd.readouterr().out
-    for found in generators("denoise"):
+    for found in generators():
         assert found.info.name in shown
         assert found.info.summary in shown
+    assert all(f"train {found.info.id}: {found.info.summary}" in shown for found in trainables())
+    assert all(f"  {name}: {transform.summary}" in shown for name, transform in TRANSFORMS.items())
+
+
+def test_list_of_a_task_names_no_other(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "--task", "augment"]) == 0
+    shown = capfd.readouterr().out
+    assert "denoise" not in shown.splitlines()
+    assert "light-microscopy" in shown
 
 
 def test_progress_is_drawn_on_request(noisy: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

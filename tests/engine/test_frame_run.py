@@ -16,17 +16,8 @@ from napari_synth import registry
 from napari_synth.contract.frames import FrameSpec, PreparedFrames
 from napari_synth.contract.generator import Context, GeneratorInfo, Task
 from napari_synth.contract.params import NoParams
-from napari_synth.core.errors import (
-    AxesError,
-    Cancelled,
-    GeneratorError,
-    InvalidImageError,
-    InvalidParameterError,
-    OutOfMemoryError,
-    SynthError,
-    UnknownGeneratorError,
-)
-from napari_synth.core.progress import CancelToken, Progress
+from napari_synth.core.errors import AxesError, Cancelled, GeneratorError, InvalidImageError, InvalidParameterError,
+OutOfMemoryError, SynthError, UnknownGeneratorError from napari_synth.core.progress import CancelToken, Progress
 from napari_synth.engine.frame_plan import FramePlan, FrameRequest, Gap, missing_frames
 from napari_synth.engine.frame_run import PreparedMovie, prepare_movie
 from napari_synth.imaging.image import Image

@@ -15,17 +15,8 @@ import napari_synth
 from napari_synth import registry
 from napari_synth.contract.generator import GeneratorInfo, Task
 from napari_synth.contract.synthesis import Needs, Sampler, SampleSpec, SynthesisContext, SynthesisParams, Synthesizer
-from napari_synth.core.errors import (
-    AxesError,
-    Cancelled,
-    GeneratorError,
-    InvalidImageError,
-    InvalidParameterError,
-    OutOfMemoryError,
-    SynthError,
-    UnknownGeneratorError,
-)
-from napari_synth.core.progress import CancelToken, Progress
+from napari_synth.core.errors import AxesError, Cancelled, GeneratorError, InvalidImageError, InvalidParameterError,
+OutOfMemoryError, SynthError, UnknownGeneratorError from napari_synth.core.progress import CancelToken, Progress
 from napari_synth.engine.recipe import Recipe
 from napari_synth.engine.synthesis_run import PreparedSynthesis, prepare_synthesis
 from napari_synth.imaging.image import Image

@@ -9,19 +9,8 @@ from napari.layers import Image as ImageLayer
 from napari.layers import Labels
 
 from napari_synth.core.errors import AxesError, InvalidImageError
-from napari_synth.gui.layers import (
-    PREVIEW,
-    Placement,
-    appearance,
-    fresh_name,
-    full_resolution,
-    guess_layer_axes,
-    is_source,
-    kind_of,
-    mark,
-    refinement,
-    to_image,
-)
+from napari_synth.gui.layers import PREVIEW, Placement, appearance, fresh_name, full_resolution, guess_layer_axes, is_source,
+kind_of, mark, refinement, to_image
 
 
 def layer(shape: tuple[int, ...] = (8, 10), **kwargs: Any) -> ImageLayer:

@@ -22,7 +22,7 @@ from pretraining.training import Settings, Trainer
 SMALL = {"widths": (4, 6, 8), "encoder_blocks": (1, 1), "decoder_blocks": (1, 1), "bottom_blocks": 1}
 QUICK = Settings(steps=12, warm_up_steps=2)
 DENOISING = Denoising(batch=2, patch=24, config=SMALL)
-ENLARGING = Enlarging(batch=2, patch=12, config={"widths": (4, 6)})
+ENLARGING = Enlarging(batch=2, patch=16, config={"widths": (4, 6)})
 
 
 @pytest.fixture(scope="module")
@@ -91,8 +91,8 @@ def test_every_scale_is_taught_and_coarse_patches_are_of_one_size(store):
     batches = [ENLARGING.draw(store, generator) for _ in range(30)]
     assert {batch.scale for batch in batches} == {2, 3, 4}
     for batch in batches:
-        assert batch.coarse.shape == (2, 1, 12, 12)
-        assert batch.fine.shape == (2, 1, 12 * batch.scale, 12 * batch.scale)
+        assert batch.coarse.shape == (2, 1, 16, 16)
+        assert batch.fine.shape == (2, 1, 16 * batch.scale, 16 * batch.scale)
         clean = batch.sigma.amax(dim=(1, 2, 3)) == 0
         assert (batch.correlation[clean] == 0).all()
 
@@ -187,12 +187,14 @@ def test_the_command_trains_stops_and_goes_on(tmp_path, crops, monkeypatch, what
         app([*command, "60"], result_action="return_value")
         assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == 3
         (tmp_path / f"{name}.safetensors").unlink()
-        app([*command, "0.01", "--resume"], result_action="return_value")
+        app([*command, "60", "--resume", "--piece-minutes", "0.005"], result_action="return_value")
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
-    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] >= 3
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert state["step"] >= 3
+    assert state["elapsed"] < 60 * 60
     network, card = load_model(tmp_path / f"{name}.safetensors")
     assert card.name == name
-    assert card.training_command.startswith(f"python -m pretraining {what} --minutes 0.01")
+    assert card.training_command.startswith(f"python -m pretraining {what} --minutes 60")
     assert next(network.parameters()).dtype == torch.float32

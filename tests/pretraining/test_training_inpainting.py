@@ -66,7 +66,7 @@ def test_a_few_steps_lower_the_error(tmp_path: Path, store: CropStore, start: fl
 
     def error() -> float:
         with torch.no_grad():
-            errors, weights = LESSON.errors(run.network, batch, run.device)
+            errors, weights = LESSON.errors(run.network, batch)
         return float((errors.abs().mean((1, 2, 3)) * weights).mean())
 
     before = error()

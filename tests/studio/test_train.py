@@ -16,16 +16,8 @@ from training_images import retina_pair as pair
 
 import napari_synth
 from napari_synth import registry, samples
-from napari_synth.core.errors import (
-    AxesError,
-    Cancelled,
-    CheckpointError,
-    InvalidParameterError,
-    ModelFileError,
-    TrainingDataError,
-    UnknownGeneratorError,
-)
-from napari_synth.core.progress import Progress
+from napari_synth.core.errors import AxesError, Cancelled, CheckpointError, InvalidParameterError, ModelFileError,
+TrainingDataError, UnknownGeneratorError from napari_synth.core.progress import Progress
 from napari_synth.imaging.image import Image
 from napari_synth.models import library, read_card
 from napari_synth.registry import trainables

@@ -19,19 +19,8 @@ from napari_synth.contract.synthesis import Synthesizer
 from napari_synth.core.errors import InvalidImageError, SynthError
 from napari_synth.engine.synthesis_run import PreparedSynthesis
 from napari_synth.gui.layer_choice import LayerChoice
-from napari_synth.gui.layers import (
-    PAIRS,
-    PREVIEW,
-    RESULT,
-    Placement,
-    fresh_name,
-    guess_layer_axes,
-    is_source,
-    kind_of,
-    mark,
-    to_image,
-)
-from napari_synth.gui.placing import insert_layer, remove_layer
+from napari_synth.gui.layers import PAIRS, PREVIEW, RESULT, Placement, fresh_name, guess_layer_axes, is_source, kind_of, mark,
+to_image from napari_synth.gui.placing import insert_layer, remove_layer
 from napari_synth.gui.rows import button, label, line, put_in_scroll_area, rows
 from napari_synth.gui.settings import read_settings
 from napari_synth.gui.synthesis.explorer import Explorer

@@ -28,16 +28,8 @@ from napari_synth.imaging.image import Image
 from napari_synth.imaging.intensity import IntensityTransform
 from napari_synth.imaging.noise import NoiseModel, NoiseReport
 from napari_synth.methods.denoise.catalogue import Noise2VoidTrainParams
-from napari_synth.methods.denoise.shared import (
-    TransposedRestorer,
-    Unchanged,
-    conditions,
-    is_clean,
-    measure_noise,
-    noise_variance,
-    training_notes,
-)
-from napari_synth.methods.noise_conditioning import Condition
+from napari_synth.methods.denoise.shared import TransposedRestorer, Unchanged, conditions, is_clean, measure_noise,
+noise_variance, training_notes from napari_synth.methods.noise_conditioning import Condition
 from napari_synth.networks.blind_spot_unet import BlindSpotUNet, prediction
 from napari_synth.networks.hidden_pixels import BlindSpotMask
 from napari_synth.networks.three_layer_cnn import ThreeLayerCNN

@@ -7,23 +7,14 @@ from typing import Literal
 from pydantic import Field
 
 from napari_synth.contract.generator import Generator, GeneratorInfo, Task
-from napari_synth.contract.params import (
-    Params,
-    advanced,
-    batch_field,
-    ensemble_field,
-    patch_field,
-    steps_field,
-    strength_field,
-    weigh_measurement_field,
-    width_field,
-)
-from napari_synth.contract.trainable import Dimensions, Trainable, TrainableInfo, TrainParams
+from napari_synth.contract.params import OutlierParams, advanced, batch_field, ensemble_field, outliers_field, patch_field,
+steps_field, strength_field, weigh_measurement_field, width_field from napari_synth.contract.trainable import Dimensions,
+Trainable, TrainableInfo, TrainParams
 
 Neighbours = Literal["auto", "ignore", "use"]
 
 
-class VolumeParams(Params):
+class VolumeParams(OutlierParams):
     """Settings of a method that can use the planes of a volume together."""
 
     neighbours: Neighbours = advanced(
@@ -55,7 +46,7 @@ class PairTrainParams(DenoiserTrainParams):
     width: int = width_field(32, network="fresh network")
 
 
-class BlindParams(Params):
+class BlindParams(OutlierParams):
     """Settings of `Blind`."""
 
     strength: float = strength_field()
@@ -79,7 +70,7 @@ class BlindParams(Params):
     ensemble: bool = ensemble_field()
 
 
-class AutoParams(Params):
+class AutoParams(OutlierParams):
     """Settings of `Auto`."""
 
     candidates: Literal["all", "classical"] = Field(
@@ -95,7 +86,7 @@ class AutoParams(Params):
     )
 
 
-class AdaptParams(Params):
+class AdaptParams(OutlierParams):
     """Settings of `Adapt`."""
 
     learn: Literal["network", "noise law"] = Field(
@@ -112,7 +103,7 @@ class AdaptParams(Params):
     strength: float = strength_field()
 
 
-class Noise2VoidParams(Params):
+class Noise2VoidParams(OutlierParams):
     """Settings of Noise2Void."""
 
     minutes: float = Field(
@@ -141,7 +132,7 @@ class Noise2VoidParams(Params):
     weigh_measurement: bool = weigh_measurement_field()
 
 
-class ZeroShotNoise2NoiseParams(Params):
+class ZeroShotNoise2NoiseParams(OutlierParams):
     """Settings of zero-shot Noise2Noise."""
 
     steps: int = Field(
@@ -196,7 +187,7 @@ class TotalVariationParams(VolumeParams):
     )
 
 
-class WaveletParams(Params):
+class WaveletParams(OutlierParams):
     """Settings of wavelet shrinkage."""
 
     strength: float | None = Field(
@@ -216,8 +207,9 @@ _LARGEST = 3
 
 
 class MedianParams(VolumeParams):
-    """Settings of the median filter."""
+    """Settings of the median filter, which is chosen for its way with single pixels."""
 
+    outliers: Literal["keep", "replace"] = outliers_field("replace")
     radius: int | None = Field(
         None,
         title="Radius",

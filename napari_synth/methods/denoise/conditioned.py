@@ -13,19 +13,12 @@ from napari_synth.contract.generator import BlockSpec, Context, Prepared
 from napari_synth.engine.rotations import RotationEnsemble
 from napari_synth.imaging.image import Image
 from napari_synth.methods.denoise.catalogue import BlindParams
-from napari_synth.methods.noise_conditioning import (
-    Condition,
-    bundled_network,
-    from_opponents,
-    full_precision,
-    measure_condition,
-    to_opponents,
-)
-from napari_synth.networks.noise_conditioned_unet import NoiseConditionedUNet
+from napari_synth.methods.noise_conditioning import Condition, bundled_network, from_opponents, full_precision, measure_condition,
+to_opponents from napari_synth.networks.noise_conditioned_unet import NoiseConditionedUNet
 from napari_synth.networks.sigma_map import gaussian_blur
 
 MODEL = "denoise-blind"
-HALO = 48
+HALO = 64
 """Default halo in pixels: what lies further away changes a result by less than 1e-3 of the range."""
 _MOST_REMOVED = 3.0
 _BYTES_PER_PIXEL = 320

@@ -30,18 +30,8 @@ from napari_synth.methods.noise_conditioning import Condition, bundled_network, 
 from napari_synth.networks.noise_conditioned_unet import NoiseConditionedUNet
 from napari_synth.networks.residual_unet import ResidualUNet
 from napari_synth.training.augmenting import patch_augmentation
-from napari_synth.training.held_out import (
-    AS_IT_IS,
-    Block,
-    batch_of,
-    block_axes,
-    held_out_blocks,
-    mean_square,
-    patch_of,
-    preview_of,
-    psnr,
-)
-from napari_synth.training.news import Figures, Preview
+from napari_synth.training.held_out import AS_IT_IS, Block, batch_of, block_axes, held_out_blocks, mean_square, patch_of,
+preview_of, psnr from napari_synth.training.news import Figures, Preview
 from napari_synth.training.optimizers import usual_optimizers
 from napari_synth.training.pools import Field, FieldPool, fitting_patch
 from napari_synth.training.schedule import FitSettings

@@ -19,27 +19,14 @@ from napari_synth.imaging.image import Image
 from napari_synth.methods.denoise.catalogue import BlindParams
 from napari_synth.methods.denoise.conditioned import prepare_conditioned
 from napari_synth.methods.denoise.trained import OverTime, TrainedRestorer, blind_spot_restorer_of
-from napari_synth.methods.from_file.catalogue import (
-    BlindSpotFileParams,
-    CycleFileParams,
-    ModelFileParams,
-    PredictorFileParams,
-    TranslatorFileParams,
-)
-from napari_synth.methods.inpaint.catalogue import FillerParams
+from napari_synth.methods.from_file.catalogue import BlindSpotFileParams, CycleFileParams, ModelFileParams, PredictorFileParams,
+TranslatorFileParams from napari_synth.methods.inpaint.catalogue import FillerParams
 from napari_synth.methods.inpaint.filling import prepare_learned
 from napari_synth.methods.predict_frames.trained import LearntFrames, check_channels
 from napari_synth.methods.super_resolution.catalogue import NetworkParams
 from napari_synth.methods.super_resolution.enlarged import Enlarged
-from napari_synth.methods.synthesize.samplers import (
-    AutoencoderSampler,
-    FlowSampler,
-    NetworkSampler,
-    PaintedSampler,
-    RefinedSampler,
-    VectorSampler,
-)
-from napari_synth.methods.translate.trained import translator_of
+from napari_synth.methods.synthesize.samplers import AutoencoderSampler, FlowSampler, NetworkSampler, PaintedSampler,
+RefinedSampler, VectorSampler from napari_synth.methods.translate.trained import translator_of
 from napari_synth.models import load_model
 from napari_synth.models.description import ModelDescription
 from napari_synth.models.files import read_card

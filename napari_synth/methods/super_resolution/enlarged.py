@@ -15,22 +15,15 @@ from napari_synth.contract.generator import BlockSpec, Context, Kernel, Prepared
 from napari_synth.engine.resampling import RADIUS, resized
 from napari_synth.engine.rotations import RotationEnsemble
 from napari_synth.imaging.image import Image
-from napari_synth.methods.noise_conditioning import (
-    Condition,
-    bundled_network,
-    from_opponents,
-    full_precision,
-    measure_certain_condition,
-    to_opponents,
-)
-from napari_synth.methods.super_resolution.catalogue import FactorParams, NetworkParams, Pixels
-from napari_synth.networks.sigma_map import gaussian_blur
+from napari_synth.methods.noise_conditioning import Condition, bundled_network, from_opponents, full_precision,
+measure_certain_condition, to_opponents from napari_synth.methods.super_resolution.catalogue import FactorParams, NetworkParams,
+Pixels from napari_synth.networks.sigma_map import gaussian_blur
 from napari_synth.networks.super_resolution_unet import SuperResolutionUNet, enlarged
 
 MODEL = "super-resolution"
 LENS = 0.35
 """Standard deviation in coarse pixels of the point-spread function of pixels that are called "gaussian"."""
-_HALO = 32
+_HALO = 40
 _ROUNDS = 6
 _STEP = 1.5
 # In standard deviations of the noise: what differs less is no reason to change the result.

@@ -9,19 +9,8 @@ from skimage import data
 from napari_synth.core.device import resolve_device
 from napari_synth.core.errors import InvalidImageError
 from napari_synth.imaging.image import Image
-from napari_synth.methods.synthesize.quality import (
-    DISTANCE,
-    HISTOGRAM,
-    MADE,
-    MEMORY,
-    PRECISION,
-    REAL,
-    RECALL,
-    SPECTRUM,
-    VARIETY,
-    Quality,
-    report_quality,
-)
+from napari_synth.methods.synthesize.quality import DISTANCE, HISTOGRAM, MADE, MEMORY, PRECISION, REAL, RECALL, SPECTRUM, VARIETY,
+Quality, report_quality
 
 SOURCE = data.grass()[:256, :256]
 
