@@ -331,10 +331,10 @@ def test_progress_is_shown_and_cancel_stops(dock, window, control, qtbot, noisy)
     assert panel.progress.text.text().startswith("Working")
     assert not panel.progress.isHidden()
     assert not panel.run_button.isEnabled()
-    start = time.monotonic()
     panel.progress.cancel.click()
     finish(qtbot, panel)
-    assert time.monotonic() - start < 1
+    assert control.stopped.is_set()
+    assert not control.go_on.is_set()
     assert panel.progress.isHidden()
     assert panel.run_button.isEnabled()
     assert [layer.name for layer in window.layers] == ["cells"]
@@ -421,10 +421,8 @@ def test_the_viewer_is_closed_during_a_run(make_napari_viewer, control, settings
     control.go_on.clear()
     panel.run()
     qtbot.waitUntil(control.started.is_set)
-    start = time.monotonic()
     viewer.close()
-    qtbot.waitUntil(control.stopped.is_set, timeout=2000)
-    assert time.monotonic() - start < 10
+    qtbot.waitUntil(control.stopped.is_set)
     qtbot.waitUntil(lambda: not worker._running)
 
 

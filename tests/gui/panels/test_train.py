@@ -212,7 +212,7 @@ def test_closing_the_dock_keeps_a_checkpoint_from_which_the_training_goes_on(mak
     qtbot.waitUntil(lambda: panel.preview.layer is not None and len(panel.curves._points) > 1, timeout=60_000)
     job = panel._job
     window.window.remove_dock_widget(dock)
-    assert job.wait(20)
+    assert job.wait(200)
     finish(panel, qtbot)
     assert [layer.name for layer in window.layers] == ["cells"]
     (run,) = earlier_runs(library.folder() / "runs")
