@@ -49,7 +49,7 @@ def draw_patches(
     rows = torch.where((orientation % 2 == 1)[:, None], rows.flip(1), rows)
     columns = torch.where((orientation // 2 % 2 == 1)[:, None], columns.flip(1), columns)
     crops = store.places(group < generated_share, position)
-    patches = store.crops[crops[:, None, None], rows[:, :, None], columns[:, None, :]].float()
+    patches: Tensor = store.crops[crops[:, None, None], rows[:, :, None], columns[:, None, :]].float()
     patches = torch.where((orientation >= 4)[:, None, None], patches.mT, patches)
     contrast = torch.where(change < _PALE, _LEAST_CONTRAST + (1.0 - _LEAST_CONTRAST) * scale, torch.ones_like(scale))
     # Differences of colours have no black to be lifted from.

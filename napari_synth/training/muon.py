@@ -43,11 +43,11 @@ def orthogonalised(matrices: Tensor) -> Tensor:
     x: Tensor = matrices.mT if tall else matrices
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
     gram = x @ x.mT
-    one = a * torch.eye(gram.shape[1], dtype=gram.dtype, device=gram.device)
-    whole: Tensor | None = None
+    one = torch.eye(gram.shape[1], dtype=gram.dtype, device=gram.device)
+    whole = one.expand_as(gram)
     for _ in range(_NEWTON_SCHULZ_STEPS):
-        polynomial = one + b * gram + c * (gram @ gram)
-        whole = polynomial if whole is None else polynomial @ whole
+        polynomial = a * one + b * gram + c * (gram @ gram)
+        whole = polynomial @ whole
         gram = polynomial @ gram @ polynomial
     x = whole @ x
     return x.mT if tall else x

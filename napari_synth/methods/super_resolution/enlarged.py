@@ -30,7 +30,7 @@ from napari_synth.networks.super_resolution_unet import SuperResolutionUNet, enl
 MODEL = "super-resolution"
 LENS = 0.35
 """Standard deviation in coarse pixels of the point-spread function of pixels that are called "gaussian"."""
-_HALO = 40
+_HALO = 32
 _ROUNDS = 6
 _STEP = 1.5
 # In standard deviations of the noise: what differs less is no reason to change the result.
