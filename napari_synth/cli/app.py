@@ -31,6 +31,7 @@ from napari_synth.core.errors import (
 from napari_synth.core.generator import Method, Task
 from napari_synth.core.recipe import Recipe
 from napari_synth.core.registry import found, listed
+from napari_synth.core.result_dtype import DtypeChoice
 
 SKIPPED, WRONG = 1, 2
 COMMON = Group("Options", sort_key=0)
@@ -84,6 +85,8 @@ class Run:
     "auto, cpu, cuda, cuda:1 or mps."
     precision: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     "Of the network's arithmetic."
+    dtype: DtypeChoice = "auto"
+    "Of the result: that of the source, or float32, which auto takes where rounding to whole counts would lose signal."
     seed: int = 0
     "The same seed gives the same result."
     tile: int | None = None
@@ -99,6 +102,8 @@ class Instead:
     "Roles of the dimensions instead of the recipe's."
     device: str | None = None
     "A device instead of the recipe's."
+    dtype: DtypeChoice | None = None
+    "Of the result, instead of the recipe's."
     tile: int | None = None
     "Edge of a block in pixels instead of the recipe's."
 
@@ -315,11 +320,14 @@ def _process(
         errors = Console(stderr=True, quiet=output.quiet, force_terminal=True if output.progress else None)
         shown = not output.quiet and (errors.is_terminal if output.progress is None else output.progress)
 
+        decided = recipe.dtype
+
         def work(job: Job) -> None:
+            nonlocal decided
             with progress_bar(errors, shown) as progress:
                 outcome = run_job(
                     job,
-                    recipe,
+                    recipe.model_copy(update={"dtype": decided}),
                     axes=axes,
                     masked=masked,
                     referenced=referenced,
@@ -329,6 +337,8 @@ def _process(
                     progress=progress,
                     cancel=token,
                 )
+            # All images of a batch come back alike.
+            decided = outcome.dtype
             for note in outcome.notes:
                 say(errors, note)
             say(errors, f"Wrote {outcome.target}.")

@@ -15,6 +15,7 @@ from napari_synth.core import registry
 from napari_synth.core.errors import ImageFileError
 from napari_synth.core.progress import CancelToken, ProgressCallback
 from napari_synth.core.recipe import Recipe
+from napari_synth.core.result_dtype import DtypeChoice
 from napari_synth.files import (
     READABLE_SUFFIXES,
     WRITABLE_SUFFIXES,
@@ -42,10 +43,11 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a job: where the result is, and what the user should know."""
+    """What came of a job: where the result is, what the user should know, and what was decided of the result's dtype."""
 
     target: Path
     notes: tuple[str, ...]
+    dtype: DtypeChoice
 
 
 def plan_jobs(source: str, target: Path) -> tuple[list[Job], bool]:
@@ -118,6 +120,7 @@ def run_job(
     how: dict[str, Any] = {
         "device": recipe.device,
         "precision": recipe.precision,
+        "dtype": recipe.dtype,
         "seed": recipe.seed,
         "tile": recipe.tile,
         "memory_budget": memory_budget,
@@ -156,7 +159,7 @@ def run_job(
             part.write_text(prepared.recipe.to_yaml(), encoding="utf-8")
     if pixels is not None and isinstance(prepared, PreparedRun):
         notes += verdicts(prepared, pixels)
-    return Outcome(target, tuple(notes))
+    return Outcome(target, tuple(notes), prepared.dtype_choice)
 
 
 def _check_target(source: Path, target: Path, overwrite: bool) -> None:

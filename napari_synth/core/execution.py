@@ -326,7 +326,9 @@ class Execution:
                 else:
                     level = (channel.ceiling - read[0].offset) / read[0].scale
                     noise = channel.prepared.noise
-                    model = noise.model.scaled(read[0].scale, read[0].offset) if noise and not self.is_difference else None
+                    model = (
+                        noise.model.scaled(read[0].scale, read[0].offset) if noise and not self.is_difference else None
+                    )
                     restored = without_glare(channel.prepared.apply, tensor, level, channel.spec.axes, model)
             return codec.decode(resampled(restored, samplings, channel.spec.kernel))
 

@@ -1,8 +1,8 @@
 """Keeps what is far brighter than the rest from ringing into it.
 
-A network errs by a share of the contrast that it sees. Beside a saturated bead that share is more than the noise of the background,
-far beyond the bead. So where an image has such contrast, it is restored twice: as it is, which holds near what is bright, and cut off
-at a ceiling, which holds everywhere else.
+A network errs by a share of the contrast that it sees. Beside a saturated bead that share is more than the noise of the
+background, far beyond the bead. So where an image has such contrast, it is restored twice: as it is, which holds near what is
+bright, and cut off at a ceiling, which holds everywhere else.
 """
 
 from __future__ import annotations

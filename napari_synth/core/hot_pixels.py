@@ -3,7 +3,8 @@
 Intensities are first mapped so that noise has a standard deviation of 1 at every brightness. A pixel is hot where it then exceeds
 all of its eight neighbours but one (which may be hot itself) by more than noise ever does, and where what is around it does not
 explain it: either it exceeds them by more than three times what they differ among themselves, or, at an edge, they do not rise
-towards it. The sharpest point that a lens draws spreads over its neighbours, and fails both tests. Dead pixels are the mirror image.
+towards it. The sharpest point that a lens draws spreads over its neighbours, and fails both tests. Dead pixels are the mirror
+image.
 
 References
 ----------
@@ -43,7 +44,8 @@ def hot_pixels(plane: npt.NDArray[Any], noise: NoiseModel) -> Bools:
     Parameters
     ----------
     plane : numpy.ndarray, (Y, X)
-        In counts; what is not finite is not hot. A part of a larger plane needs a margin of `MARGIN` pixels, whose own answer is wrong.
+        In counts; what is not finite is not hot. A part of a larger plane needs a margin of `MARGIN` pixels, whose own answer is
+        wrong.
     noise : NoiseModel
         In counts, not without noise: a flat image has no pixel that noise could explain.
 

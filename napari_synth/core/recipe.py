@@ -23,6 +23,7 @@ from napari_synth.core.generator import Method, Task
 from napari_synth.core.image import Image
 from napari_synth.core.mask_rules import RULES
 from napari_synth.core.masks import Mask
+from napari_synth.core.result_dtype import DtypeChoice
 from napari_synth.core.sampling import sample_planes
 
 FORMAT: Literal[1] = 1
@@ -132,6 +133,7 @@ class Recipe(pydantic.BaseModel):
     seed: int = 0
     device: str = "auto"
     precision: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    dtype: DtypeChoice = "auto"
     tile: int | None = None
     versions: dict[str, str] = {}
     weights: dict[str, str] = {}
@@ -249,12 +251,13 @@ class Recipe(pydantic.BaseModel):
             "axes": self.axes,
             "device": self.device,
             "precision": self.precision,
+            "dtype": self.dtype,
             "seed": self.seed,
             "tile": self.tile,
         }
         asked = self.mask.options() if self.mask is not None else {}
         asked |= self.frames.options() if self.frames is not None else {}
-        usual = {"axes": None, "device": "auto", "precision": "auto", "seed": 0, "tile": None}
+        usual = {"axes": None, "device": "auto", "precision": "auto", "dtype": "auto", "seed": 0, "tile": None}
         return {k: v for k, v in options.items() if v != usual[k]} | asked | self._unusual_params()
 
     def _unusual_params(self) -> dict[str, Any]:

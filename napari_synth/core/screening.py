@@ -210,9 +210,7 @@ def screened(image: Image) -> ScreenedImage:
     else:
         screen, report = _screen_of(image)
         screens = (screen,)
-    found = ScreenedImage(
-        image.data, image.axes, image.spacing, image.units, image.name, image.mask, screens, report
-    )
+    found = ScreenedImage(image.data, image.axes, image.spacing, image.units, image.name, image.mask, screens, report)
     if image.is_lazy or image.n_pixels > MOST_PIXELS:
         # How many outliers there are is not known before all of it is read.
         return replace(found, report=None)
@@ -258,7 +256,9 @@ def _without(plane: npt.NDArray[Any], region: Bools) -> npt.NDArray[Any]:
 
 
 def _without_holes(plane: npt.NDArray[Any], image: Image, at: dict[str, slice | int]) -> npt.NDArray[Any]:
-    hidden = np.broadcast_to(holes(image, at), plane.shape if image.axes.index("Y") < image.axes.index("X") else plane.T.shape)
+    hidden = np.broadcast_to(
+        holes(image, at), plane.shape if image.axes.index("Y") < image.axes.index("X") else plane.T.shape
+    )
     return _without(plane, hidden if image.axes.index("Y") < image.axes.index("X") else hidden.T)
 
 

@@ -90,6 +90,7 @@ class Request:
             reference=self.reference,
             device=self.settings.device,
             precision=self.settings.precision,
+            dtype=self.settings.dtype,
             memory_budget=self.settings.memory_budget,
             progress=progress,
             cancel=cancel,

@@ -69,6 +69,7 @@ def foretell(wanted: FramesWanted, progress: ProgressCallback, cancel: CancelTok
         wanted.params,
         device=wanted.settings.device,
         precision=wanted.settings.precision,
+        dtype=wanted.settings.dtype,
         memory_budget=wanted.settings.memory_budget,
         progress=progress,
         cancel=cancel,
