@@ -10,6 +10,7 @@ from typing import Any
 
 from napari_synth.core.generator import Task
 from napari_synth.core.plugins import collected, named
+from napari_synth.core.texts import shown
 from napari_synth.training.trainable import Trainable
 
 ENTRY_POINT_GROUP = "napari_synth.trainables"
@@ -49,7 +50,7 @@ def trainable(identifier: str) -> Trainable[Any]:
     UnknownGeneratorError
         There is none; the message names near ones.
     """
-    return named(_registered(), identifier, f"Nothing called {identifier!r} can be trained")
+    return named(_registered(), identifier, f"Nothing called {shown(identifier)} can be trained")
 
 
 @cache
