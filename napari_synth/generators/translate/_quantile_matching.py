@@ -13,6 +13,7 @@ from napari_synth.core.errors import InvalidImageError, ReferenceImageError
 from napari_synth.core.generator import BlockSpec, Context, Prepared
 from napari_synth.core.image import Image
 from napari_synth.core.sampling import sample_planes
+from napari_synth.generators.translate._evidence import AsItIs, shows_something
 from napari_synth.generators.translate._fits import fit_of
 from napari_synth.generators.translate._options import Fit
 from napari_synth.generators.translate.quantile_matching import QuantileParams
@@ -145,7 +146,9 @@ def prepare_quantile_matching(image: Image, params: QuantileParams, context: Con
     # Subtracted in float64: an offset may be large against the spread.
     before, after = ((v - context.intensity.offset) / context.intensity.scale for v in (own, target))
     prepared: Prepared
-    if each:
+    if fit is not None and not shows_something(image):
+        prepared = AsItIs()
+    elif each:
         prepared = PlanesMatched(after, params.strength)
     else:
         prepared = QuantileMatched([Curve.between(b, a) for b, a in zip(before, after, strict=True)], params.strength)

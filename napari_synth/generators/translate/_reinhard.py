@@ -20,7 +20,7 @@ from napari_synth.generators._conditioning import full_precision
 from napari_synth.generators.translate._colours import Colours
 from napari_synth.generators.translate._fits import fit_of
 from napari_synth.generators.translate._options import Fit, SlideParams
-from napari_synth.generators.translate._slides import Light, Slide, optical_density, tissue_weight
+from napari_synth.generators.translate._slides import Light, Slide, is_mark, optical_density, tissue_weight
 from napari_synth.generators.translate._stains import STANDARD, resolved, slide_notes
 
 _BYTES_PER_PIXEL = 200
@@ -61,11 +61,15 @@ class ReinhardPrepared(Prepared):
     light : Light
     own, target : LabStatistics
     strength : float
+    marked : bool
+        Whether it has marks of a pen, which stay as they are.
     """
 
-    def __init__(self, light: Light, own: LabStatistics, target: LabStatistics, strength: float) -> None:
+    def __init__(
+        self, light: Light, own: LabStatistics, target: LabStatistics, strength: float, *, marked: bool = False
+    ) -> None:
         self.spec = BlockSpec.plane(0, bytes_per_pixel=_BYTES_PER_PIXEL)
-        self._light, self._strength = light, strength
+        self._light, self._strength, self._marked = light, strength, marked
         spread = target.std / np.maximum(own.std, 1e-6)
         self._gain = np.where(own.std > 1e-6, spread.clip(1 / _MOST_CHANGE, _MOST_CHANGE), 1.0)
         self._offset = target.mean - self._gain * own.mean
@@ -77,7 +81,10 @@ class ReinhardPrepared(Prepared):
             lab = rgb_to_lab(transmitted.clamp_min(0.0))
             gain, offset = (block.new_tensor(v.tolist()).view(1, 3, 1, 1) for v in (self._gain, self._offset))
             changed = self._light.normalised(lab_to_rgb(lab * gain + offset, clip=False))
-            return block + self._strength * tissue_weight(optical_density(transmitted)) * (changed - block)
+            weight = self._strength * tissue_weight(optical_density(transmitted.clone()))
+            if self._marked:
+                weight = weight.masked_fill(is_mark(transmitted), 0.0)
+            return block + weight * (changed - block)
 
 
 def prepare_reinhard(image: Image, params: SlideParams, context: Context) -> ReinhardPrepared:
@@ -103,7 +110,8 @@ def prepare_reinhard(image: Image, params: SlideParams, context: Context) -> Rei
     target = _standard() if fit is None else LabStatistics(np.array(fit["mean"]), np.array(fit["std"]))
     slide = Slide.of(image, params.white, context.seed)
     own = target if slide.is_empty else LabStatistics.of(slide.tissue)
-    prepared = ReinhardPrepared(Light(slide.white, context), own, target, params.strength)
+    light = Light(slide.white, context)
+    prepared = ReinhardPrepared(light, own, target, params.strength, marked=bool(slide.marks))
     prepared.notes = slide_notes(slide, fit)
     prepared.resolved = resolved(fit)
     return prepared

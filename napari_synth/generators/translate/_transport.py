@@ -18,6 +18,7 @@ from napari_synth.core.generator import BlockSpec, Context, Prepared
 from napari_synth.core.image import Image
 from napari_synth.generators._conditioning import full_precision
 from napari_synth.generators.translate._colours import Colours, full_scale, sample_colours
+from napari_synth.generators.translate._evidence import AsItIs, shows_something
 from napari_synth.generators.translate._options import StrengthParams
 
 _TURNS = 16
@@ -102,7 +103,7 @@ def moved(colours: Tensor, turns: list[Turn]) -> Tensor:
     return colours
 
 
-def prepare_transport(image: Image, params: StrengthParams, context: Context) -> Transported:
+def prepare_transport(image: Image, params: StrengthParams, context: Context) -> Prepared:
     """Find the way from the colours of an image to those of its reference.
 
     Raises
@@ -114,6 +115,8 @@ def prepare_transport(image: Image, params: StrengthParams, context: Context) ->
         raise ReferenceImageError(
             "Colour transfer needs a reference image: say which image the result should look like."
         )
+    if not shows_something(image):
+        return AsItIs()
     own = sample_colours(image, context.seed)
     target = sample_colours(context.reference, context.seed)
     if image.dtype != context.reference.dtype:
