@@ -45,9 +45,7 @@ def png(pixels: np.ndarray, *, rows: int | None = None) -> bytes:
     height, width = pixels.shape
     lines = b"".join(b"\0" + row.tobytes() for row in pixels[: rows or height])
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
-    )
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
 
 
 def test_a_png_whose_stream_lacks_rows_is_an_error(tmp_path: Path) -> None:

@@ -32,7 +32,9 @@ def test_spacing_of_tifffile_s_own_json(tmp_path: Path) -> None:
 
 def test_steps_are_positive(tmp_path: Path) -> None:
     facts = {"axes": "ZYX", "spacing": -0.5, "unit": "um"}
-    tifffile.imwrite(tmp_path / "a.tif", STACK[0], imagej=True, resolution=(10, 10), metadata=facts, photometric="minisblack")
+    tifffile.imwrite(
+        tmp_path / "a.tif", STACK[0], imagej=True, resolution=(10, 10), metadata=facts, photometric="minisblack"
+    )
     assert read_image(tmp_path / "a.tif").spacing["Z"] == 0.5
     facts = {"axes": "ZYX", "PhysicalSizeZ": -2.0, "PhysicalSizeX": 0.0}
     tifffile.imwrite(tmp_path / "b.ome.tif", STACK[0], metadata=facts, photometric="minisblack")
@@ -225,7 +227,11 @@ def test_axes_of_length_one_survive_in_imagej(tmp_path: Path) -> None:
 
 def test_what_imagej_reads_is_there(tmp_path: Path) -> None:
     image = Image(
-        STACK, "TCYX", {"T": 2.5, "Y": 0.2, "X": 0.1}, {"T": "second", "Y": "micrometer", "X": "micrometer"}, channels=NAMED
+        STACK,
+        "TCYX",
+        {"T": 2.5, "Y": 0.2, "X": 0.1},
+        {"T": "second", "Y": "micrometer", "X": "micrometer"},
+        channels=NAMED,
     )
     write_image(tmp_path / "a.tif", image)
     with tifffile.TiffFile(tmp_path / "a.tif") as file:

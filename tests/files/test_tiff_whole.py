@@ -97,11 +97,15 @@ def test_ome_that_declares_fewer_planes_is_said(tmp_path: Path) -> None:
 
 
 def test_ome_whose_second_file_is_not_there_is_an_error(tmp_path: Path) -> None:
-    text = ome(12).replace(
-        "<TiffData/>",
-        '<TiffData FirstZ="0" IFD="0" PlaneCount="6"><UUID FileName="a.ome.tif">urn:uuid:1</UUID></TiffData>'
-        '<TiffData FirstZ="6" IFD="0" PlaneCount="6"><UUID FileName="b.ome.tif">urn:uuid:2</UUID></TiffData>',
-    ).replace("<OME ", '<OME UUID="urn:uuid:1" ')
+    text = (
+        ome(12)
+        .replace(
+            "<TiffData/>",
+            '<TiffData FirstZ="0" IFD="0" PlaneCount="6"><UUID FileName="a.ome.tif">urn:uuid:1</UUID></TiffData>'
+            '<TiffData FirstZ="6" IFD="0" PlaneCount="6"><UUID FileName="b.ome.tif">urn:uuid:2</UUID></TiffData>',
+        )
+        .replace("<OME ", '<OME UUID="urn:uuid:1" ')
+    )
     with_description(tmp_path / "a.ome.tif", STACK, text)
     with pytest.raises(ImageFileError, match=r"b\.ome\.tif"):
         read_image(tmp_path / "a.ome.tif")
@@ -141,7 +145,9 @@ def test_a_description_in_another_file_does_not_forbid_the_pixels(tmp_path: Path
     text = ome(6, ' PhysicalSizeZ="2.5"').replace(
         "<TiffData/>", '<TiffData IFD="0" PlaneCount="6"><UUID FileName="a.ome.tif">urn:uuid:7</UUID></TiffData>'
     )
-    (tmp_path / "set.companion.ome").write_text(text.replace('SizeZ="6"', 'SizeZ="1"').replace('SizeT="1"', 'SizeT="6"'))
+    (tmp_path / "set.companion.ome").write_text(
+        text.replace('SizeZ="6"', 'SizeZ="1"').replace('SizeT="1"', 'SizeT="6"')
+    )
     image = read_image(tmp_path / "a.ome.tif")
     assert image.axes == "TYX"
     (tmp_path / "set.companion.ome").write_text(text)

@@ -29,7 +29,9 @@ def test_a_slide_is_tiled_and_has_smaller_levels(
 ) -> None:
     if waits_in_files:
         monkeypatch.setattr(tiff_writing, "_LEVELS_IN_MEMORY", 100)
-    image = Image(da.from_array(SLIDE, chunks=(50, 50, 3)), "YXS", {"Y": 0.5, "X": 0.25}, {"Y": "micrometer", "X": "micrometer"})
+    image = Image(
+        da.from_array(SLIDE, chunks=(50, 50, 3)), "YXS", {"Y": 0.5, "X": 0.25}, {"Y": "micrometer", "X": "micrometer"}
+    )
     write_image(tmp_path / "a.ome.tif", image)
     assert [path.name for path in tmp_path.iterdir()] == ["a.ome.tif"]
     with tifffile.TiffFile(tmp_path / "a.ome.tif") as file:
@@ -55,7 +57,9 @@ def test_planes_of_a_large_stack_have_levels_each(tmp_path: Path, axes: str) -> 
     shape = tuple({"T": 2, "C": 3, "Z": 4, "Y": 90, "X": 70}[axis] for axis in axes)
     pixels = np.random.default_rng(1).integers(0, 60000, shape, dtype=np.uint16)
     channels = (ChannelInfo("a", (255, 0, 0)), ChannelInfo("b", (0, 255, 0)), ChannelInfo("c", (1, 2, 3)))
-    write_image(tmp_path / "a.ome.tif", Image(pixels, axes, channels=channels if "C" in axes else ()), compression="zlib")
+    write_image(
+        tmp_path / "a.ome.tif", Image(pixels, axes, channels=channels if "C" in axes else ()), compression="zlib"
+    )
     back = read_image(tmp_path / "a.ome.tif")
     assert back.axes == axes
     assert back.channels == (channels if "C" in axes else ())
