@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import accumulate, product
@@ -14,6 +15,9 @@ import numpy as np
 from napari_synth.core.errors import ImageFileError
 from napari_synth.core.image import Image
 from napari_synth.core.progress import CancelToken, ProgressCallback, Reporter
+
+_giving = threading.Lock()
+_given: set[Path] = set()
 
 
 def store(image: Image, folder: Path, stage: str, progress: ProgressCallback, cancel: CancelToken) -> tuple[Any, ...]:
@@ -87,6 +91,8 @@ def open_levels(path: Path, axes: str) -> tuple[Any, ...]:
 def free_path(folder: Path, name: str) -> Path:
     """Return a path in the folder that does not exist, with a name that every file system takes.
 
+    It is nobody else's either: a result that is still being made has no file of its name yet, and two layers may have one name.
+
     Raises
     ------
     ImageFileError
@@ -96,9 +102,11 @@ def free_path(folder: Path, name: str) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         number, path = 1, folder / f"{stem}.ome.zarr"
-        while path.exists():
-            number += 1
-            path = folder / f"{stem}-{number}.ome.zarr"
+        with _giving:
+            while path.exists() or path in _given or any(folder.glob(f".{path.name}.*.part")):
+                number += 1
+                path = folder / f"{stem}-{number}.ome.zarr"
+            _given.add(path)
     except OSError as error:
         raise ImageFileError(
             f"The folder of large results {str(folder)!r} cannot be used ({error.strerror}):"

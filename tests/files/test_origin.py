@@ -71,5 +71,5 @@ def test_of_many_files_those_that_describe_a_zarr_are_remembered(
     remembered = FileOrigin.of(tmp_path)
     assert len(remembered.states) == 4
     (tmp_path / "zarr.json").write_text("{ }")
-    with pytest.raises(ImageFileError, match="its part 'zarr.json'"):
+    with pytest.raises(ImageFileError, match=r"its part 'zarr\.json'"):
         remembered.check()
