@@ -200,8 +200,12 @@ class Session:
                     break
             self.report.advance()
             self._checkpoint_or_wait(looked=looked, over=over or result.was_stopped)
-        self.parts.finish(validations.best[1] if validations.best else self.parts.weights())
-        result.curve = list(self._curve.points)
+        self.keep_best()
+
+    def keep_best(self) -> None:
+        """Leave the networks with the best weights so far, where a run ended before its end."""
+        self.parts.finish(self.validations.best[1] if self.validations.best else self.parts.weights())
+        self.result.curve = list(self._curve.points)
 
     def _one_step(self) -> None:
         self.parts.set_rates(lambda full: self.settings.rate(self.course.done, self.spent, full) * self._scale)
@@ -358,13 +362,13 @@ class Session:
             changed = [name for name, value in self.identity.items() if state["identity"].get(name) != value]
             raise CheckpointError(
                 f"The checkpoint in {self.folder} is of a training with another {', another '.join(changed) or 'kind'}:"
-                " choose another folder, or train without resuming."
+                " give another name or folder."
             )
         try:
             self._restore(state)
-        except (KeyError, ValueError, TypeError, RuntimeError) as error:
+        except Exception as error:
             raise CheckpointError(
-                f"The checkpoint in {self.folder} does not fit this training: choose another folder, or train without resuming."
+                f"The checkpoint in {self.folder} does not fit this training: give another name or folder."
             ) from error
         return True
 
