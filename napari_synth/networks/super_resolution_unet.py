@@ -108,4 +108,10 @@ def enlarged(image: Tensor, scale: int) -> Tensor:
     """Return the cubic enlargement (Keys, a = -1/2) of an image (N, C, H, W)."""
     size = (image.shape[-2] * scale, image.shape[-1] * scale)
     # Only with antialias does torch take Keys' coefficient; in an enlargement it has no other effect.
-    return functional.interpolate(image, size, mode="bicubic", antialias=True)
+    return cubic(image, size)
+
+
+def cubic(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return an image (N, C, H, W) resampled to a size with Keys' kernel, widened where it becomes coarser; the dtype stays."""
+    # torch cannot do this with bfloat16 on a CPU.
+    return functional.interpolate(image.float(), size, mode="bicubic", antialias=True).to(image.dtype)

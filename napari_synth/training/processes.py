@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.precision import MixedPrecision, Precision
 from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor, nn
 
@@ -114,7 +115,7 @@ def single_process(device: Device) -> Fabric:
     return Fabric(
         accelerator=device.kind,
         devices=1 if device.kind == "cpu" else [index],
-        precision=training_precision(device),
+        **_arithmetic(device),
     )
 
 
@@ -151,13 +152,31 @@ def several_processes(device: Device, devices: int, nodes: int) -> Fabric:
             devices=devices,
             num_nodes=nodes,
             strategy=_Replicas(),
-            precision=training_precision(device),
+            **_arithmetic(device),
         )
         fabric.launch()
     except RuntimeError as error:
         cause = " ".join(str(error).split())
         raise DeviceError(f"The {devices * nodes} processes could not be started: {cause}") from error
     return fabric
+
+
+def _arithmetic(device: Device) -> dict[str, Any]:
+    """Return how Fabric is told in which precision it trains."""
+    precision = training_precision(device)
+    if precision == "bf16-mixed":
+        return {"plugins": _Bfloat16(precision, device.kind)}
+    return {"precision": precision}
+
+
+class _Bfloat16(MixedPrecision):
+    """Fabric's own bfloat16, in which gradients may be taken without it.
+
+    With a scaled loss they would be wrong, and so Fabric refuses all of them; bfloat16 needs no scaling, and the penalties of
+    discriminators are gradients of gradients.
+    """
+
+    backward = Precision.backward
 
 
 def is_helper() -> bool:
