@@ -30,15 +30,18 @@ _TASKS = {
     Task.DENOISE: ("Denoise", "Remove noise."),
     Task.SUPER_RESOLUTION: ("Upscale", "Make pixels finer, and voxels cubic. More pixels do not mean more resolution."),
     Task.INPAINT: ("Inpaint", "Fill what is scratched, dusty, dead, burnt or missing."),
-    Task.TRANSLATE: ("Translate", "Give an image the stains, colours, intensities or texture of another; predict channels."),
+    Task.TRANSLATE: (
+        "Translate",
+        "Give an image the stains, colours, intensities or texture of another; predict channels.",
+    ),
     Task.PREDICT_FRAMES: ("Predict frames", "Invent the next, missing or further frames of a time-lapse."),
     Task.SYNTHESIZE: ("Synthesize", "Make new images."),
 }
 _INVENTS = {
     Task.DENOISE: "It restores measured data. What it took away is shown as *Removed signal*; [trust](../how-it-works/trust.md)"
     " tells whether that is noise alone.",
-    Task.SUPER_RESOLUTION: "Detail that is finer than the measured pixels is a guess. Made coarse again, the result gives the measured"
-    " pixels back, as far as they are not noise.",
+    Task.SUPER_RESOLUTION: "Detail that is finer than the measured pixels is a guess. Made coarse again, the result gives the"
+    " measured pixels back, as far as they are not noise.",
     Task.INPAINT: "All that it puts into the holes is invented, and comes as a Labels layer too. Every other pixel stays"
     " bit-identical.",
     Task.TRANSLATE: "Intensities and colours are changed by a rule that is the same for the whole image; no structure is added.",
@@ -54,8 +57,8 @@ _KINDS = {
 }
 _BOUNDS = (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<"), ("multiple_of", "a multiple of"))
 _COMMANDS = (
-    "list", "denoise", "upscale", "make-isotropic", "inpaint", "translate", "predict-frames", "synthesize", "train denoise/supervised", "augment",
-    "run", "model", "model add", "model export", "doctor", "bench",
+    "list", "denoise", "upscale", "make-isotropic", "inpaint", "translate", "predict-frames", "synthesize",
+    "train denoise/supervised", "augment", "run", "model", "model add", "model export", "doctor", "bench",
 )  # fmt: skip
 
 
@@ -90,7 +93,11 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 def methods_page() -> str:
     """Return the list of all methods, a table a task."""
-    lines = ["# Methods", "", "Every method is a value of the registry; these pages are made from it. `napari-synth list` names them too."]
+    lines = [
+        "# Methods",
+        "",
+        "Every method is a value of the registry; these pages are made from it. `napari-synth list` names them too.",
+    ]
     for task, methods in _by_task().items():
         title, sentence = _TASKS[task]
         lines += ["", f"## {title}", "", sentence, "", "| method | what it does and when to take it |", "|---|---|"]
@@ -104,7 +111,16 @@ def methods_page() -> str:
 def method_page(method: AnyMethod, figures: Mapping[str, Any]) -> str:
     """Return the page of one method: what it says of itself, its settings, its figures."""
     info = method.info
-    lines = [f"# {_title(method)}", "", info.summary, "", *_table(("", ""), _facts(method)), "", "## What it invents", ""]
+    lines = [
+        f"# {_title(method)}",
+        "",
+        info.summary,
+        "",
+        *_table(("id", f"`{info.id}`"), _facts(method)),
+        "",
+        "## What it invents",
+        "",
+    ]
     invented = info.task == Task.TRANSLATE and getattr(info, "invents", not isinstance(method, Method))
     lines += [_INVENTED_TRANSLATION if invented else _INVENTS[info.task], "", "## Settings", ""]
     settings = [_setting(name, field) for name, field in method.params_type.settable().items()]
@@ -119,7 +135,11 @@ def method_page(method: AnyMethod, figures: Mapping[str, Any]) -> str:
 
 def command_line_page() -> str:
     """Return the help of every command as the commands print it."""
-    lines = ["# Command line", "", "What `--help` says of every command. The settings of a method stand on its page, and in the help"]
+    lines = [
+        "# Command line",
+        "",
+        "What `--help` says of every command. The settings of a method stand on its page, and in the help",
+    ]
     lines += ["of its command: `napari-synth denoise --generator median --help`."]
     for command in ("", *_COMMANDS):
         lines += ["", f"## napari-synth {command}".rstrip(), "", "```text", _help(command), "```"]
@@ -138,7 +158,9 @@ def is_label_of(label: str, method: AnyMethod, task: str) -> bool:
 def _by_task() -> dict[Task, list[AnyMethod]]:
     """Return what ships with the package, by task: what is used as it is first, then what is trained."""
     every: list[AnyMethod] = [*registry.listed(Method), *registry.trainables()]
-    built_in = [one for one in every if isinstance(one.function, str) and one.function.startswith("napari_synth.methods.")]
+    built_in = [
+        one for one in every if isinstance(one.function, str) and one.function.startswith("napari_synth.methods.")
+    ]
     return {task: [one for one in built_in if one.info.task == task] for task in _TASKS}
 
 
@@ -153,7 +175,6 @@ def _title(method: AnyMethod) -> str:
 
 def _facts(method: AnyMethod) -> Iterator[tuple[str, str]]:
     info = method.info
-    yield "id", f"`{info.id}`"
     verb = info.task.verb
     if not isinstance(info, GeneratorInfo):
         yield "learns from", _KINDS[info.images]
@@ -161,9 +182,11 @@ def _facts(method: AnyMethod) -> Iterator[tuple[str, str]]:
         yield "command", f"`napari-synth train {info.id} ...`"
         yield "panel", "*Train*"
     else:
-        python = verb.replace("-", "_")
-        yield "in Python", f'`napari_synth.{python}(..., generator="{info.name}")`' if verb != "synthesize" else f'`napari_synth.synthesize("{info.id}", ...)`'
-        yield "command", f"`napari-synth {verb} ... --generator {info.name}`" if verb != "synthesize" else f"`napari-synth synthesize {info.id} ...`"
+        python, how = verb.replace("-", "_"), (f'..., generator="{info.name}"', f"... --generator {info.name}")
+        if info.task == Task.SYNTHESIZE:
+            how = (f'"{info.id}", ...', f"{info.id} ...")
+        yield "in Python", f"`napari_synth.{python}({how[0]})`"
+        yield "command", f"`napari-synth {verb} {how[1]}`"
         yield "panel", f"*{_TASKS[info.task][0]}*"
         if info.task not in (Task.SYNTHESIZE, Task.PREDICT_FRAMES):
             yield "looks at", {(2,): "planes", (3,): "volumes"}.get(info.spatial_dims, "planes, or volumes")
@@ -180,7 +203,8 @@ def _setting(name: str, field: FieldInfo) -> tuple[str, str, str, str]:
     extra = field.json_schema_extra
     folded = isinstance(extra, dict) and bool(extra.get("advanced"))
     default = field.get_default(call_default_factory=True)
-    shown = {None: "chosen", True: "on", False: "off"}.get(default, f"`{default}`") if not isinstance(default, int | float) or isinstance(default, bool) else f"`{default:g}`"
+    said = f"{default:g}" if isinstance(default, float) else str(default)
+    shown = {"None": "chosen", "True": "on", "False": "off"}.get(said, f"`{said}`")
     return f"`{name}`{' ▸' if folded else ''}", f"{field.title}. {field.description}", _values(field), shown
 
 
@@ -191,7 +215,12 @@ def _values(field: FieldInfo) -> str:
         return ", ".join(f"`{choice}`" for choice in get_args(field.annotation))
     if bool in kinds:
         return "on, off"
-    rules = [f"{sign} {getattr(rule, key):g}" for rule in field.metadata for key, sign in _BOUNDS if getattr(rule, key, None) is not None]
+    rules = [
+        f"{sign} {getattr(rule, key):g}"
+        for rule in field.metadata
+        for key, sign in _BOUNDS
+        if getattr(rule, key, None) is not None
+    ]
     named = "whole number" if int in kinds else "number" if float in kinds else "text"
     return ", ".join([named, *rules])
 
@@ -201,7 +230,9 @@ def _measured(method: AnyMethod, figures: Mapping[str, Any]) -> Iterator[str]:
     for report in figures["reports"]:
         for table in report["tables"]:
             columns, rows = table["columns"], table["rows"]
-            marked = {index for index, label in enumerate(columns) if is_label_of(label, method, report.get("task", ""))}
+            marked = {
+                index for index, label in enumerate(columns) if is_label_of(label, method, report.get("task", ""))
+            }
             bold = [is_label_of(str(row[0]), method, report.get("task", "")) for row in rows]
             if not marked and not any(bold):
                 continue
@@ -226,7 +257,9 @@ def _reports(figures: Mapping[str, Any]) -> Iterator[str]:
         for table in report["tables"]:
             yield f"**{table['title']}**"
             yield ""
-            yield from _table(table["columns"], [[_cell(value, table["digits"]) for value in row] for row in table["rows"]])
+            yield from _table(
+                table["columns"], [[_cell(value, table["digits"]) for value in row] for row in table["rows"]]
+            )
             yield ""
         yield from (f"{remark}\n" for remark in report["remarks"])
 

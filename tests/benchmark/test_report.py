@@ -60,7 +60,14 @@ def test_mean() -> None:
 
 def test_a_report_takes_its_place_in_a_file_of_figures(tmp_path: Path) -> None:
     path = tmp_path / "figures.json"
-    other = {"title": "Other", "task": "", "command": "napari-synth bench other", "machine": {}, "tables": [], "remarks": []}
+    other = {
+        "title": "Other",
+        "task": "",
+        "command": "napari-synth bench other",
+        "machine": {},
+        "tables": [],
+        "remarks": [],
+    }
     known = other | {"title": "Test", "task": "denoise", "command": "napari-synth bench denoise", "remarks": ["Old."]}
     path.write_text(json.dumps({"napari_synth_figures": 1, "reports": [known, other]}))
     report().write(path)
