@@ -23,6 +23,7 @@ from napari_synth.contract.synthesis import Synthesizer
 from napari_synth.contract.trainable import Trainable, TrainableInfo
 from napari_synth.core.errors import ModelFileError, SynthError, UnknownGeneratorError
 from napari_synth.core.progress import Reporter
+from napari_synth.core.texts import shown
 from napari_synth.methods.from_file.catalogue import method_for
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def found(kind: type[M], identifier: str) -> M:
     UnknownGeneratorError
         There is none, or it is of another kind.
     """
-    one = _named(_registered(), identifier, f"There is no generator {identifier!r}")
+    one = _named(_registered(), identifier, f"There is no generator {shown(identifier)}")
     if not isinstance(one, kind):
         raise UnknownGeneratorError(f"{identifier!r} cannot be used for this: it is for {one.info.task.verb}.")
     return one
@@ -85,7 +86,7 @@ def trainable(identifier: str) -> Trainable[Any]:
     UnknownGeneratorError
         There is none; the message names near ones.
     """
-    return _named(_trainables(), identifier, f"Nothing called {identifier!r} can be trained")
+    return _named(_trainables(), identifier, f"Nothing called {shown(identifier)} can be trained")
 
 
 def register(method: Any) -> Method[Any]:
@@ -160,7 +161,8 @@ def add_model(
     name : str, optional
         The generator is ``task/name``; made from the file's name where it is left out.
     trusted : bool
-        Whether TorchScript and Python inside a package may be executed: only for files from people you trust.
+        Whether TorchScript and Python inside a package may be executed: only for files from people you trust. It is kept in the
+        user's settings, see `napari_synth.models.trusted`.
     report : Reporter, optional
         Told of every run of the network.
 
@@ -201,6 +203,23 @@ def remove_model(name: str) -> ModelDescription:
     from napari_synth.models import library
 
     description = library.remove(name)
+    refresh()
+    return description
+
+
+def trust_model(name: str) -> ModelDescription:
+    """Allow a model of the user's library, by its id or its name, to execute what it holds on this computer.
+
+    Raises
+    ------
+    UnknownGeneratorError
+        There is none of this name, or there are several.
+    ModelFileError
+        Its file was changed, or what is known of it cannot be written.
+    """
+    from napari_synth.models import library
+
+    description = library.trust(name)
     refresh()
     return description
 
@@ -290,6 +309,10 @@ def _of_library() -> Iterator[Method[Any]]:
 
 def _named(known: Mapping[str, A], identifier: str, missing: str) -> A:
     """Return what has an id; the error begins with ``missing`` and names near ones."""
+    if not isinstance(identifier, str):
+        raise UnknownGeneratorError(
+            f"{shown(identifier)} is no id: give a text, such as {next(iter(known), 'task/name')}."
+        )
     if identifier in known:
         return known[identifier]
     near = difflib.get_close_matches(identifier, known, n=3, cutoff=0.4) or list(known)

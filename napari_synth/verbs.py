@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from napari_synth.core.boundary import guarded
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -18,11 +20,17 @@ if TYPE_CHECKING:
     from napari_synth.contract.generator import Generator, Method
     from napari_synth.core.device import PrecisionChoice
     from napari_synth.core.progress import CancelToken, ProgressCallback
+    from napari_synth.core.result_dtype import DtypeChoice
     from napari_synth.engine.recipe import Recipe
+    from napari_synth.imaging.image import Image
 
 M = TypeVar("M", bound="Method[Any]")
 
+_MOST_ON_A_PATH = 10_000
+_LARGEST_SIZE = 2**16
 
+
+@guarded
 def denoise(
     image: Any,
     generator: str | Generator[Any] = "blind",
@@ -30,6 +38,7 @@ def denoise(
     axes: str | None = None,
     device: str = "auto",
     precision: PrecisionChoice = "auto",
+    dtype: DtypeChoice = "auto",
     seed: int = 0,
     tile: int | None = None,
     progress: ProgressCallback | None = None,
@@ -53,6 +62,8 @@ def denoise(
         ``"auto"`` (CUDA, then MPS, then the CPU), ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
     precision : {"auto", "float32", "float16", "bfloat16"}
         Of the network's arithmetic.
+    dtype : {"auto", "source", "float32"}
+        Of the result: that of the source, or float32, which auto takes where rounding to whole counts would lose signal.
     seed : int
         Same input, seed and kind of device: same result.
     tile : int, optional
@@ -67,7 +78,8 @@ def denoise(
     Returns
     -------
     array
-        Of the shape and dtype of the source: numpy for numpy, a lazy dask array for dask and zarr, an Image for an Image.
+        Of the shape of the source: numpy for numpy, a lazy dask array for dask and zarr, an Image for an Image, a masked array or
+        an xarray for such a one.
 
     Raises
     ------
@@ -80,6 +92,7 @@ def denoise(
         axes=axes,
         device=device,
         precision=precision,
+        dtype=dtype,
         seed=seed,
         tile=tile,
         progress=progress,
@@ -88,6 +101,7 @@ def denoise(
     )
 
 
+@guarded
 def upscale(
     image: Any,
     factor: float = 2.0,
@@ -96,6 +110,7 @@ def upscale(
     axes: str | None = None,
     device: str = "auto",
     precision: PrecisionChoice = "auto",
+    dtype: DtypeChoice = "auto",
     seed: int = 0,
     tile: int | None = None,
     progress: ProgressCallback | None = None,
@@ -113,7 +128,7 @@ def upscale(
     generator : str or Generator
         ``"network"`` (a bundled network, held to the measured pixels), ``"adapted"`` (the same, fine-tuned on the image itself),
         ``"lanczos"``, ``"bicubic"``, or one of another package.
-    axes, device, precision, seed, tile, progress, cancel, **params
+    axes, device, precision, dtype, seed, tile, progress, cancel, **params
         As for `denoise`.
 
     Returns
@@ -133,6 +148,7 @@ def upscale(
         axes=axes,
         device=device,
         precision=precision,
+        dtype=dtype,
         seed=seed,
         tile=tile,
         progress=progress,
@@ -142,6 +158,7 @@ def upscale(
     )
 
 
+@guarded
 def make_isotropic(
     volume: Any,
     spacing: Mapping[str, float] | Sequence[float] | None = None,
@@ -150,6 +167,7 @@ def make_isotropic(
     generator: str | Generator[Any] = "isotropic",
     device: str = "auto",
     precision: PrecisionChoice = "auto",
+    dtype: DtypeChoice = "auto",
     seed: int = 0,
     tile: int | None = None,
     progress: ProgressCallback | None = None,
@@ -169,7 +187,7 @@ def make_isotropic(
         As for `denoise`; an array of three dimensions is taken for ZYX.
     generator : str or Generator
         ``"isotropic"`` (trained on the volume itself), or one of another package.
-    device, precision, seed, tile, progress, cancel
+    device, precision, dtype, seed, tile, progress, cancel
         As for `denoise`.
     **params
         Settings of the generator: ``slices`` ("thick" or "thin"), ``minutes``, ``steps``, ``factor``.
@@ -185,40 +203,30 @@ def make_isotropic(
     SynthError
         One of its subclasses for every cause that lies with the input; see `napari_synth.core.errors`.
     """
-    import numpy as np
-
-    from napari_synth.core.errors import InvalidParameterError
-    from napari_synth.imaging.image import SPATIAL_AXES, Image
+    from napari_synth.imaging.image import Image, as_array
 
     is_image = isinstance(volume, Image)
-    image = Image.from_array(volume, axes or ("ZYX" if not is_image and np.ndim(volume) == 3 else None))
+    if not is_image:
+        volume = as_array(volume)
+    image = Image.from_array(volume, axes or ("ZYX" if not is_image and len(volume.shape) == 3 else None))
     if spacing is not None:
-        spatial = [axis for axis in image.axes if axis in SPATIAL_AXES]
-        if not isinstance(spacing, Mapping):
-            if len(spacing) != len(spatial):
-                raise InvalidParameterError(
-                    f"A spacing of {len(spacing)} numbers does not fit the axes {''.join(spatial)}: give one for each of them."
-                )
-            spacing = dict(zip(spatial, spacing, strict=True))
-        if unknown := sorted(set(spacing) - set(spatial)):
-            raise InvalidParameterError(
-                f"The spacing names {unknown[0]!r}, which is none of the axes {''.join(spatial)}: give it for those."
-            )
-        image = replace(image, spacing={**image.spacing, **spacing})
+        image = replace(image, spacing={**image.spacing, **_spacing_of(image, spacing)})
     result: Image = run(
         _of_task("super-resolution", generator),
         image,
         device=device,
         precision=precision,
+        dtype=dtype,
         seed=seed,
         tile=tile,
         progress=progress,
         cancel=cancel,
         **params,
     )
-    return result if is_image else result.data
+    return result if is_image else _as_given(volume, result.data, hides=True)
 
 
+@guarded
 def inpaint(
     image: Any,
     mask: Any = None,
@@ -230,6 +238,7 @@ def inpaint(
     axes: str | None = None,
     device: str = "auto",
     precision: PrecisionChoice = "auto",
+    dtype: DtypeChoice = "auto",
     seed: int = 0,
     tile: int | None = None,
     progress: ProgressCallback | None = None,
@@ -254,7 +263,7 @@ def inpaint(
         The labels of the mask that mark what is to be filled; all but 0 where they are left out.
     grow : int
         Pixels in Y and X by which the mask is grown.
-    axes, device, precision, seed, tile, progress, cancel, **params
+    axes, device, precision, dtype, seed, tile, progress, cancel, **params
         As for `denoise`.
 
     Returns
@@ -277,6 +286,7 @@ def inpaint(
         axes=axes,
         device=device,
         precision=precision,
+        dtype=dtype,
         seed=seed,
         tile=tile,
         progress=progress,
@@ -285,6 +295,7 @@ def inpaint(
     )
 
 
+@guarded
 def translate(
     image: Any,
     reference: Any = None,
@@ -293,6 +304,7 @@ def translate(
     axes: str | None = None,
     device: str = "auto",
     precision: PrecisionChoice = "auto",
+    dtype: DtypeChoice = "auto",
     seed: int = 0,
     tile: int | None = None,
     progress: ProgressCallback | None = None,
@@ -312,7 +324,7 @@ def translate(
         ``"auto"`` (what fits the image and the reference); for slides ``"macenko"``, ``"vahadane"``, ``"reinhard"``; with any
         reference ``"quantile-matching"``, ``"colour-transfer"``, ``"patch-style"``; for the tone ``"contrast"``, ``"gamma"``,
         ``"clahe"``, ``"unsharp"``, ``"colour-balance"``; or one of another package.
-    axes, device, precision, seed, tile, progress, cancel, **params
+    axes, device, precision, dtype, seed, tile, progress, cancel, **params
         As for `denoise`.
 
     Returns
@@ -332,6 +344,7 @@ def translate(
         axes=axes,
         device=device,
         precision=precision,
+        dtype=dtype,
         seed=seed,
         tile=tile,
         progress=progress,
@@ -340,6 +353,7 @@ def translate(
     )
 
 
+@guarded
 def predict_frames(
     movie: Any,
     count: int = 0,
@@ -350,6 +364,7 @@ def predict_frames(
     axes: str | None = None,
     device: str = "auto",
     precision: PrecisionChoice = "auto",
+    dtype: DtypeChoice = "auto",
     seed: int = 0,
     tile: int | None = None,
     progress: ProgressCallback | None = None,
@@ -374,7 +389,7 @@ def predict_frames(
         How many frames between any two neighbours; stands alone.
     axes : str, optional
         As for `denoise`; an array of three dimensions is taken for TYX, one of four for TZYX or TCYX.
-    device, precision, seed, tile, progress, cancel, **params
+    device, precision, dtype, seed, tile, progress, cancel, **params
         As for `denoise`.
 
     Returns
@@ -401,6 +416,7 @@ def predict_frames(
         axes=axes,
         device=device,
         precision=precision,
+        dtype=dtype,
         seed=seed,
         tile=tile,
         progress=progress,
@@ -410,6 +426,7 @@ def predict_frames(
     )
 
 
+@guarded
 def run(
     recipe_or_id: Recipe | Method[Any] | str,
     image: Any = None,
@@ -422,6 +439,7 @@ def run(
     axes: str | None = None,
     device: str | None = None,
     precision: PrecisionChoice | None = None,
+    dtype: DtypeChoice | None = None,
     seed: int | None = None,
     tile: int | None = None,
     progress: ProgressCallback | None = None,
@@ -441,7 +459,7 @@ def run(
         As for `translate`; a recipe need not be given one again where it holds what was learnt of it.
     mask, mask_from, mask_ids, grow
         As for `inpaint`; what is left out is taken from the recipe, but a mask that was drawn must be given again.
-    axes, device, precision, seed, tile, **params
+    axes, device, precision, dtype, seed, tile, **params
         As for `denoise`, and ``count``, ``fill`` and ``between`` as for `predict_frames`; what is given takes the place of what the
         recipe says. The axes of a recipe hold for an array of as many dimensions: those of another are guessed, and an Image keeps
         its own.
@@ -467,7 +485,7 @@ def run(
 
     from napari_synth import registry
     from napari_synth.contract.frames import FramePredictor
-    from napari_synth.contract.generator import Method
+    from napari_synth.contract.generator import Method, Task
     from napari_synth.contract.synthesis import Synthesizer
     from napari_synth.core.errors import InvalidImageError
     from napari_synth.engine.frame_plan import guess_movie_axes
@@ -476,7 +494,7 @@ def run(
     from napari_synth.engine.recipe import Recipe
     from napari_synth.engine.references import as_reference
     from napari_synth.engine.runner import PreparedRun, prepare
-    from napari_synth.imaging.image import Image
+    from napari_synth.imaging.image import Image, as_array, known_shape
 
     if isinstance(recipe_or_id, Recipe):
         recipe = recipe_or_id
@@ -485,6 +503,7 @@ def run(
     elif "\n" in recipe_or_id:
         recipe = Recipe.from_yaml(recipe_or_id)
     else:
+        registry.found(Method, recipe_or_id)
         recipe = Recipe(generator=recipe_or_id)
     if isinstance(registry.found(Method, recipe.generator), Synthesizer):
         return repeat(
@@ -500,14 +519,17 @@ def run(
         )
     if image is None:
         raise InvalidImageError("There is no image: only what makes new images can do without one.")
-    fits = recipe.axes is not None and not isinstance(image, Image) and len(recipe.axes) == np.ndim(image)
+    if not isinstance(image, Image):
+        image = as_array(image)
+    fits = recipe.axes is not None and not isinstance(image, Image) and len(recipe.axes) == len(image.shape)
     is_movie = isinstance(registry.found(Method, recipe.generator), FramePredictor)
     if is_movie and not fits and not isinstance(image, Image):
-        axes = axes or guess_movie_axes(np.shape(image))
+        axes = axes or guess_movie_axes(known_shape(image))
     source = Image.from_array(image, axes or (recipe.axes if fits else None))
     how: dict[str, Any] = {
         "device": device or recipe.device,
         "precision": precision or recipe.precision,
+        "dtype": dtype or recipe.dtype,
         "seed": recipe.seed if seed is None else seed,
         "tile": recipe.tile if tile is None else tile,
         "progress": progress,
@@ -521,15 +543,19 @@ def run(
         likeness = None if reference is None else as_reference(reference, source)
         prepared = prepare(recipe.generator, source, {**recipe.params, **params}, reference=likeness, **how)
     if (difference := recipe.differing_weights(prepared.recipe)) is not None:
-        warnings.warn(difference, UserWarning, stacklevel=2)
+        warnings.warn(difference, UserWarning, stacklevel=3)
+    hides = not is_movie and not recipe.generator.startswith(f"{Task.INPAINT}/")
     if source.is_lazy:
-        return prepared.result if isinstance(image, Image) else prepared.lazy()
+        return prepared.result if isinstance(image, Image) else _as_given(image, prepared.lazy(), hides=hides)
     result: Any = prepared.compute(progress=progress, cancel=cancel)
+    if source.origin is not None:
+        source.origin.check()
     if isinstance(image, Image):
         return replace(prepared.result, data=result)
-    return np.asarray(result)
+    return _as_given(image, np.asarray(result), hides=hides)
 
 
+@guarded
 def augment(
     image: Any,
     *,
@@ -572,14 +598,15 @@ def augment(
         One of its subclasses for every cause that lies with the input; see `napari_synth.core.errors`.
     """
     from napari_synth.augmentation import Pipeline, Sample
-    from napari_synth.core.errors import InvalidParameterError
+    from napari_synth.core.arguments import whole
     from napari_synth.imaging.image import Image
+    from napari_synth.imaging.surroundings import undisturbed
 
-    if not isinstance(seed, int):
-        raise InvalidParameterError(f"The seed cannot be {seed!r}: give a whole number.")
-    sample = Sample(image, axes or "", labels, "", points, shapes, vectors, tracks)
-    pipeline = Pipeline.of(transforms)
-    result = pipeline.apply(sample, pipeline.draw(seed, sample))
+    seed = whole("The seed", seed, -(2**63), 2**63 - 1)
+    with undisturbed(keeps_gradients=True):
+        sample = Sample(image, "" if axes is None else axes, labels, "", points, shapes, vectors, tracks)
+        pipeline = Pipeline.of(transforms)
+        result = pipeline.apply(sample, pipeline.draw(seed, sample))
     changed: Any = result.image
     if isinstance(image, Image):
         changed = replace(image, data=result.image, axes=result.axes, spacing=result.spacing)
@@ -588,6 +615,7 @@ def augment(
     return result
 
 
+@guarded
 def train(
     generator: str,
     source: Any,
@@ -598,6 +626,7 @@ def train(
     out: Path | str | None = None,
     axes: str | None = None,
     region: Any = None,
+    series: int | Literal["all"] | None = None,
     name: str | None = None,
     resume: bool = False,
     seed: int = 0,
@@ -627,6 +656,8 @@ def train(
         A role of ``TCZYXS`` for each dimension; guessed where it is left out.
     region : array-like, Image or path, optional
         Labels, not zero where the source may be learnt from.
+    series : int or "all", optional
+        Which image of files that hold several, see `napari_synth.files.read_image`.
     name : str, optional
         What the model will be called; made from the source's name where it is left out.
     resume : bool
@@ -661,6 +692,7 @@ def train(
         out=out,
         axes=axes,
         region=region,
+        series=series,
         name=name,
         resume=resume,
         device=device,
@@ -671,6 +703,7 @@ def train(
     return trained.generator
 
 
+@guarded
 def load_model(
     path: Path | str, *, task: str | None = None, name: str | None = None, trusted: bool = False
 ) -> Method[Any]:
@@ -711,11 +744,63 @@ def load_model(
     return generator
 
 
+def _spacing_of(image: Image, spacing: Any) -> dict[str, float]:
+    """Return the spacing that was given, by axis."""
+    import math
+
+    from napari_synth.core.errors import InvalidParameterError
+    from napari_synth.core.texts import shown
+    from napari_synth.imaging.image import SPATIAL_AXES
+
+    spatial = [axis for axis in image.axes if axis in SPATIAL_AXES]
+    if not isinstance(spacing, Mapping):
+        try:
+            steps = list(spacing)
+        except TypeError as error:
+            raise InvalidParameterError(
+                f"The spacing cannot be {shown(spacing)}: give a number for each of the axes {''.join(spatial)}."
+            ) from error
+        if len(steps) != len(spatial):
+            raise InvalidParameterError(
+                f"A spacing of {len(steps)} numbers does not fit the axes {''.join(spatial)}: give one for each of them."
+            )
+        spacing = dict(zip(spatial, steps, strict=True))
+    for axis, step in spacing.items():
+        if axis not in spatial:
+            raise InvalidParameterError(
+                f"The spacing names {shown(axis)}, which is none of the axes {''.join(spatial)}: give it for those."
+            )
+        try:
+            is_good = math.isfinite(step) and step > 0
+        except (TypeError, OverflowError):
+            is_good = False
+        if not is_good:
+            raise InvalidParameterError(f"The spacing along {axis} cannot be {shown(step)}: give a number above 0.")
+    return dict(spacing)
+
+
 def _of_task(task: str, generator: str | M) -> str | M:
-    """Return a generator with the task before its name, where the name stands alone."""
+    """Return a generator of a task, with the task before its name where the name stands alone.
+
+    Raises
+    ------
+    UnknownGeneratorError
+        It is of another task.
+    """
+    from napari_synth.contract.generator import Method
+    from napari_synth.core.errors import UnknownGeneratorError
+
+    identifier = generator.info.id if isinstance(generator, Method) else generator
+    if not isinstance(identifier, str):
+        raise UnknownGeneratorError(f"{generator!r} is no generator: give the name of one, or what load_model returns.")
+    if "/" in identifier and not identifier.startswith(f"{task}/"):
+        raise UnknownGeneratorError(
+            f"{identifier!r} is not for the task {task}: give a generator of that task, or call the verb of the other."
+        )
     return f"{task}/{generator}" if isinstance(generator, str) and "/" not in generator else generator
 
 
+@guarded
 def synthesize(
     model: str | Path | Method[Any],
     count: int = 1,
@@ -779,6 +864,7 @@ def synthesize(
     return prepared.compute(progress=progress, cancel=cancel)
 
 
+@guarded
 def interpolate(
     model: str | Path | Method[Any],
     begin: Any,
@@ -813,17 +899,19 @@ def interpolate(
     SynthError
         One of its subclasses for every cause that lies with the input; see `napari_synth.core.errors`.
     """
+    from napari_synth.core.arguments import checked_seed, whole
     from napari_synth.core.errors import InvalidParameterError
     from napari_synth.engine.latents import path
     from napari_synth.engine.synthesis_run import prepare_synthesis
     from napari_synth.imaging.image import Image
 
+    count = whole("The count of images on a path", count, 0, _MOST_ON_A_PATH)
     if count < 2:
         raise InvalidParameterError(f"A path of {count} images has no two ends: ask for at least 2.")
     prepared = prepare_synthesis(identifier_of(model), _size(size) | params, device=device, precision=precision)
     first, last = (
-        prepared.latents(seed=given)
-        if isinstance(given, int)
+        prepared.latents(seed=checked_seed(given))
+        if hasattr(given, "__index__") and not getattr(given, "shape", ())
         else prepared.encoded(Image.from_array(given, prepared.axes_for(given)))[0]
         for given in (begin, end)
     )
@@ -844,7 +932,7 @@ def repeat(recipe: Recipe, source: Any = None, **how: Any) -> Any:
     params = {**recipe.params, **how.pop("params", {})}
     prepared = prepare_synthesis(recipe.generator, params, source=source, **how)
     if (difference := recipe.differing_weights(prepared.recipe)) is not None:
-        warnings.warn(difference, UserWarning, stacklevel=3)
+        warnings.warn(difference, UserWarning, stacklevel=4)
     return prepared.compute(progress=how.get("progress"), cancel=how.get("cancel"))
 
 
@@ -855,6 +943,8 @@ def identifier_of(model: str | Path | Method[Any]) -> str:
     ------
     ModelFileError
         The file cannot be used.
+    UnknownGeneratorError
+        It is neither a file, nor a name, nor a method.
     """
     from napari_synth import registry
     from napari_synth.contract.generator import Task
@@ -868,7 +958,38 @@ def identifier_of(model: str | Path | Method[Any]) -> str:
 
 def _size(size: int | tuple[int, int] | None) -> dict[str, int]:
     """Return height and width as the settings of synthesizers hold them."""
+    from napari_synth.core.arguments import whole
+    from napari_synth.core.errors import InvalidParameterError
+    from napari_synth.core.texts import shown
+
     if size is None:
         return {}
-    height, width = (size, size) if isinstance(size, int) else size
+    try:
+        height, width = size if isinstance(size, (tuple, list)) else (size, size)
+    except ValueError as error:
+        raise InvalidParameterError(
+            f"The size cannot be {shown(size)}: give a number of pixels, or height and width."
+        ) from error
+    height, width = (whole("The size", edge, 1, _LARGEST_SIZE) for edge in (height, width))
     return {"size": height} | ({"width": width} if width != height else {})
+
+
+def _as_given(image: Any, result: Any, *, hides: bool) -> Any:
+    """Return a result as what was given: a masked array or an xarray for such a one; ``hides`` says that masked pixels stay so."""
+    import numpy as np
+
+    if hasattr(image, "dims") and hasattr(image, "coords"):
+        if tuple(result.shape) == tuple(image.shape):
+            return image.copy(data=result)
+        return type(image)(result, dims=image.dims, name=image.name, attrs=image.attrs)
+    if not (isinstance(image, np.ma.MaskedArray) and hides):
+        return result
+    hidden = np.ma.getmaskarray(image)
+    if result.shape == image.shape:
+        return np.ma.array(np.where(hidden, image.data, result), mask=hidden)
+    # On another grid a pixel is hidden where the one that it lies on is.
+    places = [
+        np.minimum((np.arange(size) + 0.5) * before // size, before - 1).astype(int)
+        for size, before in zip(result.shape, image.shape, strict=True)
+    ]
+    return np.ma.array(result, mask=hidden[np.ix_(*places)])

@@ -27,11 +27,12 @@ from napari_synth.files import (
     create_ome_zarr,
     image_suffix,
     is_zarr,
+    parse_series,
     read_image,
     replacing,
     write_image,
 )
-from napari_synth.imaging.image import Image
+from napari_synth.imaging.image import Image, Origin
 
 SENTENCE = "Make new images that look like those that a model was trained on."
 
@@ -51,6 +52,8 @@ class Making:
     "The image or the labels that some methods need."
     axes: str | None = None
     "Roles of the dimensions of the source, e.g. ZYX, where the file does not say."
+    series: str | None = None
+    "Which image of a source file that holds several, counted from 0, or all; the first where left out."
     seed: int = 0
     "The same seed gives the same images; the first ones are the same however many are made."
     device: str = "auto"
@@ -77,7 +80,7 @@ def make(recipe: Recipe, target: Path, how: Making) -> int:
     """Make the images of a recipe, and write them."""
     errors = Console(stderr=True, quiet=how.quiet, force_terminal=True if how.progress else None)
     shown = not how.quiet and (errors.is_terminal if how.progress is None else how.progress)
-    source = None if how.source is None else read_image(how.source, how.axes)
+    source = None if how.source is None else read_image(how.source, how.axes, series=parse_series(how.series))
     with cancel_on_interrupt() as token, progress_bar(errors, shown) as progress:
         prepared = prepare_synthesis(
             recipe.generator,
@@ -89,7 +92,9 @@ def make(recipe: Recipe, target: Path, how: Making) -> int:
             progress=progress,
             cancel=token,
         )
-        _write(prepared, target, how, progress, token)
+        _write(prepared, target, how, progress, token, None if source is None else source.origin)
+    for note in () if source is None else source.notes:
+        say(errors, note)
     if (difference := recipe.differing_weights(prepared.recipe)) is not None:
         say(errors, difference)
     for note in prepared.notes:
@@ -127,10 +132,15 @@ def _command(named: str) -> Callable[..., int]:
 
 
 def _write(
-    prepared: PreparedSynthesis, target: Path, how: Making, progress: ProgressCallback | None, cancel: CancelToken
+    prepared: PreparedSynthesis,
+    target: Path,
+    how: Making,
+    progress: ProgressCallback | None,
+    cancel: CancelToken,
+    origin: Origin | None,
 ) -> None:
-    """Write all images into one file, or each into a file of a folder."""
-    result = prepared.image(np.broadcast_to(np.zeros((), prepared.spec.dtype), prepared.shape))
+    """Write all images into one file, or each into a file of a folder; nothing where the source has changed meanwhile."""
+    result = replace(prepared.image(np.broadcast_to(np.zeros((), prepared.spec.dtype), prepared.shape)), origin=origin)
     suffix = image_suffix(target)
     if target.is_dir() and not is_zarr(target):
         suffix = ""

@@ -83,5 +83,13 @@ class GeneratorError(SynthError):
     """A generator failed in a way it did not foresee; the cause is attached."""
 
 
+class CallbackError(SynthError):
+    """What the caller gave to be told of the progress failed; the cause is attached."""
+
+
+class UnforeseenError(SynthError):
+    """Something failed in a way that nobody foresaw; the cause is attached."""
+
+
 class Cancelled(SynthError):
     """The user cancelled the run; nothing was written."""

@@ -15,18 +15,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_synth.contract.generator import BlockSpec, Generator, Method, Prepared
+from napari_synth.contract.generator import BlockSpec, Generator, Method, Prepared, Task
 from napari_synth.contract.params import Params
 from napari_synth.core.device import Device
 from napari_synth.core.errors import GeneratorError, OutOfMemoryError, SynthError
+from napari_synth.core.memory import is_memory_short
 from napari_synth.core.progress import Reporter, cancellable
-from napari_synth.engine.codec import Codec, keep_nonfinite
+from napari_synth.core.sanity import check_finite, said_place
+from napari_synth.engine.codec import Codec, keep_nonfinite, put_back
 from napari_synth.engine.resampling import resampled
 from napari_synth.engine.result_axes import ResultLayout
 from napari_synth.engine.tiling import Block, full_region, make_block, plan_cores, split_core
+from napari_synth.imaging.glare import without_glare
 from napari_synth.imaging.image import Image, colour_samples
 from napari_synth.imaging.intensity import IntensityTransform, Statistics
 from napari_synth.imaging.masks import holes
+from napari_synth.imaging.screening import ScreenedImage
 
 SMALLEST_CORE = 64
 """Edge of a block below which it is not halved."""
@@ -44,20 +48,23 @@ class Channel:
 
     Attributes
     ----------
-    image : Image
+    image : ScreenedImage
         Without a C axis unless that is seen whole.
     index : int or None
         Position along C; None for all of it.
     statistics : Statistics
     intensity : IntensityTransform
     prepared : Prepared
+    ceiling : float or None
+        Counts above which it is far brighter than the rest, see `napari_synth.imaging.glare`.
     """
 
-    image: Image
+    image: ScreenedImage
     index: int | None
     statistics: Statistics
     intensity: IntensityTransform
     prepared: Prepared
+    ceiling: float | None = None
 
     @property
     def spec(self) -> BlockSpec:
@@ -83,10 +90,16 @@ class Pixels:
     counts : numpy.ndarray, (C, *spatial)
     holes : numpy.ndarray of bool, (1, *spatial), or None
         Which of them are to be filled, where the image has a mask.
+    source : numpy.ndarray, (C, *spatial), or None
+        The same as it is in the image, where pixels were taken out (see `napari_synth.imaging.screening`).
+    kept : numpy.ndarray of bool, (C, *spatial), or None
+        Which pixels come back as they are in the image.
     """
 
     counts: npt.NDArray[Any]
     holes: npt.NDArray[np.bool_] | None = None
+    source: npt.NDArray[Any] | None = None
+    kept: npt.NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
@@ -107,6 +120,8 @@ class Execution:
         In bytes, where the user set one.
     is_difference : bool
         Whether results are differences of intensities, see `Codec`.
+    keeps_outliers : bool
+        Whether outliers come back as they are; else the result has what the generator makes in their place.
     """
 
     source: Image
@@ -117,6 +132,7 @@ class Execution:
     tile: int | None = None
     memory_budget: int | None = None
     is_difference: bool = False
+    keeps_outliers: bool = True
 
     @property
     def joint(self) -> dict[str, slice]:
@@ -245,11 +261,24 @@ class Execution:
             found = found.reshape(-1, *found.shape[len(self.layout.joint) :])
             return np.pad(found, pads, mode="reflect") if any(pad for _, pad in pads) else found
 
-        counts = image.read(**selection)
-        if image.mask is None:
-            return Pixels(block_of(counts))
-        masked = np.broadcast_to(holes(image, selection), counts.shape)
-        return Pixels(block_of(counts), block_of(masked)[:1])
+        part = image.screened(**selection)
+        counts, outliers = part.pixels, part.outliers
+        if outliers is not None and self._is_pointwise(spec):
+            # Nothing else depends on them there, and what is made of them is what was asked for.
+            counts, outliers = np.where(outliers, part.source, counts), None
+        masked = None
+        if image.mask is not None:
+            masked = block_of(np.broadcast_to(holes(image, selection), counts.shape))[:1]
+        if outliers is None and part.no_data is None:
+            return Pixels(block_of(counts), masked)
+        kept = np.zeros(counts.shape, bool) if part.no_data is None else part.no_data
+        if outliers is not None and self.keeps_outliers:
+            kept = kept | outliers
+        return Pixels(block_of(counts), masked, block_of(part.source), block_of(kept))
+
+    def _is_pointwise(self, spec: BlockSpec) -> bool:
+        """Whether the generator changes intensities without looking at neighbours, and for its own sake."""
+        return self.generator.info.task == Task.TRANSLATE and not any(spec.halo) and not spec.whole
 
     def _apply(self, batch: list[Item], pixels: list[Pixels]) -> list[npt.NDArray[Any]]:
         """Restore a batch on the device; return the cores in counts, with the axes of the result."""
@@ -258,7 +287,10 @@ class Execution:
         else:
             results = list(self._restore(batch, pixels))
             for item, result, source in zip(batch, results, pixels, strict=True):
-                keep_nonfinite(result, source.counts, self._block(item), mixed=self.layout.spec is not None)
+                block, mixed = self._block(item), self.layout.spec is not None
+                keep_nonfinite(result, source.counts, block, mixed=mixed)
+                if source.source is not None and source.kept is not None:
+                    put_back(result, source.source, source.kept, block, mixed=mixed, difference=self.is_difference)
         return [self._as_result_axes(result, batch[0].channel.spec) for result in results]
 
     def _filled(self, batch: list[Item], pixels: list[Pixels]) -> list[npt.NDArray[Any]]:
@@ -266,7 +298,8 @@ class Execution:
         results, filled = [], []
         for item, source in zip(batch, pixels, strict=True):
             block = self._block(item)
-            kept = block.at_results(source.counts)
+            kept = block.at_results(source.counts if source.source is None else source.source)
+            kept = kept.astype(self.result_dtype, copy=False)
             results.append(np.zeros_like(kept, self.result_dtype) if self.is_difference else kept)
             filled.append(np.zeros_like(kept, bool) if source.holes is None else block.at_results(source.holes))
         # Most blocks of a large image have no hole.
@@ -284,15 +317,29 @@ class Execution:
         channel = batch[0].channel
         read = channel.prepared.intensity or (channel.intensity,)
         made = read if channel.prepared.result is None else channel.prepared.result.intensity
-        codec = Codec(read, made, self.device, self.source.dtype, self.result_dtype, self.is_difference)
         counts = np.stack([source.counts for source in pixels])
+        codec = Codec(read, made, self.device, counts.dtype, self.result_dtype, self.is_difference)
         masks = [source.holes for source in pixels if source.holes is not None]
         samplings = [span.sampling for span in self._block(batch[0]).spans]
         with ONE_AT_A_TIME, translated_errors(self.generator, self.device), torch.inference_mode():
             tensor = codec.encode(counts, np.stack(masks) if masks else None)
             with arithmetic(self.device):
-                restored = channel.prepared.apply(tensor)
-            return codec.decode(resampled(restored, samplings, channel.spec.kernel))
+                if channel.ceiling is None:
+                    restored = channel.prepared.apply(tensor)
+                else:
+                    level = (channel.ceiling - read[0].offset) / read[0].scale
+                    noise = channel.prepared.noise
+                    model = (
+                        noise.model.scaled(read[0].scale, read[0].offset) if noise and not self.is_difference else None
+                    )
+                    restored = without_glare(channel.prepared.apply, tensor, level, channel.spec.axes, model)
+            restored = resampled(restored, samplings, channel.spec.kernel)
+            check_finite(restored, self.generator, self.device, lambda number: self._place(batch[number]))
+            return codec.decode(restored)
+
+    def _place(self, item: Item) -> str:
+        channel = () if item.channel.index is None else (("C", item.channel.index),)
+        return said_place((*channel, *item.position), item.channel.spec.axes, item.core)
 
     def _as_result_axes(self, result: npt.NDArray[Any], spec: BlockSpec) -> npt.NDArray[Any]:
         """Bring (C, *spatial) into the order of the result, with length 1 along the axes that were mapped over."""
@@ -312,15 +359,13 @@ class MemoryShortError(Exception):
 @contextmanager
 def translated_errors(method: Method[Any], device: Device) -> Iterator[None]:
     """Let no error of torch reach the user raw."""
-    import torch
-
     try:
         yield
     except (SynthError, MemoryShortError):
         raise
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise MemoryShortError from error
     except Exception as error:
+        if is_memory_short(error):
+            raise MemoryShortError from error
         raise GeneratorError(
             f"{method.info.title} failed on {device.title} ({type(error).__name__}: {error}):"
             " please report it with the recipe, or choose another generator."

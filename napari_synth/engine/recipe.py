@@ -18,7 +18,10 @@ import yaml
 
 from napari_synth import registry
 from napari_synth.contract.generator import Method, Task
+from napari_synth.core.arguments import LARGEST_TILE, given_path
 from napari_synth.core.errors import RecipeError, UnknownGeneratorError
+from napari_synth.core.result_dtype import DtypeChoice
+from napari_synth.core.texts import TextError, plain, read_yaml, shown
 from napari_synth.engine.frame_plan import FrameRequest
 from napari_synth.imaging.image import Image
 from napari_synth.imaging.masks import RULES, Mask
@@ -131,7 +134,8 @@ class Recipe(pydantic.BaseModel):
     seed: int = 0
     device: str = "auto"
     precision: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
-    tile: int | None = None
+    dtype: DtypeChoice = "auto"
+    tile: int | None = pydantic.Field(default=None, ge=1, le=LARGEST_TILE)
     versions: dict[str, str] = {}
     weights: dict[str, str] = {}
     source: Source | None = None
@@ -139,6 +143,14 @@ class Recipe(pydantic.BaseModel):
     mask: MaskRecord | None = None
     frames: FramesRecord | None = None
     notes: tuple[str, ...] = ()
+
+    @pydantic.field_validator("generator")
+    @classmethod
+    def _names_task_and_method(cls, generator: str) -> str:
+        task, _, name = generator.partition("/")
+        if task not in set(Task) or not name:
+            raise ValueError("it must be the id of a generator, such as denoise/blind")
+        return generator
 
     @classmethod
     def from_yaml(cls, text: str) -> Recipe:
@@ -150,17 +162,24 @@ class Recipe(pydantic.BaseModel):
             The text is no recipe, or one of a newer version.
         """
         try:
-            content = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise RecipeError("This is no recipe: it is not YAML; copy it again from the panel.") from error
+            content = read_yaml(text)
+        except TextError as error:
+            raise RecipeError(f"This is no recipe: {error}; copy it again from the panel.") from error
+        return cls.from_dict(content)
+
+    @classmethod
+    def from_dict(cls, content: Any) -> Recipe:
+        """Read what ``model_dump`` returned; raises as `from_yaml`."""
         if not isinstance(content, dict) or "generator" not in content:
             raise RecipeError("This is no recipe: it names no generator; copy it again from the panel.")
         if content.get("format", FORMAT) != FORMAT:
             raise RecipeError(
-                f"The recipe has format {content['format']}, this version reads {FORMAT}: update napari-synth."
+                f"The recipe has format {shown(content['format'])}, this version reads {FORMAT}: update napari-synth."
             )
         try:
-            return cls(**content)
+            return cls.model_validate(plain(content))
+        except TextError as error:
+            raise RecipeError(f"This is no recipe: {error}; copy it again from the panel.") from error
         except pydantic.ValidationError as error:
             problem = error.errors()[0]
             field = ".".join(str(part) for part in problem["loc"])
@@ -170,7 +189,7 @@ class Recipe(pydantic.BaseModel):
     def from_file(cls, path: str | Path) -> Recipe:
         """Read a recipe file; raises `RecipeError` where it is missing or no recipe."""
         try:
-            text = Path(path).read_text(encoding="utf-8")
+            text = given_path(path, RecipeError).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise RecipeError(f"The recipe {str(path)!r} cannot be read: check the path.") from error
         return cls.from_yaml(text)
@@ -248,12 +267,13 @@ class Recipe(pydantic.BaseModel):
             "axes": self.axes,
             "device": self.device,
             "precision": self.precision,
+            "dtype": self.dtype,
             "seed": self.seed,
             "tile": self.tile,
         }
         asked = self.mask.options() if self.mask is not None else {}
         asked |= self.frames.options() if self.frames is not None else {}
-        usual = {"axes": None, "device": "auto", "precision": "auto", "seed": 0, "tile": None}
+        usual = {"axes": None, "device": "auto", "precision": "auto", "dtype": "auto", "seed": 0, "tile": None}
         return {k: v for k, v in options.items() if v != usual[k]} | asked | self._unusual_params()
 
     def _unusual_params(self) -> dict[str, Any]:

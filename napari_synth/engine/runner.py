@@ -14,29 +14,41 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import psutil
 
 from napari_synth import registry
 from napari_synth.contract.generator import BlockSpec, Context, Generator, Prepared, Task
 from napari_synth.contract.params import Params
+from napari_synth.core.arguments import checked_seed, checked_tile
 from napari_synth.core.device import Device, PrecisionChoice, resolve_device
-from napari_synth.core.errors import AxesError, InvalidParameterError, OutOfMemoryError, ReferenceImageError
+from napari_synth.core.errors import AxesError, OutOfMemoryError, ReferenceImageError
 from napari_synth.core.progress import CancelToken, ProgressCallback, Reporter
+from napari_synth.core.result_dtype import FLOAT, DtypeChoice, choose_dtype
 from napari_synth.engine.blockwise import Channel, Execution, MemoryShortError, translated_errors
 from napari_synth.engine.recipe import MaskRecord, Recipe, Source, current_versions
 from napari_synth.engine.result_axes import ResultLayout
 from napari_synth.engine.rotations import RotationEnsemble
 from napari_synth.engine.tiling import nearest
+from napari_synth.imaging.glare import ceiling
 from napari_synth.imaging.image import Image, without_alpha
 from napari_synth.imaging.intensity import IntensityTransform, Statistics, measure_statistics
 from napari_synth.imaging.masks import check_mask
+from napari_synth.imaging.sampling import sample_windows
+from napari_synth.imaging.screening import ScreenedImage, noise_of, screened
+from napari_synth.imaging.surroundings import undisturbed
 
 if TYPE_CHECKING:
     import dask.array
 
     from napari_synth.imaging.noise import NoiseReport
 
+_RESTORING = {Task.DENOISE, Task.SUPER_RESOLUTION}
+# Pixels of the source by which the dtype of a result is decided.
+_SAMPLED, _WINDOW = 2**16, 128
 
+
+@undisturbed()
 def prepare(
     generator: str,
     image: Image,
@@ -45,6 +57,7 @@ def prepare(
     reference: Image | None = None,
     device: str = "auto",
     precision: PrecisionChoice = "auto",
+    dtype: DtypeChoice = "auto",
     seed: int = 0,
     tile: int | None = None,
     memory_budget: int | None = None,
@@ -66,6 +79,8 @@ def prepare(
         How the result should look, for a generator that takes such an image: with as many channels as the image, or none.
     device, precision : str
         See `napari_synth.core.device.resolve_device`.
+    dtype : {"auto", "source", "float32"}
+        Of the result, see `napari_synth.core.result_dtype`.
     seed : int
         Same input, seed and kind of device: same result.
     tile : int, optional
@@ -87,10 +102,7 @@ def prepare(
     SynthError
         One of its subclasses for every cause that lies with the input.
     """
-    if tile is not None and tile < 1:
-        raise InvalidParameterError(f"A tile of {tile} pixels cannot be: give at least 1, or leave it out.")
-    if not 0 <= seed < 2**31:
-        raise InvalidParameterError(f"The seed cannot be {seed}: give a whole number from 0 to {2**31 - 1}.")
+    tile, seed = checked_tile(tile), checked_seed(seed)
     chosen = registry.generator(generator)
     if refusal := chosen.info.refusal(image.axes):
         raise AxesError(refusal)
@@ -116,13 +128,17 @@ def prepare(
         )
 
     for index in range(count) if count else [None]:
-        part = without_alpha(image if index is None else image.select(C=index))
         suffix = "" if index is None else f" (channel {index + 1} of {count})"
         reporter.start(f"Preparing{suffix}")
         try:
             with translated_errors(chosen, place):
+                part = screened(without_alpha(image if index is None else image.select(C=index)))
+                if chosen.info.task in _RESTORING:
+                    part = replace(part, report=noise_of(part))
                 statistics = measure_statistics(part)
-                intensity = IntensityTransform.from_statistics(statistics)
+                glaring = _ceiling(chosen, part, statistics)
+                calm = statistics if glaring is None else replace(statistics, high=min(statistics.high, glaring))
+                intensity = IntensityTransform.from_statistics(calm)
                 channel = partial(Channel, part, index, statistics, intensity)
                 context = Context(
                     place,
@@ -140,7 +156,8 @@ def prepare(
                 f"{chosen.info.title} does not fit into the memory of {place.title}: choose smaller settings, or the cpu."
             ) from error
         _check_axes(chosen, prepared.spec, image)
-        channels.append(channel(prepared))
+        pointwise = prepared.intensity is not None or not any(prepared.spec.halo)
+        channels.append(replace(channel(prepared), ceiling=None if pointwise else glaring))
     masked = None if image.mask is None else MaskRecord.of(image.mask)
     recipe = Recipe(
         generator=generator,
@@ -149,15 +166,17 @@ def prepare(
         seed=seed,
         device=place.kind,
         precision=place.precision,
+        dtype=dtype,
         tile=tile,
         versions=dict(current_versions()),
         weights={name: value for channel in channels for name, value in channel.prepared.weights.items()},
         source=Source.of(image),
         mask=masked,
         reference=Source.of(reference) if reference is not None else None,
-        notes=(*(masked.sentences() if masked else ()), *_notes(channels)),
+        notes=(*(masked.sentences() if masked else ()), *_notes(channels, chosen, settings)),
     )
-    return PreparedRun(image, chosen, settings, place, recipe, tuple(channels), tile, memory_budget)
+    run = PreparedRun(image, chosen, settings, place, recipe, tuple(channels), tile, memory_budget)
+    return run.with_dtype(dtype)
 
 
 @dataclass(frozen=True)
@@ -179,6 +198,8 @@ class PreparedRun:
         In bytes, where the user set one.
     is_spread : bool
         Whether results are the spread over rotations rather than the restored image.
+    dtype : numpy.dtype or None
+        Of results in the counts of the source; that of the source where None.
     """
 
     source: Image
@@ -190,6 +211,7 @@ class PreparedRun:
     tile: int | None = None
     memory_budget: int | None = None
     is_spread: bool = False
+    dtype: np.dtype[Any] | None = None
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -226,11 +248,16 @@ class PreparedRun:
 
     @property
     def result_dtype(self) -> np.dtype[Any]:
-        """The dtype of the source, or that of the generator's own results; float32 for a spread."""
+        """The dtype of the source, unless another was chosen; that of the generator's own results; float32 for a spread."""
         if self.is_spread:
             return np.dtype(np.float32)
         made = self._layout.spec
-        return self.source.dtype if made is None else np.dtype(made.dtype)
+        return (self.dtype or self.source.dtype) if made is None else np.dtype(made.dtype)
+
+    @property
+    def dtype_choice(self) -> DtypeChoice:
+        """What was decided of the dtype, for other images of the same batch."""
+        return "source" if self.result_dtype == self.source.dtype else "float32"
 
     @property
     def result_range(self) -> tuple[float, float] | None:
@@ -259,6 +286,33 @@ class PreparedRun:
         first |= {axis: slice(0, 1) for axis in self._layout.common if axis not in first and axis != "S"}
         return tuple(part.stop for part in self._layout.within(first).values())
 
+    def with_dtype(self, choice: DtypeChoice) -> PreparedRun:
+        """Return the run with the dtype of its results decided."""
+        if self._layout.spec is not None:
+            return self
+        levels = []
+        if choice == "auto" and self.source.dtype.kind in "iu":
+            levels = [(one.statistics.mean, noise_of(one.image).sigma_typical) for one in self.channels]
+        dtype, sentence = choose_dtype(choice, self.source.dtype, self.source.axes, levels, self._sample)
+        if dtype == self.source.dtype:
+            return self
+        recipe = self.recipe.model_copy(
+            update={"dtype": "float32", "notes": (*self.recipe.notes, *((sentence,) if sentence else ()))}
+        )
+        return replace(self, dtype=dtype, recipe=recipe)
+
+    def _sample(self) -> npt.NDArray[Any]:
+        """Return a few evenly spread parts of the result, as floats."""
+        lead = "".join(axis for axis in self.source.axes if axis not in "YX" + self.joint_axes)
+        whole = self.channels[0].spec.whole
+        found = []
+        for at in sample_windows(self.source.select(**dict.fromkeys(self.joint_axes, 0)), _SAMPLED, _WINDOW):
+            region = {axis: at[axis] for axis in lead + ("" if whole else "YX")}
+            found.append(np.ravel(replace(self, dtype=FLOAT).compute(region=region)))
+            if whole or sum(part.size for part in found) >= _SAMPLED:
+                break
+        return np.concatenate(found)
+
     def spread(self) -> PreparedRun:
         """Return the run whose result is the relative confidence: the spread over flips and rotations, in counts."""
         channels = []
@@ -268,6 +322,7 @@ class PreparedRun:
             channels.append(replace(channel, prepared=RotationEnsemble(single, "std")))
         return replace(self, channels=tuple(channels), is_spread=True)
 
+    @undisturbed()
     def compute(
         self,
         *,
@@ -374,6 +429,7 @@ class PreparedRun:
             self.tile,
             self.memory_budget,
             self.is_spread,
+            getattr(self.params, "outliers", "keep") == "keep" and self.generator.info.task != Task.TRANSLATE,
         )
 
     def _resolve(self, region: Mapping[str, slice | int]) -> dict[str, slice]:
@@ -433,6 +489,13 @@ def _reference_of(reference: Image | None, channel: int | None, joint: str) -> I
     return without_alpha(reference)
 
 
+def _ceiling(generator: Generator[Params], image: ScreenedImage, statistics: Statistics) -> float | None:
+    """Return above which counts the image is restored apart; None where it need not be, or counts are not all of one kind."""
+    if generator.info.task not in _RESTORING or "C" in image.axes:
+        return None
+    return ceiling(image, noise_of(image).model, statistics.maximum)
+
+
 def _check_axes(generator: Generator[Params], spec: BlockSpec, image: Image) -> None:
     missing = [axis for axis in spec.axes if axis not in image.axes]
     if missing:
@@ -453,12 +516,27 @@ def _resolved(channels: list[Channel]) -> dict[str, Any]:
     return resolved
 
 
-def _notes(channels: list[Channel]) -> tuple[str, ...]:
+def _notes(channels: list[Channel], generator: Generator[Params], settings: Params) -> tuple[str, ...]:
     """Collect what the channels' generators and statistics say, naming the channel where there are several."""
     notes = []
     for channel in channels:
         label = f"Channel {channel.index + 1}: " if channel.index is not None and len(channels) > 1 else ""
         noise = channel.prepared.noise
         said = [*(noise.sentences() if noise else ()), *channel.prepared.notes, *channel.statistics.warnings()]
+        if channel.statistics.outliers:
+            said.append(_said_of_outliers(channel, generator.info.task, settings))
         notes += [label + sentence for sentence in said]
     return tuple(notes)
+
+
+def _said_of_outliers(channel: Channel, task: Task, settings: Params) -> str:
+    count, pixels = channel.statistics.outliers, channel.statistics.pixels
+    fate = "they stay as they are"
+    if task == Task.TRANSLATE:
+        fate = (
+            "they are taken for what is around them" if any(channel.spec.halo) else "they are changed like all others"
+        )
+    elif getattr(settings, "outliers", "keep") == "replace":
+        fate = "they are replaced"
+    verb = "is an outlier" if count == 1 else "are outliers"
+    return f"{count} of {pixels} pixels looked at {verb} (hot or dead): nothing else depends on them, and {fate}."

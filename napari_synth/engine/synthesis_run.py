@@ -17,14 +17,17 @@ import numpy.typing as npt
 
 from napari_synth import registry
 from napari_synth.contract.synthesis import Sampler, SampleSpec, SynthesisContext, SynthesisParams, Synthesizer
+from napari_synth.core.arguments import checked_seed
 from napari_synth.core.device import Device, PrecisionChoice, resolve_device
-from napari_synth.core.errors import AxesError, InvalidImageError, InvalidParameterError, OutOfMemoryError
+from napari_synth.core.errors import AxesError, InvalidImageError, OutOfMemoryError
 from napari_synth.core.progress import CancelToken, ProgressCallback, Reporter, cancellable
+from napari_synth.core.sanity import check_finite
 from napari_synth.engine.blockwise import ONE_AT_A_TIME, MemoryShortError, arithmetic, translated_errors
 from napari_synth.engine.codec import Codec
 from napari_synth.engine.recipe import Recipe, Source, current_versions
 from napari_synth.imaging.image import Image, without_alpha
 from napari_synth.imaging.intensity import IntensityTransform
+from napari_synth.imaging.surroundings import undisturbed
 
 if TYPE_CHECKING:
     import torch
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 _MOST_BATCH_PIXELS = {"cpu": 2**17, "cuda": 2**23, "mps": 2**21}
 
 
+@undisturbed()
 def prepare_synthesis(
     synthesizer: str,
     params: Mapping[str, Any] | None = None,
@@ -66,8 +70,7 @@ def prepare_synthesis(
     SynthError
         One of its subclasses for every cause that lies with the input.
     """
-    if not 0 <= seed < 2**31:
-        raise InvalidParameterError(f"The seed cannot be {seed}: give a whole number from 0 to {2**31 - 1}.")
+    seed = checked_seed(seed)
     chosen: Synthesizer[Any] = registry.found(Synthesizer, synthesizer)
     settings = chosen.params_type.parse(params or {})
     assert isinstance(settings, SynthesisParams)
@@ -146,6 +149,7 @@ class PreparedSynthesis:
             units |= {axis: unit for axis, unit in self.source.units.items() if axis in kept}
         return Image(data, self.axes, spacing, units, name=self.synthesizer.info.name)
 
+    @undisturbed()
     def compute(
         self, *, out: Any = None, progress: ProgressCallback | None = None, cancel: CancelToken | None = None
     ) -> Any:
@@ -189,10 +193,12 @@ class PreparedSynthesis:
 
     # What the panel needs besides.
 
+    @undisturbed()
     def latents(self, index: int = 0, seed: int | None = None) -> torch.Tensor:
         """Return the latents (*latent) of an image of this run, or of one with another seed, on the CPU."""
         return self._drawn(self.sampler, index, self.recipe.seed if seed is None else seed)
 
+    @undisturbed()
     def decoded(self, latents: torch.Tensor, size: tuple[int, int] | None = None) -> npt.NDArray[Any]:
         """Return the images (N, *axes of the specification) of latents (N, *latent), of the right dtype."""
         return self._as_samples(self.sampler, latents, size or self.size)
@@ -202,6 +208,7 @@ class PreparedSynthesis:
         fits = not isinstance(image, Image) and np.ndim(image) == len(self.spec.axes)
         return self.spec.axes if fits else None
 
+    @undisturbed()
     def encoded(self, image: Image) -> torch.Tensor:
         """Return the latents (1, *latent) of an image, on the CPU.
 
@@ -270,7 +277,9 @@ class PreparedSynthesis:
         dtype, as_they_are = np.dtype(self.spec.dtype), (IntensityTransform(0.0, 1.0),)
         codec = Codec(as_they_are, as_they_are, self.device, dtype, dtype)
         with suppress(MemoryShortError, MemoryError), _computing(self.synthesizer, self.device):
-            return codec.decode(sampler.decode(latents.to(self.device.torch_name), size))
+            made = sampler.decode(latents.to(self.device.torch_name), size)
+            check_finite(made, self.synthesizer, self.device, lambda number: f"for image {number} of a batch")
+            return codec.decode(made)
         self.device.release_memory()
         if len(latents) == 1:
             raise OutOfMemoryError(

@@ -16,9 +16,10 @@ from napari_synth import models
 from napari_synth.contract.generator import Context
 from napari_synth.core.device import Device
 from napari_synth.imaging.image import Image
-from napari_synth.imaging.noise import NoiseModel, NoiseReport, estimate_noise
+from napari_synth.imaging.noise import NoiseModel, NoiseReport
 from napari_synth.imaging.noise_floor import quietest_level
 from napari_synth.imaging.sampling import sample_planes
+from napari_synth.imaging.screening import noise_of
 from napari_synth.networks.sigma_map import sigma_map
 
 _TYPICAL_CORRELATION = 0.6
@@ -104,7 +105,7 @@ def measure_condition(
         Whether to trust the measured correlation of neighbours, or what the user knows.
     """
     context.report.start("Measuring the noise")
-    return _condition_of(estimate_noise(sample_planes(image)), context, sigma, correlated)
+    return _condition_of(noise_of(image), context, sigma, correlated)
 
 
 def measure_certain_condition(image: Image, context: Context) -> tuple[Condition, str]:
@@ -120,7 +121,7 @@ def measure_certain_condition(image: Image, context: Context) -> tuple[Condition
     """
     context.report.start("Measuring the noise")
     planes = sample_planes(image)
-    report = estimate_noise(planes)
+    report = noise_of(image)
     measured = _condition_of(report, context)
     if report.correlated:
         white = quietest_level(planes, _ONE_COUNT) or 0.0

@@ -14,13 +14,12 @@ from typing import Any, TypeVar
 
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.plugins.precision import MixedPrecision, Precision
 from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor, nn
 
 from napari_synth.core.device import Device
 from napari_synth.core.errors import DeviceError
-from napari_synth.training.precision import training_precision
+from napari_synth.training.precision import Bfloat16, training_precision
 
 T = TypeVar("T")
 
@@ -162,21 +161,9 @@ def several_processes(device: Device, devices: int, nodes: int) -> Fabric:
 
 
 def _arithmetic(device: Device) -> dict[str, Any]:
-    """Return how Fabric is told in which precision it trains."""
+    """Return what tells Fabric the precision of a device."""
     precision = training_precision(device)
-    if precision == "bf16-mixed":
-        return {"plugins": _Bfloat16(precision, device.kind)}
-    return {"precision": precision}
-
-
-class _Bfloat16(MixedPrecision):
-    """Fabric's own bfloat16, in which gradients may be taken without it.
-
-    With a scaled loss they would be wrong, and so Fabric refuses all of them; bfloat16 needs no scaling, and the penalties of
-    discriminators are gradients of gradients.
-    """
-
-    backward = Precision.backward
+    return {"plugins": [Bfloat16(device.kind)]} if precision == "bf16-mixed" else {"precision": precision}
 
 
 def is_helper() -> bool:

@@ -25,7 +25,7 @@ from napari_synth.methods.noise_conditioning import (
 )
 from napari_synth.methods.super_resolution.catalogue import FactorParams, NetworkParams, Pixels
 from napari_synth.networks.sigma_map import gaussian_blur
-from napari_synth.networks.super_resolution_unet import SuperResolutionUNet, cubic, enlarged
+from napari_synth.networks.super_resolution_unet import SuperResolutionUNet, enlarged
 
 MODEL = "super-resolution"
 LENS = 0.35
@@ -193,7 +193,7 @@ def coarse(fine: Tensor, scale: int, pixels: Pixels) -> Tensor:
     """Return what measured pixels show of a fine image (N, C, scale * H, scale * W)."""
     if pixels == "cubic":
         size = (fine.shape[-2] // scale, fine.shape[-1] // scale)
-        return cubic(fine, size)
+        return functional.interpolate(fine, size, mode="bicubic", antialias=True)
     return functional.avg_pool2d(fine if pixels == "area" else gaussian_blur(fine, LENS * scale), scale)
 
 
