@@ -72,7 +72,16 @@ class Subject:
         return {"reference": image.with_data(image.data[flipped])}
 
     def run(self, pixels: Pixels, axes: str = "YX", **options: Any) -> Pixels:
-        """Run the generator with its settings and return the pixels, without the colours that were only made for it."""
+        """Run the generator with its settings and return the pixels, without the colours that were only made for it.
+
+        Parameters
+        ----------
+        pixels : numpy.ndarray
+        axes : str
+            The role of each dimension.
+        **options : object
+            Settings and options of `napari_synth.run`, which take the place of the subject's own.
+        """
         image = self.given(pixels, axes)
         options = {**self.settings, **self.beside(image), **options}
         result: Pixels = napari_synth.run(self.generator.info.id, image, **options).data
