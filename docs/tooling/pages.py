@@ -25,7 +25,7 @@ from napari_synth.registry import AnyMethod
 
 FIGURES = Path(__file__).parents[1] / "figures.json"
 METHODS = "methods/index.md"
-_COLUMNS = "100"
+_COLUMNS = "92"
 _TASKS = {
     Task.DENOISE: ("Denoise", "Remove noise."),
     Task.SUPER_RESOLUTION: ("Upscale", "Make pixels finer, and voxels cubic. More pixels do not mean more resolution."),
@@ -215,14 +215,15 @@ def _values(field: FieldInfo) -> str:
         return ", ".join(f"`{choice}`" for choice in get_args(field.annotation))
     if bool in kinds:
         return "on, off"
-    rules = [
-        f"{sign} {getattr(rule, key):g}"
-        for rule in field.metadata
-        for key, sign in _BOUNDS
-        if getattr(rule, key, None) is not None
-    ]
+    given = [(sign, getattr(rule, key, None)) for rule in field.metadata for key, sign in _BOUNDS]
+    rules = [f"{sign} {_number(value)}" for sign, value in given if value is not None]
     named = "whole number" if int in kinds else "number" if float in kinds else "text"
     return ", ".join([named, *rules])
+
+
+def _number(value: float) -> str:
+    """Return a bound as people write it: 100 000 000 rather than 1e+08."""
+    return f"{int(value):_}".replace("_", "\u202f") if float(value).is_integer() else f"{value:g}"
 
 
 def _measured(method: AnyMethod, figures: Mapping[str, Any]) -> Iterator[str]:
