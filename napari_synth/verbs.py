@@ -208,7 +208,9 @@ def make_isotropic(
     is_image = isinstance(volume, Image)
     if not is_image:
         volume = as_array(volume)
-    image = Image.from_array(volume, axes or ("ZYX" if not is_image and len(volume.shape) == 3 else None))
+    if axes is None and not is_image and len(volume.shape) == 3:
+        axes = "ZYX"
+    image = Image.from_array(volume, axes)
     if spacing is not None:
         image = replace(image, spacing={**image.spacing, **_spacing_of(image, spacing)})
     result: Image = run(
@@ -511,8 +513,8 @@ def run(
             image,
             axes=axes,
             params=params,
-            device=device or recipe.device,
-            precision=precision or recipe.precision,
+            device=recipe.device if device is None else device,
+            precision=recipe.precision if precision is None else precision,
             seed=recipe.seed if seed is None else seed,
             progress=progress,
             cancel=cancel,
@@ -523,13 +525,13 @@ def run(
         image = as_array(image)
     fits = recipe.axes is not None and not isinstance(image, Image) and len(recipe.axes) == len(image.shape)
     is_movie = isinstance(registry.found(Method, recipe.generator), FramePredictor)
-    if is_movie and not fits and not isinstance(image, Image):
-        axes = axes or guess_movie_axes(known_shape(image))
-    source = Image.from_array(image, axes or (recipe.axes if fits else None))
+    if axes is None and is_movie and not fits and not isinstance(image, Image):
+        axes = guess_movie_axes(known_shape(image))
+    source = Image.from_array(image, recipe.axes if axes is None and fits else axes)
     how: dict[str, Any] = {
-        "device": device or recipe.device,
-        "precision": precision or recipe.precision,
-        "dtype": dtype or recipe.dtype,
+        "device": recipe.device if device is None else device,
+        "precision": recipe.precision if precision is None else precision,
+        "dtype": recipe.dtype if dtype is None else dtype,
         "seed": recipe.seed if seed is None else seed,
         "tile": recipe.tile if tile is None else tile,
         "progress": progress,
@@ -756,7 +758,7 @@ def _spacing_of(image: Image, spacing: Any) -> dict[str, float]:
     if not isinstance(spacing, Mapping):
         try:
             steps = list(spacing)
-        except TypeError as error:
+        except Exception as error:
             raise InvalidParameterError(
                 f"The spacing cannot be {shown(spacing)}: give a number for each of the axes {''.join(spatial)}."
             ) from error
@@ -772,7 +774,7 @@ def _spacing_of(image: Image, spacing: Any) -> dict[str, float]:
             )
         try:
             is_good = math.isfinite(step) and step > 0
-        except (TypeError, OverflowError):
+        except Exception:  # noqa: BLE001 - objects of others are compared as they please
             is_good = False
         if not is_good:
             raise InvalidParameterError(f"The spacing along {axis} cannot be {shown(step)}: give a number above 0.")

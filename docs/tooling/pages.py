@@ -189,7 +189,7 @@ def _facts(method: AnyMethod) -> Iterator[tuple[str, str]]:
         yield "command", f"`napari-synth {verb} {how[1]}`"
         yield "panel", f"*{_TASKS[info.task][0]}*"
         if info.task not in (Task.SYNTHESIZE, Task.PREDICT_FRAMES):
-            yield "looks at", {(2,): "planes", (3,): "volumes"}.get(info.spatial_dims, "planes, or volumes")
+            yield "looks at", " or ".join({2: "planes", 3: "volumes"}[dimensions] for dimensions in info.spatial_dims)
         yield "colours of RGB", "together" if info.colour == "joint" else "one by one"
         if info.trains:
             yield "learns", "from the image, when it is run"

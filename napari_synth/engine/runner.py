@@ -27,6 +27,7 @@ from napari_synth.core.progress import CancelToken, ProgressCallback, Reporter
 from napari_synth.core.result_dtype import FLOAT, DtypeChoice, choose_dtype
 from napari_synth.engine.blockwise import Channel, Execution, MemoryShortError, translated_errors
 from napari_synth.engine.recipe import MaskRecord, Recipe, Source, current_versions
+from napari_synth.engine.references import has_content
 from napari_synth.engine.result_axes import ResultLayout
 from napari_synth.engine.rotations import RotationEnsemble
 from napari_synth.engine.tiling import nearest
@@ -173,7 +174,11 @@ def prepare(
         source=Source.of(image),
         mask=masked,
         reference=Source.of(reference) if reference is not None else None,
-        notes=(*(masked.sentences() if masked else ()), *_notes(channels, chosen, settings)),
+        notes=(
+            *_said_of_reference(image, reference),
+            *(masked.sentences() if masked else ()),
+            *_notes(channels, chosen, settings),
+        ),
     )
     run = PreparedRun(image, chosen, settings, place, recipe, tuple(channels), tile, memory_budget)
     return run.with_dtype(dtype)
@@ -478,6 +483,10 @@ def _check_reference(generator: Generator[Params], image: Image, reference: Imag
             raise ReferenceImageError(
                 f"The reference image has {found} {what}, the image {wanted}: give a reference image with as many."
             )
+    if not has_content(without_alpha(reference)):
+        raise ReferenceImageError(
+            "All pixels of the reference image are equal: say which image the result should look like."
+        )
 
 
 def _reference_of(reference: Image | None, channel: int | None, joint: str) -> Image | None:
@@ -527,6 +536,16 @@ def _notes(channels: list[Channel], generator: Generator[Params], settings: Para
             said.append(_said_of_outliers(channel, generator.info.task, settings))
         notes += [label + sentence for sentence in said]
     return tuple(notes)
+
+
+def _said_of_reference(image: Image, reference: Image | None) -> tuple[str, ...]:
+    if (
+        reference is None
+        or reference.shape != image.shape
+        or Source.of(reference).fingerprint != Source.of(image).fingerprint
+    ):
+        return ()
+    return ("The reference image is the image itself: there is nothing to take over from it.",)
 
 
 def _said_of_outliers(channel: Channel, task: Task, settings: Params) -> str:

@@ -264,7 +264,7 @@ def unknown_and_impossible_settings_are_refused(subject: Subject) -> None:
     for name, field in subject.generator.params_type.model_fields.items():
         if field.metadata:
             with _raises(InvalidParameterError, naming=name):
-                subject.run(noisy((16, 16)), **{name: -1e9})
+                subject.run(noisy((16, 16)), "YX", **{name: -1e9})
 
 
 def read_only_and_strided_images_are_taken(subject: Subject) -> None:
