@@ -74,7 +74,18 @@ class AnnotatedImage:
         tracks: npt.ArrayLike | None = None,
         shape_types: Sequence[str] = (),
     ) -> AnnotatedImage:
-        """Return an image with what lies in it; an image as labels brings its axes, and ellipses become polygons."""
+        """Return an image with what lies in it; an image as labels brings its axes, and ellipses become polygons.
+
+        Parameters
+        ----------
+        image : Image
+        labels : array-like or Image, optional
+            Of integers.
+        points, shapes, vectors, tracks : optional
+            As `napari_synth.augmentation.Sample` holds them.
+        shape_types : sequence of str
+            The type of each shape, such as "polygon" or "ellipse".
+        """
         axes = labels.axes if isinstance(labels, Image) and len(labels.axes) != len(image.axes) else ""
         pixels = labels.data if isinstance(labels, Image) else labels
         if shapes is not None and shape_types:

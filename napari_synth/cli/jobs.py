@@ -124,6 +124,31 @@ def run_job(
     A result that ends in ``.zarr``, or is larger than the memory budget, is written block by block as it is made; any other is
     judged against its source.
 
+    Parameters
+    ----------
+    job : Job
+        The source, and the target.
+    recipe : Recipe
+        What is run.
+    axes : str, optional
+        What the user says of this image.
+    series : int or str, optional
+        Which of the images of a file is meant.
+    masked : Masked
+        What is filled, where that is not as in the recipe.
+    referenced : Referenced
+        How the result should look.
+    overwrite : bool
+        Whether a result that is there already is replaced.
+    write_recipe : bool
+        Whether the record is written beside the result.
+    memory_budget : int, optional
+        Bytes that the run may take.
+    progress : callable, optional
+        Told of every step, see `napari_synth.denoise`.
+    cancel : CancelToken, optional
+        Stops the run.
+
     Raises
     ------
     SynthError

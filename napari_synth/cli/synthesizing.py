@@ -78,7 +78,15 @@ def add_command(app: App, words: Sequence[str]) -> None:
 
 
 def make(recipe: Recipe, target: Path, how: Making) -> int:
-    """Make the images of a recipe, and write them."""
+    """Make the images of a recipe, and write them.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    target : Path
+        Where the images are written.
+    how : Making
+    """
     errors = Console(stderr=True, quiet=how.quiet, force_terminal=True if how.progress else None)
     shown = not how.quiet and (errors.is_terminal if how.progress is None else how.progress)
     source = None if how.source is None else read_image(how.source, how.axes, series=parse_series(how.series))
@@ -192,6 +200,15 @@ def _write_folder(folder: Path, images: Sequence[Image], how: Making) -> None:
 
 def make_again(recipe: Recipe, source: str, target: Path | None, how: Making) -> int:
     """Make the images of a recipe again, where a run needs none or one source.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    source : str
+        The source; the target where the recipe needs no source.
+    target : Path or None
+        Where the images are written, where there is a source.
+    how : Making
 
     Raises
     ------

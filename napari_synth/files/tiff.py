@@ -52,7 +52,13 @@ def read_tiff(path: Path, series: Series = None, axes: str | None = None) -> tup
     Small files are loaded; of large ones only what is asked for is read: row by row where the pixels lie uncompressed one after
     the other, else page by page or tile by tile.
 
-    ``axes`` are what the user says of the dimensions, needed where they cannot be guessed.
+    Parameters
+    ----------
+    path : Path
+    series : int or str, optional
+        Which image of the file is meant; the first where left out.
+    axes : str, optional
+        What the user says of the dimensions, needed where they cannot be guessed.
 
     Returns
     -------

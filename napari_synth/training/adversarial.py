@@ -80,5 +80,15 @@ def held(*networks: nn.Module) -> Iterator[None]:
 
 
 def adversarial_optimizer(*networks: nn.Module, rate: float, memory: float = 0.5) -> torch.optim.Optimizer:
-    """Return Adam with the short memory that games need."""
+    """Return Adam with the short memory that games need.
+
+    Parameters
+    ----------
+    *networks : torch.nn.Module
+        Whose weights it moves.
+    rate : float
+        The learning rate.
+    memory : float
+        The first of Adam's two decay rates, 0 to 1.
+    """
     return torch.optim.Adam((w for network in networks for w in network.parameters()), lr=rate, betas=(memory, 0.99))

@@ -84,7 +84,16 @@ def quickest_batch(start: int, trial: Callable[[int], Trial | None], most_second
 
 
 def fitting_batch(start: int, bytes_a_patch: float, free: float) -> int:
-    """Return ``start``, halved until its patches fit into so many free bytes."""
+    """Return ``start``, halved until its patches fit into so many free bytes.
+
+    Parameters
+    ----------
+    start : int
+        Patches.
+    bytes_a_patch : float
+    free : float
+        Bytes.
+    """
     while start > 1 and _PEAK * start * bytes_a_patch > _MOST_MEMORY * free:
         start //= 2
     return start

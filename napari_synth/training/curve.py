@@ -25,7 +25,15 @@ class Curve:
         self._count = 0
 
     def add(self, step: int, seconds: float, losses: Mapping[str, float]) -> CurvePoint | None:
-        """Add the losses of a step, and return the point that they complete, if any."""
+        """Add the losses of a step, and return the point that they complete, if any.
+
+        Parameters
+        ----------
+        step : int
+        seconds : float
+            Since the training began.
+        losses : mapping of str to float
+        """
         for name, value in losses.items():
             self._sums[name] = self._sums.get(name, 0.0) + value
         self._count += 1

@@ -27,7 +27,15 @@ class Objective(Protocol):
     """What a network is trained for."""
 
     def loss(self, network: nn.Module, batch_size: int, generator: torch.Generator) -> Tensor:
-        """Draw a batch of ``batch_size`` with ``generator`` and return its mean loss, a scalar that can be differentiated."""
+        """Draw a batch of ``batch_size`` with ``generator`` and return its mean loss, a scalar that can be differentiated.
+
+        Parameters
+        ----------
+        network : torch.nn.Module
+        batch_size : int
+        generator : torch.Generator
+            Every random draw comes from it.
+        """
 
     def held_out(self, network: nn.Module) -> float | None:
         """Return the loss on pixels that are never trained on, the same draw at every call; None where there are none."""

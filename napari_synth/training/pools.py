@@ -209,7 +209,16 @@ class FieldPool:
 
 
 def fitting_patch(fields: Sequence[Field], wanted: Sequence[int], multiple: Sequence[int]) -> tuple[int, ...]:
-    """Return the largest patch up to ``wanted`` that fits into half of the fields and is a multiple of ``multiple``."""
+    """Return the largest patch up to ``wanted`` that fits into half of the fields and is a multiple of ``multiple``.
+
+    Parameters
+    ----------
+    fields : sequence of Field
+    wanted : sequence of int
+        The largest size along each axis.
+    multiple : sequence of int
+        What it is a multiple of.
+    """
     typical = np.median([field.spatial for field in fields], axis=0)
     return tuple(
         max(step, int(min(size, limit)) // step * step)

@@ -146,6 +146,14 @@ class Normalisation:
     def of(cls, images: Sequence[Image], *, apart: str = "C", shared: bool = False) -> Normalisation:
         """Measure images, each by itself, or (``shared``) one for all by the mean of their percentiles.
 
+        Parameters
+        ----------
+        images : sequence of Image
+        apart : str
+            The axes along which every index is measured by itself.
+        shared : bool
+            Whether one transform serves all images.
+
         Raises
         ------
         InvalidImageError

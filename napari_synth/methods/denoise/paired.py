@@ -322,10 +322,16 @@ def _with_variance(field: Field, measured: Sequence[Sequence[Condition]]) -> Fie
 
 
 def set_up_supervised(images: TrainingImages, params: PairTrainParams, context: TrainContext) -> Lesson:
-    """Read the pairs."""
+    """Read the pairs.
+
+    For its parameters see `Trainable.prepare`.
+    """
     return learn_from_pairs(images, params, context, noisy_target=False)
 
 
 def set_up_noise2noise(images: TrainingImages, params: PairTrainParams, context: TrainContext) -> Lesson:
-    """Read the pairs."""
+    """Read the pairs.
+
+    For its parameters see `Trainable.prepare`.
+    """
     return learn_from_pairs(images, params, context, noisy_target=True)

@@ -61,7 +61,18 @@ class LearntFrames(PreparedFrames):
 
 
 def check_channels(network: Any, movie: Image, joint: str, title: str) -> None:
-    """Raise `AxesError` unless a movie has the channels that a network was trained on."""
+    """Raise `AxesError` unless a movie has the channels that a network was trained on.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        Its ``channels`` are held against the movie.
+    movie : Image
+    joint : str
+        The axes that are the channels of the network.
+    title : str
+        How the error calls the method.
+    """
     found = 1
     for axis in joint:
         found *= movie.sizes[axis]
@@ -262,7 +273,10 @@ class Foretelling(Trainee):
 
 
 def set_up_simvp(images: TrainingImages, params: SimVPTrainParams, context: TrainContext) -> Lesson:
-    """Read the movies."""
+    """Read the movies.
+
+    For its parameters see `Trainable.prepare`.
+    """
 
     def network(channels: int) -> SimVP:
         return SimVP(channels, params.past, params.future, params.width, blocks=params.blocks)
@@ -271,7 +285,10 @@ def set_up_simvp(images: TrainingImages, params: SimVPTrainParams, context: Trai
 
 
 def set_up_conv_lstm(images: TrainingImages, params: ConvLSTMTrainParams, context: TrainContext) -> Lesson:
-    """Read the movies."""
+    """Read the movies.
+
+    For its parameters see `Trainable.prepare`.
+    """
 
     def network(channels: int) -> ConvLSTM:
         return ConvLSTM(channels, params.past, params.width, params.layers)

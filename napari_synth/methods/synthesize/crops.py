@@ -303,6 +303,8 @@ def in_parts(made: Callable[..., Tensor], size: tuple[int, int], *given: Tensor)
         Maps as many tensors to one (N, ...).
     size : (int, int)
         Height and width of the images, of which a part may have about half a million pixels.
+    *given : Tensor, (N, ...)
+        What it maps.
     """
     count = max(1, _AT_ONCE // (size[0] * size[1]))
     parts = zip(*(torch.split(one, count) for one in given), strict=True)

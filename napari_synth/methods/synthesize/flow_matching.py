@@ -28,7 +28,10 @@ _HELD_OUT = 64
 
 
 def learn_velocities(images: TrainingImages, params: FlowTrainParams, context: TrainContext) -> Lesson:
-    """Set up the training."""
+    """Set up the training.
+
+    For its parameters see `Trainable.prepare`.
+    """
     levels = 4 if params.patch >= _LARGE else 3
     crops = learnt_crops(images, params, context, grid=2**levels)
     seen = crops.sample(256, torch.Generator(crops.held_out.device).manual_seed(4)).transpose(0, 1).flatten(1)

@@ -32,7 +32,15 @@ _RATE = 1e-3
 
 
 def learn_game(images: TrainingImages, params: GanTrainParams, context: TrainContext, name: str) -> Lesson:
-    """Set up the training of a pair of networks: ``"dcgan"`` or ``"fastgan"``."""
+    """Set up the training of a pair of networks: ``"dcgan"`` or ``"fastgan"``.
+
+    Parameters
+    ----------
+    images, params, context
+        As for `Trainable.prepare`.
+    name : {"dcgan", "fastgan"}
+        Which pair of networks.
+    """
     crops = learnt_crops(images, params, context)
     generator = torch.Generator().manual_seed(context.seed)
     make_maker, make_critic = _PAIRS[name]
@@ -188,10 +196,16 @@ def _measure_norms(maker: nn.Module, latents: Tensor, size: tuple[int, int]) -> 
 
 
 def set_up_dcgan(images: TrainingImages, params: GanTrainParams, context: TrainContext) -> Lesson:
-    """Read the crops."""
+    """Read the crops.
+
+    For its parameters see `Trainable.prepare`.
+    """
     return learn_game(images, params, context, "dcgan")
 
 
 def set_up_fastgan(images: TrainingImages, params: GanTrainParams, context: TrainContext) -> Lesson:
-    """Read the crops."""
+    """Read the crops.
+
+    For its parameters see `Trainable.prepare`.
+    """
     return learn_game(images, params, context, "fastgan")

@@ -81,6 +81,8 @@ class Annotated:
     def read(cls, images: TrainingImages, params: LabelsToImageTrainParams, context: TrainContext) -> Annotated:
         """Read labels and images.
 
+        For its parameters see `Trainable.prepare`.
+
         Raises
         ------
         TrainingDataError
@@ -117,7 +119,10 @@ class Annotated:
 
 
 def learn_to_paint(images: TrainingImages, params: LabelsToImageTrainParams, context: TrainContext) -> Lesson:
-    """Set up the training."""
+    """Set up the training.
+
+    For its parameters see `Trainable.prepare`.
+    """
     data = Annotated.read(images, params, context)
     generator = torch.Generator().manual_seed(context.seed)
     channels = len(data.kind.transforms)

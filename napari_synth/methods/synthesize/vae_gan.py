@@ -46,6 +46,8 @@ _SHOWN = 4
 def learn_to_refine(images: TrainingImages, params: RefinedTrainParams, context: TrainContext) -> Lesson:
     """Set up the training; with a target where there is one.
 
+    For its parameters see `Trainable.prepare`.
+
     Raises
     ------
     TrainingDataError

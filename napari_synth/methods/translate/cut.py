@@ -33,7 +33,10 @@ _WEIGHTS = {"CUT": 1.0, "FastCUT": 10.0}
 
 
 def learn_one_way(images: TrainingImages, params: CutTrainParams, context: TrainContext) -> Lesson:
-    """Set up the training."""
+    """Set up the training.
+
+    For its parameters see `Trainable.prepare`.
+    """
     data = Unpaired.read(images, params, context, ResidualTranslator.multiple)
     random, dims = network_generator(context), len(data.axes)
     translator = ResidualTranslator(
@@ -130,7 +133,16 @@ class CutTrainee(UnpairedTrainee):
 
 
 def draw_places(features: Sequence[Tensor], count: int, generator: torch.Generator) -> list[Tensor]:
-    """Draw different places in the features of each depth, (N, C, *spatial): their numbers, at most ``count`` each."""
+    """Draw different places in the features of each depth, (N, C, *spatial): their numbers, at most ``count`` each.
+
+    Parameters
+    ----------
+    features : sequence of Tensor, (N, C, *spatial)
+        Of each depth.
+    count : int
+        At most so many of each depth.
+    generator : torch.Generator
+    """
     return [
         torch.randperm(x[0, 0].numel(), generator=generator, device=generator.device)[:count].to(x.device)
         for x in features

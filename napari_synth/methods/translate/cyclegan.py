@@ -34,7 +34,10 @@ _ERROR = "cycle error (% of range)"
 
 
 def learn_both_ways(images: TrainingImages, params: CycleTrainParams, context: TrainContext) -> Lesson:
-    """Set up the training."""
+    """Set up the training.
+
+    For its parameters see `Trainable.prepare`.
+    """
     data = Unpaired.read(images, params, context, CycleTranslator.multiple)
     random, dims = network_generator(context), len(data.axes)
     translator = CycleTranslator(

@@ -132,6 +132,8 @@ class PlanesMatched(Prepared):
 def prepare_quantile_matching(image: Image, params: QuantileParams, context: Context) -> Prepared:
     """Measure the levels of an image and of its reference.
 
+    For its parameters see `Generator.prepare`.
+
     Raises
     ------
     ReferenceImageError
@@ -206,7 +208,15 @@ class Turn:
 
     @classmethod
     def between(cls, own: Colours, target: Colours, axes: Colours) -> Turn:
-        """Return the step that brings colours (pixels, 3) to others along three directions."""
+        """Return the step that brings colours (pixels, 3) to others along three directions.
+
+        Parameters
+        ----------
+        own, target : array, (pixels, 3)
+            The colours, and those that they are brought to.
+        axes : array, (3, 3)
+            The three directions.
+        """
         before, after = np.sort(own @ axes.T, axis=0), np.sort(target @ axes.T, axis=0)
         start, width = before[0], np.maximum(np.ptp(before, axis=0) / (_STEPS - 1), 1e-9)
         points = start + width * np.arange(_STEPS)[:, None]
@@ -264,6 +274,8 @@ def moved(colours: Tensor, turns: list[Turn]) -> Tensor:
 
 def prepare_transport(image: Image, params: StrengthParams, context: Context) -> Prepared:
     """Find the way from the colours of an image to those of its reference.
+
+    For its parameters see `Generator.prepare`.
 
     Raises
     ------

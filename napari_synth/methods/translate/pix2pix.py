@@ -31,7 +31,10 @@ _AVERAGING = 0.995
 
 
 def learn_pix2pix(images: TrainingImages, params: Pix2PixTrainParams, context: TrainContext) -> Lesson:
-    """Set up the training."""
+    """Set up the training.
+
+    For its parameters see `Trainable.prepare`.
+    """
     data = Paired.read(images, params, context)
     network = data.network(params, context)
     random = torch.Generator().manual_seed(context.seed + 1)
@@ -134,7 +137,10 @@ _REGRESSION_RATE = 5e-3
 
 
 def learn_regression(images: TrainingImages, params: RegressionTrainParams, context: TrainContext) -> Lesson:
-    """Set up the training."""
+    """Set up the training.
+
+    For its parameters see `Trainable.prepare`.
+    """
     data = Paired.read(images, params, context)
     network = data.network(params, context)
     settings = data.settings(params, context, _REGRESSION_RATE, averaging=_AVERAGING, optimizer="muon")

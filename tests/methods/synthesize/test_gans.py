@@ -269,3 +269,18 @@ def test_a_collapse_goes_back_to_earlier_weights() -> None:
     result = session.run()
     assert result.roll_backs == 1
     assert float(trainee.networks["maker"].weight) == 1.0
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_penalties_are_computed_in_bfloat16_too(tmp_path: Path, name: str) -> None:
+    trained = train_model(
+        f"synthesize/{name}",
+        gravel(),
+        None,
+        BRIEF,
+        out=tmp_path,
+        name=f"half-{name}",
+        device="cpu",
+        precision="bfloat16",
+    )
+    assert all(np.isfinite(weight).all() for weight in weights(trained.path).values())
