@@ -41,11 +41,11 @@ from napari_synth.models.description import NAME_PATTERN
 from napari_synth.registry import trainable
 from napari_synth.studio.record import Origin, TrainingRecord
 from napari_synth.training import checkpoint, occupation
+from napari_synth.training.dataset import TrainingImages, describe, gather
+from napari_synth.training.distributed import several_processes
 from napari_synth.training.occupation import OccupiedError, occupied
-from napari_synth.training.processes import several_processes
-from napari_synth.training.schedule import Budget
-from napari_synth.training.session import FitResult, Session
-from napari_synth.training.sources import TrainingImages, describe, gather
+from napari_synth.training.optim import Budget
+from napari_synth.training.trainer import FitResult, Session
 
 _HELD_OUT = "held-out pixels"
 
@@ -101,7 +101,7 @@ def train_model(
     identifier : str
         Of the trainable, e.g. ``"denoise/supervised"``.
     source, target, axes, region, series
-        See `napari_synth.training.sources.gather`.
+        See `napari_synth.training.dataset.gather`.
     params : mapping, optional
         Settings of the trainable; what is left out has its default.
     out : Path or str, optional
@@ -117,7 +117,7 @@ def train_model(
         Devices of each machine, and machines, which must share the folder and the library; with more than one device, this
         program is started once more for each.
     progress : callable, optional
-        Told of every step; of what can be drawn as ``Progress.news``, see `napari_synth.training.news`.
+        Told of every step; of what can be drawn as ``Progress.news``, see `napari_synth.training.events`.
     cancel : CancelToken, optional
         A `napari_synth.training.control.TrainingControl` can pause the training, and stop it with its best weights.
     checkpoint_seconds : float

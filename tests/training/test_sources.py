@@ -10,8 +10,8 @@ import pytest
 from napari_synth.core.errors import AxesError, ImageFileError, TrainingDataError
 from napari_synth.files import write_image
 from napari_synth.imaging.image import Image
-from napari_synth.training.pools import Field
-from napari_synth.training.sources import Normalisation, Scaling, gather, read_fields, split_fields
+from napari_synth.training.dataset import Normalisation, Scaling, gather, read_fields, split_fields
+from napari_synth.training.patches import Field
 
 
 def ramp(shape: tuple[int, ...], axes: str, dtype: str = "f4") -> Image:

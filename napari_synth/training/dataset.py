@@ -23,8 +23,7 @@ from napari_synth.imaging.image import Image, without_alpha
 from napari_synth.imaging.intensity import IntensityTransform, measure_statistics
 from napari_synth.imaging.masks import as_mask, holes
 from napari_synth.imaging.sampling import sample_planes
-from napari_synth.training.patches import MOST_PIXELS
-from napari_synth.training.pools import Field
+from napari_synth.training.patches import MOST_PIXELS, Field
 
 _LEAST_ROWS = 16
 # Fewer images or frames than this are split by bands rather than among each other.
