@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from napari_synth.contract.generator import Generator, Method
     from napari_synth.core.device import PrecisionChoice
     from napari_synth.core.progress import CancelToken, ProgressCallback
+    from napari_synth.core.result_dtype import DtypeChoice
     from napari_synth.engine.recipe import Recipe
     from napari_synth.imaging.image import Image
 
@@ -37,6 +38,7 @@ def denoise(
     axes: str | None = None,
     device: str = "auto",
     precision: PrecisionChoice = "auto",
+    dtype: DtypeChoice = "auto",
     seed: int = 0,
     tile: int | None = None,
     progress: ProgressCallback | None = None,
@@ -60,6 +62,8 @@ def denoise(
         ``"auto"`` (CUDA, then MPS, then the CPU), ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
     precision : {"auto", "float32", "float16", "bfloat16"}
         Of the network's arithmetic.
+    dtype : {"auto", "source", "float32"}
+        Of the result: that of the source, or float32, which auto takes where rounding to whole counts would lose signal.
     seed : int
         Same input, seed and kind of device: same result.
     tile : int, optional
@@ -74,8 +78,8 @@ def denoise(
     Returns
     -------
     array
-        Of the shape and dtype of the source: numpy for numpy, a lazy dask array for dask and zarr, an Image for an Image, a masked
-        array or an xarray for such a one.
+        Of the shape of the source: numpy for numpy, a lazy dask array for dask and zarr, an Image for an Image, a masked array or
+        an xarray for such a one.
 
     Raises
     ------
@@ -88,6 +92,7 @@ def denoise(
         axes=axes,
         device=device,
         precision=precision,
+        dtype=dtype,
         seed=seed,
         tile=tile,
         progress=progress,
@@ -105,6 +110,7 @@ def upscale(
     axes: str | None = None,
     device: str = "auto",
     precision: PrecisionChoice = "auto",
+    dtype: DtypeChoice = "auto",
     seed: int = 0,
     tile: int | None = None,
     progress: ProgressCallback | None = None,
@@ -122,7 +128,7 @@ def upscale(
     generator : str or Generator
         ``"network"`` (a bundled network, held to the measured pixels), ``"adapted"`` (the same, fine-tuned on the image itself),
         ``"lanczos"``, ``"bicubic"``, or one of another package.
-    axes, device, precision, seed, tile, progress, cancel, **params
+    axes, device, precision, dtype, seed, tile, progress, cancel, **params
         As for `denoise`.
 
     Returns
@@ -142,6 +148,7 @@ def upscale(
         axes=axes,
         device=device,
         precision=precision,
+        dtype=dtype,
         seed=seed,
         tile=tile,
         progress=progress,
@@ -160,6 +167,7 @@ def make_isotropic(
     generator: str | Generator[Any] = "isotropic",
     device: str = "auto",
     precision: PrecisionChoice = "auto",
+    dtype: DtypeChoice = "auto",
     seed: int = 0,
     tile: int | None = None,
     progress: ProgressCallback | None = None,
@@ -179,7 +187,7 @@ def make_isotropic(
         As for `denoise`; an array of three dimensions is taken for ZYX.
     generator : str or Generator
         ``"isotropic"`` (trained on the volume itself), or one of another package.
-    device, precision, seed, tile, progress, cancel
+    device, precision, dtype, seed, tile, progress, cancel
         As for `denoise`.
     **params
         Settings of the generator: ``slices`` ("thick" or "thin"), ``minutes``, ``steps``, ``factor``.
@@ -200,7 +208,9 @@ def make_isotropic(
     is_image = isinstance(volume, Image)
     if not is_image:
         volume = as_array(volume)
-    image = Image.from_array(volume, axes or ("ZYX" if not is_image and len(volume.shape) == 3 else None))
+    if axes is None and not is_image and len(volume.shape) == 3:
+        axes = "ZYX"
+    image = Image.from_array(volume, axes)
     if spacing is not None:
         image = replace(image, spacing={**image.spacing, **_spacing_of(image, spacing)})
     result: Image = run(
@@ -208,6 +218,7 @@ def make_isotropic(
         image,
         device=device,
         precision=precision,
+        dtype=dtype,
         seed=seed,
         tile=tile,
         progress=progress,
@@ -229,6 +240,7 @@ def inpaint(
     axes: str | None = None,
     device: str = "auto",
     precision: PrecisionChoice = "auto",
+    dtype: DtypeChoice = "auto",
     seed: int = 0,
     tile: int | None = None,
     progress: ProgressCallback | None = None,
@@ -253,7 +265,7 @@ def inpaint(
         The labels of the mask that mark what is to be filled; all but 0 where they are left out.
     grow : int
         Pixels in Y and X by which the mask is grown.
-    axes, device, precision, seed, tile, progress, cancel, **params
+    axes, device, precision, dtype, seed, tile, progress, cancel, **params
         As for `denoise`.
 
     Returns
@@ -276,6 +288,7 @@ def inpaint(
         axes=axes,
         device=device,
         precision=precision,
+        dtype=dtype,
         seed=seed,
         tile=tile,
         progress=progress,
@@ -293,6 +306,7 @@ def translate(
     axes: str | None = None,
     device: str = "auto",
     precision: PrecisionChoice = "auto",
+    dtype: DtypeChoice = "auto",
     seed: int = 0,
     tile: int | None = None,
     progress: ProgressCallback | None = None,
@@ -312,7 +326,7 @@ def translate(
         ``"auto"`` (what fits the image and the reference); for slides ``"macenko"``, ``"vahadane"``, ``"reinhard"``; with any
         reference ``"quantile-matching"``, ``"colour-transfer"``, ``"patch-style"``; for the tone ``"contrast"``, ``"gamma"``,
         ``"clahe"``, ``"unsharp"``, ``"colour-balance"``; or one of another package.
-    axes, device, precision, seed, tile, progress, cancel, **params
+    axes, device, precision, dtype, seed, tile, progress, cancel, **params
         As for `denoise`.
 
     Returns
@@ -332,6 +346,7 @@ def translate(
         axes=axes,
         device=device,
         precision=precision,
+        dtype=dtype,
         seed=seed,
         tile=tile,
         progress=progress,
@@ -351,6 +366,7 @@ def predict_frames(
     axes: str | None = None,
     device: str = "auto",
     precision: PrecisionChoice = "auto",
+    dtype: DtypeChoice = "auto",
     seed: int = 0,
     tile: int | None = None,
     progress: ProgressCallback | None = None,
@@ -375,7 +391,7 @@ def predict_frames(
         How many frames between any two neighbours; stands alone.
     axes : str, optional
         As for `denoise`; an array of three dimensions is taken for TYX, one of four for TZYX or TCYX.
-    device, precision, seed, tile, progress, cancel, **params
+    device, precision, dtype, seed, tile, progress, cancel, **params
         As for `denoise`.
 
     Returns
@@ -402,6 +418,7 @@ def predict_frames(
         axes=axes,
         device=device,
         precision=precision,
+        dtype=dtype,
         seed=seed,
         tile=tile,
         progress=progress,
@@ -424,6 +441,7 @@ def run(
     axes: str | None = None,
     device: str | None = None,
     precision: PrecisionChoice | None = None,
+    dtype: DtypeChoice | None = None,
     seed: int | None = None,
     tile: int | None = None,
     progress: ProgressCallback | None = None,
@@ -443,7 +461,7 @@ def run(
         As for `translate`; a recipe need not be given one again where it holds what was learnt of it.
     mask, mask_from, mask_ids, grow
         As for `inpaint`; what is left out is taken from the recipe, but a mask that was drawn must be given again.
-    axes, device, precision, seed, tile, **params
+    axes, device, precision, dtype, seed, tile, **params
         As for `denoise`, and ``count``, ``fill`` and ``between`` as for `predict_frames`; what is given takes the place of what the
         recipe says. The axes of a recipe hold for an array of as many dimensions: those of another are guessed, and an Image keeps
         its own.
@@ -495,8 +513,8 @@ def run(
             image,
             axes=axes,
             params=params,
-            device=device or recipe.device,
-            precision=precision or recipe.precision,
+            device=recipe.device if device is None else device,
+            precision=recipe.precision if precision is None else precision,
             seed=recipe.seed if seed is None else seed,
             progress=progress,
             cancel=cancel,
@@ -507,12 +525,13 @@ def run(
         image = as_array(image)
     fits = recipe.axes is not None and not isinstance(image, Image) and len(recipe.axes) == len(image.shape)
     is_movie = isinstance(registry.found(Method, recipe.generator), FramePredictor)
-    if is_movie and not fits and not isinstance(image, Image):
-        axes = axes or guess_movie_axes(known_shape(image))
-    source = Image.from_array(image, axes or (recipe.axes if fits else None))
+    if axes is None and is_movie and not fits and not isinstance(image, Image):
+        axes = guess_movie_axes(known_shape(image))
+    source = Image.from_array(image, recipe.axes if axes is None and fits else axes)
     how: dict[str, Any] = {
-        "device": device or recipe.device,
-        "precision": precision or recipe.precision,
+        "device": recipe.device if device is None else device,
+        "precision": recipe.precision if precision is None else precision,
+        "dtype": recipe.dtype if dtype is None else dtype,
         "seed": recipe.seed if seed is None else seed,
         "tile": recipe.tile if tile is None else tile,
         "progress": progress,
@@ -739,7 +758,7 @@ def _spacing_of(image: Image, spacing: Any) -> dict[str, float]:
     if not isinstance(spacing, Mapping):
         try:
             steps = list(spacing)
-        except TypeError as error:
+        except Exception as error:
             raise InvalidParameterError(
                 f"The spacing cannot be {shown(spacing)}: give a number for each of the axes {''.join(spatial)}."
             ) from error
@@ -755,7 +774,7 @@ def _spacing_of(image: Image, spacing: Any) -> dict[str, float]:
             )
         try:
             is_good = math.isfinite(step) and step > 0
-        except (TypeError, OverflowError):
+        except Exception:  # noqa: BLE001 - objects of others are compared as they please
             is_good = False
         if not is_good:
             raise InvalidParameterError(f"The spacing along {axis} cannot be {shown(step)}: give a number above 0.")

@@ -117,9 +117,12 @@ class Pipeline(pydantic.BaseModel):
             return transforms
         if isinstance(transforms, str):
             return cls.from_yaml(transforms) if "\n" in transforms else preset(transforms)
-        if not isinstance(transforms, Iterable):
-            raise InvalidParameterError(f"{shown(transforms)} is no list of transforms: give some, or a preset's name.")
-        transforms = tuple(transforms)
+        try:
+            transforms = tuple(transforms)
+        except Exception as error:
+            raise InvalidParameterError(
+                f"{shown(transforms)} is no list of transforms: give some, or a preset's name."
+            ) from error
         for transform in transforms:
             if not isinstance(transform, Transform):
                 raise InvalidParameterError(

@@ -98,6 +98,9 @@ class Sample:
     def _check_labels(self) -> None:
         if self.labels is None:
             return
+        if isinstance(self.labels, Image):
+            object.__setattr__(self, "labels_axes", self.labels_axes or self.labels.axes)
+            object.__setattr__(self, "labels", self.labels.data)
         object.__setattr__(self, "labels", as_array(self.labels))
         shape = known_shape(self.labels)
         if dtype_kind(self.labels) not in "iub":
@@ -224,7 +227,7 @@ def dtype_kind(array: Any) -> str:
 def _rows(values: npt.ArrayLike, name: str, ndim: int) -> Floats:
     try:
         rows = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except Exception as error:
         raise AxesError(f"The {name} are no places ({shown(values)}): give rows of coordinates.") from error
     if rows.ndim != ndim or (rows.shape[-1] < 2):
         expected = {"points": "(N, D)", "shapes": "(vertices, D) each", "vectors": "(N, 2, D)", "tracks": "(N, 1 + D)"}

@@ -32,6 +32,7 @@ from napari_synth.core.errors import (
     SynthError,
     UnknownGeneratorError,
 )
+from napari_synth.core.result_dtype import DtypeChoice
 from napari_synth.engine.recipe import Recipe
 from napari_synth.files import clear_leftovers, parse_series
 from napari_synth.registry import found, listed, trainables
@@ -90,6 +91,8 @@ class Run:
     "auto, cpu, cuda, cuda:1 or mps."
     precision: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     "Of the network's arithmetic."
+    dtype: DtypeChoice = "auto"
+    "Of the result: that of the source, or float32, which auto takes where rounding to whole counts would lose signal."
     seed: int = 0
     "The same seed gives the same result."
     tile: int | None = None
@@ -107,6 +110,8 @@ class Instead:
     "Which image of a file that holds several, counted from 0, or all of equal shape; the first where left out."
     device: str | None = None
     "A device instead of the recipe's."
+    dtype: DtypeChoice | None = None
+    "Of the result, instead of the recipe's."
     tile: int | None = None
     "Edge of a block in pixels instead of the recipe's."
 
@@ -349,11 +354,14 @@ def _process(
         errors = Console(stderr=True, quiet=output.quiet, force_terminal=True if output.progress else None)
         shown = not output.quiet and (errors.is_terminal if output.progress is None else output.progress)
 
+        decided = recipe.dtype
+
         def work(job: Job) -> None:
+            nonlocal decided
             with progress_bar(errors, shown) as progress:
                 outcome = run_job(
                     job,
-                    recipe,
+                    recipe.model_copy(update={"dtype": decided}),
                     axes=axes,
                     series=chosen,
                     masked=masked,
@@ -364,6 +372,8 @@ def _process(
                     progress=progress,
                     cancel=token,
                 )
+            # All images of a batch come back alike.
+            decided = outcome.dtype
             for note in outcome.notes:
                 say(errors, note)
             say(errors, f"Wrote {outcome.target}.")

@@ -19,6 +19,7 @@ from napari_synth.cli.masks import AS_IN_RECIPE, Masked
 from napari_synth.cli.references import NO_REFERENCE, Referenced
 from napari_synth.core.errors import ImageFileError
 from napari_synth.core.progress import CancelToken, ProgressCallback
+from napari_synth.core.result_dtype import DtypeChoice
 from napari_synth.engine.recipe import Recipe
 from napari_synth.files import (
     DICOM_SUFFIXES,
@@ -54,10 +55,11 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a job: where the result is, and what the user should know."""
+    """What came of a job: where the result is, what the user should know, and what was decided of the result's dtype."""
 
     target: Path
     notes: tuple[str, ...]
+    dtype: DtypeChoice
 
 
 def plan_jobs(source: str, target: Path) -> tuple[list[Job], bool]:
@@ -140,6 +142,7 @@ def run_job(
     how: dict[str, Any] = {
         "device": recipe.device,
         "precision": recipe.precision,
+        "dtype": recipe.dtype,
         "seed": recipe.seed,
         "tile": recipe.tile,
         "memory_budget": memory_budget,
@@ -189,7 +192,7 @@ def run_job(
                 write_image(target, replace(result, data=pixels), overwrite=overwrite, first=write_record)
     if pixels is not None and isinstance(prepared, PreparedRun):
         notes += verdicts(prepared, pixels)
-    return Outcome(target, tuple(notes))
+    return Outcome(target, tuple(notes), prepared.dtype_choice)
 
 
 def holds_dicom_files(folder: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import operator
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,7 +25,7 @@ def whole(name: str, value: Any, least: int, most: int) -> int:
     """
     try:
         number = operator.index(value)
-    except TypeError as error:
+    except Exception as error:
         raise InvalidParameterError(
             f"{name} cannot be {shown(value)}: give a whole number from {least} to {most}."
         ) from error
@@ -70,6 +71,9 @@ def given_path(path: Any, error: type[SynthError]) -> Path:
         found = Path(path).expanduser()
     except (TypeError, RuntimeError) as cause:
         raise error(f"{shown(path)} is no path of a file: give one.") from cause
-    if "\0" in str(found):
-        raise error(f"{shown(path)} is no path of a file: give one.")
+    try:
+        found.stat()
+    except (OSError, ValueError) as cause:
+        if isinstance(cause, ValueError) or cause.errno in {errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP}:
+            raise error(f"{shown(path)} is no path of a file: give one.") from cause
     return found

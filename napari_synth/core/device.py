@@ -84,7 +84,7 @@ def resolve_device(name: str = "auto", precision: PrecisionChoice = "auto") -> D
 
     if not isinstance(name, str) or re.fullmatch(_NAMES, name.lower()) is None:
         raise DeviceError(f"There is no device {shown(name)}: use auto, cpu, cuda, cuda:1 or mps.")
-    if precision not in _PRECISIONS:
+    if not isinstance(precision, str) or precision not in _PRECISIONS:
         raise InvalidParameterError(
             f"The precision cannot be {shown(precision)}: use {', '.join(_PRECISIONS[:-1])} or {_PRECISIONS[-1]}."
         )

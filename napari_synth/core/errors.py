@@ -9,6 +9,10 @@ from __future__ import annotations
 class SynthError(Exception):
     """Base of all errors that napari-synth raises on purpose; the message says what is wrong and what to do."""
 
+    def __str__(self) -> str:
+        """Return the message in one line, whatever a name in it holds."""
+        return " ".join(super().__str__().splitlines())
+
 
 class InvalidImageError(SynthError):
     """The image cannot be processed: it is empty, of an unsupported dtype, or has no finite pixel."""

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 _DEEPEST = 32
-_MOST_VALUES = 1_000_000
+_MOST_VALUES = 250_000
 _LARGEST = 2**64
 _LONGEST = 120
 
@@ -44,7 +44,7 @@ def plain(values: Any) -> Any:
     Parameters
     ----------
     values
-        At most 32 lists or mappings in each other, a million values, and whole numbers of 64 bits.
+        At most 32 lists or mappings in each other, 250 000 values, and whole numbers of 64 bits.
 
     Raises
     ------

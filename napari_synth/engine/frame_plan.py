@@ -65,8 +65,13 @@ class FrameRequest(pydantic.BaseModel):
         """
         given = {name: value for name, value in values.items() if value is not None}
         fill = given.get("fill")
-        if fill is not None and not isinstance(fill, str):
-            given["fill"] = tuple(fill) if isinstance(fill, Iterable) else (fill,)
+        try:
+            if fill is not None and not isinstance(fill, str):
+                given["fill"] = tuple(fill) if isinstance(fill, Iterable) else (fill,)
+        except Exception as error:
+            raise InvalidParameterError(
+                f"fill cannot be {shown(fill)}: give 'auto' or the numbers of frames."
+            ) from error
         try:
             request = cls(**given)
         except pydantic.ValidationError as error:

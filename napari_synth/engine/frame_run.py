@@ -28,6 +28,7 @@ from napari_synth.core.arguments import checked_seed, checked_tile
 from napari_synth.core.device import Device, PrecisionChoice, resolve_device
 from napari_synth.core.errors import AxesError, InvalidParameterError, OutOfMemoryError
 from napari_synth.core.progress import CancelToken, ProgressCallback, Reporter, cancellable
+from napari_synth.core.result_dtype import FLOAT, DtypeChoice, choose_dtype
 from napari_synth.core.sanity import check_finite, said_place
 from napari_synth.engine.blockwise import (
     MOST_BATCH_PIXELS,
@@ -44,6 +45,7 @@ from napari_synth.engine.recipe import FramesRecord, Recipe, Source, current_ver
 from napari_synth.engine.tiling import Block, full_region, make_block, plan_cores, split_core
 from napari_synth.imaging.image import Image, colour_samples, without_alpha
 from napari_synth.imaging.intensity import IntensityTransform, Statistics, measure_statistics
+from napari_synth.imaging.screening import ScreenedImage, noise_of, screened
 from napari_synth.imaging.surroundings import undisturbed
 
 if TYPE_CHECKING:
@@ -52,6 +54,9 @@ if TYPE_CHECKING:
 
     from napari_synth.imaging.noise import NoiseReport
 
+# Half the edge of the part of a frame by which the dtype of a result is decided.
+_SAMPLED = 128
+
 
 @dataclass(frozen=True)
 class Part:
@@ -59,7 +64,7 @@ class Part:
 
     Attributes
     ----------
-    movie : Image
+    movie : ScreenedImage
         Without alpha; without a C axis unless its channels are seen together.
     index : int or None
         Position along C; None for all of it.
@@ -70,7 +75,7 @@ class Part:
     prepared : PreparedFrames
     """
 
-    movie: Image
+    movie: ScreenedImage
     index: int | None
     statistics: tuple[Statistics, ...]
     intensity: tuple[IntensityTransform, ...]
@@ -96,6 +101,7 @@ def prepare_movie(
     *,
     device: str = "auto",
     precision: PrecisionChoice = "auto",
+    dtype: DtypeChoice = "auto",
     seed: int = 0,
     tile: int | None = None,
     memory_budget: int | None = None,
@@ -111,7 +117,7 @@ def prepare_movie(
     movie : Image
         With a T axis.
     request : FrameRequest
-    params, device, precision, seed, tile, memory_budget, progress, cancel
+    params, device, precision, dtype, seed, tile, memory_budget, progress, cancel
         As for `napari_synth.engine.runner.prepare`.
 
     Raises
@@ -139,6 +145,9 @@ def prepare_movie(
     plan = FramePlan.of(movie.sizes["T"], request, missing, max(spec.history for spec in specs))
     notes = [note for part in parts for note in part.prepared.notes]
     notes += [warning for part in parts for found in part.statistics for warning in found.warnings()]
+    outliers = sum(found.outliers for part in parts for found in part.statistics)
+    if outliers:
+        notes.append(f"{outliers} of the pixels looked at are outliers (hot or dead): no frame is made of them.")
     recipe = Recipe(
         generator=predictor,
         params=settings.model_dump(mode="json"),
@@ -146,6 +155,7 @@ def prepare_movie(
         seed=seed,
         device=place.kind,
         precision=place.precision,
+        dtype=dtype,
         tile=tile,
         versions=dict(current_versions()),
         weights={name: value for part in parts for name, value in part.prepared.weights.items()},
@@ -153,7 +163,8 @@ def prepare_movie(
         frames=FramesRecord(**request.model_dump(), invented=plan.invented),
         notes=(_said_of(plan), *dict.fromkeys(notes)),
     )
-    return PreparedMovie(movie, chosen, settings, place, recipe, request, plan, tuple(parts), tile, memory_budget)
+    run = PreparedMovie(movie, chosen, settings, place, recipe, request, plan, tuple(parts), tile, memory_budget)
+    return run.with_dtype(dtype)
 
 
 def prepare_again(recipe: Recipe, movie: Image, changes: Mapping[str, Any], **how: Any) -> PreparedMovie:
@@ -200,6 +211,8 @@ class PreparedMovie:
         In bytes, where the user set one.
     is_spread : bool
         Whether results are the spread over rotations rather than frames: 0 in those that are measured.
+    dtype : numpy.dtype or None
+        Of results; that of the source where None.
     """
 
     source: Image
@@ -213,6 +226,7 @@ class PreparedMovie:
     tile: int | None = None
     memory_budget: int | None = None
     is_spread: bool = False
+    dtype: np.dtype[Any] | None = None
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -249,8 +263,13 @@ class PreparedMovie:
 
     @property
     def result_dtype(self) -> np.dtype[Any]:
-        """The dtype of the source; float32 for a spread."""
-        return np.dtype(np.float32) if self.is_spread else self.source.dtype
+        """The dtype of the source, unless another was chosen; float32 for a spread."""
+        return np.dtype(np.float32) if self.is_spread else self.dtype or self.source.dtype
+
+    @property
+    def dtype_choice(self) -> DtypeChoice:
+        """What was decided of the dtype, for other movies of the same batch."""
+        return "source" if self.result_dtype == self.source.dtype else "float32"
 
     @property
     def needs_store(self) -> bool:
@@ -264,6 +283,34 @@ class PreparedMovie:
         core = self._cores(self.parts[0], 1)[0]
         edge = {axis: part.stop - part.start for axis, part in zip("YX", core, strict=True)}
         return tuple(edge.get(axis, size if axis == "S" else 1) for axis, size in self.source.sizes.items())
+
+    def with_dtype(self, choice: DtypeChoice) -> PreparedMovie:
+        """Return the run with the dtype of its results decided."""
+        levels = []
+        if choice == "auto" and self.source.dtype.kind in "iu":
+            levels = [(found.mean, noise_of(one.movie).sigma_typical) for one in self.parts for found in one.statistics]
+        dtype, sentence = choose_dtype(
+            choice, self.source.dtype, self.source.axes, levels, replace(self, dtype=FLOAT).sample
+        )
+        if dtype == self.source.dtype:
+            return self
+        recipe = self.recipe.model_copy(
+            update={"dtype": "float32", "notes": (*self.recipe.notes, *((sentence,) if sentence else ()))}
+        )
+        return replace(self, dtype=dtype, recipe=recipe)
+
+    def sample(self) -> npt.NDArray[Any]:
+        """Return the middle of the first frames that are invented, one dimension."""
+        if not self.plan.gaps:
+            return np.zeros(0, self.result_dtype)
+        item = self._items(self.plan.gaps[0])[0]
+        middles = [(part.start + part.stop) // 2 for part in item.core]
+        core = (
+            slice(max(part.start, middle - _SAMPLED), min(part.stop, middle + _SAMPLED))
+            for part, middle in zip(item.core, middles, strict=True)
+        )
+        made = self._invented([replace(item, core=tuple(core))], Reporter())
+        return np.concatenate([np.ravel(counts) for _, counts in made])
 
     def spread(self) -> PreparedMovie:
         """Return the run whose result is the relative confidence: the spread over flips and rotations, in counts."""
@@ -451,8 +498,9 @@ class PreparedMovie:
         import torch
 
         part, gap = batch[0].part, batch[0].gap
-        codec = Codec(part.intensity, part.intensity, self.device, self.source.dtype, self.result_dtype, self.is_spread)
         sides = [self._read(item) for item in batch]
+        read = np.result_type(*(clip.dtype for pair in sides for clip in pair if clip is not None))
+        codec = Codec(part.intensity, part.intensity, self.device, read, self.result_dtype, self.is_spread)
         lost = [_lost(side) for side in sides]
         crops = [_crop(self._block(item)) for item in batch]
         with ONE_AT_A_TIME, translated_errors(self.generator, self.device), torch.inference_mode():
@@ -463,35 +511,41 @@ class PreparedMovie:
             n, _, channels, height, width = made.shape
             counts = codec.decode(made.reshape(-1, channels, height, width))
         results = []
-        for made_of_one, (side, holes), crop in zip(
-            counts.reshape(n, gap.count, channels, height, width), lost, crops, strict=True
+        for item, made_of_one, holes, crop in zip(
+            batch, counts.reshape(n, gap.count, channels, height, width), lost, crops, strict=True
         ):
             result = made_of_one
-            if holes is not None and result.dtype.kind == "f":
-                result = np.asarray(np.where(holes, side, result), self.result_dtype)
+            if holes is not None:
+                result = np.asarray(np.where(holes, self._nearest(item), result), self.result_dtype)
             results.append(self._as_source_axes(result[(..., *crop)]))
         return results
 
     def _read(self, item: Item) -> tuple[npt.NDArray[Any] | None, npt.NDArray[Any] | None]:
         """Read the frames on either side of a gap, each (T, C, Y, X), padded by reflection at the far ends; None for no frame."""
-        block, movie = self._block(item), item.part.movie
-        pads = [(0, 0), (0, 0), *((0, span.pad) for span in block.spans)]
-
-        def frame_of(frame: int) -> npt.NDArray[Any]:
-            selection: dict[str, slice | int] = {**dict(item.position), "T": frame}
-            selection |= {axis: span.read for axis, span in zip("YX", block.spans, strict=True)}
-            kept = [axis for axis in movie.axes if not isinstance(selection.get(axis), int)]
-            pixels = movie.read(**selection)
-            pixels = pixels.transpose([kept.index(axis) for axis in self._joint + "YX"])
-            return pixels.reshape(-1, *pixels.shape[-2:])
 
         def side_of(frames: tuple[int, ...]) -> npt.NDArray[Any] | None:
-            if not frames:
-                return None
-            clip = np.stack([frame_of(frame) for frame in frames])
-            return np.pad(clip, pads, mode="reflect") if any(pad for _, pad in pads[2:]) else clip
+            return np.stack([self._frame(item, item.part.movie, frame) for frame in frames]) if frames else None
 
         return side_of(item.gap.before), side_of(item.gap.after)
+
+    def _frame(self, item: Item, movie: Image, frame: int) -> npt.NDArray[Any]:
+        """Read a frame, (C, Y, X)."""
+        spans = self._block(item).spans
+        selection: dict[str, slice | int] = {**dict(item.position), "T": frame}
+        selection |= {axis: span.read for axis, span in zip("YX", spans, strict=True)}
+        kept = [axis for axis in movie.axes if not isinstance(selection.get(axis), int)]
+        pixels = movie.read(**selection)
+        pixels = pixels.transpose([kept.index(axis) for axis in self._joint + "YX"])
+        pixels = pixels.reshape(-1, *pixels.shape[-2:])
+        pads = [(0, 0), *((0, span.pad) for span in spans)]
+        return np.pad(pixels, pads, mode="reflect") if any(pad for _, pad in pads) else pixels
+
+    def _nearest(self, item: Item) -> npt.NDArray[Any]:
+        """Return the frame before a gap, or after it where there is none, as it was measured."""
+        if self.is_spread:
+            return np.zeros((), self.result_dtype)
+        frame = item.gap.before[-1] if item.gap.before else item.gap.after[0]
+        return self._frame(item, item.part.movie.original(), frame)
 
     def _as_source_axes(self, frames: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Bring (T, C, Y, X) into the order of the source, with length 1 along the axes that were mapped over."""
@@ -555,6 +609,7 @@ def _prepared_parts(
         try:
             with translated_errors(chosen, place):
                 apart = range(part.sizes["C"]) if "C" in joint else [None]
+                part = screened(part)
                 statistics = tuple(measure_statistics(part if i is None else part.select(C=i)) for i in apart)
                 intensity = tuple(IntensityTransform.from_statistics(found) for found in statistics)
                 context = Context(place, intensity[0], statistics[0], seed, reporter, None, index)
@@ -623,16 +678,13 @@ def _carried(
     return carried(sides[0]), carried(sides[1])
 
 
-def _lost(
-    sides: tuple[npt.NDArray[Any] | None, npt.NDArray[Any] | None],
-) -> tuple[npt.NDArray[Any] | None, npt.NDArray[np.bool_] | None]:
-    """Return which pixels (C, Y, X) are measured in no frame on either side of a gap, and what they hold in the nearest one."""
+def _lost(sides: tuple[npt.NDArray[Any] | None, npt.NDArray[Any] | None]) -> npt.NDArray[np.bool_] | None:
+    """Return which pixels (C, Y, X) are measured in no frame on either side of a gap; None where there is none."""
     known = [side for side in sides if side is not None]
     if known[0].dtype.kind != "f" or all(np.isfinite(side).all() for side in known):
-        return None, None
-    holes = np.all([~np.isfinite(side).any(axis=0) for side in known], axis=0)
-    nearest = sides[0][-1] if sides[0] is not None else known[0][0]
-    return (nearest, holes) if holes.any() else (None, None)
+        return None
+    holes: npt.NDArray[np.bool_] = np.all([~np.isfinite(side).any(axis=0) for side in known], axis=0)
+    return holes if holes.any() else None
 
 
 def _crop(block: Block) -> tuple[slice, ...]:

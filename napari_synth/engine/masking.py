@@ -94,6 +94,7 @@ def with_mask(
     """
     record = recipe.mask
     ids = None if ids is None else _whole_labels(ids)
+    grow = None if grow is None else _growth(grow)
     if mask is None and rule is None:
         mask = image.mask
     if mask is None and rule is None and record is not None:
@@ -108,11 +109,19 @@ def with_mask(
     return replace(image, mask=make_mask(image, mask, rule=rule, ids=ids or (), grow=grow or 0))
 
 
+def _growth(pixels: Any) -> int:
+    """Return by how many pixels a mask grows."""
+    try:
+        return whole("The growth of a mask", pixels, 0, MOST_GROWTH)
+    except InvalidParameterError as error:
+        raise MaskError(str(error)) from error
+
+
 def _whole_labels(ids: Any) -> tuple[int, ...]:
     """Return labels as whole numbers."""
     try:
         return tuple(whole("A label", label, *_LABELS) for label in ids)
-    except (TypeError, InvalidParameterError) as error:
+    except Exception as error:
         raise MaskError(f"Labels of a mask cannot be {shown(ids)}: give a list of whole numbers.") from error
 
 
@@ -133,10 +142,7 @@ def grown(mask: Mask, pixels: int) -> Mask:
     MaskError
         The radius is out of bounds.
     """
-    try:
-        pixels = whole("The growth of a mask", pixels, 0, MOST_GROWTH)
-    except InvalidParameterError as error:
-        raise MaskError(str(error)) from error
+    pixels = _growth(pixels)
     if pixels == 0:
         return mask
     in_plane = (mask.axes.index("Y"), mask.axes.index("X"))

@@ -20,6 +20,7 @@ from napari_synth import registry
 from napari_synth.contract.generator import Method, Task
 from napari_synth.core.arguments import LARGEST_TILE, given_path
 from napari_synth.core.errors import RecipeError, UnknownGeneratorError
+from napari_synth.core.result_dtype import DtypeChoice
 from napari_synth.core.texts import TextError, plain, read_yaml, shown
 from napari_synth.engine.frame_plan import FrameRequest
 from napari_synth.imaging.image import Image
@@ -133,6 +134,7 @@ class Recipe(pydantic.BaseModel):
     seed: int = 0
     device: str = "auto"
     precision: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    dtype: DtypeChoice = "auto"
     tile: int | None = pydantic.Field(default=None, ge=1, le=LARGEST_TILE)
     versions: dict[str, str] = {}
     weights: dict[str, str] = {}
@@ -265,12 +267,13 @@ class Recipe(pydantic.BaseModel):
             "axes": self.axes,
             "device": self.device,
             "precision": self.precision,
+            "dtype": self.dtype,
             "seed": self.seed,
             "tile": self.tile,
         }
         asked = self.mask.options() if self.mask is not None else {}
         asked |= self.frames.options() if self.frames is not None else {}
-        usual = {"axes": None, "device": "auto", "precision": "auto", "seed": 0, "tile": None}
+        usual = {"axes": None, "device": "auto", "precision": "auto", "dtype": "auto", "seed": 0, "tile": None}
         return {k: v for k, v in options.items() if v != usual[k]} | asked | self._unusual_params()
 
     def _unusual_params(self) -> dict[str, Any]:

@@ -7,6 +7,20 @@ from typing import Any
 import numpy as np
 
 from napari_synth.imaging.image import Image, as_array, guess_axes, known_shape
+from napari_synth.imaging.sampling import sample_windows
+
+
+def has_content(image: Image) -> bool:
+    """Return whether an image shows anything: two finite pixels of it, of those that are looked at, differ."""
+    lowest, highest = np.inf, -np.inf
+    for at in sample_windows(image):
+        pixels = image.read(**at)
+        pixels = pixels[np.isfinite(pixels)]
+        if pixels.size:
+            lowest, highest = min(lowest, float(pixels.min())), max(highest, float(pixels.max()))
+        if lowest < highest:
+            return True
+    return False
 
 
 def as_reference(reference: Any, image: Image) -> Image:

@@ -14,6 +14,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import psutil
 
 from napari_synth import registry
@@ -23,8 +24,10 @@ from napari_synth.core.arguments import checked_seed, checked_tile
 from napari_synth.core.device import Device, PrecisionChoice, resolve_device
 from napari_synth.core.errors import AxesError, OutOfMemoryError, ReferenceImageError
 from napari_synth.core.progress import CancelToken, ProgressCallback, Reporter
+from napari_synth.core.result_dtype import FLOAT, DtypeChoice, choose_dtype
 from napari_synth.engine.blockwise import Channel, Execution, MemoryShortError, translated_errors
 from napari_synth.engine.recipe import MaskRecord, Recipe, Source, current_versions
+from napari_synth.engine.references import has_content
 from napari_synth.engine.result_axes import ResultLayout
 from napari_synth.engine.rotations import RotationEnsemble
 from napari_synth.engine.tiling import nearest
@@ -32,6 +35,7 @@ from napari_synth.imaging.glare import ceiling
 from napari_synth.imaging.image import Image, without_alpha
 from napari_synth.imaging.intensity import IntensityTransform, Statistics, measure_statistics
 from napari_synth.imaging.masks import check_mask
+from napari_synth.imaging.sampling import sample_windows
 from napari_synth.imaging.screening import ScreenedImage, noise_of, screened
 from napari_synth.imaging.surroundings import undisturbed
 
@@ -41,6 +45,8 @@ if TYPE_CHECKING:
     from napari_synth.imaging.noise import NoiseReport
 
 _RESTORING = {Task.DENOISE, Task.SUPER_RESOLUTION}
+# Pixels of the source by which the dtype of a result is decided.
+_SAMPLED, _WINDOW = 2**16, 128
 
 
 @undisturbed()
@@ -52,6 +58,7 @@ def prepare(
     reference: Image | None = None,
     device: str = "auto",
     precision: PrecisionChoice = "auto",
+    dtype: DtypeChoice = "auto",
     seed: int = 0,
     tile: int | None = None,
     memory_budget: int | None = None,
@@ -73,6 +80,8 @@ def prepare(
         How the result should look, for a generator that takes such an image: with as many channels as the image, or none.
     device, precision : str
         See `napari_synth.core.device.resolve_device`.
+    dtype : {"auto", "source", "float32"}
+        Of the result, see `napari_synth.core.result_dtype`.
     seed : int
         Same input, seed and kind of device: same result.
     tile : int, optional
@@ -158,15 +167,21 @@ def prepare(
         seed=seed,
         device=place.kind,
         precision=place.precision,
+        dtype=dtype,
         tile=tile,
         versions=dict(current_versions()),
         weights={name: value for channel in channels for name, value in channel.prepared.weights.items()},
         source=Source.of(image),
         mask=masked,
         reference=Source.of(reference) if reference is not None else None,
-        notes=(*(masked.sentences() if masked else ()), *_notes(channels, chosen, settings)),
+        notes=(
+            *_said_of_reference(image, reference),
+            *(masked.sentences() if masked else ()),
+            *_notes(channels, chosen, settings),
+        ),
     )
-    return PreparedRun(image, chosen, settings, place, recipe, tuple(channels), tile, memory_budget)
+    run = PreparedRun(image, chosen, settings, place, recipe, tuple(channels), tile, memory_budget)
+    return run.with_dtype(dtype)
 
 
 @dataclass(frozen=True)
@@ -188,6 +203,8 @@ class PreparedRun:
         In bytes, where the user set one.
     is_spread : bool
         Whether results are the spread over rotations rather than the restored image.
+    dtype : numpy.dtype or None
+        Of results in the counts of the source; that of the source where None.
     """
 
     source: Image
@@ -199,6 +216,7 @@ class PreparedRun:
     tile: int | None = None
     memory_budget: int | None = None
     is_spread: bool = False
+    dtype: np.dtype[Any] | None = None
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -235,11 +253,16 @@ class PreparedRun:
 
     @property
     def result_dtype(self) -> np.dtype[Any]:
-        """The dtype of the source, or that of the generator's own results; float32 for a spread."""
+        """The dtype of the source, unless another was chosen; that of the generator's own results; float32 for a spread."""
         if self.is_spread:
             return np.dtype(np.float32)
         made = self._layout.spec
-        return self.source.dtype if made is None else np.dtype(made.dtype)
+        return (self.dtype or self.source.dtype) if made is None else np.dtype(made.dtype)
+
+    @property
+    def dtype_choice(self) -> DtypeChoice:
+        """What was decided of the dtype, for other images of the same batch."""
+        return "source" if self.result_dtype == self.source.dtype else "float32"
 
     @property
     def result_range(self) -> tuple[float, float] | None:
@@ -267,6 +290,33 @@ class PreparedRun:
         first = {axis: slice(*cuts[:2]) for axis, cuts in bounds.items()}
         first |= {axis: slice(0, 1) for axis in self._layout.common if axis not in first and axis != "S"}
         return tuple(part.stop for part in self._layout.within(first).values())
+
+    def with_dtype(self, choice: DtypeChoice) -> PreparedRun:
+        """Return the run with the dtype of its results decided."""
+        if self._layout.spec is not None:
+            return self
+        levels = []
+        if choice == "auto" and self.source.dtype.kind in "iu":
+            levels = [(one.statistics.mean, noise_of(one.image).sigma_typical) for one in self.channels]
+        dtype, sentence = choose_dtype(choice, self.source.dtype, self.source.axes, levels, self._sample)
+        if dtype == self.source.dtype:
+            return self
+        recipe = self.recipe.model_copy(
+            update={"dtype": "float32", "notes": (*self.recipe.notes, *((sentence,) if sentence else ()))}
+        )
+        return replace(self, dtype=dtype, recipe=recipe)
+
+    def _sample(self) -> npt.NDArray[Any]:
+        """Return a few evenly spread parts of the result, as floats."""
+        lead = "".join(axis for axis in self.source.axes if axis not in "YX" + self.joint_axes)
+        whole = self.channels[0].spec.whole
+        found = []
+        for at in sample_windows(self.source.select(**dict.fromkeys(self.joint_axes, 0)), _SAMPLED, _WINDOW):
+            region = {axis: at[axis] for axis in lead + ("" if whole else "YX")}
+            found.append(np.ravel(replace(self, dtype=FLOAT).compute(region=region)))
+            if whole or sum(part.size for part in found) >= _SAMPLED:
+                break
+        return np.concatenate(found)
 
     def spread(self) -> PreparedRun:
         """Return the run whose result is the relative confidence: the spread over flips and rotations, in counts."""
@@ -433,6 +483,10 @@ def _check_reference(generator: Generator[Params], image: Image, reference: Imag
             raise ReferenceImageError(
                 f"The reference image has {found} {what}, the image {wanted}: give a reference image with as many."
             )
+    if not has_content(without_alpha(reference)):
+        raise ReferenceImageError(
+            "All pixels of the reference image are equal: say which image the result should look like."
+        )
 
 
 def _reference_of(reference: Image | None, channel: int | None, joint: str) -> Image | None:
@@ -482,6 +536,16 @@ def _notes(channels: list[Channel], generator: Generator[Params], settings: Para
             said.append(_said_of_outliers(channel, generator.info.task, settings))
         notes += [label + sentence for sentence in said]
     return tuple(notes)
+
+
+def _said_of_reference(image: Image, reference: Image | None) -> tuple[str, ...]:
+    if (
+        reference is None
+        or reference.shape != image.shape
+        or Source.of(reference).fingerprint != Source.of(image).fingerprint
+    ):
+        return ()
+    return ("The reference image is the image itself: there is nothing to take over from it.",)
 
 
 def _said_of_outliers(channel: Channel, task: Task, settings: Params) -> str:

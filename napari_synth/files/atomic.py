@@ -172,7 +172,10 @@ class _Folder:
     def __init__(self, path: Path) -> None:
         self._path = path
         # Systems that cannot open a folder do not let it be removed while a file in it is written, either.
-        self._held = os.open(path, os.O_RDONLY | os.O_DIRECTORY) if hasattr(os, "O_DIRECTORY") else None
+        self._held: int | None = None
+        if hasattr(os, "O_DIRECTORY"):
+            with suppress(OSError):
+                self._held = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
 
     def is_another(self) -> bool:
         """Return whether the folder was removed, and another one perhaps put in its place."""

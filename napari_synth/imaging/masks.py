@@ -205,4 +205,5 @@ def _is_two_valued(mask: Any) -> bool:
     if np.dtype(mask.dtype).kind != "f":
         return False
     top = mask.max()
-    return bool(((mask == 0) | ((mask == top) & (top > 0))).all())
+    stays = mask == 0
+    return bool(stays.any()) and bool((stays | ((mask == top) & (top > 0))).all())

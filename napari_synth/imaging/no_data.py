@@ -22,6 +22,8 @@ MARGIN = EDGE - 1
 """Pixels around a part of a plane that the answer for the part depends on."""
 _MOST_VALUES = 8
 _IMPROBABLE = 1e-3
+# Pixels elsewhere that tell of the noise.
+_ENOUGH = 1024
 # Of the pixels along a region's border, how many of its value lie scattered where noise made the border.
 _SCATTERED = 0.1
 _CORE = 3
@@ -73,7 +75,8 @@ def no_data_values(planes: Sequence[Plane]) -> tuple[tuple[float, ...], NoiseRep
     candidates = [values[i] for i in np.argsort(-counts, kind="stable")[:_MOST_VALUES]]
     kept = [_without(plane, region) for plane, region in zip(planes, regions, strict=True)]
     noise = estimate_noise(kept)
-    if noise.sigma_typical <= 0.0 and noise.model.read_noise <= 0.0:
+    elsewhere = sum(plane.size - int(region.sum()) for plane, region in zip(planes, regions, strict=True))
+    if elsewhere < _ENOUGH or (noise.sigma_typical <= 0.0 and noise.model.read_noise <= 0.0):
         return (), None
     if len(values) > _MOST_LEVELS:
         finite = [plane[np.isfinite(plane)] for plane in planes]

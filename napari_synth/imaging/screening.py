@@ -25,6 +25,7 @@ from napari_synth.imaging.sampling import MOST_PIXELS, sample_planes, sample_win
 Bools = npt.NDArray[np.bool_]
 
 _PERCENTILES = (0.1, 99.9)
+_ENOUGH = 2**12
 # Share of outliers that leaves no trace in what is measured of noise.
 _FEW = 1e-4
 # Of a value that was rounded to whole counts.
@@ -242,7 +243,7 @@ def _never_none(model: NoiseModel, planes: Sequence[npt.NDArray[Any]], dtype: np
     faintest = _ROUNDING if dtype.kind in "iu" else 0.0
     if model.gain <= 0.0 and model.read_noise <= 0.0:
         finite = np.concatenate([plane[np.isfinite(plane)].ravel() for plane in planes]).astype(np.float64)
-        if finite.size == 0:
+        if finite.size < _ENOUGH:
             return None
         low, high = np.percentile(finite, _PERCENTILES)
         faintest = max(faintest, ((high - low) or np.ptp(finite)) / hot.SIGMAS)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from napari_synth import models
 from napari_synth.contract.generator import Context
 from napari_synth.core.device import Device
+from napari_synth.core.errors import InvalidParameterError
 from napari_synth.imaging.image import Image
 from napari_synth.imaging.noise import NoiseModel, NoiseReport
 from napari_synth.imaging.noise_floor import quietest_level
@@ -37,6 +38,9 @@ _OPPONENT = torch.tensor(
         [6**-0.5, -2 * 6**-0.5, 6**-0.5],
     ]
 )
+
+# Of the noise, in ranges of the image: beyond, its square is no float32.
+_LOUDEST = 1e6
 
 
 @dataclass(frozen=True)
@@ -145,6 +149,10 @@ def _condition_of(
     sigma: float | None = None,
     correlated: Literal["auto", "independent", "correlated"] = "auto",
 ) -> Condition:
+    if sigma is not None and sigma > _LOUDEST * context.intensity.scale:
+        raise InvalidParameterError(
+            f"Parameter 'sigma' cannot be {sigma:.6g}: the image's intensities span only {context.intensity.scale:.4g} counts."
+        )
     model = report.model if sigma is None else NoiseModel(gain=0.0, offset=0.0, read_noise=sigma)
     correlation = report.correlation if report.correlated else (0.0, 0.0)
     if correlated == "independent":

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from napari_synth.contract.trainable import Kind
 from napari_synth.core.errors import MaskError, TrainingDataError
 from napari_synth.engine.recipe import Source
+from napari_synth.engine.references import has_content
 from napari_synth.files import Series, find_images, paired, pairs_in_words, read_image
 from napari_synth.imaging.image import Image, without_alpha
 from napari_synth.imaging.intensity import IntensityTransform, measure_statistics
@@ -107,6 +108,7 @@ def gather(
         notes += shown
         for one, other in zip(sources, targets, strict=True):
             _check_pair(one, other)
+        _check_targets(sources, targets)
     plain = tuple(without_alpha(image) for image in sources)
     if region is not None:
         plain = _within(plain, _regions(region))
@@ -364,6 +366,19 @@ def _check_pair(source: Image, target: Image) -> None:
             f"The source {source.name!r} is {one} and its target {target.name!r} {other}: give two images of the same field and"
             " size."
         )
+
+
+def _check_targets(sources: Sequence[Image], targets: Sequence[Image]) -> None:
+    """Refuse targets of which none has anything to teach; single ones, as of blank fields, do."""
+    if not any(has_content(target) for target in targets):
+        raise TrainingDataError(
+            "Every target is the same in all pixels: give targets that show how results should look."
+        )
+    pairs = list(zip(sources, targets, strict=True))
+    if all(
+        one.shape == other.shape and Source.of(one).fingerprint == Source.of(other).fingerprint for one, other in pairs
+    ):
+        raise TrainingDataError("Every target equals its source: there is nothing to learn, give other targets.")
 
 
 def _regions(given: Any) -> list[Any]:

@@ -65,7 +65,7 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedRun]):
         self._attach(self.preview, self.preview_button)
         self.reference_picker.changed.connect(self.preview.request)
         if self.mask_picker is not None:
-            self._attach(self.mask_picker.preview, self.mask_picker.look, with_progress=False)
+            self._attach(self.mask_picker.preview, self.mask_picker.preview_button, with_progress=False)
             self.mask_picker.changed.connect(self.preview.request)
         self._add_method_row()
         buttons = QHBoxLayout()

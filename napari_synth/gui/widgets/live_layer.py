@@ -206,7 +206,7 @@ class LiveLayer(QObject, Generic[W]):
     def _show(self, wanted: W, result: Any) -> None:
         """Show what was computed."""
 
-    def _show_interim(self, wanted: W, news: Any) -> None:
+    def _show_interim(self, wanted: W, event: Any) -> None:
         """Show what the computation has come to so far."""
 
     def _source_of(self, wanted: W) -> napari.layers.Layer | None:

@@ -50,7 +50,7 @@ _MOST_RADIUS = 999.0
 class MaskPicker(QObject):
     """Rows for the mask: which layer or rule, its labels or radius, how much it grows, and a preview of it.
 
-    The panel lets the button `look` switch the `preview`.
+    The panel lets the `preview_button` switch the `preview`.
 
     Parameters
     ----------
@@ -97,9 +97,11 @@ class MaskPicker(QObject):
         self.grow.setToolTip(
             "Make the mask larger by so many pixels, in Y and X: the rim of a scratch is seldom quite intact"
         )
-        self.look = QPushButton("Show", parent)
-        self.look.setCheckable(True)
-        self.look.setToolTip("Show what would be filled on the visible field, in red, until this is switched off")
+        self.preview_button = QPushButton("Show", parent)
+        self.preview_button.setCheckable(True)
+        self.preview_button.setToolTip(
+            "Show what would be filled on the visible field, in red, until this is switched off"
+        )
         self.preview = RunPreview(
             viewer, wanted, self, compute=mask_region, look=mask_look, name="mask preview", words=_words
         )
@@ -127,7 +129,7 @@ class MaskPicker(QObject):
 
     def stop(self) -> None:
         """Take the preview of the mask away."""
-        self.look.setChecked(False)
+        self.preview_button.setChecked(False)
 
     def uncover(self) -> None:
         """Hide the layer that was drawn on: what was filled lies under it."""
@@ -195,7 +197,7 @@ class MaskPicker(QObject):
         what.addWidget(self.draw)
         grow = QHBoxLayout()
         grow.addWidget(self.grow, 1)
-        grow.addWidget(self.look)
+        grow.addWidget(self.preview_button)
         self._ids_label, self._radius_label = label("Labels", self.ids), label("Radius", self.radius)
         rows.addRow(label("Mask", self.choice), what)
         rows.addRow(self._ids_label, self.ids)
@@ -259,7 +261,7 @@ class MaskPicker(QObject):
     def _on_source(self) -> None:
         there = self._source.layer is not None
         self.draw.setEnabled(there)
-        self.look.setEnabled(there)
+        self.preview_button.setEnabled(there)
         if not there:
             self.stop()
         self.preview.request()

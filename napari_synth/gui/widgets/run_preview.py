@@ -136,9 +136,9 @@ class RunPreview(LiveLayer[FieldRequest]):
         self._said = self._words(size, self._prepared, pixels)
         self._say()
 
-    def _show_interim(self, wanted: FieldRequest, news: Any) -> None:
-        if isinstance(news, Interim):
-            self._show_pixels(wanted, news.pixels, None)
+    def _show_interim(self, wanted: FieldRequest, event: Any) -> None:
+        if isinstance(event, Interim):
+            self._show_pixels(wanted, event.pixels, None)
             # What a zoom is compared with: this is not the preview yet.
             self._done = None
             self.updated.emit(("Preview while the method still learns.",))

@@ -337,7 +337,7 @@ def test_a_look_shows_the_mask_and_follows_it(dock, viewer, qtbot) -> None:
     viewer.add_image(cells(3, 20, 24), name="cells", scale=(1, 2, 2))
     mask = viewer.add_labels(box(3, 20, 24), name="dust", scale=(1, 2, 2))
     panel = dock()
-    picker(panel).look.click()
+    picker(panel).preview_button.click()
     look = picker(panel).preview
     qtbot.waitUntil(lambda: look.layer is not None, timeout=10_000)
     assert kind_of(look.layer) == PREVIEW
@@ -349,7 +349,7 @@ def test_a_look_shows_the_mask_and_follows_it(dock, viewer, qtbot) -> None:
     qtbot.waitUntil(lambda: look.layer.data.sum() == 20 + 18, timeout=10_000)
     mask.paint((int(viewer.dims.point[0]), 15, 15), 1)
     qtbot.waitUntil(lambda: look.layer.data.sum() > 20 + 18, timeout=10_000)
-    picker(panel).look.click()
+    picker(panel).preview_button.click()
     assert [layer.name for layer in viewer.layers] == ["cells", "dust"]
 
 
@@ -357,7 +357,7 @@ def test_an_error_of_a_look_is_told_and_goes(dock, viewer, qtbot) -> None:
     viewer.add_image(cells(20, 24), name="cells")
     mask = viewer.add_labels(np.zeros((20, 24), int), name="dust")
     panel = dock()
-    picker(panel).look.click()
+    picker(panel).preview_button.click()
     qtbot.waitUntil(lambda: "is empty" in error(panel), timeout=10_000)
     mask.paint((10, 10), 1)
     qtbot.waitUntil(lambda: picker(panel).preview.layer is not None, timeout=10_000)
