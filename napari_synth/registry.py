@@ -109,6 +109,11 @@ def register(method: Any) -> Method[Any]:
     return made
 
 
+def forget(identifier: str) -> None:
+    """Let go of a method that `register` took up; nothing happens where there is none of this id."""
+    _of_session.pop(identifier, None)
+
+
 def adopted(method: Any) -> AnyMethod:
     """Return a method as a value: itself, or what wraps another package's object with ``info``, ``params_type`` and ``prepare``.
 

@@ -124,6 +124,31 @@ def run_job(
     A result that ends in ``.zarr``, or is larger than the memory budget, is written block by block as it is made; any other is
     judged against its source.
 
+    Parameters
+    ----------
+    job : Job
+        The source, and the target.
+    recipe : Recipe
+        What is run.
+    axes : str, optional
+        What the user says of this image.
+    series : int or str, optional
+        Which of the images of a file is meant.
+    masked : Masked
+        What is filled, where that is not as in the recipe.
+    referenced : Referenced
+        How the result should look.
+    overwrite : bool
+        Whether a result that is there already is replaced.
+    write_recipe : bool
+        Whether the record is written beside the result.
+    memory_budget : int, optional
+        Bytes that the run may take.
+    progress : callable, optional
+        Told of every step, see `napari_synth.denoise`.
+    cancel : CancelToken, optional
+        Stops the run.
+
     Raises
     ------
     SynthError
@@ -136,6 +161,7 @@ def run_job(
     target = job.target
     is_repair = _lacks_its_recipe(job, overwrite, write_recipe)
     _check_target(job.source, target, overwrite or is_repair)
+    check_place(target)
     image = read_image(job.source, axes, series=series)
     if axes is None:
         image = with_axes_of_recipe(image, job.source, recipe.axes)
@@ -174,9 +200,8 @@ def run_job(
     result = prepared.result
     pixels = None
     record = target.with_name(target.name + RECIPE_SUFFIX)
-    with _recorded(record, prepared.recipe, write_recipe) as write_record:
+    with recorded(record, prepared.recipe, write_recipe) as write_record:
         if image_suffix(target) in ZARR_SUFFIXES and not is_repair:
-            check_place(target)
             with create_ome_zarr(
                 target, result, blocks=prepared.chunks, overwrite=overwrite, cancel=cancel, first=write_record
             ) as out:
@@ -217,7 +242,7 @@ def _fitting(job: Job, image: Image) -> Path:
 
 
 @contextmanager
-def _recorded(path: Path, recipe: Recipe, wanted: bool) -> Iterator[Callable[[], None]]:
+def recorded(path: Path, recipe: Recipe, wanted: bool) -> Iterator[Callable[[], None]]:
     """Give what writes the record of a run; it is withdrawn where the run fails after that."""
     is_new = not path.exists()
 

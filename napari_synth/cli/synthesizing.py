@@ -12,7 +12,7 @@ from cyclopts import App, Parameter
 from rich.console import Console
 
 from napari_synth import registry
-from napari_synth.cli.jobs import RECIPE_SUFFIX
+from napari_synth.cli.jobs import RECIPE_SUFFIX, recorded
 from napari_synth.cli.options import with_settings
 from napari_synth.cli.progress import cancel_on_interrupt, progress_bar, say
 from napari_synth.contract.generator import Task
@@ -23,13 +23,14 @@ from napari_synth.engine.recipe import Recipe
 from napari_synth.engine.synthesis_run import PreparedSynthesis, prepare_synthesis
 from napari_synth.files import (
     WRITABLE_SUFFIXES,
+    ZARR_SUFFIXES,
     check_format,
+    check_place,
     create_ome_zarr,
     image_suffix,
     is_zarr,
     parse_series,
     read_image,
-    replacing,
     write_image,
 )
 from napari_synth.imaging.image import Image, Origin
@@ -77,7 +78,15 @@ def add_command(app: App, words: Sequence[str]) -> None:
 
 
 def make(recipe: Recipe, target: Path, how: Making) -> int:
-    """Make the images of a recipe, and write them."""
+    """Make the images of a recipe, and write them.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    target : Path
+        Where the images are written.
+    how : Making
+    """
     errors = Console(stderr=True, quiet=how.quiet, force_terminal=True if how.progress else None)
     shown = not how.quiet and (errors.is_terminal if how.progress is None else how.progress)
     source = None if how.source is None else read_image(how.source, how.axes, series=parse_series(how.series))
@@ -147,18 +156,21 @@ def _write(
     if not suffix:
         images = _each(replace(result, data=prepared.compute(progress=progress, cancel=cancel)))
         _write_folder(target, images, how)
-    elif suffix in {".zarr", ".ome.zarr"}:
-        check_format(target, result)
-        with create_ome_zarr(target, result, overwrite=how.overwrite, cancel=cancel) as out:
-            prepared.compute(out=out, progress=progress, cancel=cancel)
-    else:
-        check_format(target, _each(result)[0] if len(result.data) == 1 else result)
-        made = replace(result, data=prepared.compute(progress=progress, cancel=cancel))
-        write_image(target, _each(made)[0] if len(made.data) == 1 else made, overwrite=how.overwrite)
-    if how.recipe:
-        beside = target / f"images{RECIPE_SUFFIX}" if not suffix else target.with_name(target.name + RECIPE_SUFFIX)
-        with replacing(beside, overwrite=True) as part:
-            part.write_text(prepared.recipe.to_yaml(), encoding="utf-8")
+        with recorded(target / f"images{RECIPE_SUFFIX}", prepared.recipe, how.recipe) as write_record:
+            write_record()
+        return
+    if target.parent.is_dir():
+        check_place(target)
+    with recorded(target.with_name(target.name + RECIPE_SUFFIX), prepared.recipe, how.recipe) as write_record:
+        if suffix in ZARR_SUFFIXES:
+            check_format(target, result)
+            with create_ome_zarr(target, result, overwrite=how.overwrite, cancel=cancel, first=write_record) as out:
+                prepared.compute(out=out, progress=progress, cancel=cancel)
+        else:
+            check_format(target, _each(result)[0] if len(result.data) == 1 else result)
+            made = replace(result, data=prepared.compute(progress=progress, cancel=cancel))
+            image = _each(made)[0] if len(made.data) == 1 else made
+            write_image(target, image, overwrite=how.overwrite, first=write_record)
 
 
 def _each(stack: Image) -> list[Image]:
@@ -188,6 +200,15 @@ def _write_folder(folder: Path, images: Sequence[Image], how: Making) -> None:
 
 def make_again(recipe: Recipe, source: str, target: Path | None, how: Making) -> int:
     """Make the images of a recipe again, where a run needs none or one source.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    source : str
+        The source; the target where the recipe needs no source.
+    target : Path or None
+        Where the images are written, where there is a source.
+    how : Making
 
     Raises
     ------

@@ -34,11 +34,11 @@ from napari_synth.methods.synthesize.crops import (
 )
 from napari_synth.models import library
 from napari_synth.studio.train import Trained, train_model
-from napari_synth.training.news import Previewed
-from napari_synth.training.schedule import Budget, FitSettings
-from napari_synth.training.session import Session
-from napari_synth.training.sources import gather
-from napari_synth.training.trainee import Networks, Trainee, Validation, Work
+from napari_synth.training.dataset import gather
+from napari_synth.training.events import Previewed
+from napari_synth.training.optim import Budget, FitSettings
+from napari_synth.training.trainer import Session
+from napari_synth.training.training_module import Networks, Trainee, Validation, Work
 
 CPU = Device("cpu", "CPU", "for the test")
 BRIEF: dict[str, Any] = {"width": 8, "patch": 16, "batch": 4, "latent_size": 6, "steps": 3}
@@ -110,16 +110,13 @@ def test_the_same_steps_give_the_same_model_and_the_same_seed_the_same_images(na
 
 @pytest.mark.parametrize("name", BOTH)
 def test_a_training_goes_on_exactly(name: str, tmp_path: Path) -> None:
-    class StopError(Exception):
-        """As good as a kill."""
-
     def kill(state: Progress) -> None:
         if state.stage.startswith("Training") and state.done == 10:
-            raise StopError
+            raise KeyboardInterrupt("as good as a kill")
 
     identifier, settings = f"synthesize/{name}", BRIEF | {"steps": 12}
     how: dict[str, Any] = {"device": "cpu", "checkpoint_seconds": 0.0}
-    with pytest.raises(StopError):
+    with pytest.raises(KeyboardInterrupt):
         train_model(identifier, gravel(), None, settings, out=tmp_path / "a", name=f"{name}-a", progress=kill, **how)
     resumed = train_model(
         identifier, gravel(), None, settings, out=tmp_path / "a", name=f"{name}-a", resume=True, **how
@@ -269,3 +266,18 @@ def test_a_collapse_goes_back_to_earlier_weights() -> None:
     result = session.run()
     assert result.roll_backs == 1
     assert float(trainee.networks["maker"].weight) == 1.0
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_penalties_are_computed_in_bfloat16_too(tmp_path: Path, name: str) -> None:
+    trained = train_model(
+        f"synthesize/{name}",
+        gravel(),
+        None,
+        BRIEF,
+        out=tmp_path,
+        name=f"half-{name}",
+        device="cpu",
+        precision="bfloat16",
+    )
+    assert all(np.isfinite(weight).all() for weight in weights(trained.path).values())
