@@ -110,16 +110,13 @@ def test_the_same_steps_give_the_same_model_and_the_same_seed_the_same_images(na
 
 @pytest.mark.parametrize("name", BOTH)
 def test_a_training_goes_on_exactly(name: str, tmp_path: Path) -> None:
-    class StopError(Exception):
-        """As good as a kill."""
-
     def kill(state: Progress) -> None:
         if state.stage.startswith("Training") and state.done == 10:
-            raise StopError
+            raise KeyboardInterrupt("as good as a kill")
 
     identifier, settings = f"synthesize/{name}", BRIEF | {"steps": 12}
     how: dict[str, Any] = {"device": "cpu", "checkpoint_seconds": 0.0}
-    with pytest.raises(StopError):
+    with pytest.raises(KeyboardInterrupt):
         train_model(identifier, gravel(), None, settings, out=tmp_path / "a", name=f"{name}-a", progress=kill, **how)
     resumed = train_model(
         identifier, gravel(), None, settings, out=tmp_path / "a", name=f"{name}-a", resume=True, **how
