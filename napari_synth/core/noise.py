@@ -140,6 +140,32 @@ class NoiseReport:
     n_pixels: int
     notes: tuple[str, ...] = ()
 
+    def with_sigma(self, sigma: float, planes: Sequence[npt.NDArray[np.generic]], said: str) -> NoiseReport:
+        """Return the report with another noise, the same at every signal, and a sentence in place of the notes.
+
+        Parameters
+        ----------
+        sigma : float
+            In counts.
+        planes : sequence of ndarray
+            That were looked at, in counts.
+        said : str
+            Where it comes from.
+        """
+        finite = np.concatenate([np.asarray(plane, np.float64)[np.isfinite(plane)] for plane in planes])
+        low, high = np.quantile(finite, (0.005, 0.995))
+        return NoiseReport(
+            model=NoiseModel(0.0, 0.0, sigma),
+            correlation=(0.0, 0.0),
+            correlated=False,
+            signal_range=self.signal_range,
+            sigma_typical=sigma,
+            snr_db=_decibel(max(float(finite.var()) - sigma**2, 0.0), sigma**2),
+            psnr_db=_decibel(float(high - low) ** 2, sigma**2),
+            n_pixels=self.n_pixels,
+            notes=(said,),
+        )
+
     def sentences(self) -> list[str]:
         """Return the report in plain words, one sentence an item, notes last."""
         model = self.model

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from napari_synth.core import hot_pixels as hot
 from napari_synth.core import no_data
 from napari_synth.core.image import Image
+from napari_synth.core.jpeg import BRIGHTNESS, jpeg_grid, sigma_before_jpeg
 from napari_synth.core.masks import holes
 from napari_synth.core.noise import NoiseModel, NoiseReport, estimate_noise
 from napari_synth.core.sampling import MOST_PIXELS, sample_planes, sample_windows
@@ -189,7 +190,35 @@ def noise_of(image: Image) -> NoiseReport:
     """Return the noise of an image in counts: what was measured on the way, where nothing was taken out since."""
     if isinstance(image, ScreenedImage) and image.report is not None:
         return image.report
-    return estimate_noise(sample_planes(image))
+    planes = sample_planes(image)
+    return _before_compression(image, planes, estimate_noise(planes))
+
+
+def _brightness(colours: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """Return the brightness of colours (3, Y, X); 0 where one of them is cut off, and noise with it."""
+    bright = np.tensordot(np.asarray(BRIGHTNESS, np.float32), colours.astype(np.float32), 1)
+    limits = np.iinfo(colours.dtype)
+    return np.asarray(np.where(((colours == limits.min) | (colours == limits.max)).any(axis=0), 0.0, bright))
+
+
+def _before_compression(image: Image, planes: Sequence[npt.NDArray[Any]], report: NoiseReport) -> NoiseReport:
+    """Return the noise that a JPEG had before it was one, as far as that can be told."""
+    grid = jpeg_grid(planes) if image.dtype == np.uint8 else None
+    if grid is None:
+        return report
+    sigma = None
+    if image.sizes.get("S", 1) == len(BRIGHTNESS):
+        samples = zip(*(sample_planes(image.select(S=i)) for i in range(len(BRIGHTNESS))), strict=True)
+        found = sigma_before_jpeg([_brightness(np.stack(colours)) for colours in samples], grid)
+        # Noise that is independent between the colours is weaker in their sum.
+        sigma = None if found is None else found / float(np.linalg.norm(BRIGHTNESS))
+    elif "S" not in image.axes:
+        sigma = sigma_before_jpeg(planes, grid)
+    if sigma is None:
+        said = "The image is a JPEG, which hides noise from the measurement: set the noise level (sigma) where noise is left."
+        return replace(report, notes=(*report.notes, said))
+    said = f"The image is a JPEG, which hides its noise: {sigma:.3g} counts are estimated from what is left of it."
+    return report.with_sigma(sigma, planes, said)
 
 
 def screened(image: Image) -> ScreenedImage:
@@ -231,7 +260,7 @@ def _screen_of(image: Image) -> tuple[Screen, NoiseReport | None]:
     if values:
         planes = [_without(plane, no_data.no_data(plane, values)) for plane in planes]
     if report is None:
-        report = estimate_noise(planes)
+        report = _before_compression(image, planes, estimate_noise(planes))
     noise = _never_none(report.model, planes, image.dtype)
     if noise is None:
         return Screen(None, values), report
