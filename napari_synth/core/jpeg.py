@@ -1,8 +1,8 @@
 """Finds images that were compressed as JPEG, and measures the noise that they had before.
 
-A JPEG holds the cosine coefficients of 8 x 8 blocks, rounded to multiples of a step for each frequency. High frequencies are rounded
-to zero, and with them the noise that is looked for there. On the grid of the blocks, and only there, nearly all of them are zero.
-At low frequencies the steps are fine: what share of the coefficients of flat blocks is rounded to zero, and how large the step is,
+A JPEG holds the cosine coefficients of 8 x 8 blocks, rounded to multiples of a step for each frequency. High frequencies are
+rounded to zero, and with them the noise that is looked for there. On the grid of the blocks, and only there, nearly all of them are
+zero. At low frequencies the steps are fine: what share of the coefficients of flat blocks is rounded to zero, and how large the step is,
 tells how noisy the image was.
 
 References
@@ -69,8 +69,8 @@ def jpeg_grid(planes: Sequence[Plane]) -> tuple[int, int] | None:
     return int(best[0]), int(best[1])
 
 
-def sigma_before_jpeg(planes: Sequence[Plane], grid: tuple[int, int]) -> float | None:
-    """Return the standard deviation of the noise before compression; None where what is left may as well be texture.
+def sigma_before_jpeg(planes: Sequence[Plane], grid: tuple[int, int]) -> tuple[float, bool] | None:
+    """Return the standard deviation of the noise before compression, and whether it is certain to be no texture.
 
     Parameters
     ----------
@@ -78,6 +78,11 @@ def sigma_before_jpeg(planes: Sequence[Plane], grid: tuple[int, int]) -> float |
         In counts; of a colour image its brightness, which is what a JPEG holds.
     grid : (int, int)
         See `jpeg_grid`.
+
+    Returns
+    -------
+    (float, bool) or None
+        In counts; None where too little is left.
     """
     coefficients = np.concatenate([_coefficients(plane, grid) for plane in planes if plane.shape == planes[0].shape])
     if len(coefficients) < _FEWEST_BLOCKS:
@@ -86,8 +91,7 @@ def sigma_before_jpeg(planes: Sequence[Plane], grid: tuple[int, int]) -> float |
     flat = coefficients[np.argsort(energy, kind="stable")[: max(_FEWEST_BLOCKS, int(_FLATTEST * len(energy)))]]
     energies = np.square(flat[:, _MEASURED]).mean(axis=1)
     low, middle, high = np.quantile(energies, (0.05, 0.5, 0.95))
-    if low < _LEAST_EVEN * middle or high > _MOST_EVEN * middle:
-        return None
+    certain = bool(low >= _LEAST_EVEN * middle and high <= _MOST_EVEN * middle)
     found = []
     for index in np.flatnonzero(_MEASURED):
         size = np.abs(flat[:, index])
@@ -100,7 +104,7 @@ def sigma_before_jpeg(planes: Sequence[Plane], grid: tuple[int, int]) -> float |
             found.append(step / (2.0 * np.sqrt(2.0) * float(erfinv(zero))))
         elif zero <= _TELLING[0]:
             found.append(float(1.4826 * np.median(size)))
-    return float(np.quantile(found, _QUANTILE)) if found else None
+    return (float(np.quantile(found, _QUANTILE)), certain) if found else None
 
 
 def _coefficients(plane: Plane, grid: tuple[int, int]) -> npt.NDArray[np.float32]:

@@ -206,19 +206,26 @@ def _before_compression(image: Image, planes: Sequence[npt.NDArray[Any]], report
     grid = jpeg_grid(planes) if image.dtype == np.uint8 else None
     if grid is None:
         return report
-    sigma = None
+    found, share = None, 1.0
     if image.sizes.get("S", 1) == len(BRIGHTNESS):
         samples = zip(*(sample_planes(image.select(S=i)) for i in range(len(BRIGHTNESS))), strict=True)
         found = sigma_before_jpeg([_brightness(np.stack(colours)) for colours in samples], grid)
         # Noise that is independent between the colours is weaker in their sum.
-        sigma = None if found is None else found / float(np.linalg.norm(BRIGHTNESS))
+        share = float(np.linalg.norm(BRIGHTNESS))
     elif "S" not in image.axes:
-        sigma = sigma_before_jpeg(planes, grid)
-    if sigma is None:
-        said = "The image is a JPEG, which hides noise from the measurement: set the noise level (sigma) where noise is left."
+        found = sigma_before_jpeg(planes, grid)
+    if found is None:
+        said = "The image is a JPEG, which hides noise from the measurement: set the noise level where noise is left."
         return replace(report, notes=(*report.notes, said))
-    said = f"The image is a JPEG, which hides its noise: {sigma:.3g} counts are estimated from what is left of it."
-    return report.with_sigma(sigma, planes, said)
+    sigma, certain = found[0] / share, found[1]
+    if certain:
+        said = f"The image is a JPEG, which hides its noise: {sigma:.3g} counts are estimated from what is left of it."
+        return report.with_sigma(sigma, planes, said)
+    said = (
+        "The image is a JPEG, which hides noise from the measurement: where noise is left, set the noise level,"
+        f" to {sigma:.2g} counts at most, since texture looks the same."
+    )
+    return replace(report, notes=(*report.notes, said))
 
 
 def screened(image: Image) -> ScreenedImage:

@@ -25,17 +25,19 @@ class BlindParams(OutlierParams):
         title="Neighbouring planes",
         description="Use neighbouring frames or z planes as extra evidence where they show the same (auto), or never (off).",
     )
-    noise: Literal["auto", "independent", "correlated"] = Field(
+    noise: Literal["auto", "independent", "correlated", "multiplicative"] = Field(
         "auto",
-        title="Noise of neighbours",
-        description="Whether the noise of neighbouring pixels is correlated: measured (auto), or as you know it.",
+        title="Kind of noise",
+        description="Whether the noise of neighbouring pixels is correlated: measured (auto), or as you know it. Multiplicative noise,"
+        " the speckle of ultrasound, radar and OCT, is removed on the logarithm of the image.",
         json_schema_extra={"advanced": True},
     )
     sigma: float | None = Field(
         None,
         gt=0.0,
         title="Noise level",
-        description="Standard deviation of the noise in counts, where you know it; measured where it is left out.",
+        description="Standard deviation of the noise in counts, where you know it; measured where it is left out, and"
+        " where noise is multiplicative.",
         json_schema_extra={"advanced": True, "start": 10.0},
     )
     ensemble: bool = Field(
@@ -63,14 +65,9 @@ class Blind(Generator[BlindParams]):
 
     def prepare(self, image: Image, params: BlindParams, context: Context) -> Prepared:
         """Measure the noise and load the network; see `Generator.prepare`."""
-        from napari_synth.core.rotations import RotationEnsemble
-        from napari_synth.generators._conditioning import bundled_network, measure_condition
-        from napari_synth.generators.denoise._conditioned import MODEL, Conditioned
-        from napari_synth.generators.denoise._neighbours import choose_neighbours
+        from napari_synth.generators._conditioning import bundled_network
+        from napari_synth.generators.denoise._conditioned import MODEL
+        from napari_synth.generators.denoise._measured import prepare_measured
 
         network, weights = bundled_network(MODEL, context.device)
-        condition = measure_condition(image, context, sigma=params.sigma, correlated=params.noise)
-        condition = condition.stronger(params.strength)
-        neighbours = choose_neighbours(image, condition, context) if params.neighbours == "auto" else None
-        prepared = Conditioned(network, condition, neighbours, weights)
-        return RotationEnsemble(prepared, "mean") if params.ensemble else prepared
+        return prepare_measured(network, weights, image, params, context)

@@ -95,18 +95,11 @@ class DenoiserFile(_FromFile, Generator[BlindParams]):
 
     def prepare(self, image: Image, params: BlindParams, context: Context) -> Prepared:
         """Measure the noise and load the network; see `Generator.prepare`."""
-        from napari_synth.core.rotations import RotationEnsemble
-        from napari_synth.generators._conditioning import measure_condition
-        from napari_synth.generators.denoise._conditioned import Conditioned
-        from napari_synth.generators.denoise._neighbours import choose_neighbours
+        from napari_synth.generators.denoise._measured import prepare_measured
         from napari_synth.generators.model_files._prepared import own_network
 
         network, weights = own_network(self.description, self.path, context.device)
-        condition = measure_condition(image, context, sigma=params.sigma, correlated=params.noise)
-        condition = condition.stronger(params.strength)
-        neighbours = choose_neighbours(image, condition, context) if params.neighbours == "auto" else None
-        prepared = Conditioned(network, condition, neighbours, weights)
-        return RotationEnsemble(prepared, "mean") if params.ensemble else prepared
+        return prepare_measured(network, weights, image, params, context)
 
 
 class RestorerFile(_FromFile, Generator[ModelFileParams]):
