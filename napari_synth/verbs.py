@@ -191,7 +191,8 @@ def make_isotropic(
     from napari_synth.core.image import SPATIAL_AXES, Image
 
     is_image = isinstance(volume, Image)
-    image = Image.from_array(volume, axes or ("ZYX" if not is_image and np.ndim(volume) == 3 else None))
+    is_named = is_image or hasattr(volume, "dims")
+    image = Image.from_array(volume, axes or ("ZYX" if not is_named and np.ndim(volume) == 3 else None))
     if spacing is not None:
         spatial = [axis for axis in image.axes if axis in SPATIAL_AXES]
         if not isinstance(spacing, Mapping):
@@ -443,8 +444,8 @@ def run(
         As for `inpaint`; what is left out is taken from the recipe, but a mask that was drawn must be given again.
     axes, device, precision, seed, tile, **params
         As for `denoise`, and ``count``, ``fill`` and ``between`` as for `predict_frames`; what is given takes the place of what the
-        recipe says. The axes of a recipe hold for an array of as many dimensions: those of another are guessed, and an Image keeps
-        its own.
+        recipe says. The axes of a recipe hold for an array of as many dimensions: those of another are guessed, and an Image or an
+        xarray keeps its own.
     progress, cancel
         As for `denoise`.
 
@@ -502,9 +503,10 @@ def run(
         )
     if image is None:
         raise InvalidImageError("There is no image: only what makes new images can do without one.")
-    fits = recipe.axes is not None and not isinstance(image, Image) and len(recipe.axes) == np.ndim(image)
+    is_named = isinstance(image, Image) or hasattr(image, "dims")
+    fits = recipe.axes is not None and not is_named and len(recipe.axes) == np.ndim(image)
     is_movie = isinstance(registry.found(Method, recipe.generator), FramePredictor)
-    if is_movie and not fits and not isinstance(image, Image):
+    if is_movie and not fits and not is_named:
         axes = axes or guess_movie_axes(np.shape(image))
     source = Image.from_array(image, axes or (recipe.axes if fits else None))
     how: dict[str, Any] = {
