@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from napari.utils.transforms import Affine
 
 from napari_synth.core.errors import InvalidImageError
 from napari_synth.core.image import Image, guess_axes
+from napari_synth.files.origin import FileOrigin
 
 if TYPE_CHECKING:
     import napari.layers
@@ -210,7 +212,10 @@ def to_image(layer: napari.layers.Image | napari.layers.Labels, axes: str) -> Im
         ) from error
     spacing = {axis: abs(float(step)) for axis, step in zip(axes, layer.scale, strict=False) if step}
     units = {axis: str(unit) for axis, unit in zip(axes, layer.units, strict=False) if str(unit) != "pixel"}
-    return Image.from_array(pixels, axes, spacing=spacing, units=units, name=layer.name)
+    image = Image.from_array(pixels, axes, spacing=spacing, units=units, name=layer.name)
+    path = layer.source.path
+    # The worker looks at the file once it begins: a folder of many chunks takes a while.
+    return replace(image, origin=FileOrigin(Path(path), ())) if path and image.is_lazy else image
 
 
 def refinement(source: tuple[int, ...], result: tuple[int, ...], ndim: int) -> list[float]:

@@ -16,6 +16,7 @@ from napari_synth.core.image import Image
 from napari_synth.core.judging import verdicts
 from napari_synth.core.progress import CancelToken, Progress, ProgressCallback
 from napari_synth.core.runner import PreparedRun
+from napari_synth.files.origin import FileOrigin
 from napari_synth.gui.filled import filled_levels
 from napari_synth.gui.masks import MaskRequest
 from napari_synth.gui.settings import RunSettings
@@ -131,8 +132,11 @@ class Outcome:
 
 
 def restore(request: Request, progress: ProgressCallback, cancel: CancelToken) -> Outcome:
-    """Run a generator over a whole image."""
-    prepared = request.prepare(request.source(), progress, cancel)
+    """Run a generator over a whole image; there is no result where its file changes meanwhile."""
+    source = request.source()
+    if isinstance(source.origin, FileOrigin):
+        source = replace(source, origin=source.origin.renewed())
+    prepared = request.prepare(source, progress, cancel)
     try:
         outcome = _compute(prepared, request.settings.folder, progress, cancel)
         with discarding(outcome.path):
@@ -253,7 +257,10 @@ def _noise_or_guess(prepared: PreparedRun) -> float:
 
 def _compute(prepared: PreparedRun, folder: Path, progress: ProgressCallback, cancel: CancelToken) -> Outcome:
     if not prepared.needs_store:
-        return Outcome(prepared, (prepared.compute(progress=progress, cancel=cancel),))
+        pixels = prepared.compute(progress=progress, cancel=cancel)
+        if prepared.source.origin is not None:
+            prepared.source.origin.check()
+        return Outcome(prepared, (pixels,))
     from napari_synth.files import create_ome_zarr
 
     path = free_path(folder, prepared.source.name)
