@@ -206,9 +206,10 @@ def make_isotropic(
     from napari_synth.imaging.image import Image, as_array
 
     is_image = isinstance(volume, Image)
-    if not is_image:
+    is_named = is_image or hasattr(volume, "dims")
+    if not is_named:
         volume = as_array(volume)
-    if axes is None and not is_image and len(volume.shape) == 3:
+    if axes is None and not is_named and len(volume.shape) == 3:
         axes = "ZYX"
     image = Image.from_array(volume, axes)
     if spacing is not None:
@@ -463,8 +464,8 @@ def run(
         As for `inpaint`; what is left out is taken from the recipe, but a mask that was drawn must be given again.
     axes, device, precision, dtype, seed, tile, **params
         As for `denoise`, and ``count``, ``fill`` and ``between`` as for `predict_frames`; what is given takes the place of what the
-        recipe says. The axes of a recipe hold for an array of as many dimensions: those of another are guessed, and an Image keeps
-        its own.
+        recipe says. The axes of a recipe hold for an array of as many dimensions: those of another are guessed, and an Image or an
+        xarray keeps its own.
     progress, cancel
         As for `denoise`.
 
@@ -521,11 +522,12 @@ def run(
         )
     if image is None:
         raise InvalidImageError("There is no image: only what makes new images can do without one.")
-    if not isinstance(image, Image):
+    is_named = isinstance(image, Image) or hasattr(image, "dims")
+    if not is_named:
         image = as_array(image)
-    fits = recipe.axes is not None and not isinstance(image, Image) and len(recipe.axes) == len(image.shape)
+    fits = recipe.axes is not None and not is_named and len(recipe.axes) == len(image.shape)
     is_movie = isinstance(registry.found(Method, recipe.generator), FramePredictor)
-    if axes is None and is_movie and not fits and not isinstance(image, Image):
+    if axes is None and is_movie and not fits and not is_named:
         axes = guess_movie_axes(known_shape(image))
     source = Image.from_array(image, recipe.axes if axes is None and fits else axes)
     how: dict[str, Any] = {

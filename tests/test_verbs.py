@@ -11,7 +11,7 @@ import pytest
 import napari_synth
 from napari_synth import registry
 from napari_synth.contract.generator import Method
-from napari_synth.core.errors import ImageFileError, UnknownGeneratorError
+from napari_synth.core.errors import AxesError, ImageFileError, UnknownGeneratorError
 from napari_synth.engine.recipe import Recipe
 from napari_synth.engine.runner import PreparedRun, prepare
 from napari_synth.files import read_image, write_image
@@ -120,3 +120,12 @@ def test_a_file_that_changed_withdraws_the_result(tmp_path: Path) -> None:
     (tmp_path / "a.npy").unlink()
     with pytest.raises(ImageFileError, match="vanished"):
         napari_synth.denoise(image, "median", radius=1)
+
+
+def test_the_dimensions_of_an_xarray_beat_a_recipe_and_a_guess(seen: list[str]) -> None:
+    xarray = pytest.importorskip("xarray")
+    array = xarray.DataArray(PIXELS, dims=("z", "y", "x"))
+    napari_synth.run(Recipe(generator="denoise/median", params={"radius": 1}, axes="TYX"), array)
+    assert seen == ["ZYX"]
+    with pytest.raises(AxesError):
+        napari_synth.predict_frames(array, 1, "linear")

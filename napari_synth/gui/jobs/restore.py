@@ -13,6 +13,7 @@ import numpy as np
 from napari_synth.core.progress import CancelToken, Progress, ProgressCallback, Reporter
 from napari_synth.engine.runner import PreparedRun
 from napari_synth.engine.verdict import verdicts
+from napari_synth.files.origin import FileOrigin
 from napari_synth.gui.jobs.requests import LayerRun, Region, RestoreRequest
 from napari_synth.gui.jobs.result_store import discarding, run_levels, store
 from napari_synth.gui.settings import RunSettings
@@ -52,7 +53,7 @@ class RunResult(Generic[R]):
 
 
 def restore(request: RestoreRequest, progress: ProgressCallback, cancel: CancelToken) -> RunResult[PreparedRun]:
-    """Run a generator over a whole image.
+    """Run a generator over a whole image; there is no result where its file changes meanwhile.
 
     Parameters
     ----------
@@ -60,7 +61,10 @@ def restore(request: RestoreRequest, progress: ProgressCallback, cancel: CancelT
     progress, cancel
         Of the job.
     """
-    prepared = request.prepare(request.source(), progress, cancel)
+    source = request.source()
+    if isinstance(source.origin, FileOrigin):
+        source = replace(source, origin=source.origin.renewed())
+    prepared = request.prepare(source, progress, cancel)
     try:
         result = RunResult(prepared, *run_levels(prepared, request.settings.folder, progress, cancel))
         with discarding(result.path):
