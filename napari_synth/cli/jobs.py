@@ -161,6 +161,7 @@ def run_job(
     target = job.target
     is_repair = _lacks_its_recipe(job, overwrite, write_recipe)
     _check_target(job.source, target, overwrite or is_repair)
+    check_place(target)
     image = read_image(job.source, axes, series=series)
     if axes is None:
         image = with_axes_of_recipe(image, job.source, recipe.axes)
@@ -199,9 +200,8 @@ def run_job(
     result = prepared.result
     pixels = None
     record = target.with_name(target.name + RECIPE_SUFFIX)
-    with _recorded(record, prepared.recipe, write_recipe) as write_record:
+    with recorded(record, prepared.recipe, write_recipe) as write_record:
         if image_suffix(target) in ZARR_SUFFIXES and not is_repair:
-            check_place(target)
             with create_ome_zarr(
                 target, result, blocks=prepared.chunks, overwrite=overwrite, cancel=cancel, first=write_record
             ) as out:
@@ -242,7 +242,7 @@ def _fitting(job: Job, image: Image) -> Path:
 
 
 @contextmanager
-def _recorded(path: Path, recipe: Recipe, wanted: bool) -> Iterator[Callable[[], None]]:
+def recorded(path: Path, recipe: Recipe, wanted: bool) -> Iterator[Callable[[], None]]:
     """Give what writes the record of a run; it is withdrawn where the run fails after that."""
     is_new = not path.exists()
 

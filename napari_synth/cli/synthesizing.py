@@ -12,7 +12,7 @@ from cyclopts import App, Parameter
 from rich.console import Console
 
 from napari_synth import registry
-from napari_synth.cli.jobs import RECIPE_SUFFIX
+from napari_synth.cli.jobs import RECIPE_SUFFIX, recorded
 from napari_synth.cli.options import with_settings
 from napari_synth.cli.progress import cancel_on_interrupt, progress_bar, say
 from napari_synth.contract.generator import Task
@@ -23,13 +23,14 @@ from napari_synth.engine.recipe import Recipe
 from napari_synth.engine.synthesis_run import PreparedSynthesis, prepare_synthesis
 from napari_synth.files import (
     WRITABLE_SUFFIXES,
+    ZARR_SUFFIXES,
     check_format,
+    check_place,
     create_ome_zarr,
     image_suffix,
     is_zarr,
     parse_series,
     read_image,
-    replacing,
     write_image,
 )
 from napari_synth.imaging.image import Image, Origin
@@ -155,18 +156,21 @@ def _write(
     if not suffix:
         images = _each(replace(result, data=prepared.compute(progress=progress, cancel=cancel)))
         _write_folder(target, images, how)
-    elif suffix in {".zarr", ".ome.zarr"}:
-        check_format(target, result)
-        with create_ome_zarr(target, result, overwrite=how.overwrite, cancel=cancel) as out:
-            prepared.compute(out=out, progress=progress, cancel=cancel)
-    else:
-        check_format(target, _each(result)[0] if len(result.data) == 1 else result)
-        made = replace(result, data=prepared.compute(progress=progress, cancel=cancel))
-        write_image(target, _each(made)[0] if len(made.data) == 1 else made, overwrite=how.overwrite)
-    if how.recipe:
-        beside = target / f"images{RECIPE_SUFFIX}" if not suffix else target.with_name(target.name + RECIPE_SUFFIX)
-        with replacing(beside, overwrite=True) as part:
-            part.write_text(prepared.recipe.to_yaml(), encoding="utf-8")
+        with recorded(target / f"images{RECIPE_SUFFIX}", prepared.recipe, how.recipe) as write_record:
+            write_record()
+        return
+    if target.parent.is_dir():
+        check_place(target)
+    with recorded(target.with_name(target.name + RECIPE_SUFFIX), prepared.recipe, how.recipe) as write_record:
+        if suffix in ZARR_SUFFIXES:
+            check_format(target, result)
+            with create_ome_zarr(target, result, overwrite=how.overwrite, cancel=cancel, first=write_record) as out:
+                prepared.compute(out=out, progress=progress, cancel=cancel)
+        else:
+            check_format(target, _each(result)[0] if len(result.data) == 1 else result)
+            made = replace(result, data=prepared.compute(progress=progress, cancel=cancel))
+            image = _each(made)[0] if len(made.data) == 1 else made
+            write_image(target, image, overwrite=how.overwrite, first=write_record)
 
 
 def _each(stack: Image) -> list[Image]:

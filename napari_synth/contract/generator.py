@@ -267,6 +267,11 @@ class Prepared(ABC):
             takes nothing but the filled pixels where there is a mask.
         """
 
+    @property
+    def is_pointwise(self) -> bool:
+        """Whether a pixel of the result depends on the same pixel of the block alone, and on nothing beside it."""
+        return not any(self.spec.halo) and not self.spec.whole
+
     def transposed(self) -> Prepared:
         """Return the same generator, prepared for the image with Y and X swapped (itself where it knows no direction)."""
         return self

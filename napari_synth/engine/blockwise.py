@@ -22,7 +22,7 @@ from napari_synth.core.errors import GeneratorError, OutOfMemoryError, SynthErro
 from napari_synth.core.memory import is_memory_short
 from napari_synth.core.progress import Reporter, cancellable
 from napari_synth.core.sanity import check_finite, said_place
-from napari_synth.engine.codec import Codec, keep_nonfinite, put_back
+from napari_synth.engine.codec import Codec, add_back, keep_nonfinite, put_back
 from napari_synth.engine.resampling import resampled
 from napari_synth.engine.result_axes import ResultLayout
 from napari_synth.engine.tiling import Block, full_region, make_block, plan_cores, split_core
@@ -94,12 +94,15 @@ class Pixels:
         The same as it is in the image, where pixels were taken out (see `napari_synth.imaging.screening`).
     kept : numpy.ndarray of bool, (C, *spatial), or None
         Which pixels come back as they are in the image.
+    outliers : numpy.ndarray of bool, (C, *spatial), or None
+        Which pixels stand out of the result as far as out of the image.
     """
 
     counts: npt.NDArray[Any]
     holes: npt.NDArray[np.bool_] | None = None
     source: npt.NDArray[Any] | None = None
     kept: npt.NDArray[np.bool_] | None = None
+    outliers: npt.NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
@@ -263,7 +266,7 @@ class Execution:
 
         part = image.screened(**selection)
         counts, outliers = part.pixels, part.outliers
-        if outliers is not None and self._is_pointwise(spec):
+        if outliers is not None and self.generator.info.task == Task.TRANSLATE and item.channel.prepared.is_pointwise:
             # Nothing else depends on them there, and what is made of them is what was asked for.
             counts, outliers = np.where(outliers, part.source, counts), None
         masked = None
@@ -272,13 +275,12 @@ class Execution:
         if outliers is None and part.no_data is None:
             return Pixels(block_of(counts), masked)
         kept = np.zeros(counts.shape, bool) if part.no_data is None else part.no_data
-        if outliers is not None and self.keeps_outliers:
+        standing = None
+        if outliers is not None and self.generator.info.task == Task.TRANSLATE:
+            standing = block_of(outliers)
+        elif outliers is not None and self.keeps_outliers:
             kept = kept | outliers
-        return Pixels(block_of(counts), masked, block_of(part.source), block_of(kept))
-
-    def _is_pointwise(self, spec: BlockSpec) -> bool:
-        """Whether the generator changes intensities without looking at neighbours, and for its own sake."""
-        return self.generator.info.task == Task.TRANSLATE and not any(spec.halo) and not spec.whole
+        return Pixels(block_of(counts), masked, block_of(part.source), block_of(kept), standing)
 
     def _apply(self, batch: list[Item], pixels: list[Pixels]) -> list[npt.NDArray[Any]]:
         """Restore a batch on the device; return the cores in counts, with the axes of the result."""
@@ -291,6 +293,8 @@ class Execution:
                 keep_nonfinite(result, source.counts, block, mixed=mixed)
                 if source.source is not None and source.kept is not None:
                     put_back(result, source.source, source.kept, block, mixed=mixed, difference=self.is_difference)
+                    if source.outliers is not None and not mixed and not self.is_difference:
+                        add_back(result, source.source, source.counts, source.outliers, block)
         return [self._as_result_axes(result, batch[0].channel.spec) for result in results]
 
     def _filled(self, batch: list[Item], pixels: list[Pixels]) -> list[npt.NDArray[Any]]:

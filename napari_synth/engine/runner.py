@@ -159,6 +159,11 @@ def prepare(
         _check_axes(chosen, prepared.spec, image)
         pointwise = prepared.intensity is not None or not any(prepared.spec.halo)
         channels.append(replace(channel(prepared), ceiling=None if pointwise else glaring))
+    # Last, since a method can say better what it misses.
+    if reference is not None and not has_content(without_alpha(reference)):
+        raise ReferenceImageError(
+            "All pixels of the reference image are equal: say which image the result should look like."
+        )
     masked = None if image.mask is None else MaskRecord.of(image.mask)
     recipe = Recipe(
         generator=generator,
@@ -434,7 +439,7 @@ class PreparedRun:
             self.tile,
             self.memory_budget,
             self.is_spread,
-            getattr(self.params, "outliers", "keep") == "keep" and self.generator.info.task != Task.TRANSLATE,
+            getattr(self.params, "outliers", "keep") == "keep",
         )
 
     def _resolve(self, region: Mapping[str, slice | int]) -> dict[str, slice]:
@@ -483,10 +488,6 @@ def _check_reference(generator: Generator[Params], image: Image, reference: Imag
             raise ReferenceImageError(
                 f"The reference image has {found} {what}, the image {wanted}: give a reference image with as many."
             )
-    if not has_content(without_alpha(reference)):
-        raise ReferenceImageError(
-            "All pixels of the reference image are equal: say which image the result should look like."
-        )
 
 
 def _reference_of(reference: Image | None, channel: int | None, joint: str) -> Image | None:
@@ -552,9 +553,7 @@ def _said_of_outliers(channel: Channel, task: Task, settings: Params) -> str:
     count, pixels = channel.statistics.outliers, channel.statistics.pixels
     fate = "they stay as they are"
     if task == Task.TRANSLATE:
-        fate = (
-            "they are taken for what is around them" if any(channel.spec.halo) else "they are changed like all others"
-        )
+        fate = "they stand out of the result as far as out of the image"
     elif getattr(settings, "outliers", "keep") == "replace":
         fate = "they are replaced"
     verb = "is an outlier" if count == 1 else "are outliers"

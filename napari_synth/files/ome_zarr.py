@@ -341,7 +341,10 @@ def _metadata(image: Image, stored: str, n_levels: int) -> dict[str, Any]:
             shift = [s * (f - 1) / 2 for s, f in zip(size, factor, strict=True)]
             transforms.append({"type": "translation", "translation": shift})
         datasets.append({"path": str(level), "coordinateTransformations": transforms})
-    described = {"version": VERSION, "multiscales": [{"name": image.name, "axes": axes, "datasets": datasets}]}
+    described: dict[str, Any] = {
+        "version": VERSION,
+        "multiscales": [{"name": image.name, "axes": axes, "datasets": datasets}],
+    }
     if len(image.channels) == image.sizes.get("C", 0) > 0:
         described["omero"] = {
             "channels": [

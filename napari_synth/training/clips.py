@@ -12,9 +12,8 @@ from torch import Tensor
 
 from napari_synth.core.errors import TrainingDataError
 from napari_synth.imaging.image import Image
-from napari_synth.training.patches import MOST_PIXELS
-from napari_synth.training.pools import Field, FieldPool
-from napari_synth.training.sources import Normalisation, read_fields, split_fields
+from napari_synth.training.dataset import Normalisation, read_fields, split_fields
+from napari_synth.training.patches import MOST_PIXELS, Field, FieldPool
 
 AXES = "TYX"
 # Many movies are split among each other.

@@ -14,8 +14,8 @@ from napari_synth.contract.trainable import Dimensions
 from napari_synth.core.device import Device
 from napari_synth.imaging.image import Image
 from napari_synth.imaging.intensity import IntensityTransform
-from napari_synth.training.news import Preview
-from napari_synth.training.pools import Field
+from napari_synth.training.events import Preview
+from napari_synth.training.patches import Field
 
 PLANES = 8
 """Of a patch of a volume."""

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from napari_synth.training.adversarial import Game, critic_loss, held, maker_loss, relative_loss, steepness
+from napari_synth.training.losses import Game, critic_loss, held, maker_loss, relative_loss, steepness
 
 GAMES: tuple[Game, ...] = ("lsgan", "vanilla", "hinge")
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from napari_synth.training.distances import FeatureScale, RandomFeatures, blurred, kernel_distance, variety
+from napari_synth.training.losses import FeatureScale, RandomFeatures, blurred, kernel_distance, variety
 
 
 def noise(count: int, seed: int, channels: int = 1) -> torch.Tensor:

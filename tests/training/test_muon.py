@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from napari_synth.training.muon import Muon, hidden_weights, orthogonalised
+from napari_synth.training.optim import Muon, hidden_weights, orthogonalised
 
 
 @pytest.mark.parametrize("shape", [(8, 30), (30, 8), (12, 12)])

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from napari_synth.training.patch_transport import PatchTransport
+from napari_synth.training.losses import PatchTransport
 
 GENERATOR = torch.Generator().manual_seed(0)
 SOURCES = torch.rand(8, 1, 32, 32, generator=GENERATOR)

@@ -5,8 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_synth.core.device import Device, Precision
-from napari_synth.training.precision import training_precision
-from napari_synth.training.processes import single_process
+from napari_synth.training.distributed import single_process, training_precision
 
 
 @pytest.mark.parametrize(

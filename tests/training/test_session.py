@@ -18,9 +18,9 @@ from napari_synth.core.errors import Cancelled, CheckpointError, TrainingDiverge
 from napari_synth.core.progress import Progress
 from napari_synth.training import checkpoint
 from napari_synth.training.control import TrainingControl
-from napari_synth.training.news import CurvePoint, Validated
-from napari_synth.training.schedule import Budget
-from napari_synth.training.trainee import Networks, Validation, Work
+from napari_synth.training.events import CurvePoint, Validated
+from napari_synth.training.optim import Budget
+from napari_synth.training.training_module import Networks, Validation, Work
 
 
 def equal(ones: list[Tensor], others: list[Tensor]) -> bool:

@@ -10,8 +10,8 @@ import pytest
 from napari_synth.core.errors import AxesError, ImageFileError, TrainingDataError
 from napari_synth.files import write_image
 from napari_synth.imaging.image import Image
-from napari_synth.training.pools import Field
-from napari_synth.training.sources import Normalisation, Scaling, gather, read_fields, split_fields
+from napari_synth.training.dataset import Normalisation, Scaling, gather, read_fields, split_fields
+from napari_synth.training.patches import Field
 
 
 def ramp(shape: tuple[int, ...], axes: str, dtype: str = "f4") -> Image:
@@ -199,3 +199,29 @@ def test_images_that_have_nothing_in_common_are_told_of() -> None:
     assert Scaling.between([one], [other], noisy_target=True).is_doubtful
     assert Scaling.between([one], [Image(-one.data, "YX")], noisy_target=True).is_doubtful
     assert not Scaling.between([one], [one], noisy_target=True).is_doubtful
+
+
+def test_a_bad_file_of_many_is_named_and_left_out_with_its_partner(tmp_path: Path) -> None:
+    for folder in ("bad", "good"):
+        (tmp_path / folder).mkdir()
+        for name in "abcd":
+            write_image(tmp_path / folder / f"{name}.tif", ramp((16, 16), "YX"))
+    (tmp_path / "bad" / "b.tif").write_bytes(b"II*\0 nothing")
+    write_image(tmp_path / "good" / "c.tif", ramp((16, 18), "YX"), overwrite=True)
+    nothing = Image(np.full((16, 16), np.nan, "f4"), "YX")
+    write_image(tmp_path / "good" / "d.tif", nothing, overwrite=True)
+    images = gather(tmp_path / "bad", tmp_path / "good", kind="paired")
+    assert [(one.name, other.name) for one, other in zip(images.source, images.target, strict=True)] == [("a", "a")]
+    (note,) = images.notes
+    assert note.startswith("3 of 4 sources cannot be learnt from and are left out: b (")
+    assert "16 x X 18" in note
+    assert "no finite pixel" in note
+    alone = gather(tmp_path / "bad", kind="one", region=[np.ones((16, 16), int)] * 4)
+    assert [image.name for image in alone.source] == ["a", "c", "d"]
+    assert "1 of 4 sources" in alone.notes[0]
+    with pytest.raises(ImageFileError):
+        gather(tmp_path / "bad" / "b.tif", kind="one")
+    for name in "acd":
+        (tmp_path / "bad" / f"{name}.tif").write_bytes(b"II*\0 nothing")
+    with pytest.raises(TrainingDataError, match="None of the 4 images can be learnt from; the first"):
+        gather(tmp_path / "bad", kind="one")

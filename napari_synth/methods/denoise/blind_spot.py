@@ -42,14 +42,13 @@ from napari_synth.networks.blind_spot_unet import BlindSpotUNet, prediction
 from napari_synth.networks.hidden_pixels import BlindSpotMask
 from napari_synth.networks.three_layer_cnn import ThreeLayerCNN
 from napari_synth.training.augmenting import patch_augmentation
+from napari_synth.training.dataset import Normalisation, TrainingImages, read_fields, split_fields
+from napari_synth.training.events import Figures, Preview
 from napari_synth.training.held_out import Block, batch_of, block_axes, held_out_blocks, patch_of, preview_of, psnr
 from napari_synth.training.loop import Budget, FitSettings, fit
-from napari_synth.training.news import Figures, Preview
-from napari_synth.training.optimizers import usual_optimizers
-from napari_synth.training.patches import PatchPool, collect_crops
-from napari_synth.training.pools import Field, FieldPool, fitting_patch
-from napari_synth.training.sources import Normalisation, TrainingImages, read_fields, split_fields
-from napari_synth.training.trainee import Networks, Trainee, Validation, Work
+from napari_synth.training.optim import usual_optimizers
+from napari_synth.training.patches import Field, FieldPool, PatchPool, collect_crops, fitting_patch
+from napari_synth.training.training_module import Networks, Trainee, Validation, Work
 
 if TYPE_CHECKING:
     from napari_synth.methods.denoise.catalogue import Noise2VoidParams, ZeroShotNoise2NoiseParams

@@ -21,13 +21,12 @@ from napari_synth.networks.hidden_pixels import BlindSpotMask
 from napari_synth.networks.residual_unet import ResidualUNet
 from napari_synth.networks.simvp import SimVP
 from napari_synth.training.clips import draw_clips, held_out_clips, read_movies, split_clips
+from napari_synth.training.dataset import TrainingImages
+from napari_synth.training.events import Figures, Preview
 from napari_synth.training.held_out import psnr
-from napari_synth.training.news import Figures, Preview
-from napari_synth.training.optimizers import usual_optimizers
-from napari_synth.training.pools import Field, FieldPool, fitting_patch
-from napari_synth.training.schedule import FitSettings
-from napari_synth.training.sources import TrainingImages
-from napari_synth.training.trainee import Networks, Trainee, Validation, Work
+from napari_synth.training.optim import FitSettings, usual_optimizers
+from napari_synth.training.patches import Field, FieldPool, fitting_patch
+from napari_synth.training.training_module import Networks, Trainee, Validation, Work
 
 # What lies further away hardly changes a result.
 _HALO = 48

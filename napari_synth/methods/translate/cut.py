@@ -24,9 +24,9 @@ from napari_synth.methods.translate.unpaired import (
 from napari_synth.networks.patch_discriminator import PatchDiscriminator
 from napari_synth.networks.patch_projector import PatchProjector
 from napari_synth.networks.residual_translator import ResidualTranslator
-from napari_synth.training.adversarial import adversarial_optimizer, critic_loss, held, maker_loss
-from napari_synth.training.sources import TrainingImages
-from napari_synth.training.trainee import Networks, Work
+from napari_synth.training.dataset import TrainingImages
+from napari_synth.training.losses import adversarial_optimizer, critic_loss, held, maker_loss
+from napari_synth.training.training_module import Networks, Work
 
 _TRANSLATOR, _CRITIC, _PROJECTOR = "translator", "critic", "projector"
 _WEIGHTS = {"CUT": 1.0, "FastCUT": 10.0}

@@ -23,11 +23,11 @@ from napari_synth.methods.translate.unpaired import (
 )
 from napari_synth.networks.patch_discriminator import PatchDiscriminator
 from napari_synth.networks.residual_translator import CycleTranslator
-from napari_synth.training.adversarial import adversarial_optimizer, critic_loss, held, maker_loss
+from napari_synth.training.dataset import TrainingImages
+from napari_synth.training.events import Figures
 from napari_synth.training.image_pool import ImagePool
-from napari_synth.training.news import Figures
-from napari_synth.training.sources import TrainingImages
-from napari_synth.training.trainee import Networks, Work
+from napari_synth.training.losses import adversarial_optimizer, critic_loss, held, maker_loss
+from napari_synth.training.training_module import Networks, Work
 
 _TRANSLATOR, _OF_SOURCE, _OF_TARGET = "translator", "critic of the source", "critic of the target"
 _ERROR = "cycle error (% of range)"

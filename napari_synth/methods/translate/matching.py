@@ -112,6 +112,11 @@ class PlanesMatched(Prepared):
         self.spec = BlockSpec.plane(0, whole=True, bytes_per_pixel=_PLANE_BYTES_PER_PIXEL)
         self._target, self._strength = target, strength
 
+    @property
+    def is_pointwise(self) -> bool:
+        """Levels of a whole plane, on which a few pixels have no influence."""
+        return True
+
     def apply(self, block: Tensor) -> Tensor:
         """Match planes (N, samples, Y, X), each on its own; see `Prepared.apply`."""
         result = torch.empty_like(block)

@@ -34,11 +34,11 @@ from napari_synth.methods.synthesize.crops import (
 )
 from napari_synth.models import library
 from napari_synth.studio.train import Trained, train_model
-from napari_synth.training.news import Previewed
-from napari_synth.training.schedule import Budget, FitSettings
-from napari_synth.training.session import Session
-from napari_synth.training.sources import gather
-from napari_synth.training.trainee import Networks, Trainee, Validation, Work
+from napari_synth.training.dataset import gather
+from napari_synth.training.events import Previewed
+from napari_synth.training.optim import Budget, FitSettings
+from napari_synth.training.trainer import Session
+from napari_synth.training.training_module import Networks, Trainee, Validation, Work
 
 CPU = Device("cpu", "CPU", "for the test")
 BRIEF: dict[str, Any] = {"width": 8, "patch": 16, "batch": 4, "latent_size": 6, "steps": 3}

@@ -13,15 +13,17 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_synth.contract.trainable import Kind
-from napari_synth.core.errors import MaskError, TrainingDataError
+from napari_synth.core.arguments import given_path
+from napari_synth.core.errors import InvalidImageError, MaskError, SynthError, TrainingDataError
 from napari_synth.engine.recipe import Source
 from napari_synth.engine.references import has_content
 from napari_synth.files import Series, find_images, paired, pairs_in_words, read_image
+from napari_synth.files.access import image_suffix
 from napari_synth.imaging.image import Image, without_alpha
 from napari_synth.imaging.intensity import IntensityTransform, measure_statistics
 from napari_synth.imaging.masks import as_mask, holes
-from napari_synth.training.patches import MOST_PIXELS
-from napari_synth.training.pools import Field
+from napari_synth.imaging.sampling import sample_planes
+from napari_synth.training.patches import MOST_PIXELS, Field
 
 _LEAST_ROWS = 16
 # Fewer images or frames than this are split by bands rather than among each other.
@@ -29,6 +31,9 @@ _FEW = 8
 # Means over squares of this edge have little noise left.
 _SQUARE = 8
 _HARDLY_ANY = 0.1
+# Pixels of an image that are looked at before the training begins.
+_LOOKED_AT = 2**16
+_LISTED = 5
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,8 @@ def gather(
     ----------
     source, target : image or sequence of images
         Each an `Image`, an array, or the name of a file, a folder or a pattern such as ``"day*/*.tif"``. Files of pairs belong
-        together by their names where those are the same, else by what the names have in common, or their numbers.
+        together by their names where those are the same, else by what the names have in common, or their numbers. Of several files,
+        those that cannot be read are left out, with their partners, and named in the notes.
     kind : {"one", "paired", "unpaired"}
         What is wanted.
     axes : str, optional
@@ -100,19 +106,27 @@ def gather(
     if kind != "one" and target is None:
         what = "shows the same fields as the source" if kind == "paired" else "shows how results should look"
         raise TrainingDataError(f"This training needs a target, which {what}: give one.")
-    sources = _images(source, axes, series)
-    targets = [] if target is None else _images(target, axes, series)
-    notes = tuple(dict.fromkeys(note for image in (*sources, *targets) for note in image.notes))
+    sources = _opened(source, axes, series)
+    targets = [] if target is None else _opened(target, axes, series)
+    opened = [one.image for one in (*sources, *targets) if one.image is not None]
+    notes = tuple(dict.fromkeys(note for image in opened for note in image.notes))
     if kind == "paired":
         targets, shown = _matched(sources, targets, in_order=not (_is_search(source) or _is_search(target)))
         notes += shown
-        for one, other in zip(sources, targets, strict=True):
-            _check_pair(one, other)
-        _check_targets(sources, targets)
-    plain = tuple(without_alpha(image) for image in sources)
-    if region is not None:
-        plain = _within(plain, _regions(region))
-    return TrainingImages(plain, tuple(without_alpha(image) for image in targets), kind, notes)
+        sources, targets = _pairs_that_fit(sources, targets)
+        _check_targets(*([one.image for one in part if one.image is not None] for part in (sources, targets)))
+    regions = [] if region is None else _regions(region)
+    if len(regions) not in {0, 1, len(sources)}:
+        raise TrainingDataError(
+            f"There are {len(sources)} sources and {len(regions)} regions: give one, or one for each."
+        )
+    notes = (*notes, *_left_out(sources, "source"), *(() if kind == "paired" else _left_out(targets, "target")))
+    kept = [(number, one.image) for number, one in enumerate(sources) if one.image is not None]
+    plain = tuple(without_alpha(image) for _, image in kept)
+    if regions:
+        plain = _within(plain, [regions[number if len(regions) > 1 else 0] for number, _ in kept])
+    others = tuple(without_alpha(one.image) for one in targets if one.image is not None)
+    return TrainingImages(plain, others, kind, notes)
 
 
 @dataclass(frozen=True)
@@ -318,13 +332,47 @@ def describe(images: Sequence[Image]) -> list[dict[str, Any]]:
     return [Source.of(image).model_dump(mode="json") for image in images]
 
 
-def _images(given: Any, axes: str | None, series: Series) -> list[Image]:
-    """Return what was given as images; a list is taken for several where its items are no numbers."""
+@dataclass(frozen=True)
+class _Opened:
+    """One of the images that were given, or why it cannot be learnt from.
+
+    Attributes
+    ----------
+    name : str
+    image : Image or None
+    problem : SynthError or None
+    """
+
+    name: str
+    image: Image | None
+    problem: SynthError | None = None
+
+
+def _opened(given: Any, axes: str | None, series: Series) -> list[_Opened]:
+    """Open what was given, one image after the other; a list is taken for several where its items are no numbers.
+
+    Raises
+    ------
+    SynthError
+        The only one, or every one, cannot be read.
+    """
+    found = [_tried(item, axes, series) for item in _items(given)]
+    if all(one.problem is not None for one in found):
+        first = found[0].problem
+        assert first is not None
+        if len(found) == 1:
+            raise first
+        raise TrainingDataError(f"None of the {len(found)} images can be learnt from; the first: {first}") from first
+    return found
+
+
+def _items(given: Any) -> list[Any]:
+    """Return files, images and arrays one by one."""
     if isinstance(given, (str, Path)):
-        return [read_image(path, axes, series=series) for path in find_images(given)[0]]
+        return list(find_images(given_path(given, TrainingDataError))[0])
     if isinstance(given, Sequence) and not isinstance(given, Image) and len(given) and not _is_number(given[0]):
-        return [image for item in given for image in _images(item, axes, series)]
-    return [Image.from_array(given, axes)]
+        return [part for item in given for part in _items(item)]
+    return [given]
 
 
 def _is_number(item: Any) -> bool:
@@ -337,7 +385,36 @@ def _is_search(given: Any) -> bool:
     return isinstance(given, (str, Path))
 
 
-def _matched(sources: list[Image], targets: list[Image], *, in_order: bool) -> tuple[list[Image], tuple[str, ...]]:
+def _tried(item: Any, axes: str | None, series: Series) -> _Opened:
+    """Open an image and look at a few of its pixels, so that what cannot be read is found before anything is learnt."""
+    name = (
+        item.name[: len(item.name) - len(image_suffix(item))]
+        if isinstance(item, Path)
+        else getattr(item, "name", "image")
+    )
+    try:
+        image = read_image(item, axes, series=series) if isinstance(item, Path) else Image.from_array(item, axes)
+        pixels = sample_planes(image, _LOOKED_AT, _SQUARE)
+        if not any(np.isfinite(plane).any() for plane in pixels):
+            raise InvalidImageError(f"{image.name!r} has no finite pixel: there is nothing to learn from.")
+    except SynthError as error:
+        return _Opened(str(name), None, error)
+    return _Opened(image.name, image)
+
+
+def _left_out(opened: Sequence[_Opened], what: str) -> tuple[str, ...]:
+    """Name those that cannot be learnt from."""
+    bad = [one for one in opened if one.problem is not None]
+    if not bad:
+        return ()
+    named = "; ".join(f"{one.name} ({str(one.problem).rstrip('.')})" for one in bad[:_LISTED])
+    more = f"; and {len(bad) - _LISTED} more" if len(bad) > _LISTED else ""
+    return (f"{len(bad)} of {len(opened)} {what}s cannot be learnt from and are left out: {named}{more}.",)
+
+
+def _matched(
+    sources: list[_Opened], targets: list[_Opened], *, in_order: bool
+) -> tuple[list[_Opened], tuple[str, ...]]:
     """Put the targets into the order of their sources, and show what belongs together where the names differ.
 
     ``in_order`` says that the order in which both were given holds where their names tell nothing.
@@ -348,7 +425,7 @@ def _matched(sources: list[Image], targets: list[Image], *, in_order: bool) -> t
         )
     if len(sources) == 1:
         return targets, ()
-    names = [[image.name for image in images] for images in (sources, targets)]
+    names = [[one.name for one in opened] for opened in (sources, targets)]
     found = paired(*names)
     if found is None:
         if not in_order:
@@ -362,18 +439,37 @@ def _matched(sources: list[Image], targets: list[Image], *, in_order: bool) -> t
     if found.by == "names":
         return [targets[index] for index in found.partners], ()
     matched = [targets[index] for index in found.partners]
-    shown = pairs_in_words(names[0], [image.name for image in matched])
+    shown = pairs_in_words(names[0], [one.name for one in matched])
     return matched, (f"Sources and targets were paired by the {found.by} of their names: {shown}.",)
 
 
-def _check_pair(source: Image, target: Image) -> None:
+def _pairs_that_fit(sources: list[_Opened], targets: list[_Opened]) -> tuple[list[_Opened], list[_Opened]]:
+    """Leave a pair out as a whole where either of it cannot be read, or they do not fit together."""
+    fitting: tuple[list[_Opened], list[_Opened]] = ([], [])
+    for source, target in zip(sources, targets, strict=True):
+        problem = source.problem or target.problem
+        if source.image is not None and target.image is not None:
+            problem = _unlike(source.image, target.image)
+        for kept, one in zip(fitting, (source, target), strict=True):
+            kept.append(one if problem is None else _Opened(one.name, None, problem))
+    first = fitting[0][0].problem
+    if first is not None and all(one.problem is not None for one in fitting[0]):
+        if len(sources) == 1:
+            raise first
+        raise TrainingDataError(f"None of the {len(sources)} pairs can be learnt from; the first: {first}") from first
+    return fitting
+
+
+def _unlike(source: Image, target: Image) -> TrainingDataError | None:
+    """Say where two images are not of the same size."""
     spatial = [{axis: size for axis, size in image.sizes.items() if axis not in "CS"} for image in (source, target)]
-    if spatial[0] != spatial[1]:
-        one, other = (" x ".join(f"{axis} {size}" for axis, size in sizes.items()) for sizes in spatial)
-        raise TrainingDataError(
-            f"The source {source.name!r} is {one} and its target {target.name!r} {other}: give two images of the same field and"
-            " size."
-        )
+    if spatial[0] == spatial[1]:
+        return None
+    one, other = (" x ".join(f"{axis} {size}" for axis, size in sizes.items()) for sizes in spatial)
+    return TrainingDataError(
+        f"The source {source.name!r} is {one} and its target {target.name!r} {other}: give two images of the same field and"
+        " size."
+    )
 
 
 def _check_targets(sources: Sequence[Image], targets: Sequence[Image]) -> None:
@@ -399,13 +495,8 @@ def _regions(given: Any) -> list[Any]:
 
 
 def _within(images: Sequence[Image], regions: Sequence[Any]) -> tuple[Image, ...]:
-    if len(regions) not in {1, len(images)}:
-        raise TrainingDataError(
-            f"There are {len(images)} sources and {len(regions)} regions: give one, or one for each."
-        )
     limited = []
-    for number, image in enumerate(images):
-        region = regions[number if len(regions) > 1 else 0]
+    for image, region in zip(images, regions, strict=True):
         try:
             inside = as_mask(region, image)
         except MaskError as error:

@@ -1,10 +1,10 @@
-"""Everything of a run that learns: its networks, their running averages, and the optimisers."""
+"""What a training run holds: networks, their optimisers and their running averages."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lightning_fabric import Fabric
 from torch import nn
@@ -12,7 +12,10 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from napari_synth.core.device import Device
 from napari_synth.networks.layout import channels_last
-from napari_synth.training.trainee import Networks, Trainee
+from napari_synth.training.training_module import Networks, Trainee
+
+if TYPE_CHECKING:
+    pass
 
 
 class Parts:

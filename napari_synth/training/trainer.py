@@ -7,32 +7,33 @@ going back where training became unstable, budgets, pausing and stopping, checkp
 
 from __future__ import annotations
 
+import copy
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor
+from torch import Tensor, nn
 
 from napari_synth.core.device import Device
 from napari_synth.core.errors import CheckpointError, OutOfMemoryError, TrainingDivergedError
 from napari_synth.core.memory import is_memory_short
 from napari_synth.core.progress import Reporter
 from napari_synth.training import checkpoint
-from napari_synth.training.batch_search import found_batch
 from napari_synth.training.control import TrainingControl
-from napari_synth.training.course import Course
-from napari_synth.training.curve import Curve
-from napari_synth.training.health import RECENT, WINDOW, Health
-from napari_synth.training.news import Figures, Previewed, Resumed
-from napari_synth.training.parts import Parts
-from napari_synth.training.processes import MemoryShortElsewhereError, Team, single_process
-from napari_synth.training.result import FitResult
-from napari_synth.training.schedule import Budget, FitSettings
-from napari_synth.training.trainee import Networks, Trainee
-from napari_synth.training.validations import Validations
+from napari_synth.training.distributed import MemoryShortElsewhereError, Team, single_process
+from napari_synth.training.events import Curve, Figures, FitResult, Previewed, Resumed
+from napari_synth.training.monitoring import RECENT, WINDOW, Course, Health, Validations
+from napari_synth.training.optim import Budget, FitSettings
+from napari_synth.training.training_module import Networks, Trainee
+from napari_synth.training.training_state import Parts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["FitResult", "Session"]
 
@@ -200,8 +201,12 @@ class Session:
                     break
             self.report.advance()
             self._checkpoint_or_wait(looked=looked, over=over or result.was_stopped)
-        self.parts.finish(validations.best[1] if validations.best else self.parts.weights())
-        result.curve = list(self._curve.points)
+        self.keep_best()
+
+    def keep_best(self) -> None:
+        """Leave the networks with the best weights so far, where a run ended before its end."""
+        self.parts.finish(self.validations.best[1] if self.validations.best else self.parts.weights())
+        self.result.curve = list(self._curve.points)
 
     def _one_step(self) -> None:
         self.parts.set_rates(lambda full: self.settings.rate(self.course.done, self.spent, full) * self._scale)
@@ -358,13 +363,13 @@ class Session:
             changed = [name for name, value in self.identity.items() if state["identity"].get(name) != value]
             raise CheckpointError(
                 f"The checkpoint in {self.folder} is of a training with another {', another '.join(changed) or 'kind'}:"
-                " choose another folder, or train without resuming."
+                " give another name or folder."
             )
         try:
             self._restore(state)
-        except (KeyError, ValueError, TypeError, RuntimeError) as error:
+        except Exception as error:
             raise CheckpointError(
-                f"The checkpoint in {self.folder} does not fit this training: choose another folder, or train without resuming."
+                f"The checkpoint in {self.folder} does not fit this training: give another name or folder."
             ) from error
         return True
 
@@ -387,3 +392,151 @@ class Session:
         self.validations.restore(run)
         if self.course.restore(run):
             self.validations.begin_anew()
+
+
+# Of a step at one size: the first one chooses kernels and takes memory.
+_WARM, _TIMED = 1, 3
+_MOST_DOUBLINGS = 4
+# A doubled batch must take less than so much of twice the time.
+_WORTH_IT = 0.9
+# Of the free memory, as validations need some too.
+_MOST_MEMORY = 0.9
+# What a step takes at its peak, in units of what it keeps for the backward pass.
+_PEAK = 2.0
+# Of a run of minutes, and of any other.
+_SHARE, _MOST_SECONDS = 0.03, 20.0
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a step was seen to take.
+
+    Attributes
+    ----------
+    seconds : float
+        Of one step.
+    memory : float
+        Share of the free memory, at most.
+    """
+
+    seconds: float
+    memory: float
+
+
+def quickest_batch(start: int, trial: Callable[[int], Trial | None], most_seconds: float) -> int:
+    """Return the batch with which a patch takes the least time.
+
+    Parameters
+    ----------
+    start : int
+        Where the search begins; a smaller one is returned only where the memory is short.
+    trial : callable
+        Tries a batch; None where it does not fit into the memory.
+    most_seconds : float
+        The search goes no further after so many seconds of steps.
+    """
+    batch, found = start, trial(start)
+    while found is None and batch > 1:
+        batch //= 2
+        found = trial(batch)
+    if found is None or batch < start:
+        return batch
+    seconds = found.seconds
+    for _ in range(_MOST_DOUBLINGS):
+        if 2 * found.memory > _MOST_MEMORY or seconds > most_seconds / (_WARM + _TIMED):
+            break
+        larger = trial(2 * batch)
+        if larger is None or larger.seconds > _WORTH_IT * 2 * found.seconds:
+            break
+        batch, found = 2 * batch, larger
+        seconds += found.seconds
+    return batch
+
+
+def fitting_batch(start: int, bytes_a_patch: float, free: float) -> int:
+    """Return ``start``, halved until its patches fit into so many free bytes.
+
+    Parameters
+    ----------
+    start : int
+        Patches.
+    bytes_a_patch : float
+    free : float
+        Bytes.
+    """
+    while start > 1 and _PEAK * start * bytes_a_patch > _MOST_MEMORY * free:
+        start //= 2
+    return start
+
+
+def found_batch(session: Session) -> int:
+    """Return how many patches a step of a session that has not begun should have; the session is left as it was."""
+    device, start = session.device, session.batch_size
+    with _restored(session):
+        if device.kind == "cuda":
+            minutes = session.budget.minutes
+            most = min(_MOST_SECONDS, _SHARE * 60.0 * minutes) if minutes else _MOST_SECONDS
+            return quickest_batch(start, lambda batch: _tried(session, batch), most)
+        return fitting_batch(start, _bytes_a_patch(session), device.free_memory())
+
+
+@contextmanager
+def _restored(session: Session) -> Iterator[None]:
+    """Let steps be tried, and take back all that they change."""
+    parts, trainee = session.parts.snapshot(), copy.deepcopy(session.trainee.state())
+    precision = session.fabric.strategy.precision
+    scaler = copy.deepcopy(precision.state_dict())
+    drawn, states, batch = session.generator.get_state(), checkpoint.random_states(), session.batch_size
+    try:
+        yield
+    finally:
+        session.parts.forget_gradients()
+        session.parts.take_up(parts)
+        session.trainee.restore(trainee)
+        precision.load_state_dict(scaler)
+        session.generator.set_state(drawn)
+        checkpoint.set_random_states(states)
+        session.result.batch_size = batch
+        session.device.release_memory()
+
+
+def _tried(session: Session, batch: int) -> Trial | None:
+    session.result.batch_size = batch
+    session.parts.forget_gradients()
+    session.device.release_memory()
+    place = session.device.torch_name
+    free, before = session.device.free_memory(), torch.cuda.memory_allocated(place)
+    torch.cuda.reset_peak_memory_stats(place)
+    try:
+        for _ in range(_WARM):
+            session.trainee.step(session)
+        torch.cuda.synchronize(place)
+        begun = time.perf_counter()
+        for _ in range(_TIMED):
+            session.trainee.step(session)
+        torch.cuda.synchronize(place)
+    except torch.OutOfMemoryError:
+        return None
+    taken = torch.cuda.max_memory_allocated(place) - before
+    return Trial((time.perf_counter() - begun) / _TIMED, taken / max(free, 1))
+
+
+def _bytes_a_patch(session: Session) -> float:
+    """Return what one patch keeps in memory for the backward pass."""
+    kept = 0
+
+    def counted(tensor: Tensor) -> Tensor:
+        nonlocal kept
+        kept += 0 if isinstance(tensor, nn.Parameter) else tensor.nbytes
+        return tensor
+
+    # Some networks need two to learn from.
+    few = session.result.batch_size = min(2, session.batch_size)
+    try:
+        with torch.autograd.graph.saved_tensors_hooks(counted, lambda tensor: tensor):
+            session.trainee.step(session)
+    except (RuntimeError, MemoryError) as error:
+        if not is_memory_short(error):
+            raise
+        return float("inf")
+    return kept / few

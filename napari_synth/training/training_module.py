@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from napari_synth.training.news import Figures, Preview
+from napari_synth.training.events import Figures, Preview
 
 Networks = Mapping[str, nn.Module]
 
