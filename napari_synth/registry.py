@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_synth.contract.frames import FramePredictor
@@ -106,6 +107,52 @@ def register(method: Any) -> Method[Any]:
         raise ModelFileError(f"There is a generator {identifier!r} already: give the model another name.")
     _of_session[identifier] = made
     return made
+
+
+def load(path: Path | str, *, task: str | None = None, name: str | None = None, trusted: bool = False) -> Method[Any]:
+    """Make a method of a model file for this session; `add_model` keeps one.
+
+    Parameters
+    ----------
+    path, task, name, trusted
+        As for `add_model`.
+
+    Raises
+    ------
+    ModelFileError, UntrustedModelError, MissingExtraError
+        As `add_model`.
+    """
+    from napari_synth.models import library
+    from napari_synth.models.reading import describe
+
+    file = library.resolved(path)
+    return register(method_for(describe(file, task=task, name=name, trusted=trusted), file))
+
+
+def chosen(kind: type[M], task: Task | str, given: Method[Any] | Path | str) -> M:
+    """Return the method of a kind that a user means.
+
+    Parameters
+    ----------
+    kind : type of Method
+    task : Task
+        Of a name that stands alone.
+    given : Method, Path or str
+        A method, which is taken up for this session; a model file of ours, likewise; an id such as ``"denoise/blind"``; or the name
+        in one.
+
+    Raises
+    ------
+    UnknownGeneratorError
+        There is none, or it is of another kind.
+    ModelFileError
+        The file cannot be used.
+    """
+    if isinstance(given, PurePath) or (isinstance(given, str) and given.endswith(".safetensors")):
+        return found(kind, load(given).info.id)
+    if not isinstance(given, str):
+        return found(kind, register(given).info.id)
+    return found(kind, given if "/" in given else f"{task}/{given}")
 
 
 def adopted(method: Any) -> AnyMethod:

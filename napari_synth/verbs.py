@@ -1,12 +1,15 @@
-"""The public verbs: numpy in gives numpy out, dask or zarr in gives a lazy dask array out."""
+"""The public verbs: numpy in gives numpy out, dask or zarr in gives a lazy dask array out.
+
+Each fills in its inputs and opens one door: `prepare`, which `run` and all others stand on. What several verbs share is described
+at `run`.
+"""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,10 +20,11 @@ if TYPE_CHECKING:
     from napari_synth.contract.frames import FramePredictor
     from napari_synth.contract.generator import Generator, Method
     from napari_synth.core.device import PrecisionChoice
-    from napari_synth.core.progress import CancelToken, ProgressCallback
+    from napari_synth.core.progress import CancelToken, ProgressCallback, Reporter
+    from napari_synth.engine.image_run import PreparedImage
+    from napari_synth.engine.prepared import PreparedRun
     from napari_synth.engine.recipe import Recipe
-
-M = TypeVar("M", bound="Method[Any]")
+    from napari_synth.imaging.image import Image
 
 
 def denoise(
@@ -47,22 +51,8 @@ def denoise(
         ``"blind"`` (a bundled network behind the noise measured in the image), ``"auto"``, ``"adapt"``, ``"noise2void"``,
         ``"zero-shot-noise2noise"``, ``"non-local-means"``, ``"total-variation"``, ``"wavelet"``, ``"median"``, or one of another
         package.
-    axes : str, optional
-        A role of ``TCZYXS`` for each dimension; guessed where it is left out.
-    device : str
-        ``"auto"`` (CUDA, then MPS, then the CPU), ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
-    precision : {"auto", "float32", "float16", "bfloat16"}
-        Of the network's arithmetic.
-    seed : int
-        Same input, seed and kind of device: same result.
-    tile : int, optional
-        Edge of a block in pixels; chosen from the free memory where it is left out.
-    progress : callable, optional
-        Called with a `napari_synth.core.progress.Progress` after every block or step.
-    cancel : CancelToken, optional
-        Stops the run within one block or step.
-    **params
-        Settings of the generator.
+    axes, device, precision, seed, tile, progress, cancel, **params
+        As for `run`.
 
     Returns
     -------
@@ -75,7 +65,7 @@ def denoise(
         One of its subclasses for every cause that lies with the input; see `napari_synth.core.errors`.
     """
     return run(
-        _of_task("denoise", generator),
+        _chosen("denoise", generator),
         image,
         axes=axes,
         device=device,
@@ -107,14 +97,14 @@ def upscale(
     Parameters
     ----------
     image : array-like or Image
-        As for `denoise`.
+        As for `run`.
     factor : float
         How many times finer, 1 to 16; it need not be a whole number.
     generator : str or Generator
         ``"network"`` (a bundled network, held to the measured pixels), ``"adapted"`` (the same, fine-tuned on the image itself),
         ``"lanczos"``, ``"bicubic"``, or one of another package.
     axes, device, precision, seed, tile, progress, cancel, **params
-        As for `denoise`.
+        As for `run`.
 
     Returns
     -------
@@ -128,7 +118,7 @@ def upscale(
         One of its subclasses for every cause that lies with the input; see `napari_synth.core.errors`.
     """
     return run(
-        _of_task("super-resolution", generator),
+        _chosen("super-resolution", generator),
         image,
         axes=axes,
         device=device,
@@ -161,16 +151,16 @@ def make_isotropic(
     Parameters
     ----------
     volume : array-like or Image
-        As for `denoise`, with a Z axis.
+        As for `run`, with a Z axis.
     spacing : mapping of str to float, or sequence of float, optional
         Distance of neighbouring pixels along Z, Y and X: by axis, or in the order of the volume's axes. An Image has its own, and
         none is needed where ``factor`` is given.
     axes : str, optional
-        As for `denoise`; an array of three dimensions is taken for ZYX.
+        As for `run`; an array of three dimensions is taken for ZYX.
     generator : str or Generator
         ``"isotropic"`` (trained on the volume itself), or one of another package.
     device, precision, seed, tile, progress, cancel
-        As for `denoise`.
+        As for `run`.
     **params
         Settings of the generator: ``slices`` ("thick" or "thin"), ``minutes``, ``steps``, ``factor``.
 
@@ -206,7 +196,7 @@ def make_isotropic(
             )
         image = replace(image, spacing={**image.spacing, **spacing})
     result: Image = run(
-        _of_task("super-resolution", generator),
+        _chosen("super-resolution", generator),
         image,
         device=device,
         precision=precision,
@@ -241,7 +231,7 @@ def inpaint(
     Parameters
     ----------
     image : array-like or Image
-        As for `denoise`.
+        As for `run`.
     mask : array-like or Image, optional
         Of bool or integers, not zero where a pixel is to be filled, with Y and X and any other axes of the image: what is marked
         once is filled along those that it lacks. Axes are found by their sizes. The mask of an Image where it is left out.
@@ -255,7 +245,7 @@ def inpaint(
     grow : int
         Pixels in Y and X by which the mask is grown.
     axes, device, precision, seed, tile, progress, cancel, **params
-        As for `denoise`.
+        As for `run`.
 
     Returns
     -------
@@ -268,7 +258,7 @@ def inpaint(
         One of its subclasses for every cause that lies with the input; see `napari_synth.core.errors`.
     """
     return run(
-        _of_task("inpaint", generator),
+        _chosen("inpaint", generator),
         image,
         mask=mask,
         mask_from=mask_from,
@@ -304,7 +294,7 @@ def translate(
     Parameters
     ----------
     image : array-like or Image
-        As for `denoise`.
+        As for `run`.
     reference : array-like or Image, optional
         How the result should look: of any size, with as many channels and colours as the image, or one channel for all. What it
         lacks has a standard where the generator knows one.
@@ -313,7 +303,7 @@ def translate(
         reference ``"quantile-matching"``, ``"colour-transfer"``, ``"patch-style"``; for the tone ``"contrast"``, ``"gamma"``,
         ``"clahe"``, ``"unsharp"``, ``"colour-balance"``; or one of another package.
     axes, device, precision, seed, tile, progress, cancel, **params
-        As for `denoise`.
+        As for `run`.
 
     Returns
     -------
@@ -326,7 +316,7 @@ def translate(
         One of its subclasses for every cause that lies with the input; see `napari_synth.core.errors`.
     """
     return run(
-        _of_task("translate", generator),
+        _chosen("translate", generator),
         image,
         reference=reference,
         axes=axes,
@@ -338,6 +328,68 @@ def translate(
         cancel=cancel,
         **params,
     )
+
+
+def synthesize(
+    model: str | Path | Method[Any],
+    count: int = 1,
+    *,
+    source: Any = None,
+    size: int | tuple[int, int] | None = None,
+    axes: str | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    precision: PrecisionChoice = "auto",
+    progress: ProgressCallback | None = None,
+    cancel: CancelToken | None = None,
+    **params: Any,
+) -> Any:
+    """Make new images that look like those that a model was trained on.
+
+    Parameters
+    ----------
+    model : str, Path or Method
+        The name or id of a model of your library, a model file, or what `train` or `load_model` returned.
+    count : int
+        How many images.
+    source : array-like or Image, optional
+        What some methods need: an image to make others like, or labels to make images for, each plane of them.
+    size : int or (int, int), optional
+        Height and width in pixels, for models that can make others than they were trained on.
+    axes : str, optional
+        A role of ``TCZYXS`` for each dimension of the source; guessed where it is left out.
+    seed : int
+        The same seed gives the same images; the first ones are the same however many are made.
+    device, precision, progress, cancel
+        As for `run`.
+    **params
+        Settings of the method.
+
+    Returns
+    -------
+    numpy.ndarray
+        The images along the first axis, then the axes of labels besides their planes, then those of one image (``CYX``, ``YXS`` or
+        ``YX``), in the counts and of the dtype of the images that were learnt from.
+
+    Raises
+    ------
+    SynthError
+        One of its subclasses for every cause that lies with the input; see `napari_synth.core.errors`.
+    """
+    from napari_synth.contract.synthesis import Synthesizer
+
+    prepared = prepare(
+        _chosen("synthesize", model, Synthesizer),
+        source,
+        {"count": count} | _size(size) | params,
+        axes=axes,
+        device=device,
+        precision=precision,
+        seed=seed,
+        progress=progress,
+        cancel=cancel,
+    )
+    return prepared.compute(report=_reporter(progress, cancel))
 
 
 def predict_frames(
@@ -361,7 +413,7 @@ def predict_frames(
     Parameters
     ----------
     movie : array-like or Image
-        As for `denoise`, with a T axis.
+        As for `run`, with a T axis.
     count : int
         How many frames behind the last one.
     generator : str or FramePredictor
@@ -373,7 +425,7 @@ def predict_frames(
     between : int
         How many frames between any two neighbours; stands alone.
     axes : str, optional
-        As for `denoise`; an array of three dimensions is taken for TYX, one of four for TZYX or TCYX.
+        As for `run`; an array of three dimensions is taken for TYX, one of four for TZYX or TCYX.
     device, precision, seed, tile, progress, cancel, **params
         As for `denoise`.
 
@@ -388,15 +440,11 @@ def predict_frames(
     SynthError
         One of its subclasses for every cause that lies with the input; see `napari_synth.core.errors`.
     """
-    from napari_synth import registry
     from napari_synth.contract.frames import FramePredictor
 
-    chosen = _of_task("predict-frames", generator)
-    if isinstance(chosen, str):
-        registry.found(FramePredictor, chosen)
     asked: dict[str, Any] = {"count": count, "fill": fill, "between": between}
     return run(
-        chosen,
+        _chosen("predict-frames", generator, FramePredictor),
         movie,
         axes=axes,
         device=device,
@@ -408,126 +456,6 @@ def predict_frames(
         **asked,
         **params,
     )
-
-
-def run(
-    recipe_or_id: Recipe | Method[Any] | str,
-    image: Any = None,
-    *,
-    reference: Any = None,
-    mask: Any = None,
-    mask_from: str | None = None,
-    mask_ids: Sequence[int] | None = None,
-    grow: int | None = None,
-    axes: str | None = None,
-    device: str | None = None,
-    precision: PrecisionChoice | None = None,
-    seed: int | None = None,
-    tile: int | None = None,
-    progress: ProgressCallback | None = None,
-    cancel: CancelToken | None = None,
-    **params: Any,
-) -> Any:
-    """Run a generator, or repeat a recipe.
-
-    Parameters
-    ----------
-    recipe_or_id : Recipe, Method or str
-        A `napari_synth.engine.recipe.Recipe`, the YAML of one, the id of a generator such as ``"denoise/blind"``, or what
-        `load_model` returns.
-    image : array-like or Image
-        What makes new images is given the image or the labels that it needs, if any.
-    reference : array-like or Image, optional
-        As for `translate`; a recipe need not be given one again where it holds what was learnt of it.
-    mask, mask_from, mask_ids, grow
-        As for `inpaint`; what is left out is taken from the recipe, but a mask that was drawn must be given again.
-    axes, device, precision, seed, tile, **params
-        As for `denoise`, and ``count``, ``fill`` and ``between`` as for `predict_frames`; what is given takes the place of what the
-        recipe says. The axes of a recipe hold for an array of as many dimensions: those of another are guessed, and an Image keeps
-        its own.
-    progress, cancel
-        As for `denoise`.
-
-    Returns
-    -------
-    array
-        As for `denoise`.
-
-    Raises
-    ------
-    SynthError
-        One of its subclasses for every cause that lies with the input; see `napari_synth.core.errors`.
-
-    Warns
-    -----
-    UserWarning
-        The weights are not those that the recipe was made with.
-    """
-    import numpy as np
-
-    from napari_synth import registry
-    from napari_synth.contract.frames import FramePredictor
-    from napari_synth.contract.generator import Method
-    from napari_synth.contract.synthesis import Synthesizer
-    from napari_synth.core.errors import InvalidImageError
-    from napari_synth.engine.frame_plan import guess_movie_axes
-    from napari_synth.engine.frame_run import PreparedMovie, prepare_again
-    from napari_synth.engine.masking import with_mask
-    from napari_synth.engine.recipe import Recipe
-    from napari_synth.engine.references import as_reference
-    from napari_synth.engine.runner import PreparedRun, prepare
-    from napari_synth.imaging.image import Image
-
-    if isinstance(recipe_or_id, Recipe):
-        recipe = recipe_or_id
-    elif not isinstance(recipe_or_id, str):
-        recipe = Recipe(generator=registry.register(recipe_or_id).info.id)
-    elif "\n" in recipe_or_id:
-        recipe = Recipe.from_yaml(recipe_or_id)
-    else:
-        recipe = Recipe(generator=recipe_or_id)
-    if isinstance(registry.found(Method, recipe.generator), Synthesizer):
-        return repeat(
-            recipe,
-            image,
-            axes=axes,
-            params=params,
-            device=device or recipe.device,
-            precision=precision or recipe.precision,
-            seed=recipe.seed if seed is None else seed,
-            progress=progress,
-            cancel=cancel,
-        )
-    if image is None:
-        raise InvalidImageError("There is no image: only what makes new images can do without one.")
-    fits = recipe.axes is not None and not isinstance(image, Image) and len(recipe.axes) == np.ndim(image)
-    is_movie = isinstance(registry.found(Method, recipe.generator), FramePredictor)
-    if is_movie and not fits and not isinstance(image, Image):
-        axes = axes or guess_movie_axes(np.shape(image))
-    source = Image.from_array(image, axes or (recipe.axes if fits else None))
-    how: dict[str, Any] = {
-        "device": device or recipe.device,
-        "precision": precision or recipe.precision,
-        "seed": recipe.seed if seed is None else seed,
-        "tile": recipe.tile if tile is None else tile,
-        "progress": progress,
-        "cancel": cancel,
-    }
-    prepared: PreparedRun | PreparedMovie
-    if is_movie:
-        prepared = prepare_again(recipe, source, params, **how)
-    else:
-        source = with_mask(source, recipe, mask, rule=mask_from, ids=mask_ids, grow=grow)
-        likeness = None if reference is None else as_reference(reference, source)
-        prepared = prepare(recipe.generator, source, {**recipe.params, **params}, reference=likeness, **how)
-    if (difference := recipe.differing_weights(prepared.recipe)) is not None:
-        warnings.warn(difference, UserWarning, stacklevel=2)
-    if source.is_lazy:
-        return prepared.result if isinstance(image, Image) else prepared.lazy()
-    result: Any = prepared.compute(progress=progress, cancel=cancel)
-    if isinstance(image, Image):
-        return replace(prepared.result, data=result)
-    return np.asarray(result)
 
 
 def augment(
@@ -588,6 +516,63 @@ def augment(
     return result
 
 
+def interpolate(
+    model: str | Path | Method[Any],
+    begin: Any,
+    end: Any,
+    count: int = 8,
+    *,
+    size: int | tuple[int, int] | None = None,
+    device: str = "auto",
+    precision: PrecisionChoice = "auto",
+    **params: Any,
+) -> Any:
+    """Make the images on the path between two others, both included.
+
+    Parameters
+    ----------
+    model : str, Path or Method
+        As for `synthesize`.
+    begin, end : int, array-like or Image
+        A seed: the first image that it gives. Or an image, for models that have an encoder: its middle is taken.
+    count : int
+        How many images, at least 2.
+    size, device, precision, **params
+        As for `synthesize`.
+
+    Returns
+    -------
+    numpy.ndarray
+        As for `synthesize`.
+
+    Raises
+    ------
+    SynthError
+        One of its subclasses for every cause that lies with the input; see `napari_synth.core.errors`.
+    """
+    from napari_synth.contract.synthesis import Synthesizer
+    from napari_synth.core.errors import InvalidParameterError
+    from napari_synth.core.options import RunOptions
+    from napari_synth.engine import door
+    from napari_synth.engine.latents import path
+    from napari_synth.engine.prepared import Inputs
+    from napari_synth.engine.recipe import Recipe
+    from napari_synth.imaging.image import Image
+
+    if count < 2:
+        raise InvalidParameterError(f"A path of {count} images has no two ends: ask for at least 2.")
+    method = _chosen("synthesize", model, Synthesizer)
+    recipe = Recipe(generator=method.info.id, params=_size(size) | params)
+    prepared = door.open(method, recipe, Inputs(), RunOptions(device, precision))
+    first, last = (
+        prepared.latents(seed=given)
+        if isinstance(given, int)
+        else prepared.encoded(Image.from_array(given, prepared.axes_for(given)))[0]
+        for given in (begin, end)
+    )
+    return prepared.decoded(path(first, last, count))
+
+
 def train(
     generator: str,
     source: Any,
@@ -632,7 +617,7 @@ def train(
     resume : bool
         Go on exactly from the checkpoint in ``out``; a training that was at its end gets its time once more.
     seed, device, precision
-        As for `denoise`.
+        As for `run`.
     progress : callable, optional
         Called with a `napari_synth.core.progress.Progress` after every step.
     cancel : CancelToken, optional
@@ -674,7 +659,7 @@ def train(
 def load_model(
     path: Path | str, *, task: str | None = None, name: str | None = None, trusted: bool = False
 ) -> Method[Any]:
-    """Make a generator of a model file, for this session; `napari_synth.models.library.add` keeps one.
+    """Make a method of a model file, for this session; `napari_synth.registry.add_model` keeps one.
 
     Its network is run on a small probe image to measure its scale and how far it looks, which takes a minute for the largest.
 
@@ -701,169 +686,208 @@ def load_model(
         The file is damaged, of an unknown architecture or for another task, is not trusted, or needs an extra.
     """
     from napari_synth import registry
-    from napari_synth.methods.from_file.catalogue import method_for
-    from napari_synth.models.library import resolved
-    from napari_synth.models.reading import describe
 
-    file = resolved(path)
-    generator = method_for(describe(file, task=task, name=name, trusted=trusted), file)
-    registry.register(generator)
-    return generator
+    return registry.load(path, task=task, name=name, trusted=trusted)
 
 
-def _of_task(task: str, generator: str | M) -> str | M:
-    """Return a generator with the task before its name, where the name stands alone."""
-    return f"{task}/{generator}" if isinstance(generator, str) and "/" not in generator else generator
-
-
-def synthesize(
-    model: str | Path | Method[Any],
-    count: int = 1,
+def run(
+    recipe_or_id: Recipe | Method[Any] | str,
+    image: Any = None,
     *,
-    source: Any = None,
-    size: int | tuple[int, int] | None = None,
+    reference: Any = None,
+    mask: Any = None,
+    mask_from: str | None = None,
+    mask_ids: Sequence[int] | None = None,
+    grow: int | None = None,
     axes: str | None = None,
-    seed: int = 0,
-    device: str = "auto",
-    precision: PrecisionChoice = "auto",
+    device: str | None = None,
+    precision: PrecisionChoice | None = None,
+    seed: int | None = None,
+    tile: int | None = None,
     progress: ProgressCallback | None = None,
     cancel: CancelToken | None = None,
     **params: Any,
 ) -> Any:
-    """Make new images that look like those that a model was trained on.
+    """Run a method, or repeat a recipe: what all verbs call.
 
     Parameters
     ----------
-    model : str, Path or Method
-        The name or id of a model of your library, a model file, or what `train` or `load_model` returned.
-    count : int
-        How many images.
-    source : array-like or Image, optional
-        What some methods need: an image to make others like, or labels to make images for, each plane of them.
-    size : int or (int, int), optional
-        Height and width in pixels, for models that can make others than they were trained on.
+    recipe_or_id : Recipe, Method or str
+        A `napari_synth.engine.recipe.Recipe`, the YAML of one, the id of a method such as ``"denoise/blind"``, or what
+        `load_model` returns.
+    image : array-like or Image
+        Any integer or float dtype and range, 2 to 6 dimensions; numpy, dask, zarr or an `napari_synth.imaging.image.Image`. What
+        makes new images is given the image or the labels that it needs, if any.
+    reference : array-like or Image, optional
+        As for `translate`; a recipe need not be given one again where it holds what was learnt of it.
+    mask, mask_from, mask_ids, grow
+        As for `inpaint`; what is left out is taken from the recipe, but a mask that was drawn must be given again.
     axes : str, optional
-        A role of ``TCZYXS`` for each dimension of the source; guessed where it is left out.
+        A role of ``TCZYXS`` for each dimension; guessed where it is left out. The axes of a recipe hold for an array of as many
+        dimensions: those of another are guessed, and an Image keeps its own.
+    device : str
+        ``"auto"`` (CUDA, then MPS, then the CPU), ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
+    precision : {"auto", "float32", "float16", "bfloat16"}
+        Of the network's arithmetic.
     seed : int
-        The same seed gives the same images; the first ones are the same however many are made.
-    device, precision, progress, cancel
-        As for `napari_synth.denoise`.
+        Same input, seed and kind of device: same result.
+    tile : int, optional
+        Edge of a block in pixels; it follows from the method and the image where it is left out.
+    progress : callable, optional
+        Called with a `napari_synth.core.progress.Progress` after every block or step.
+    cancel : CancelToken, optional
+        Stops the run within one block or step.
     **params
-        Settings of the method.
+        Settings of the method, and ``count``, ``fill`` and ``between`` as for `predict_frames`. They take the place of what the
+        recipe says, as do all that stand before.
 
     Returns
     -------
-    numpy.ndarray
-        The images along the first axis, then the axes of labels besides their planes, then those of one image (``CYX``, ``YXS`` or
-        ``YX``), in the counts and of the dtype of the images that were learnt from.
+    array
+        Of the dtype of the source: numpy for numpy, a lazy dask array for dask and zarr, an Image for an Image.
 
     Raises
     ------
     SynthError
         One of its subclasses for every cause that lies with the input; see `napari_synth.core.errors`.
+
+    Warns
+    -----
+    UserWarning
+        The weights are not those that the recipe was made with.
     """
-    from napari_synth.engine.synthesis_run import prepare_synthesis
+    import numpy as np
+
     from napari_synth.imaging.image import Image
 
-    settings = {"count": count} | _size(size) | params
-    prepared = prepare_synthesis(
-        identifier_of(model),
-        settings,
-        source=None if source is None else Image.from_array(source, axes),
+    prepared = prepare(
+        recipe_or_id,
+        image,
+        params,
+        reference=reference,
+        mask=mask,
+        mask_from=mask_from,
+        mask_ids=mask_ids,
+        grow=grow,
+        axes=axes,
         device=device,
         precision=precision,
         seed=seed,
+        tile=tile,
         progress=progress,
         cancel=cancel,
     )
-    return prepared.compute(progress=progress, cancel=cancel)
+    if (difference := _recipe_and_method(recipe_or_id)[0].differing_weights(prepared.recipe)) is not None:
+        warnings.warn(difference, UserWarning, stacklevel=2)
+    if prepared.source is not None and prepared.source.is_lazy:
+        return prepared.result if isinstance(image, Image) else prepared.lazy()
+    result: Any = prepared.compute(report=_reporter(progress, cancel))
+    if isinstance(image, Image):
+        return replace(prepared.result, data=result)
+    return np.asarray(result)
 
 
-def interpolate(
-    model: str | Path | Method[Any],
-    begin: Any,
-    end: Any,
-    count: int = 8,
+def prepare(
+    recipe_or_id: Recipe | Method[Any] | str,
+    image: Any = None,
+    params: Mapping[str, Any] | None = None,
     *,
-    size: int | tuple[int, int] | None = None,
-    device: str = "auto",
-    precision: PrecisionChoice = "auto",
-    **params: Any,
-) -> Any:
-    """Make the images on the path between two others, both included.
+    reference: Any = None,
+    mask: Any = None,
+    mask_from: str | None = None,
+    mask_ids: Sequence[int] | None = None,
+    grow: int | None = None,
+    axes: str | None = None,
+    device: str | None = None,
+    precision: PrecisionChoice | None = None,
+    seed: int | None = None,
+    tile: int | None = None,
+    memory_budget: int | None = None,
+    progress: ProgressCallback | None = None,
+    cancel: CancelToken | None = None,
+    interim: Callable[[PreparedImage], None] | None = None,
+) -> PreparedRun:
+    """Let a method look at an image, and make nothing yet: parts of the result can then be asked for, one after the other.
 
     Parameters
     ----------
-    model : str, Path or Method
-        As for `synthesize`.
-    begin, end : int, array-like or Image
-        A seed: the first image that it gives. Or an image, for models that have an encoder: its middle is taken.
-    count : int
-        How many images, at least 2.
-    size, device, precision, **params
-        As for `synthesize`.
+    recipe_or_id, image
+        As for `run`.
+    params : mapping, optional
+        Settings, as the ``**params`` of `run`.
+    reference, mask, mask_from, mask_ids, grow, axes, device, precision, seed, tile, progress, cancel
+        As for `run`.
+    memory_budget : int, optional
+        Bytes that the run may take; half of what is free where it is left out.
+    interim : callable, optional
+        Called, while a method trains on the image, with what it has come to so far; training goes on once it returns.
 
     Returns
     -------
-    numpy.ndarray
-        As for `synthesize`.
+    PreparedRun
+        With the recipe, the notes, the result as a lazy image, and `compute` for the whole of it or a region.
 
     Raises
     ------
     SynthError
         One of its subclasses for every cause that lies with the input; see `napari_synth.core.errors`.
     """
-    from napari_synth.core.errors import InvalidParameterError
-    from napari_synth.engine.latents import path
-    from napari_synth.engine.synthesis_run import prepare_synthesis
-    from napari_synth.imaging.image import Image
+    from napari_synth.engine import door
+    from napari_synth.engine.masking import with_mask
+    from napari_synth.engine.prepared import Inputs
+    from napari_synth.engine.references import as_reference
 
-    if count < 2:
-        raise InvalidParameterError(f"A path of {count} images has no two ends: ask for at least 2.")
-    prepared = prepare_synthesis(identifier_of(model), _size(size) | params, device=device, precision=precision)
-    first, last = (
-        prepared.latents(seed=given)
-        if isinstance(given, int)
-        else prepared.encoded(Image.from_array(given, prepared.axes_for(given)))[0]
-        for given in (begin, end)
-    )
-    return prepared.decoded(path(first, last, count))
-
-
-def repeat(recipe: Recipe, source: Any = None, **how: Any) -> Any:
-    """Make the images of a recipe again; see `napari_synth.run`."""
-    from napari_synth.engine.synthesis_run import prepare_synthesis
-    from napari_synth.imaging.image import Image
-
-    axes = how.pop("axes", None)
+    recipe, method = _recipe_and_method(recipe_or_id)
+    options = recipe.options(device=device, precision=precision, seed=seed, tile=tile, memory_budget=memory_budget)
+    source = _source(method, recipe, image, axes)
+    likeness = None
     if source is not None:
-        fits = (
-            recipe.axes is not None and not isinstance(source, Image) and len(recipe.axes) == getattr(source, "ndim", 0)
-        )
-        source = Image.from_array(source, axes or (recipe.axes if fits else None))
-    params = {**recipe.params, **how.pop("params", {})}
-    prepared = prepare_synthesis(recipe.generator, params, source=source, **how)
-    if (difference := recipe.differing_weights(prepared.recipe)) is not None:
-        warnings.warn(difference, UserWarning, stacklevel=3)
-    return prepared.compute(progress=how.get("progress"), cancel=how.get("cancel"))
+        source = with_mask(source, recipe, mask, rule=mask_from, ids=mask_ids, grow=grow)
+        likeness = None if reference is None else as_reference(reference, source)
+    inputs = Inputs(source, likeness)
+    return door.open(method, recipe.changed(params or {}), inputs, options, _reporter(progress, cancel), interim)
 
 
-def identifier_of(model: str | Path | Method[Any]) -> str:
-    """Return the id of a model; a file is taken up for this session.
-
-    Raises
-    ------
-    ModelFileError
-        The file cannot be used.
-    """
+def _recipe_and_method(recipe_or_id: Recipe | Method[Any] | str) -> tuple[Recipe, Method[Any]]:
+    """Return a recipe, and the method that it names; a method of the user's own is taken up for this session."""
     from napari_synth import registry
-    from napari_synth.contract.generator import Task
+    from napari_synth.contract.generator import Method
+    from napari_synth.engine.recipe import Recipe
 
-    if not isinstance(model, Path | str):
-        return registry.register(model).info.id
-    if isinstance(model, Path) or model.endswith(".safetensors"):
-        return load_model(model).info.id
-    return model if "/" in model else f"{Task.SYNTHESIZE}/{model}"
+    if isinstance(recipe_or_id, Recipe):
+        recipe = recipe_or_id
+    elif not isinstance(recipe_or_id, str):
+        method = registry.register(recipe_or_id)
+        return Recipe(generator=method.info.id), method
+    else:
+        recipe = Recipe.from_yaml(recipe_or_id) if "\n" in recipe_or_id else Recipe(generator=recipe_or_id)
+    return recipe, registry.found(Method, recipe.generator)
+
+
+def _source(method: Method[Any], recipe: Recipe, image: Any, axes: str | None) -> Image | None:
+    """Return what is given as an image: with the axes that are said, those of a recipe that fit, or those that a method guesses."""
+    import numpy as np
+
+    from napari_synth.imaging.image import Image
+
+    if image is None or isinstance(image, Image):
+        return image if image is None or axes is None else replace(image, axes=axes.upper())
+    fits = recipe.axes is not None and len(recipe.axes) == np.ndim(image)
+    return Image.from_array(image, axes or (recipe.axes if fits else method.guess_axes(np.shape(image))))
+
+
+def _chosen(task: str, given: Any, kind: type[Any] | None = None) -> Method[Any]:
+    """Return the method that a user of the verb of a task means."""
+    from napari_synth import registry
+    from napari_synth.contract.generator import Method
+
+    return registry.chosen(kind or Method, task, given)
+
+
+def _reporter(progress: ProgressCallback | None, cancel: CancelToken | None) -> Reporter:
+    from napari_synth.core.progress import Reporter
+
+    return Reporter(progress, cancel)
 
 
 def _size(size: int | tuple[int, int] | None) -> dict[str, int]:

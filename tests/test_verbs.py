@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 import napari_synth
+from napari_synth.engine.image_run import PreparedImage
 from napari_synth.engine.recipe import Recipe
-from napari_synth.engine.runner import PreparedRun, prepare
 from napari_synth.imaging.image import Image
+from napari_synth.verbs import prepare
 
 PIXELS = np.random.default_rng(0).poisson(50, (6, 32, 40)).astype(np.uint16)
 
@@ -17,13 +18,13 @@ PIXELS = np.random.default_rng(0).poisson(50, (6, 32, 40)).astype(np.uint16)
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Collect the axes of what is restored."""
     axes: list[str] = []
-    compute = PreparedRun.compute
+    compute = PreparedImage.compute
 
-    def noted(run: PreparedRun, **options: object) -> object:
+    def noted(run: PreparedImage, **options: object) -> object:
         axes.append(run.source.axes)
         return compute(run, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(PreparedRun, "compute", noted)
+    monkeypatch.setattr(PreparedImage, "compute", noted)
     return axes
 
 

@@ -20,9 +20,10 @@ from napari_synth.benchmark.report import Report, Table, load, mean
 from napari_synth.benchmark.scenes import six_images, textures
 from napari_synth.core.device import resolve_device
 from napari_synth.core.errors import ImageFileError
+from napari_synth.engine.image_run import PreparedImage
 from napari_synth.engine.resampling import resized
-from napari_synth.engine.runner import PreparedRun, prepare
 from napari_synth.imaging.image import Image
+from napari_synth.verbs import prepare
 
 SCALES = (2, 3, 4)
 METHODS = ("bicubic", "lanczos", "network")
@@ -170,7 +171,7 @@ def _add_speed(report: Report, edge: int, device: str, say: Say) -> None:
     report.tables.append(Table(f"Time for {edge} x {edge} pixels on {place.title}", columns, tuple(rows), digits=3))
 
 
-def _apply(run: PreparedRun, block: Any) -> Any:
+def _apply(run: PreparedImage, block: Any) -> Any:
     import torch
 
     with torch.inference_mode():

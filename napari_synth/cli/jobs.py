@@ -8,35 +8,33 @@ from pathlib import Path
 from typing import Any
 
 from napari_synth import registry
-from napari_synth.cli.axes import with_axes_of_recipe
-from napari_synth.cli.frames import as_movie
+from napari_synth.cli.axes import names_its_axes, with_axes_of_recipe
 from napari_synth.cli.masks import AS_IN_RECIPE, Masked
 from napari_synth.cli.references import NO_REFERENCE, Referenced
+from napari_synth.cli.writing import RECIPE_SUFFIX, is_folder_of_images, place_for, write_result
+from napari_synth.contract.generator import Method
 from napari_synth.core.errors import ImageFileError
-from napari_synth.core.progress import CancelToken, ProgressCallback
+from napari_synth.core.options import RunOptions
+from napari_synth.core.progress import Reporter
 from napari_synth.engine.recipe import Recipe
 from napari_synth.files import (
     READABLE_SUFFIXES,
     WRITABLE_SUFFIXES,
     check_format,
-    create_ome_zarr,
     find_images,
     image_suffix,
     is_folder,
     is_zarr,
     read_image,
-    replacing,
-    write_image,
 )
-
-RECIPE_SUFFIX = ".recipe.yaml"
+from napari_synth.imaging.image import Image
 
 
 @dataclass(frozen=True)
 class Job:
-    """An image and where its result goes."""
+    """An image and where its result goes; no image where random numbers are enough."""
 
-    source: Path
+    source: Path | None
     target: Path
 
 
@@ -82,86 +80,86 @@ def plan_jobs(source: str, target: Path) -> tuple[list[Job], bool]:
 def run_job(
     job: Job,
     recipe: Recipe,
+    options: RunOptions,
+    report: Reporter,
     *,
     axes: str | None = None,
     masked: Masked = AS_IN_RECIPE,
     referenced: Referenced = NO_REFERENCE,
     overwrite: bool,
     write_recipe: bool,
-    memory_budget: int | None = None,
-    progress: ProgressCallback | None = None,
-    cancel: CancelToken | None = None,
 ) -> Outcome:
     """Read an image, run the recipe on it and write the result, with the record of the run beside it.
 
-    ``axes`` are what the user says of this image. Those of the recipe hold only where the file has none and they have as many
-    letters as the image has dimensions, so that a recipe made on a plane also runs on a stack, and one of colours on channels.
-    ``masked`` says what is filled, where that is not as in the recipe, and ``referenced`` how the result should look.
+    Parameters
+    ----------
+    job : Job
+    recipe : Recipe
+    options : RunOptions
+    report : Reporter
+    axes : str, optional
+        What the user says of this image. The axes of the recipe hold only where the file has none and they have as many letters as
+        the image has dimensions, so that a recipe made on a plane also runs on a stack, and one of colours on channels.
+    masked : Masked
+        What is filled, where that is not as in the recipe.
+    referenced : Referenced
+        How the result should look.
+    overwrite : bool
+        Whether a result may be replaced.
+    write_recipe : bool
 
-    A result that ends in ``.zarr``, or is larger than the memory budget, is written block by block as it is made; any other is
-    judged against its source.
+    Returns
+    -------
+    Outcome
+        A result that ends in ``.zarr``, or is larger than the memory budget, is written block by block as it is made; any other is
+        judged against its source.
 
     Raises
     ------
     SynthError
         One of its subclasses; nothing is left of the result then.
     """
-    from napari_synth.engine.frame_run import PreparedMovie, prepare_again
-    from napari_synth.engine.runner import PreparedRun, prepare
+    from napari_synth.engine import door
+    from napari_synth.engine.prepared import Inputs
     from napari_synth.engine.verdict import verdicts
 
-    target = job.target
-    _check_target(job.source, target, overwrite)
-    image = read_image(job.source, axes)
-    if axes is None:
-        image = with_axes_of_recipe(image, job.source, recipe.axes)
-    how: dict[str, Any] = {
-        "device": recipe.device,
-        "precision": recipe.precision,
-        "seed": recipe.seed,
-        "tile": recipe.tile,
-        "memory_budget": memory_budget,
-        "progress": progress,
-        "cancel": cancel,
-    }
-    prepared: PreparedRun | PreparedMovie
-    if recipe.frames is not None:
-        if axes is None:
-            image = as_movie(image, job.source)
-        check_format(target, image)
-        prepared = prepare_again(recipe, image, {}, **how)
-    else:
+    method = registry.found(Method, recipe.generator)
+    if not (method.makes_many and is_folder_of_images(job.target)):
+        _check_target(job.source, job.target, overwrite)
+    image = None if job.source is None else _read(job.source, axes, recipe, method)
+    if image is not None and job.source is not None:
         image = masked.applied(image, recipe, job.source)
-        if registry.generator(recipe.generator).info.channels == "mapped":
-            check_format(target, image)
-        prepared = prepare(recipe.generator, image, recipe.params, reference=referenced.of(image), **how)
-    check_format(target, prepared.result)
+        if method.info.channels == "mapped" and not method.makes_many:
+            # What the format cannot hold is told before minutes of work.
+            check_format(job.target, image)
+    reference = None if image is None else referenced.of(image)
+    prepared = door.open(method, recipe, Inputs(image, reference), options, report)
     notes = list(prepared.notes)
     if (difference := recipe.differing_weights(prepared.recipe)) is not None:
         notes.append(difference)
-    if prepared.needs_store and image_suffix(target) not in {".zarr", ".ome.zarr"}:
-        target = target.with_name(target.name[: -len(image_suffix(target))] + ".ome.zarr")
+    target = place_for(prepared, job.target)
+    if target != job.target:
         _check_target(job.source, target, overwrite)
         notes.append(f"The result is larger than the memory that a run may take: it is written to {target.name}.")
-    result = prepared.result
-    pixels = None
-    if image_suffix(target) in {".zarr", ".ome.zarr"}:
-        with create_ome_zarr(target, result, blocks=prepared.chunks, overwrite=overwrite, cancel=cancel) as out:
-            prepared.compute(out=out, progress=progress, cancel=cancel)
-    else:
-        pixels = prepared.compute(progress=progress, cancel=cancel)
-        write_image(target, replace(result, data=pixels), overwrite=overwrite)
-    if write_recipe:
-        with replacing(target.with_name(target.name + RECIPE_SUFFIX), overwrite=True) as part:
-            part.write_text(prepared.recipe.to_yaml(), encoding="utf-8")
-    if pixels is not None and isinstance(prepared, PreparedRun):
+    pixels = write_result(prepared, target, report, overwrite=overwrite, write_recipe=write_recipe)
+    if pixels is not None:
         notes += verdicts(prepared, pixels)
     return Outcome(target, tuple(notes))
 
 
-def _check_target(source: Path, target: Path, overwrite: bool) -> None:
+def _read(path: Path, axes: str | None, recipe: Recipe, method: Method[Any]) -> Image:
+    """Read an image with the axes that are said, those of its file, those of the recipe, or those that a method guesses."""
+    image = read_image(path, axes)
+    if axes is not None:
+        return image
+    image = with_axes_of_recipe(image, path, recipe.axes)
+    guessed = method.guess_axes(image.shape)
+    return image if guessed is None or "T" in image.axes or names_its_axes(path) else replace(image, axes=guessed)
+
+
+def _check_target(source: Path | None, target: Path, overwrite: bool) -> None:
     """Say before the work begins what would spoil its end."""
-    if target.exists() and target.resolve() == source.resolve():
+    if source is not None and target.exists() and target.resolve() == source.resolve():
         raise ImageFileError(f"The result would replace its source {str(source)!r}: give it another name or folder.")
     if target.exists() and not overwrite:
         raise ImageFileError(f"{str(target)!r} exists already: choose another name, or add --overwrite.")

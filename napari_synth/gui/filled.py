@@ -8,7 +8,7 @@ import numpy as np
 from napari.utils.colormaps import Colormap
 
 from napari_synth.core.progress import CancelToken, ProgressCallback, Reporter
-from napari_synth.engine.runner import PreparedRun
+from napari_synth.engine.image_run import PreparedImage
 from napari_synth.gui.settings import RunSettings
 from napari_synth.gui.stores import store
 from napari_synth.imaging.image import Image
@@ -23,7 +23,7 @@ MASK_COLOURS = Colormap([(1.0, 0.2, 0.2, 0.0), (1.0, 0.2, 0.2, 0.7)], name="mask
 
 
 def filled_levels(
-    prepared: PreparedRun, settings: RunSettings, progress: ProgressCallback, cancel: CancelToken
+    prepared: PreparedImage, settings: RunSettings, progress: ProgressCallback, cancel: CancelToken
 ) -> tuple[Any, ...]:
     """Return which pixels were filled.
 
@@ -52,7 +52,7 @@ def filled_levels(
 
 
 def mask_region(
-    request: Request, region: Region, _prepared: PreparedRun | None, progress: ProgressCallback, cancel: CancelToken
+    request: Request, region: Region, _prepared: PreparedImage | None, progress: ProgressCallback, cancel: CancelToken
 ) -> tuple[None, Any]:
     """Return which pixels of a region are to be filled; parameters and results are those of `restore_region`."""
     Reporter(progress, cancel).start("Making the mask")
@@ -62,7 +62,7 @@ def mask_region(
     return None, np.broadcast_to(holes(source, {**asked, "S": 0}), shape).astype(np.uint8)
 
 
-def mask_words(_size: str, _prepared: PreparedRun | None, marked: Any) -> tuple[str, ...]:
+def mask_words(_size: str, _prepared: PreparedImage | None, marked: Any) -> tuple[str, ...]:
     """Say how much of what is in sight a mask marks."""
     return (f"{np.count_nonzero(marked)} of the {marked.size} pixels in sight are to be filled.",)
 

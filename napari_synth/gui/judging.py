@@ -10,7 +10,7 @@ import numpy.typing as npt
 import psutil
 
 from napari_synth.core.progress import CancelToken, ProgressCallback, Reporter
-from napari_synth.engine.runner import PreparedRun
+from napari_synth.engine.image_run import PreparedImage
 from napari_synth.gui.settings import RunSettings
 from napari_synth.gui.stores import store
 from napari_synth.imaging.image import Image
@@ -51,7 +51,7 @@ def removed_signal(
 
 
 def trust_map(
-    prepared: PreparedRun, restored: Any, settings: RunSettings, progress: ProgressCallback, cancel: CancelToken
+    prepared: PreparedImage, restored: Any, settings: RunSettings, progress: ProgressCallback, cancel: CancelToken
 ) -> tuple[Any, ...]:
     """Return the averaged residual in standard deviations of the noise; of an RGB pixel, the sample that is farthest off.
 

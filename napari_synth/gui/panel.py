@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     import napari
     import napari.layers
 
-    from napari_synth.engine.runner import PreparedRun
+    from napari_synth.engine.image_run import PreparedImage
 
 
 _ADDS = "Add a model file of your own: .safetensors, .pth, TorchScript, or a bioimage.io package (zip, or its .yaml)"
@@ -92,7 +92,7 @@ class TaskPanel(MethodPanel[Generator[Params]]):
         self.run_button.setToolTip(
             "Work on the whole image in the background; the result is a new layer beside the source"
         )
-        self.result: ResultBox[PreparedRun] = ResultBox(self.viewer, self)
+        self.result: ResultBox[PreparedImage] = ResultBox(self.viewer, self)
         self.preview = Preview(self.viewer, self._wanted, self, look=self._look)
         self._lay_out()
         self._connect()
@@ -280,7 +280,7 @@ class TaskPanel(MethodPanel[Generator[Params]]):
         if source.ndim == len(placement.scale):
             placement = Placement.of(source)
         prepared = outcome.prepared
-        info = prepared.generator.info
+        info = prepared.method.info
         synthetic = " (synthetic)" if info.invents else ""
         placement = result_placement(placement, prepared)
         result = self._add(

@@ -13,7 +13,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_synth.core.errors import AxesError, SynthError
 from napari_synth.core.progress import Progress
-from napari_synth.engine.runner import PreparedRun
+from napari_synth.engine.image_run import PreparedImage
 from napari_synth.gui.layers import (
     PREVIEW,
     Placement,
@@ -38,9 +38,9 @@ WIDEST = 1024
 """Pixels: of a larger visible field the centre is shown, so that a preview stays a matter of moments."""
 
 Wanted = Callable[[], "tuple[napari.layers.Image, Request]"]
-Work = Callable[..., "tuple[PreparedRun | None, Any]"]
+Work = Callable[..., "tuple[PreparedImage | None, Any]"]
 Look = Callable[["napari.layers.Image"], dict[str, Any]]
-Words = Callable[[str, "PreparedRun | None", Any], tuple[str, ...]]
+Words = Callable[[str, "PreparedImage | None", Any], tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def visible_field(layer: napari.layers.Image, viewer: ViewerModel, axes: str, wi
     return Field(tuple(start), tuple(stop))
 
 
-def _words(size: str, prepared: PreparedRun | None, _pixels: Any) -> tuple[str, ...]:
+def _words(size: str, prepared: PreparedImage | None, _pixels: Any) -> tuple[str, ...]:
     """Say what a preview of a run shows."""
     if prepared is None:
         return (f"Preview of {size} pixels, learnt from these alone: a run learns from the whole image.",)
@@ -161,7 +161,7 @@ class Preview(QObject):
         self._source: napari.layers.Image | None = None
         self._done: tuple[Request, Field] | None = None
         self._asked: tuple[Request, Field] | None = None
-        self._prepared: PreparedRun | None = None
+        self._prepared: PreparedImage | None = None
         self._left_out: tuple[str, ...] = ()
         self._said: tuple[str, ...] = ()
         self._job: Job | None = None
@@ -261,7 +261,7 @@ class Preview(QObject):
         self._done = None
         self.updated.emit(("Preview while the method still learns.",))
 
-    def _on_returned(self, result: tuple[PreparedRun | None, Any]) -> None:
+    def _on_returned(self, result: tuple[PreparedImage | None, Any]) -> None:
         if not self._on or self._asked is None or self._source is None or self._again:
             return
         prepared, pixels = result
@@ -276,7 +276,7 @@ class Preview(QObject):
         slow = (f"{title}: left out of the preview, since it takes minutes; a run does it." for title in self._left_out)
         self.updated.emit((*self._said, *slow))
 
-    def _show(self, source: napari.layers.Image, field: Field, pixels: Any, prepared: PreparedRun | None) -> None:
+    def _show(self, source: napari.layers.Image, field: Field, pixels: Any, prepared: PreparedImage | None) -> None:
         if prepared is None:
             size = tuple(b - a for a, b in zip(field.start, field.stop, strict=True))
             place = Placement.of(source).refined(refinement(size, pixels.shape, source.ndim), map(float, field.start))

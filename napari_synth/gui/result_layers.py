@@ -6,27 +6,27 @@ from collections.abc import Mapping
 from math import ceil
 from typing import Any
 
-from napari_synth.engine.runner import PreparedRun
+from napari_synth.engine.image_run import PreparedImage
 from napari_synth.gui.layers import Placement
 
 _OF_COUNTS = {"colormap", "contrast_limits", "gamma"}
 
 
-def result_placement(source: Placement, run: PreparedRun, first: Mapping[str, int] | None = None) -> Placement:
+def result_placement(source: Placement, run: PreparedImage, first: Mapping[str, int] | None = None) -> Placement:
     """Return where a result lies, or a part of it.
 
     Parameters
     ----------
     source : Placement
         Where the source lies.
-    run : PreparedRun
+    run : PreparedImage
     first : mapping of str to int, optional
         The pixel of the source at which the part begins, by axis role.
     """
-    sizes, result = run.source.sizes, dict(zip(run.result_axes, run.result_shape, strict=True))
+    sizes, result = run.source.sizes, dict(zip(run.axes, run.shape, strict=True))
     # Without the samples of an RGB pixel.
     own = run.source.axes[: len(source.scale)]
-    axes = own if run.result_axes == run.source.axes else run.result_axes.replace("S", "")
+    axes = own if run.axes == run.source.axes else run.axes.replace("S", "")
     factors, start = [], []
     for axis in own:
         kept = axis in result and axis not in run.joint_axes
@@ -39,18 +39,18 @@ def result_placement(source: Placement, run: PreparedRun, first: Mapping[str, in
     return place if axes == own else place.along(own, axes)
 
 
-def result_look(source: Mapping[str, Any], run: PreparedRun) -> dict[str, Any]:
+def result_look(source: Mapping[str, Any], run: PreparedImage) -> dict[str, Any]:
     """Return how a result is shown, as keyword arguments of a layer.
 
     Parameters
     ----------
     source : mapping of str to object
         How its source is shown.
-    run : PreparedRun
+    run : PreparedImage
     """
     if run.result_range is None:
         return dict(source)
     look = {name: value for name, value in source.items() if name not in _OF_COUNTS}
-    if run.result_axes.endswith("S"):
+    if run.axes.endswith("S"):
         return look | {"rgb": True}
     return look | {"rgb": False, "colormap": "gray", "contrast_limits": run.result_range}

@@ -13,11 +13,12 @@ from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QMenu, QSlider, QVB
 
 from napari_synth.contract.generator import Task
 from napari_synth.engine.frame_run import PreparedMovie
-from napari_synth.engine.runner import PreparedRun
+from napari_synth.engine.image_run import PreparedImage
 from napari_synth.gui.layers import DERIVED, Placement, kind_of
 from napari_synth.gui.placing import grid_of
 from napari_synth.gui.rows import button, line
 from napari_synth.imaging.image import Image
+from napari_synth.spelling import as_command, as_python
 
 if TYPE_CHECKING:
     import napari.layers
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 BLINK_MS = 600
 
-Run = TypeVar("Run", bound=PreparedRun | PreparedMovie)
+Run = TypeVar("Run", bound=PreparedImage | PreparedMovie)
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Finished(Generic[Run]):
 
     Attributes
     ----------
-    prepared : PreparedRun or PreparedMovie
+    prepared : PreparedImage or PreparedMovie
     source : napari.layers.Image
         The layer that was restored; it may have been deleted since.
     result : napari.layers.Image
@@ -159,9 +160,9 @@ class ResultBox(QWidget, Generic[Run]):
             # Only pixel by pixel can a result be subtracted from its source; what is filled was no signal, and what is
             # translated is meant to differ.
             comparable = (
-                prepared.result_shape == prepared.source.shape
+                prepared.shape == prepared.source.shape
                 and prepared.source.mask is None
-                and prepared.generator.info.task not in {Task.TRANSLATE, Task.PREDICT_FRAMES}
+                and prepared.method.info.task not in {Task.TRANSLATE, Task.PREDICT_FRAMES}
             )
             self.removed.setVisible(comparable)
             self.trust.setVisible(comparable)
@@ -185,7 +186,7 @@ class ResultBox(QWidget, Generic[Run]):
         if self._finished is not None:
             self._finished.source.visible = True
 
-    def copy(self, spell: Callable[[PreparedRun | PreparedMovie], str]) -> None:
+    def copy(self, spell: Callable[[PreparedImage | PreparedMovie], str]) -> None:
         """Put the recipe on the clipboard."""
         clipboard = QGuiApplication.clipboard()
         if self._finished is not None and clipboard is not None:
@@ -219,23 +220,23 @@ class ResultBox(QWidget, Generic[Run]):
 class _Copy:
     """Copies the recipe in one spelling; a menu's action passes whether it is checked, which says nothing here."""
 
-    def __init__(self, box: ResultBox[Any], spell: Callable[[PreparedRun | PreparedMovie], str]) -> None:
+    def __init__(self, box: ResultBox[Any], spell: Callable[[PreparedImage | PreparedMovie], str]) -> None:
         self._box, self._spell = box, spell
 
     def __call__(self, _checked: bool = False) -> None:
         self._box.copy(self._spell)
 
 
-def _yaml(prepared: PreparedRun | PreparedMovie) -> str:
+def _yaml(prepared: PreparedImage | PreparedMovie) -> str:
     return prepared.recipe.to_yaml()
 
 
-def _python(prepared: PreparedRun | PreparedMovie) -> str:
-    return prepared.recipe.to_python()
+def _python(prepared: PreparedImage | PreparedMovie) -> str:
+    return as_python(prepared.recipe)
 
 
-def _command(prepared: PreparedRun | PreparedMovie) -> str:
-    return prepared.recipe.to_command()
+def _command(prepared: PreparedImage | PreparedMovie) -> str:
+    return as_command(prepared.recipe)
 
 
 def _plain(parent: QWidget, text: str) -> QLabel:

@@ -12,9 +12,11 @@ import numpy as np
 
 from napari_synth import registry
 from napari_synth.core.device import Device, resolve_device
-from napari_synth.core.progress import CancelToken, Progress, ProgressCallback
-from napari_synth.engine import runner
-from napari_synth.engine.runner import PreparedRun
+from napari_synth.core.progress import CancelToken, Progress, ProgressCallback, Reporter
+from napari_synth.engine import door
+from napari_synth.engine.image_run import PreparedImage
+from napari_synth.engine.prepared import Inputs
+from napari_synth.engine.recipe import Recipe
 from napari_synth.engine.verdict import verdicts
 from napari_synth.gui.filled import filled_levels
 from napari_synth.gui.masks import MaskRequest
@@ -81,21 +83,13 @@ class Request:
         image: Image,
         progress: ProgressCallback | None,
         cancel: CancelToken | None,
-        interim: Callable[[PreparedRun], None] | None = None,
-    ) -> PreparedRun:
+        interim: Callable[[PreparedImage], None] | None = None,
+    ) -> PreparedImage:
         """Let the generator look at an image."""
-        return runner.prepare(
-            self.generator,
-            image,
-            self.params,
-            reference=self.reference,
-            device=self.settings.device,
-            precision=self.settings.precision,
-            memory_budget=self.settings.memory_budget,
-            progress=progress,
-            cancel=cancel,
-            interim=interim,
-        )
+        method = registry.generator(self.generator)
+        recipe = Recipe(generator=self.generator, params=dict(self.params))
+        inputs = Inputs(image, self.reference)
+        return door.open(method, recipe, inputs, self.settings.options(), Reporter(progress, cancel), interim)
 
 
 @dataclass(frozen=True)
@@ -104,7 +98,7 @@ class Outcome:
 
     Attributes
     ----------
-    prepared : PreparedRun
+    prepared : PreparedImage
     levels : tuple of array-like
         The result, along its axes: one numpy array, or dask arrays of the levels on disk, the finest first, where
         it is larger than the memory budget.
@@ -118,7 +112,7 @@ class Outcome:
         The levels of `napari_synth.gui.filled.filled_levels`.
     """
 
-    prepared: PreparedRun
+    prepared: PreparedImage
     levels: tuple[Any, ...]
     verdict: tuple[str, ...] = ()
     limit: float = 1.0
@@ -147,13 +141,13 @@ def restore(request: Request, progress: ProgressCallback, cancel: CancelToken) -
 
 
 def confidence(
-    prepared: PreparedRun, settings: RunSettings, progress: ProgressCallback, cancel: CancelToken
+    prepared: PreparedImage, settings: RunSettings, progress: ProgressCallback, cancel: CancelToken
 ) -> Outcome:
     """Compute how much the result varies over flips and rotations; of an RGB pixel, the sample that varies most."""
     try:
         outcome = _compute(prepared.spread(), settings.folder, progress, cancel)
         with discarding(outcome.path):
-            samples = prepared.result_axes.find("S")
+            samples = prepared.axes.find("S")
             levels = outcome.levels if samples < 0 else tuple(level.max(axis=samples) for level in outcome.levels)
             shown = np.asarray(levels[-1][_some_planes(levels[-1].shape)])
             shown = shown[np.isfinite(shown)]
@@ -169,10 +163,10 @@ def confidence(
 def restore_region(
     request: Request,
     region: Region,
-    prepared: PreparedRun | None,
+    prepared: PreparedImage | None,
     progress: ProgressCallback,
     cancel: CancelToken,
-) -> tuple[PreparedRun | None, Any]:
+) -> tuple[PreparedImage | None, Any]:
     """Restore a region for a preview; a generator that trains lets what it has come to so far be shown.
 
     Parameters
@@ -180,14 +174,14 @@ def restore_region(
     request : Request
     region : mapping of str to slice
         In pixels of the image.
-    prepared : PreparedRun or None
+    prepared : PreparedImage or None
         What an earlier preview with the same request prepared, so that it is not done again.
     progress, cancel
         Of the job.
 
     Returns
     -------
-    PreparedRun or None
+    PreparedImage or None
         To be given to the next preview; None where it holds for this region only, because the generator learnt from it.
     numpy.ndarray
         The region's pixels, along the axes of the result.
@@ -198,11 +192,11 @@ def restore_region(
         crop = crop.with_data(crop.read())
         onlooker = _Onlooker(inside, progress, cancel)
         prepared = request.prepare(crop, onlooker.tell, cancel, onlooker.show)
-        return None, prepared.compute(region=inside, progress=progress, cancel=cancel)
+        return None, prepared.compute(region=inside, report=Reporter(progress, cancel))
     if prepared is None:
         prepared = request.prepare(request.source(), progress, cancel)
     asked = {axis: part for axis, part in region.items() if axis not in prepared.joint_axes}
-    return prepared, prepared.compute(region=asked, progress=progress, cancel=cancel)
+    return prepared, prepared.compute(region=asked, report=Reporter(progress, cancel))
 
 
 @dataclass(frozen=True)
@@ -224,11 +218,11 @@ class _Onlooker:
         self._latest = progress
         self._progress(progress)
 
-    def show(self, run: PreparedRun) -> None:
+    def show(self, run: PreparedImage) -> None:
         begun = time.monotonic()
         if begun < self._ready:
             return
-        pixels = run.compute(region=self._region, cancel=self._cancel)
+        pixels = run.compute(region=self._region, report=Reporter(None, self._cancel))
         now = time.monotonic()
         self._ready = now + _PATIENCE * (now - begun)
         self._progress(replace(self._latest, news=Interim(pixels)))
@@ -245,23 +239,23 @@ def _some_planes(shape: tuple[int, ...]) -> tuple[slice, ...]:
     return (*middle, *(slice(None, None, -(-size // _LOOKED_AT)) for size in shape[-3:-2]))
 
 
-def _noise_or_guess(prepared: PreparedRun) -> float:
+def _noise_or_guess(prepared: PreparedImage) -> float:
     """Return the standard deviation of the noise in counts; a share of the intensities where it was not measured."""
     noise, statistics = prepared.noise[0], prepared.statistics[0]
     low, high = prepared.result_range or (statistics.low, statistics.high)
     return (noise.sigma_typical if noise else 0.0) or _GUESSED_NOISE * (high - low)
 
 
-def _compute(prepared: PreparedRun, folder: Path, progress: ProgressCallback, cancel: CancelToken) -> Outcome:
+def _compute(prepared: PreparedImage, folder: Path, progress: ProgressCallback, cancel: CancelToken) -> Outcome:
     if not prepared.needs_store:
-        return Outcome(prepared, (prepared.compute(progress=progress, cancel=cancel),))
+        return Outcome(prepared, (prepared.compute(report=Reporter(progress, cancel)),))
     from napari_synth.files import create_ome_zarr
 
     path = free_path(folder, prepared.source.name)
     with create_ome_zarr(path, prepared.result, blocks=prepared.chunks, cancel=cancel) as target:
-        prepared.compute(out=target, progress=progress, cancel=cancel)
+        prepared.compute(out=target, report=Reporter(progress, cancel))
     with discarding(path):
-        return Outcome(prepared, open_levels(path, prepared.result_axes), path=path)
+        return Outcome(prepared, open_levels(path, prepared.axes), path=path)
 
 
 def _neighbourhood(image: Image, region: Region) -> tuple[dict[str, slice], dict[str, slice]]:

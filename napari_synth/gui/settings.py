@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import cast
 
 from napari_synth.core.device import PrecisionChoice
+from napari_synth.core.options import RunOptions
 
 PLUGIN = "napari-synth"
 
@@ -21,7 +22,7 @@ class RunSettings:
         ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
     precision : {"auto", "float32", "float16", "bfloat16"}
     memory_budget : int or None
-        Bytes that a run may take; None leaves it to the runner.
+        Bytes that a run may take; None leaves it to the engine.
     folder : pathlib.Path
         Where results go that are larger than the memory budget.
     """
@@ -30,6 +31,10 @@ class RunSettings:
     precision: PrecisionChoice
     memory_budget: int | None
     folder: Path
+
+    def options(self, seed: int = 0) -> RunOptions:
+        """Return how a run computes."""
+        return RunOptions(self.device, self.precision, seed, memory_budget=self.memory_budget)
 
 
 def read_settings() -> RunSettings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,12 @@ from skimage import data
 from skimage.metrics import peak_signal_noise_ratio
 
 import napari_synth
-from napari_synth import registry
+from napari_synth import registry, verbs
 from napari_synth.contract.generator import Generator, Task
 from napari_synth.contract.params import Params
 from napari_synth.core import errors
-from napari_synth.core.progress import CancelToken, Progress
-from napari_synth.engine import runner
+from napari_synth.core.progress import CancelToken, Progress, Reporter
+from napari_synth.engine.image_run import PreparedImage
 from napari_synth.imaging.image import Image
 from napari_synth.imaging.masks import as_mask
 
@@ -194,14 +195,14 @@ def test_same_seed_same_result(generator: Generator[Params]) -> None:
 def test_tile_equals_whole(generator: Generator[Params]) -> None:
     image = noisy((200, 176), "f4")
     source = coloured(generator, image)
-    whole = runner.prepare(generator.info.id, source, brief(generator), **given(generator, source))
-    pieces = runner.PreparedRun(**{**vars_of(whole), "tile": 64})
+    whole = verbs.prepare(generator.info.id, source, brief(generator), **given(generator, source))
+    pieces = in_tiles(whole)
     spread = np.ptp(image)
     assert np.abs(whole.compute() - pieces.compute()).max() <= 1e-3 * spread
 
 
-def vars_of(prepared: runner.PreparedRun) -> dict[str, Any]:
-    return {name: getattr(prepared, name) for name in prepared.__dataclass_fields__}
+def in_tiles(prepared: PreparedImage) -> PreparedImage:
+    return replace(prepared, options=replace(prepared.options, tile=64))
 
 
 @every_generator
@@ -223,10 +224,10 @@ def test_cancel_within_one_block_or_step(generator: Generator[Params], stage: st
     options = given(generator, image)
 
     def go() -> None:
-        prepared = runner.prepare(
+        prepared = verbs.prepare(
             generator.info.id, image, LONG.get(generator.info.id), progress=watch, cancel=token, **options
         )
-        runner.PreparedRun(**vars_of(prepared) | {"tile": 64}).compute(progress=watch, cancel=token)
+        in_tiles(prepared).compute(report=Reporter(watch, token))
 
     with pytest.raises(errors.Cancelled):
         go()
@@ -237,7 +238,7 @@ def test_cancel_within_one_block_or_step(generator: Generator[Params], stage: st
 def test_recipe_repeats_the_run(generator: Generator[Params]) -> None:
     image = coloured(generator, noisy((48, 48)))
     options = given(generator, image)
-    prepared = runner.prepare(generator.info.id, image, brief(generator), seed=5, **options)
+    prepared = verbs.prepare(generator.info.id, image, brief(generator), seed=5, **options)
     again = napari_synth.run(prepared.recipe.to_yaml(), image, **options)
     np.testing.assert_array_equal(again.data, prepared.compute())
 
@@ -245,7 +246,7 @@ def test_recipe_repeats_the_run(generator: Generator[Params]) -> None:
 @every_generator
 def test_notes_are_sentences_and_none_is_said_twice(generator: Generator[Params]) -> None:
     image = coloured(generator, noisy((48, 48)))
-    notes = runner.prepare(generator.info.id, image, brief(generator), **given(generator, image)).notes
+    notes = verbs.prepare(generator.info.id, image, brief(generator), **given(generator, image)).notes
     assert notes or generator.info.task != Task.DENOISE
     assert len(set(notes)) == len(notes)
     assert all(note.endswith(".") for note in notes)

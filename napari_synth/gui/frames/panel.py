@@ -16,7 +16,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 from napari_synth.contract.frames import FramePredictor
 from napari_synth.contract.generator import Task
 from napari_synth.core.errors import SynthError
-from napari_synth.engine.frame_plan import check_time, guess_movie_axes
+from napari_synth.engine.frame_plan import check_time
 from napari_synth.gui.frames.choice import FramesChoice
 from napari_synth.gui.frames.work import Foretold, FramesWanted, foretell, rim_of, spread_of
 from napari_synth.gui.layers import CONFIDENCE, FILLED, RESULT, Placement, appearance, fresh_name, full_resolution, mark
@@ -26,6 +26,7 @@ from napari_synth.gui.rows import label, line, put_in_scroll_area
 from napari_synth.gui.settings import read_settings
 from napari_synth.gui.source import SourcePicker
 from napari_synth.gui.work_panel import MethodPanel
+from napari_synth.imaging.image import guess_movie_axes
 
 if TYPE_CHECKING:
     import napari

@@ -9,9 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from napari_synth.core.progress import CancelToken, ProgressCallback
+from napari_synth import registry
+from napari_synth.contract.frames import FramePredictor
+from napari_synth.core.progress import CancelToken, ProgressCallback, Reporter
+from napari_synth.engine import door
 from napari_synth.engine.frame_plan import FrameRequest
-from napari_synth.engine.frame_run import PreparedMovie, prepare_movie
+from napari_synth.engine.frame_run import PreparedMovie
+from napari_synth.engine.prepared import Inputs
+from napari_synth.engine.recipe import FramesRecord, Recipe
 from napari_synth.gui.settings import RunSettings
 from napari_synth.gui.stores import discarding, free_path, open_levels
 from napari_synth.imaging.image import Image
@@ -62,17 +67,10 @@ class Foretold:
 
 def foretell(wanted: FramesWanted, progress: ProgressCallback, cancel: CancelToken) -> Foretold:
     """Invent the frames of a movie."""
-    prepared = prepare_movie(
-        wanted.predictor,
-        wanted.movie,
-        wanted.request,
-        wanted.params,
-        device=wanted.settings.device,
-        precision=wanted.settings.precision,
-        memory_budget=wanted.settings.memory_budget,
-        progress=progress,
-        cancel=cancel,
-    )
+    method = registry.found(FramePredictor, wanted.predictor)
+    frames = FramesRecord(**wanted.request.model_dump())
+    recipe = Recipe(generator=wanted.predictor, params=dict(wanted.params), frames=frames)
+    prepared = door.open(method, recipe, Inputs(wanted.movie), wanted.settings.options(), Reporter(progress, cancel))
     return _computed(prepared, wanted.settings.folder, progress, cancel)
 
 
@@ -93,7 +91,7 @@ def rim_of(prepared: PreparedMovie) -> Any:
     """Return labels that frame every plane of the invented frames: a lazy array along the axes of the result but S, uint8."""
     import dask.array as da
 
-    sizes = dict(zip(prepared.source.axes, prepared.result_shape, strict=True))
+    sizes = dict(zip(prepared.source.axes, prepared.shape, strict=True))
     axes = prepared.source.axes.replace("S", "")
     width = max(1, min(sizes["Y"], sizes["X"]) // _RIM)
     plane = np.ones((sizes["Y"], sizes["X"]), np.uint8)
@@ -109,12 +107,12 @@ def rim_of(prepared: PreparedMovie) -> Any:
 def _computed(prepared: PreparedMovie, folder: Path, progress: ProgressCallback, cancel: CancelToken) -> Foretold:
     try:
         if not prepared.needs_store:
-            return Foretold(prepared, (prepared.compute(progress=progress, cancel=cancel),))
+            return Foretold(prepared, (prepared.compute(report=Reporter(progress, cancel)),))
         from napari_synth.files import create_ome_zarr
 
         path = free_path(folder, prepared.source.name)
         with create_ome_zarr(path, prepared.result, blocks=prepared.chunks, cancel=cancel) as target:
-            prepared.compute(out=target, progress=progress, cancel=cancel)
+            prepared.compute(out=target, report=Reporter(progress, cancel))
         with discarding(path):
             return Foretold(prepared, open_levels(path, prepared.source.axes), path)
     finally:

@@ -343,10 +343,10 @@ class SynthesizePanel(MethodPanel[Synthesizer[Any]]):
 
     def _on_made(self, made: Made) -> None:
         self._offer_quality(made)
-        self._add(made, f"{made.prepared.synthesizer.info.title} (synthetic)")
+        self._add(made, f"{made.prepared.method.info.title} (synthetic)")
 
     def _on_walked(self, made: Made) -> None:
-        self._add(made, f"{made.prepared.synthesizer.info.title} path (synthetic)")
+        self._add(made, f"{made.prepared.method.info.title} path (synthetic)")
 
     def _add(self, made: Made, name: str) -> None:
         prepared = made.prepared

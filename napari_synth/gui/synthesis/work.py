@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import psutil
 
+from napari_synth import registry
+from napari_synth.contract.synthesis import Synthesizer
 from napari_synth.core.progress import CancelToken, ProgressCallback, Reporter
-from napari_synth.engine.synthesis_run import PreparedSynthesis, prepare_synthesis
+from napari_synth.engine import door
+from napari_synth.engine.prepared import Inputs
+from napari_synth.engine.recipe import Recipe
+from napari_synth.engine.synthesis_run import PreparedSynthesis
 from napari_synth.gui.layers import Placement
 from napari_synth.gui.settings import RunSettings
 from napari_synth.gui.stores import discarding, free_path, open_levels
@@ -52,16 +55,10 @@ class SynthesisRequest:
 
     def prepare(self, progress: ProgressCallback | None, cancel: CancelToken | None) -> PreparedSynthesis:
         """Open the synthesizer."""
-        return prepare_synthesis(
-            self.synthesizer,
-            self.params,
-            source=self.source,
-            device=self.settings.device,
-            precision=self.settings.precision,
-            seed=self.seed,
-            progress=progress,
-            cancel=cancel,
-        )
+        method = registry.found(Synthesizer, self.synthesizer)
+        recipe = Recipe(generator=self.synthesizer, params=dict(self.params))
+        options = self.settings.options(self.seed)
+        return door.open(method, recipe, Inputs(self.source), options, Reporter(progress, cancel))
 
     def is_like(self, other: SynthesisRequest) -> bool:
         """Tell whether the same synthesizer can be kept open; pixels are compared by identity, not read."""
@@ -137,16 +134,14 @@ class Made:
 def make(request: SynthesisRequest, progress: ProgressCallback, cancel: CancelToken) -> Made:
     """Make all images of a request."""
     prepared = request.prepare(progress, cancel)
-    compute = partial(prepared.compute, progress=progress, cancel=cancel)
-    size = prod(prepared.shape) * np.dtype(prepared.spec.dtype).itemsize
+    compute = partial(prepared.compute, report=Reporter(progress, cancel))
     try:
-        if size <= (request.settings.memory_budget or psutil.virtual_memory().available // 2):
+        if not prepared.needs_store:
             return Made(request, prepared, (compute(),))
         from napari_synth.files import create_ome_zarr
 
-        path = free_path(request.settings.folder, prepared.synthesizer.info.name)
-        like = prepared.image(np.broadcast_to(np.zeros((), prepared.spec.dtype), prepared.shape))
-        with create_ome_zarr(path, like, blocks=(1, *prepared.shape[1:]), cancel=cancel) as target:
+        path = free_path(request.settings.folder, prepared.method.info.name)
+        with create_ome_zarr(path, prepared.result, blocks=prepared.chunks, cancel=cancel) as target:
             compute(out=target)
         with discarding(path):
             return Made(request, prepared, open_levels(path, prepared.axes), path)
