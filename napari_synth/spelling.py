@@ -92,6 +92,7 @@ def _unusual_params(recipe: Recipe) -> dict[str, Any]:
 def _learnt(recipe: Recipe) -> tuple[str, ...]:
     """Return the names of the settings that hold what was learnt of a reference image."""
     try:
-        return registry.found(Method, recipe.generator).params_type.learnt()
+        learnt: tuple[str, ...] = registry.found(Method, recipe.generator).params_type.learnt()
     except UnknownGeneratorError:
         return ()
+    return learnt

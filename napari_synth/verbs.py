@@ -550,6 +550,7 @@ def interpolate(
     SynthError
         One of its subclasses for every cause that lies with the input; see `napari_synth.core.errors`.
     """
+    from napari_synth import registry
     from napari_synth.contract.synthesis import Synthesizer
     from napari_synth.core.errors import InvalidParameterError
     from napari_synth.core.options import RunOptions
@@ -561,7 +562,7 @@ def interpolate(
 
     if count < 2:
         raise InvalidParameterError(f"A path of {count} images has no two ends: ask for at least 2.")
-    method = _chosen("synthesize", model, Synthesizer)
+    method: Synthesizer[Any] = registry.chosen(Synthesizer, "synthesize", model)
     recipe = Recipe(generator=method.info.id, params=_size(size) | params)
     prepared = door.open(method, recipe, Inputs(), RunOptions(device, precision))
     first, last = (

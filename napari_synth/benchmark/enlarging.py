@@ -162,6 +162,7 @@ def _add_speed(report: Report, edge: int, device: str, say: Say) -> None:
     rows: list[tuple[str | float | None, ...]] = []
     for scale in SCALES:
         run = prepare(_NETWORK, Image.from_array(image), {"factor": scale, "denoise": False}, device=device)
+        assert isinstance(run, PreparedImage)
         cubic = _best(partial(interpolate, block, scale_factor=float(scale), mode="bicubic"), place.kind)
         bare = _best(partial(_apply, run, block), place.kind)
         whole = _best(run.compute, place.kind)

@@ -70,6 +70,7 @@ def bench_runner(
     noisy = _noisy(edge)
     start = time.perf_counter()
     run = prepare("denoise/blind", Image(noisy, "YX"), device=device)
+    assert isinstance(run, PreparedImage)
     preparing = time.perf_counter() - start
     whole, pieces = _bare_network(run, noisy, edge), _bare_network(run, noisy, _PIECE)
     works: dict[str, Callable[[], Any]] = {"whole": whole, "pieces": pieces, "runner": run.compute}
@@ -160,6 +161,7 @@ def _add_tiles(report: Report, *, quick: bool, device: str, say: Callable[[str],
     edge, tile = (_QUICK_FIELD, _QUICK_TILE) if quick else (_FIELD, _TILE)
     noisy = _noisy(edge)
     run = prepare("denoise/blind", Image(noisy, "YX"), device=device, precision="float32")
+    assert isinstance(run, PreparedImage)
     whole = replace(run, options=replace(run.options, tile=edge)).compute()
     loaded, _ = load_model(bundled("denoise-blind"))
     covering = cast(NoiseConditionedUNet, loaded).receptive_field + _BEYOND_NETWORK

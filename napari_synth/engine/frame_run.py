@@ -166,7 +166,7 @@ class PreparedMovie(BlockRun):
         for item, counts in completed(work, self._items(channels, gaps, asked), report):
             start, stop = max(times.start, item.gap.start), min(times.stop, item.gap.start + item.gap.count)
             shown = slice(start - item.gap.start, stop - item.gap.start)
-            part = asked | self.where(item, "YX") | {"T": slice(start, stop)}
+            part = {**asked, **self.where(item, "YX"), "T": slice(start, stop)}
             put(out, counts[tuple(shown if axis == "T" else slice(None) for axis in self.axes)], part, wanted)
         for gap in gaps:
             self._add_alpha(gap, asked, out, wanted)
@@ -251,9 +251,10 @@ class _FrameWork(BlockWork):
     ) -> npt.NDArray[Any]:
         """Put back what is measured nowhere, crop the halo, and bring the frames (T, C, Y, X) into the order of the source."""
         run = self._run
-        if holes is not None and pixels.dtype.kind == "f":
+        if holes is not None and side is not None and pixels.dtype.kind == "f":
             pixels = np.asarray(np.where(holes, side, pixels), run.dtype)
-        pixels = pixels[(..., *_crop(self.block(item)))]
+        cropped: tuple[Any, ...] = (..., *_crop(self.block(item)))
+        pixels = pixels[cropped]
         joint = run.joint_sizes()
         pixels = pixels.reshape(len(pixels), *joint.values(), *pixels.shape[-2:])
         return in_order(pixels, "T" + "".join(joint) + "YX", run.axes)

@@ -145,7 +145,7 @@ class PreparedImage(BlockRun):
         report.start("Restoring", total)
         work = _ImageWork(self, report)
         for item, counts in completed(work, self._items(channels, asked), report):
-            put(out, counts, layout.within(asked | self.where(item, self.block_spec(item.channel).axes)), wanted)
+            put(out, counts, layout.within({**asked, **self.where(item, self.block_spec(item.channel).axes)}), wanted)
         self._copy_alpha(asked, out)
 
     def _items(self, channels: tuple[Channel[Any], ...], asked: Mapping[str, slice]) -> Iterator[BlockItem]:

@@ -40,25 +40,25 @@ class Work(Protocol[I, R]):
     budget: int
     most_batch_pixels: int
 
-    def read(self, item: I) -> R:
+    def read(self, item: I, /) -> R:
         """Load what an item needs; called in a thread of its own, while the device computes what was read before."""
 
-    def group(self, item: I) -> Hashable:
+    def group(self, item: I, /) -> Hashable:
         """Return what items must have in common to be in one batch."""
 
-    def pixels(self, item: I) -> int:
+    def pixels(self, item: I, /) -> int:
         """Return how many pixels an item gives the device."""
 
-    def bytes(self, item: I) -> int:
+    def bytes(self, item: I, /) -> int:
         """Return the working memory of an item."""
 
-    def halves(self, item: I) -> list[I]:
+    def halves(self, item: I, /) -> list[I]:
         """Return the same work in two smaller items, or the item alone where it cannot be made smaller."""
 
-    def apply(self, items: list[I], read: list[R]) -> Sequence[npt.NDArray[Any]]:
+    def apply(self, items: list[I], read: list[R], /) -> Sequence[npt.NDArray[Any]]:
         """Return the result of each item of a batch; raises `MemoryShortError` where the memory is short."""
 
-    def too_large(self, item: I) -> str:
+    def too_large(self, item: I, /) -> str:
         """Say that an item which cannot be made smaller does not fit."""
 
 

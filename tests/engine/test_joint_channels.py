@@ -18,6 +18,8 @@ from napari_synth.cli.jobs import Job, run_job
 from napari_synth.contract.generator import BlockSpec, Context, Generator, GeneratorInfo, Prepared, ResultSpec, Task
 from napari_synth.contract.params import Params
 from napari_synth.core import errors
+from napari_synth.core.options import RunOptions
+from napari_synth.core.progress import Reporter
 from napari_synth.engine.image_run import PreparedImage
 from napari_synth.engine.recipe import Recipe
 from napari_synth.files import read_image, write_image
@@ -217,7 +219,7 @@ def test_files_hold_what_the_generator_makes(mixing, tmp_path: Path, name: str) 
     image = Image(scene((2, 20, 24)), "CYX")
     write_image(tmp_path / "in.ome.tif", image)
     job = Job(tmp_path / "in.ome.tif", tmp_path / name)
-    run_job(job, Recipe(generator="translate/mixing"), overwrite=False, write_recipe=False)
+    run_job(job, Recipe(generator="translate/mixing"), RunOptions(), Reporter(), overwrite=False, write_recipe=False)
     written = read_image(tmp_path / name)
     assert written.axes == "YXS"
     np.testing.assert_array_equal(written.read(), prepared(image).compute())
@@ -228,4 +230,6 @@ def test_a_file_that_cannot_hold_the_result_is_refused(mixing, tmp_path: Path) -
     write_image(tmp_path / "in.ome.tif", Image(scene((2, 20, 24)), "CYX"))
     job = Job(tmp_path / "in.ome.tif", tmp_path / "out.png")
     with pytest.raises(errors.ImageFileError, match="CYX"):
-        run_job(job, Recipe(generator="translate/mixing"), overwrite=False, write_recipe=False)
+        run_job(
+            job, Recipe(generator="translate/mixing"), RunOptions(), Reporter(), overwrite=False, write_recipe=False
+        )

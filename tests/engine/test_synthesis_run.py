@@ -67,6 +67,7 @@ class Flat(Sampler):
 class FlatSynthesizer:
     info = GeneratorInfo("synthesize/flat", "Flat", "Fake.", Task.SYNTHESIZE, invents=True)
     params_type = FlatParams
+    needs: Needs = "nothing"
     spec = SampleSpec(1, "", "uint16", (8, 12), grid=4, spacing={"Y": 0.5, "X": 0.25}, units={"Y": "um"})
 
     def prepare(self, source: Image | None, params: FlatParams, context: SynthesisContext) -> Sampler:

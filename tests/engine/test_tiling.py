@@ -14,7 +14,7 @@ sizes = st.integers(1, 200)
     st.tuples(sizes, sizes),
     st.sampled_from([1, 2, 8]),
     st.integers(0, 20),
-    st.integers(1, 64),
+    st.integers(20, 100),
     st.sampled_from([1, 2]),
 )
 def test_cores_cover_the_image_once_and_blocks_fit_the_network(
@@ -60,7 +60,7 @@ def test_default_blocks_are_small_enough_and_the_same_everywhere(
     edges = default_edges(spec, sizes)
     assert Grid.of(spec, sizes).edges == edges
     assert Grid.of(spec, sizes, edges) == Grid.of(spec, sizes)
-    largest = max(Grid.of(spec, sizes).cores({}), key=lambda core: (core[0].stop - core[0].start))
+    largest = max(Grid.of(spec, sizes).cores({}), key=lambda core: core[0].stop - core[0].start)
     assert np.prod(make_block(largest, sizes, spec).shape) <= MOST_PIXELS
 
 
