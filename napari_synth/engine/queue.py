@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from typing import Any, Protocol, TypeVar
@@ -55,7 +55,7 @@ class Work(Protocol[I, R]):
     def halves(self, item: I, /) -> list[I]:
         """Return the same work in two smaller items, or the item alone where it cannot be made smaller."""
 
-    def apply(self, items: list[I], read: list[R], /) -> Sequence[npt.NDArray[Any]]:
+    def apply(self, items: list[I], read: list[R], /) -> Iterable[npt.NDArray[Any]]:
         """Return the result of each item of a batch; raises `MemoryShortError` where the memory is short."""
 
     def too_large(self, item: I, /) -> str:
@@ -90,7 +90,7 @@ def completed(work: Work[I, R], items: Iterable[I], report: Reporter) -> Iterato
             reading = reader.submit(_read, work, batch, report.cancel)
             while batch:
                 upcoming: list[I] = []
-                results: Sequence[npt.NDArray[Any]] | None = None
+                results: Iterable[npt.NDArray[Any]] | None = None
                 with suppress(MemoryShortError, MemoryError):
                     pixels = _awaited(reading, report.cancel)
                     upcoming = queue.batch()

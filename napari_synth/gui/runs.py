@@ -89,7 +89,9 @@ class Request:
         method = registry.generator(self.generator)
         recipe = Recipe(generator=self.generator, params=dict(self.params))
         inputs = Inputs(image, self.reference)
-        return door.open(method, recipe, inputs, self.settings.options(), Reporter(progress, cancel), interim)
+        options, report = self.settings.options(), Reporter(progress, cancel)
+        prepared: PreparedImage = door.open(method, recipe, inputs, options, report, interim)
+        return prepared
 
 
 @dataclass(frozen=True)
