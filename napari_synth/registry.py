@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from napari_synth.contract.frames import FramePredictor
 from napari_synth.contract.generator import Generator, Method, Task
 from napari_synth.contract.params import NoParams
-from napari_synth.contract.synthesis import Synthesizer
+from napari_synth.contract.synthesis import SynthesisParams, Synthesizer
 from napari_synth.contract.trainable import Trainable, TrainableInfo
 from napari_synth.core.errors import ModelFileError, SynthError, UnknownGeneratorError
 from napari_synth.core.progress import Reporter
+from napari_synth.core.texts import shown
 from napari_synth.methods.from_file.catalogue import method_for
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def found(kind: type[M], identifier: str) -> M:
     UnknownGeneratorError
         There is none, or it is of another kind.
     """
-    one = _named(_registered(), identifier, f"There is no generator {identifier!r}")
+    one = _named(_registered(), identifier, f"There is no generator {shown(identifier)}")
     if not isinstance(one, kind):
         raise UnknownGeneratorError(f"{identifier!r} cannot be used for this: it is for {one.info.task.verb}.")
     return one
@@ -86,7 +87,7 @@ def trainable(identifier: str) -> Trainable[Any]:
     UnknownGeneratorError
         There is none; the message names near ones.
     """
-    return _named(_trainables(), identifier, f"Nothing called {identifier!r} can be trained")
+    return _named(_trainables(), identifier, f"Nothing called {shown(identifier)} can be trained")
 
 
 def register(method: Any) -> Method[Any]:
@@ -150,9 +151,14 @@ def chosen(kind: type[M], task: Task | str, given: Method[Any] | Path | str) -> 
     """
     if isinstance(given, PurePath) or (isinstance(given, str) and given.endswith(".safetensors")):
         return found(kind, load(given).info.id)
-    if not isinstance(given, str):
-        return found(kind, register(given).info.id)
-    return found(kind, given if "/" in given else f"{task}/{given}")
+    identifier = given if isinstance(given, str) else register(given).info.id
+    identifier = identifier if "/" in identifier else f"{task}/{identifier}"
+    one = found(kind, identifier)
+    if one.info.task != task:
+        raise UnknownGeneratorError(
+            f"{identifier!r} is not for the task {task}: give a generator of that task, or call the verb of the other."
+        )
+    return one
 
 
 def adopted(method: Any) -> AnyMethod:
@@ -171,7 +177,7 @@ def adopted(method: Any) -> AnyMethod:
         raise UnknownGeneratorError(
             f"{type(method).__name__!r} is no generator: give an id, or an object with info, params_type and prepare."
         ) from error
-    params_type = getattr(method, "params_type", NoParams)
+    params_type = getattr(method, "params_type", SynthesisParams if task == Task.SYNTHESIZE else NoParams)
     if isinstance(info, TrainableInfo):
         return Trainable(info, params_type, prepare)
     if task == Task.SYNTHESIZE:
@@ -202,7 +208,8 @@ def add_model(
     name : str, optional
         The generator is ``task/name``; made from the file's name where it is left out.
     trusted : bool
-        Whether TorchScript and Python inside a package may be executed: only for files from people you trust.
+        Whether TorchScript and Python inside a package may be executed: only for files from people you trust. It is kept in the
+        user's settings, see `napari_synth.models.trusted`.
     report : Reporter, optional
         Told of every run of the network.
 
@@ -243,6 +250,23 @@ def remove_model(name: str) -> ModelDescription:
     from napari_synth.models import library
 
     description = library.remove(name)
+    refresh()
+    return description
+
+
+def trust_model(name: str) -> ModelDescription:
+    """Allow a model of the user's library, by its id or its name, to execute what it holds on this computer.
+
+    Raises
+    ------
+    UnknownGeneratorError
+        There is none of this name, or there are several.
+    ModelFileError
+        Its file was changed, or what is known of it cannot be written.
+    """
+    from napari_synth.models import library
+
+    description = library.trust(name)
     refresh()
     return description
 
@@ -332,6 +356,10 @@ def _of_library() -> Iterator[Method[Any]]:
 
 def _named(known: Mapping[str, A], identifier: str, missing: str) -> A:
     """Return what has an id; the error begins with ``missing`` and names near ones."""
+    if not isinstance(identifier, str):
+        raise UnknownGeneratorError(
+            f"{shown(identifier)} is no id: give a text, such as {next(iter(known), 'task/name')}."
+        )
     if identifier in known:
         return known[identifier]
     near = difflib.get_close_matches(identifier, known, n=3, cutoff=0.4) or list(known)

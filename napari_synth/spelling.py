@@ -70,7 +70,7 @@ def _makes_images(recipe: Recipe) -> bool:
 
 def _options(recipe: Recipe) -> dict[str, Any]:
     """Return what differs from a plain call."""
-    usual = {"axes": None, "device": "auto", "precision": "auto", "seed": 0, "tile": None}
+    usual = {"axes": None, "device": "auto", "precision": "auto", "dtype": "auto", "seed": 0, "tile": None}
     options = {name: getattr(recipe, name) for name in usual}
     asked = recipe.mask.options() if recipe.mask is not None else {}
     asked |= recipe.frames.options() if recipe.frames is not None else {}

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from napari_synth.core.boundary import guarded
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -21,12 +23,17 @@ if TYPE_CHECKING:
     from napari_synth.contract.generator import Generator, Method
     from napari_synth.core.device import PrecisionChoice
     from napari_synth.core.progress import CancelToken, ProgressCallback, Reporter
+    from napari_synth.core.result_dtype import DtypeChoice
     from napari_synth.engine.image_run import PreparedImage
     from napari_synth.engine.prepared import PreparedRun
     from napari_synth.engine.recipe import Recipe
     from napari_synth.imaging.image import Image
 
+_MOST_ON_A_PATH = 10_000
+_LARGEST_SIZE = 2**16
 
+
+@guarded
 def denoise(
     image: Any,
     generator: str | Generator[Any] = "blind",
@@ -34,6 +41,7 @@ def denoise(
     axes: str | None = None,
     device: str = "auto",
     precision: PrecisionChoice = "auto",
+    dtype: DtypeChoice = "auto",
     seed: int = 0,
     tile: int | None = None,
     progress: ProgressCallback | None = None,
@@ -51,7 +59,7 @@ def denoise(
         ``"blind"`` (a bundled network behind the noise measured in the image), ``"auto"``, ``"adapt"``, ``"noise2void"``,
         ``"zero-shot-noise2noise"``, ``"non-local-means"``, ``"total-variation"``, ``"wavelet"``, ``"median"``, or one of another
         package.
-    axes, device, precision, seed, tile, progress, cancel, **params
+    axes, device, precision, dtype, seed, tile, progress, cancel, **params
         As for `run`.
 
     Returns
@@ -70,6 +78,7 @@ def denoise(
         axes=axes,
         device=device,
         precision=precision,
+        dtype=dtype,
         seed=seed,
         tile=tile,
         progress=progress,
@@ -78,6 +87,7 @@ def denoise(
     )
 
 
+@guarded
 def upscale(
     image: Any,
     factor: float = 2.0,
@@ -86,6 +96,7 @@ def upscale(
     axes: str | None = None,
     device: str = "auto",
     precision: PrecisionChoice = "auto",
+    dtype: DtypeChoice = "auto",
     seed: int = 0,
     tile: int | None = None,
     progress: ProgressCallback | None = None,
@@ -103,7 +114,7 @@ def upscale(
     generator : str or Generator
         ``"network"`` (a bundled network, held to the measured pixels), ``"adapted"`` (the same, fine-tuned on the image itself),
         ``"lanczos"``, ``"bicubic"``, or one of another package.
-    axes, device, precision, seed, tile, progress, cancel, **params
+    axes, device, precision, dtype, seed, tile, progress, cancel, **params
         As for `run`.
 
     Returns
@@ -123,6 +134,7 @@ def upscale(
         axes=axes,
         device=device,
         precision=precision,
+        dtype=dtype,
         seed=seed,
         tile=tile,
         progress=progress,
@@ -132,6 +144,7 @@ def upscale(
     )
 
 
+@guarded
 def make_isotropic(
     volume: Any,
     spacing: Mapping[str, float] | Sequence[float] | None = None,
@@ -140,6 +153,7 @@ def make_isotropic(
     generator: str | Generator[Any] = "isotropic",
     device: str = "auto",
     precision: PrecisionChoice = "auto",
+    dtype: DtypeChoice = "auto",
     seed: int = 0,
     tile: int | None = None,
     progress: ProgressCallback | None = None,
@@ -159,7 +173,7 @@ def make_isotropic(
         As for `run`; an array of three dimensions is taken for ZYX.
     generator : str or Generator
         ``"isotropic"`` (trained on the volume itself), or one of another package.
-    device, precision, seed, tile, progress, cancel
+    device, precision, dtype, seed, tile, progress, cancel
         As for `run`.
     **params
         Settings of the generator: ``slices`` ("thick" or "thin"), ``minutes``, ``steps``, ``factor``.
@@ -175,40 +189,32 @@ def make_isotropic(
     SynthError
         One of its subclasses for every cause that lies with the input; see `napari_synth.core.errors`.
     """
-    import numpy as np
-
-    from napari_synth.core.errors import InvalidParameterError
-    from napari_synth.imaging.image import SPATIAL_AXES, Image
+    from napari_synth.imaging.image import Image, as_array
 
     is_image = isinstance(volume, Image)
-    image = Image.from_array(volume, axes or ("ZYX" if not is_image and np.ndim(volume) == 3 else None))
+    if not is_image:
+        volume = as_array(volume)
+    if axes is None and not is_image and len(volume.shape) == 3:
+        axes = "ZYX"
+    image = Image.from_array(volume, axes)
     if spacing is not None:
-        spatial = [axis for axis in image.axes if axis in SPATIAL_AXES]
-        if not isinstance(spacing, Mapping):
-            if len(spacing) != len(spatial):
-                raise InvalidParameterError(
-                    f"A spacing of {len(spacing)} numbers does not fit the axes {''.join(spatial)}: give one for each of them."
-                )
-            spacing = dict(zip(spatial, spacing, strict=True))
-        if unknown := sorted(set(spacing) - set(spatial)):
-            raise InvalidParameterError(
-                f"The spacing names {unknown[0]!r}, which is none of the axes {''.join(spatial)}: give it for those."
-            )
-        image = replace(image, spacing={**image.spacing, **spacing})
+        image = replace(image, spacing={**image.spacing, **_spacing_of(image, spacing)})
     result: Image = run(
         _chosen("super-resolution", generator),
         image,
         device=device,
         precision=precision,
+        dtype=dtype,
         seed=seed,
         tile=tile,
         progress=progress,
         cancel=cancel,
         **params,
     )
-    return result if is_image else result.data
+    return result if is_image else _as_given(volume, result.data, hides=True)
 
 
+@guarded
 def inpaint(
     image: Any,
     mask: Any = None,
@@ -220,6 +226,7 @@ def inpaint(
     axes: str | None = None,
     device: str = "auto",
     precision: PrecisionChoice = "auto",
+    dtype: DtypeChoice = "auto",
     seed: int = 0,
     tile: int | None = None,
     progress: ProgressCallback | None = None,
@@ -244,7 +251,7 @@ def inpaint(
         The labels of the mask that mark what is to be filled; all but 0 where they are left out.
     grow : int
         Pixels in Y and X by which the mask is grown.
-    axes, device, precision, seed, tile, progress, cancel, **params
+    axes, device, precision, dtype, seed, tile, progress, cancel, **params
         As for `run`.
 
     Returns
@@ -267,6 +274,7 @@ def inpaint(
         axes=axes,
         device=device,
         precision=precision,
+        dtype=dtype,
         seed=seed,
         tile=tile,
         progress=progress,
@@ -275,6 +283,7 @@ def inpaint(
     )
 
 
+@guarded
 def translate(
     image: Any,
     reference: Any = None,
@@ -283,6 +292,7 @@ def translate(
     axes: str | None = None,
     device: str = "auto",
     precision: PrecisionChoice = "auto",
+    dtype: DtypeChoice = "auto",
     seed: int = 0,
     tile: int | None = None,
     progress: ProgressCallback | None = None,
@@ -302,7 +312,7 @@ def translate(
         ``"auto"`` (what fits the image and the reference); for slides ``"macenko"``, ``"vahadane"``, ``"reinhard"``; with any
         reference ``"quantile-matching"``, ``"colour-transfer"``, ``"patch-style"``; for the tone ``"contrast"``, ``"gamma"``,
         ``"clahe"``, ``"unsharp"``, ``"colour-balance"``; or one of another package.
-    axes, device, precision, seed, tile, progress, cancel, **params
+    axes, device, precision, dtype, seed, tile, progress, cancel, **params
         As for `run`.
 
     Returns
@@ -322,6 +332,7 @@ def translate(
         axes=axes,
         device=device,
         precision=precision,
+        dtype=dtype,
         seed=seed,
         tile=tile,
         progress=progress,
@@ -330,6 +341,7 @@ def translate(
     )
 
 
+@guarded
 def synthesize(
     model: str | Path | Method[Any],
     count: int = 1,
@@ -392,6 +404,7 @@ def synthesize(
     return prepared.compute(report=_reporter(progress, cancel))
 
 
+@guarded
 def predict_frames(
     movie: Any,
     count: int = 0,
@@ -402,6 +415,7 @@ def predict_frames(
     axes: str | None = None,
     device: str = "auto",
     precision: PrecisionChoice = "auto",
+    dtype: DtypeChoice = "auto",
     seed: int = 0,
     tile: int | None = None,
     progress: ProgressCallback | None = None,
@@ -426,7 +440,7 @@ def predict_frames(
         How many frames between any two neighbours; stands alone.
     axes : str, optional
         As for `run`; an array of three dimensions is taken for TYX, one of four for TZYX or TCYX.
-    device, precision, seed, tile, progress, cancel, **params
+    device, precision, dtype, seed, tile, progress, cancel, **params
         As for `denoise`.
 
     Returns
@@ -449,6 +463,7 @@ def predict_frames(
         axes=axes,
         device=device,
         precision=precision,
+        dtype=dtype,
         seed=seed,
         tile=tile,
         progress=progress,
@@ -458,6 +473,7 @@ def predict_frames(
     )
 
 
+@guarded
 def augment(
     image: Any,
     *,
@@ -500,14 +516,15 @@ def augment(
         One of its subclasses for every cause that lies with the input; see `napari_synth.core.errors`.
     """
     from napari_synth.augmentation import Pipeline, Sample
-    from napari_synth.core.errors import InvalidParameterError
+    from napari_synth.core.arguments import whole
     from napari_synth.imaging.image import Image
+    from napari_synth.imaging.surroundings import undisturbed
 
-    if not isinstance(seed, int):
-        raise InvalidParameterError(f"The seed cannot be {seed!r}: give a whole number.")
-    sample = Sample(image, axes or "", labels, "", points, shapes, vectors, tracks)
-    pipeline = Pipeline.of(transforms)
-    result = pipeline.apply(sample, pipeline.draw(seed, sample))
+    seed = whole("The seed", seed, -(2**63), 2**63 - 1)
+    with undisturbed(keeps_gradients=True):
+        sample = Sample(image, "" if axes is None else axes, labels, "", points, shapes, vectors, tracks)
+        pipeline = Pipeline.of(transforms)
+        result = pipeline.apply(sample, pipeline.draw(seed, sample))
     changed: Any = result.image
     if isinstance(image, Image):
         changed = replace(image, data=result.image, axes=result.axes, spacing=result.spacing)
@@ -516,6 +533,7 @@ def augment(
     return result
 
 
+@guarded
 def interpolate(
     model: str | Path | Method[Any],
     begin: Any,
@@ -552,6 +570,7 @@ def interpolate(
     """
     from napari_synth import registry
     from napari_synth.contract.synthesis import Synthesizer
+    from napari_synth.core.arguments import checked_seed, whole
     from napari_synth.core.errors import InvalidParameterError
     from napari_synth.core.options import RunOptions
     from napari_synth.engine import door
@@ -560,20 +579,22 @@ def interpolate(
     from napari_synth.engine.recipe import Recipe
     from napari_synth.imaging.image import Image
 
+    count = whole("The count of images on a path", count, 0, _MOST_ON_A_PATH)
     if count < 2:
         raise InvalidParameterError(f"A path of {count} images has no two ends: ask for at least 2.")
     method: Synthesizer[Any] = registry.chosen(Synthesizer, "synthesize", model)
     recipe = Recipe(generator=method.info.id, params=_size(size) | params)
     prepared = door.open(method, recipe, Inputs(), RunOptions(device, precision))
     first, last = (
-        prepared.latents(seed=given)
-        if isinstance(given, int)
+        prepared.latents(seed=checked_seed(given))
+        if hasattr(given, "__index__") and not getattr(given, "shape", ())
         else prepared.encoded(Image.from_array(given, prepared.axes_for(given)))[0]
         for given in (begin, end)
     )
     return prepared.decoded(path(first, last, count))
 
 
+@guarded
 def train(
     generator: str,
     source: Any,
@@ -584,6 +605,7 @@ def train(
     out: Path | str | None = None,
     axes: str | None = None,
     region: Any = None,
+    series: int | Literal["all"] | None = None,
     name: str | None = None,
     resume: bool = False,
     seed: int = 0,
@@ -613,6 +635,8 @@ def train(
         A role of ``TCZYXS`` for each dimension; guessed where it is left out.
     region : array-like, Image or path, optional
         Labels, not zero where the source may be learnt from.
+    series : int or "all", optional
+        Which image of files that hold several, see `napari_synth.files.read_image`.
     name : str, optional
         What the model will be called; made from the source's name where it is left out.
     resume : bool
@@ -647,6 +671,7 @@ def train(
         out=out,
         axes=axes,
         region=region,
+        series=series,
         name=name,
         resume=resume,
         device=device,
@@ -657,6 +682,7 @@ def train(
     return trained.generator
 
 
+@guarded
 def load_model(
     path: Path | str, *, task: str | None = None, name: str | None = None, trusted: bool = False
 ) -> Method[Any]:
@@ -691,6 +717,7 @@ def load_model(
     return registry.load(path, task=task, name=name, trusted=trusted)
 
 
+@guarded
 def run(
     recipe_or_id: Recipe | Method[Any] | str,
     image: Any = None,
@@ -703,6 +730,7 @@ def run(
     axes: str | None = None,
     device: str | None = None,
     precision: PrecisionChoice | None = None,
+    dtype: DtypeChoice | None = None,
     seed: int | None = None,
     tile: int | None = None,
     progress: ProgressCallback | None = None,
@@ -730,6 +758,8 @@ def run(
         ``"auto"`` (CUDA, then MPS, then the CPU), ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
     precision : {"auto", "float32", "float16", "bfloat16"}
         Of the network's arithmetic.
+    dtype : {"auto", "source", "float32"}
+        Of the result: that of the source, or float32, which auto takes where rounding to whole counts would lose signal.
     seed : int
         Same input, seed and kind of device: same result.
     tile : int, optional
@@ -745,7 +775,7 @@ def run(
     Returns
     -------
     array
-        Of the dtype of the source: numpy for numpy, a lazy dask array for dask and zarr, an Image for an Image.
+        Numpy for numpy, a lazy dask array for dask and zarr, an Image for an Image, a masked array or an xarray for such a one.
 
     Raises
     ------
@@ -759,6 +789,7 @@ def run(
     """
     import numpy as np
 
+    from napari_synth.contract.generator import Task
     from napari_synth.imaging.image import Image
 
     prepared = prepare(
@@ -773,21 +804,26 @@ def run(
         axes=axes,
         device=device,
         precision=precision,
+        dtype=dtype,
         seed=seed,
         tile=tile,
         progress=progress,
         cancel=cancel,
     )
     if (difference := _recipe_and_method(recipe_or_id)[0].differing_weights(prepared.recipe)) is not None:
-        warnings.warn(difference, UserWarning, stacklevel=2)
-    if prepared.source is not None and prepared.source.is_lazy:
-        return prepared.result if isinstance(image, Image) else prepared.lazy()
+        warnings.warn(difference, UserWarning, stacklevel=3)
+    source, hides = prepared.source, prepared.method.info.task not in (Task.INPAINT, Task.PREDICT_FRAMES)
+    if source is not None and source.is_lazy:
+        return prepared.result if isinstance(image, Image) else _as_given(image, prepared.lazy(), hides=hides)
     result: Any = prepared.compute(report=_reporter(progress, cancel))
+    if source is not None and source.origin is not None:
+        source.origin.check()
     if isinstance(image, Image):
         return replace(prepared.result, data=result)
-    return np.asarray(result)
+    return _as_given(image, np.asarray(result), hides=hides)
 
 
+@guarded
 def prepare(
     recipe_or_id: Recipe | Method[Any] | str,
     image: Any = None,
@@ -801,6 +837,7 @@ def prepare(
     axes: str | None = None,
     device: str | None = None,
     precision: PrecisionChoice | None = None,
+    dtype: DtypeChoice | None = None,
     seed: int | None = None,
     tile: int | None = None,
     memory_budget: int | None = None,
@@ -816,7 +853,7 @@ def prepare(
         As for `run`.
     params : mapping, optional
         Settings, as the ``**params`` of `run`.
-    reference, mask, mask_from, mask_ids, grow, axes, device, precision, seed, tile, progress, cancel
+    reference, mask, mask_from, mask_ids, grow, axes, device, precision, dtype, seed, tile, progress, cancel
         As for `run`.
     memory_budget : int, optional
         Bytes that the run may take; half of what is free where it is left out.
@@ -839,7 +876,9 @@ def prepare(
     from napari_synth.engine.references import as_reference
 
     recipe, method = _recipe_and_method(recipe_or_id)
-    options = recipe.options(device=device, precision=precision, seed=seed, tile=tile, memory_budget=memory_budget)
+    options = recipe.options(
+        device=device, precision=precision, dtype=dtype, seed=seed, tile=tile, memory_budget=memory_budget
+    )
     source = _source(method, recipe, image, axes)
     likeness = None
     if source is not None:
@@ -861,20 +900,26 @@ def _recipe_and_method(recipe_or_id: Recipe | Method[Any] | str) -> tuple[Recipe
         method = registry.register(recipe_or_id)
         return Recipe(generator=method.info.id), method
     else:
-        recipe = Recipe.from_yaml(recipe_or_id) if "\n" in recipe_or_id else Recipe(generator=recipe_or_id)
+        if "\n" not in recipe_or_id:
+            method = registry.found(Method, recipe_or_id)
+            return Recipe(generator=recipe_or_id), method
+        recipe = Recipe.from_yaml(recipe_or_id)
     return recipe, registry.found(Method, recipe.generator)
 
 
 def _source(method: Method[Any], recipe: Recipe, image: Any, axes: str | None) -> Image | None:
     """Return what is given as an image: with the axes that are said, those of a recipe that fit, or those that a method guesses."""
-    import numpy as np
+    from napari_synth.imaging.image import Image, as_array, known_shape
 
-    from napari_synth.imaging.image import Image
-
-    if image is None or isinstance(image, Image):
-        return image if image is None or axes is None else replace(image, axes=axes.upper())
-    fits = recipe.axes is not None and len(recipe.axes) == np.ndim(image)
-    return Image.from_array(image, axes or (recipe.axes if fits else method.guess_axes(np.shape(image))))
+    if image is None:
+        return None
+    if isinstance(image, Image):
+        return Image.from_array(image, axes)
+    image = as_array(image)
+    if axes is None:
+        fits = recipe.axes is not None and len(recipe.axes) == len(image.shape)
+        axes = recipe.axes if fits else method.guess_axes(known_shape(image))
+    return Image.from_array(image, axes)
 
 
 def _chosen(task: str, given: Any, kind: type[Any] | None = None) -> Method[Any]:
@@ -893,7 +938,73 @@ def _reporter(progress: ProgressCallback | None, cancel: CancelToken | None) -> 
 
 def _size(size: int | tuple[int, int] | None) -> dict[str, int]:
     """Return height and width as the settings of synthesizers hold them."""
+    from napari_synth.core.arguments import whole
+    from napari_synth.core.errors import InvalidParameterError
+    from napari_synth.core.texts import shown
+
     if size is None:
         return {}
-    height, width = (size, size) if isinstance(size, int) else size
+    try:
+        height, width = size if isinstance(size, (tuple, list)) else (size, size)
+    except ValueError as error:
+        raise InvalidParameterError(
+            f"The size cannot be {shown(size)}: give a number of pixels, or height and width."
+        ) from error
+    height, width = (whole("The size", edge, 1, _LARGEST_SIZE) for edge in (height, width))
     return {"size": height} | ({"width": width} if width != height else {})
+
+
+def _spacing_of(image: Image, spacing: Any) -> dict[str, float]:
+    """Return the spacing that was given, by axis."""
+    import math
+
+    from napari_synth.core.errors import InvalidParameterError
+    from napari_synth.core.texts import shown
+    from napari_synth.imaging.image import SPATIAL_AXES
+
+    spatial = [axis for axis in image.axes if axis in SPATIAL_AXES]
+    if not isinstance(spacing, Mapping):
+        try:
+            steps = list(spacing)
+        except Exception as error:
+            raise InvalidParameterError(
+                f"The spacing cannot be {shown(spacing)}: give a number for each of the axes {''.join(spatial)}."
+            ) from error
+        if len(steps) != len(spatial):
+            raise InvalidParameterError(
+                f"A spacing of {len(steps)} numbers does not fit the axes {''.join(spatial)}: give one for each of them."
+            )
+        spacing = dict(zip(spatial, steps, strict=True))
+    for axis, step in spacing.items():
+        if axis not in spatial:
+            raise InvalidParameterError(
+                f"The spacing names {shown(axis)}, which is none of the axes {''.join(spatial)}: give it for those."
+            )
+        try:
+            is_good = math.isfinite(step) and step > 0
+        except Exception:  # noqa: BLE001 - objects of others are compared as they please
+            is_good = False
+        if not is_good:
+            raise InvalidParameterError(f"The spacing along {axis} cannot be {shown(step)}: give a number above 0.")
+    return dict(spacing)
+
+
+def _as_given(image: Any, result: Any, *, hides: bool) -> Any:
+    """Return a result as what was given: a masked array or an xarray for such a one; ``hides`` says that masked pixels stay so."""
+    import numpy as np
+
+    if hasattr(image, "dims") and hasattr(image, "coords"):
+        if tuple(result.shape) == tuple(image.shape):
+            return image.copy(data=result)
+        return type(image)(result, dims=image.dims, name=image.name, attrs=image.attrs)
+    if not (isinstance(image, np.ma.MaskedArray) and hides):
+        return result
+    hidden = np.ma.getmaskarray(image)
+    if result.shape == image.shape:
+        return np.ma.array(np.where(hidden, image.data, result), mask=hidden)
+    # On another grid a pixel is hidden where the one that it lies on is.
+    places = [
+        np.minimum((np.arange(size) + 0.5) * before // size, before - 1).astype(int)
+        for size, before in zip(result.shape, image.shape, strict=True)
+    ]
+    return np.ma.array(result, mask=hidden[np.ix_(*places)])

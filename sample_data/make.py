@@ -19,7 +19,7 @@ import numpy.typing as npt
 import skimage.data
 import tifffile
 
-from napari_synth.benchmark import translation
+from benchmark import translation
 from napari_synth.files import write_image
 from napari_synth.imaging.image import Image
 

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 import napari_synth
+from napari_synth import registry
+from napari_synth.contract.generator import Method
+from napari_synth.core.errors import ImageFileError, UnknownGeneratorError
 from napari_synth.engine.image_run import PreparedImage
 from napari_synth.engine.recipe import Recipe
+from napari_synth.files import read_image, write_image
 from napari_synth.imaging.image import Image
 from napari_synth.verbs import prepare
 
@@ -51,3 +58,66 @@ def test_other_weights_than_the_recipe_s_are_warned_of() -> None:
     other = own.model_copy(update={"weights": dict.fromkeys(own.weights, "0" * 64)})
     with pytest.warns(UserWarning, match="differ from those of the recipe"):
         napari_synth.run(other, plane)
+
+
+@pytest.mark.parametrize(
+    ("verb", "generator"),
+    [
+        ("denoise", "super-resolution/network"),
+        ("upscale", "denoise/median"),
+        ("make_isotropic", "denoise/median"),
+        ("inpaint", "denoise/median"),
+        ("translate", "inpaint/biharmonic"),
+        ("predict_frames", "denoise/median"),
+        ("synthesize", "denoise/median"),
+    ],
+)
+def test_a_generator_of_another_task_is_refused(verb: str, generator: str) -> None:
+    call = getattr(napari_synth, verb)
+    given = {} if verb == "synthesize" else {"axes": "ZYX"}
+    with pytest.raises(UnknownGeneratorError, match=re.escape(generator)):
+        call(generator) if verb == "synthesize" else call(PIXELS, generator=generator, **given)
+    if verb != "synthesize":
+        with pytest.raises(UnknownGeneratorError, match=re.escape(generator)):
+            call(PIXELS, generator=registry.found(Method, generator), **given)
+        with pytest.raises(UnknownGeneratorError, match="no generator"):
+            call(PIXELS, generator=None, **given)
+
+
+def test_a_masked_array_stays_one_and_what_it_hides_spoils_nothing() -> None:
+    pixels = PIXELS[0].copy()
+    pixels[5:9, 5:9] = 60000
+    masked = np.ma.masked_greater(pixels, 1000)
+    result = napari_synth.denoise(masked, "median", radius=1)
+    assert isinstance(result, np.ma.MaskedArray)
+    np.testing.assert_array_equal(result.mask, masked.mask)
+    assert result.data[5:9, 5:9].min() == 60000
+    assert result.max() < 100
+    finer = napari_synth.upscale(masked, 2, "bicubic")
+    assert finer.shape == (64, 80)
+    assert finer.mask.sum() == 4 * 16
+    assert finer.max() < 120
+    filled = napari_synth.inpaint(masked, generator="biharmonic")
+    assert not isinstance(filled, np.ma.MaskedArray)
+    assert filled.max() < 120
+    np.testing.assert_array_equal(filled[~masked.mask], pixels[~masked.mask])
+
+
+def test_an_xarray_stays_one() -> None:
+    xarray = pytest.importorskip("xarray")
+    array = xarray.DataArray(PIXELS[:3], dims=("time", "y", "x"), coords={"time": [0, 1, 2]}, name="cells")
+    result = napari_synth.denoise(array, "median", radius=1)
+    assert isinstance(result, xarray.DataArray)
+    assert result.dims == array.dims
+    assert list(result.time) == [0, 1, 2]
+    np.testing.assert_array_equal(result.data, napari_synth.denoise(PIXELS[:3], "median", axes="TYX", radius=1))
+    assert napari_synth.upscale(array, 2, "bicubic").dims == array.dims
+
+
+def test_a_file_that_changed_withdraws_the_result(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.npy", Image(PIXELS, "ZYX"))
+    image = read_image(tmp_path / "a.npy")
+    assert napari_synth.denoise(image, "median", radius=1).shape == PIXELS.shape
+    (tmp_path / "a.npy").unlink()
+    with pytest.raises(ImageFileError, match="vanished"):
+        napari_synth.denoise(image, "median", radius=1)

@@ -11,15 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from napari_synth.augmentation.batch import (
-    background,
-    in_box,
-    in_units,
-    measured_ranges,
-    shaded,
-    warped,
-    warped_labels,
-)
+from napari_synth.augmentation.batch import background, in_box, in_units, measured_ranges, shaded, warped, warped_labels
 from napari_synth.augmentation.displacement import SamplingMap, pixels
 from napari_synth.augmentation.draws import Draw
 from napari_synth.augmentation.layout import (
@@ -35,7 +27,8 @@ from napari_synth.augmentation.layout import (
 from napari_synth.augmentation.plan import Plan
 from napari_synth.augmentation.sample import Floats, Sample
 from napari_synth.augmentation.sampling import Windows, folded, steps
-from napari_synth.augmentation.shading import MIXING, box_mask
+from napari_synth.augmentation.shading import MIXING, box_mask, shades
+from napari_synth.augmentation.warping import moves
 from napari_synth.core.errors import AxesError, InvalidImageError, RecipeError
 
 if TYPE_CHECKING:
@@ -99,10 +92,8 @@ def displacement(draw: Draw) -> npt.NDArray[np.float32]:
 
 
 def _plan(draw: Draw) -> Plan:
-    from napari_synth.augmentation.pipeline import TRANSFORMS
-
     for step in draw.steps:
-        if step.kind not in TRANSFORMS:
+        if not (moves(step.kind) or shades(step.kind)):
             raise RecipeError(
                 f"The draw has a transform {step.kind!r}, which this version does not know: update napari-synth."
             )

@@ -41,7 +41,9 @@ from napari_synth.augmentation.intensities import (
 from napari_synth.augmentation.sample import Sample
 from napari_synth.augmentation.transform import Frame, Sampling, Transform
 from napari_synth.contract.params import Params
+from napari_synth.core.arguments import given_path
 from napari_synth.core.errors import InvalidParameterError, RecipeError
+from napari_synth.core.texts import TextError, read_yaml, shown
 
 if TYPE_CHECKING:
     import torch
@@ -115,10 +117,17 @@ class Pipeline(pydantic.BaseModel):
             return transforms
         if isinstance(transforms, str):
             return cls.from_yaml(transforms) if "\n" in transforms else preset(transforms)
-        transforms = tuple(transforms)
+        try:
+            transforms = tuple(transforms)
+        except Exception as error:
+            raise InvalidParameterError(
+                f"{shown(transforms)} is no list of transforms: give some, or a preset's name."
+            ) from error
         for transform in transforms:
             if not isinstance(transform, Transform):
-                raise InvalidParameterError(f"{transform!r} is no transform: see napari_synth.augmentation.TRANSFORMS.")
+                raise InvalidParameterError(
+                    f"{shown(transform)} is no transform: see napari_synth.augmentation.TRANSFORMS."
+                )
         return cls(transforms=transforms)
 
     @property
@@ -256,13 +265,13 @@ class Pipeline(pydantic.BaseModel):
             raise RecipeError("This is no augmentation: it lists no transforms; copy it again from the panel.")
         if content.get("format", FORMAT) != FORMAT:
             raise RecipeError(
-                f"The augmentation has format {content['format']}, this version reads {FORMAT}: update napari-synth."
+                f"The augmentation has format {shown(content['format'])}, this version reads {FORMAT}: update napari-synth."
             )
         transforms = []
         for entry in content["transforms"]:
-            if not isinstance(entry, Mapping) or entry.get("kind") not in TRANSFORMS:
-                kind = entry.get("kind") if isinstance(entry, Mapping) else entry
-                raise RecipeError(f"There is no transform {kind!r}: there are {', '.join(TRANSFORMS)}.")
+            kind = entry.get("kind") if isinstance(entry, Mapping) else entry
+            if not isinstance(entry, Mapping) or not isinstance(kind, str) or kind not in TRANSFORMS:
+                raise RecipeError(f"There is no transform {shown(kind)}: there are {', '.join(TRANSFORMS)}.")
             transforms.append(TRANSFORMS[entry["kind"]].parse({k: v for k, v in entry.items() if k != "kind"}))
         sampling = Sampling.parse(content.get("sampling", {}))
         assert isinstance(sampling, Sampling)
@@ -276,16 +285,16 @@ class Pipeline(pydantic.BaseModel):
     def from_yaml(cls, text: str) -> Pipeline:
         """Read what `to_yaml` wrote; raises as `from_dict` does."""
         try:
-            content = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise RecipeError("This is no augmentation: it is not YAML; copy it again from the panel.") from error
+            content = read_yaml(text)
+        except TextError as error:
+            raise RecipeError(f"This is no augmentation: {error}; copy it again from the panel.") from error
         return cls.from_dict(content)
 
     @classmethod
     def from_file(cls, path: str | Path) -> Pipeline:
         """Read a YAML file; raises `RecipeError` where it is missing or no pipeline."""
         try:
-            text = Path(path).read_text(encoding="utf-8")
+            text = given_path(path, RecipeError).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise RecipeError(f"The augmentation {str(path)!r} cannot be read: check the path.") from error
         return cls.from_yaml(text)
@@ -413,6 +422,6 @@ def preset(name: str) -> Pipeline:
     """Return a preset; raises `InvalidParameterError` where there is none of this name."""
     if name not in PRESETS:
         raise InvalidParameterError(
-            f"There is no augmentation {name!r}: take one of {', '.join(PRESETS)}, or give transforms."
+            f"There is no augmentation {shown(name)}: take one of {', '.join(PRESETS)}, or give transforms."
         )
     return PRESETS[name]

@@ -109,6 +109,11 @@ def shade(
     return images
 
 
+def shades(kind: str) -> bool:
+    """Whether a transform is one of intensities."""
+    return kind in _FUNCTIONS or kind in MIXING
+
+
 def partners(step: PlannedStep) -> Tensor:
     """Return which other item of the batch each item is mixed with; itself where there is no other."""
     count = len(step.active)

@@ -16,7 +16,9 @@ import pydantic
 from pydantic import Field
 
 from napari_synth.contract.params import Params
+from napari_synth.core.arguments import checked_settings
 from napari_synth.core.errors import AxesError, InvalidParameterError
+from napari_synth.core.texts import shown
 
 Value = int | float | tuple[float, ...]
 Values = dict[str, Value]
@@ -111,7 +113,7 @@ class Transform(Params, ABC):
     def parse(cls, values: Mapping[str, Any]) -> Self:
         """Check ``values`` and return the transform; see `Params.parse`."""
         try:
-            return cls(**values)
+            return cls.model_validate(dict(checked_settings(values)))
         except pydantic.ValidationError as error:
             problem = error.errors()[0]
             name = ".".join(str(part) for part in problem["loc"])
@@ -121,7 +123,7 @@ class Transform(Params, ABC):
                 message = str(problem["ctx"]["error"])
             else:
                 hint = problem["msg"][0].lower() + problem["msg"][1:]
-                message = f"The setting {name!r} of {cls.title} cannot be {problem['input']!r}: {hint}."
+                message = f"The setting {name!r} of {cls.title} cannot be {shown(problem['input'])}: {hint}."
             raise InvalidParameterError(message) from error
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,23 +11,27 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 
+from napari_synth.augmentation import PRESETS, TRANSFORMS
 from napari_synth.cli import augmenting, models, synthesizing, training
 from napari_synth.cli.frames import NO_FRAMES, Framed
 from napari_synth.cli.jobs import Job, plan_jobs
 from napari_synth.cli.masks import AS_IN_RECIPE, Masked
 from napari_synth.cli.options import COMMON, USUAL, Output, with_settings
 from napari_synth.cli.processing import SKIPPED, process
-from napari_synth.cli.progress import INTERRUPTED, say
+from napari_synth.cli.progress import say
 from napari_synth.cli.references import NO_REFERENCE, Referenced
+from napari_synth.cli.signals import exit_code, interrupting
 from napari_synth.contract.generator import Method, Task
 from napari_synth.core.errors import (
     Cancelled,
+    MissingExtraError,
     RecipeError,
     SynthError,
     UnknownGeneratorError,
 )
+from napari_synth.core.result_dtype import DtypeChoice
 from napari_synth.engine.recipe import Recipe
-from napari_synth.registry import found, listed
+from napari_synth.registry import found, listed, trainables
 
 WRONG = 2
 
@@ -76,10 +80,14 @@ class Run:
     "The name of one that the command list shows; each has settings of its own: add --help."
     axes: str | None = None
     "Roles of the dimensions, e.g. ZYX or TCYX, where the file does not say."
+    series: str | None = None
+    "Which image of a file that holds several, counted from 0, or all of equal shape; the first where left out."
     device: str = "auto"
     "auto, cpu, cuda, cuda:1 or mps."
     precision: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     "Of the network's arithmetic."
+    dtype: DtypeChoice = "auto"
+    "Of the result: that of the source, or float32, which auto takes where rounding to whole counts would lose signal."
     seed: int = 0
     "The same seed gives the same result."
     tile: int | None = None
@@ -93,25 +101,30 @@ class Instead:
 
     axes: str | None = None
     "Roles of the dimensions instead of the recipe's."
+    series: str | None = None
+    "Which image of a file that holds several, counted from 0, or all of equal shape; the first where left out."
     device: str | None = None
     "A device instead of the recipe's."
+    dtype: DtypeChoice | None = None
+    "Of the result, instead of the recipe's."
     tile: int | None = None
     "Edge of a block in pixels instead of the recipe's."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code: 0, 1 where images were skipped, 2 for an error, 130 for Ctrl-C."""
+    """Run a command and return its exit code: 0, 1 where images were skipped, 2 for an error, 130 for Ctrl-C, 143 for SIGTERM."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     errors = Console(stderr=True)
     try:
-        app = _build_app(words)
-        code = app(words or ["--help"], exit_on_error=False, print_error=False, result_action="return_value")
-        return int(code or 0)
+        with interrupting():
+            app = _build_app(words)
+            code = app(words or ["--help"], exit_on_error=False, print_error=False, result_action="return_value")
+            return int(code or 0)
     except CycloptsError as error:
         say(errors, f"napari-synth: {_sentence(error)}")
     except (Cancelled, KeyboardInterrupt):
         say(errors, "napari-synth: Cancelled: nothing is left of the result that was being made.")
-        return INTERRUPTED
+        return exit_code()
     except SynthError as error:
         say(errors, f"napari-synth: {error}")
     return WRONG
@@ -141,20 +154,30 @@ def _build_app(words: Sequence[str]) -> App:
 
 
 def _list(task: Annotated[str | None, Parameter(help="Only those of one task, e.g. denoise.")] = None) -> int:
-    """List the generators, the default of each task first."""
+    """List what there is for each task, the default first: generators, what can be trained, and transforms to augment with."""
+    if task is not None and task not in list(Task):
+        raise UnknownGeneratorError(f"There is no task {task!r}: use one of {', '.join(Task)}.")
     console = Console()
-    tasks = [item for item in Task if task in (None, item.value) and listed(Method, item)]
-    if not tasks:
-        raise UnknownGeneratorError(
-            f"There is no task {task!r}: use one of {', '.join(item for item in Task if listed(Method, item))}."
-        )
-    for item in tasks:
-        say(console, item.value)
-        for index, method in enumerate(listed(Method, item)):
-            default = " (default)" if index == 0 else ""
-            trains = " Trains on the image." if method.info.trains else ""
-            say(console, f"  {method.info.name}{default}: {method.info.summary}{trains}")
+    for item in Task:
+        if task in (None, item.value):
+            for line in _lines_of(item):
+                say(console, line)
     return 0
+
+
+def _lines_of(task: Task) -> Iterator[str]:
+    """Say what there is for a task, a line each."""
+    yield task.value
+    for index, method in enumerate(listed(Method, task)):
+        default = " (default)" if index == 0 else ""
+        trains = " Trains on the image." if method.info.trains else ""
+        yield f"  {method.info.name}{default}: {method.info.summary}{trains}"
+    for trainable in trainables(task):
+        yield f"  train {trainable.info.id}: {trainable.info.summary}"
+    if task == Task.AUGMENT:
+        for name, transform in TRANSFORMS.items():
+            yield f"  {name}: {transform.summary}"
+        yield f"  Pipelines to start from: {', '.join(PRESETS)}."
 
 
 def _task_command(verb: Verb, words: Sequence[str]) -> Callable[..., int]:
@@ -172,7 +195,7 @@ def _task_command(verb: Verb, words: Sequence[str]) -> Callable[..., int]:
         output: Output = USUAL,
         params: Mapping[str, Any],
     ) -> int:
-        return _process(source, target, recipe_of(how, params), output, how.axes)
+        return _process(source, target, recipe_of(how, params), output, how.axes, how.series)
 
     def fill(
         source: Source,
@@ -184,7 +207,7 @@ def _task_command(verb: Verb, words: Sequence[str]) -> Callable[..., int]:
         output: Output = USUAL,
         params: Mapping[str, Any],
     ) -> int:
-        return _process(source, target, recipe_of(how, params), output, how.axes, masked)
+        return _process(source, target, recipe_of(how, params), output, how.axes, how.series, masked)
 
     def restyle(
         source: Source,
@@ -196,7 +219,7 @@ def _task_command(verb: Verb, words: Sequence[str]) -> Callable[..., int]:
         output: Output = USUAL,
         params: Mapping[str, Any],
     ) -> int:
-        return _process(source, target, recipe_of(how, params), output, how.axes, referenced=referenced)
+        return _process(source, target, recipe_of(how, params), output, how.axes, how.series, referenced=referenced)
 
     def foretell(
         source: Source,
@@ -209,10 +232,10 @@ def _task_command(verb: Verb, words: Sequence[str]) -> Callable[..., int]:
         params: Mapping[str, Any],
     ) -> int:
         recipe = recipe_of(how, params).model_copy(update={"frames": framed.record()})
-        return _process(source, target, recipe, output, how.axes)
+        return _process(source, target, recipe, output, how.axes, how.series)
 
     def recipe_of(how: Run, params: Mapping[str, Any]) -> Recipe:
-        options = {name: value for name, value in asdict(how).items() if name != "generator"}
+        options = {name: value for name, value in asdict(how).items() if name not in {"generator", "series"}}
         return Recipe(generator=chosen.info.id, params=dict(params), **options)
 
     command: Callable[..., int] = restore
@@ -237,7 +260,9 @@ def _run(
     output: Output = USUAL,
 ) -> int:
     """Repeat a run from its recipe, on the same or on other images; where it makes new ones of nothing, leave IN out."""
-    values = {name: value for name, value in asdict(instead).items() if value is not None and name != "axes"}
+    values = {
+        name: value for name, value in asdict(instead).items() if value is not None and name not in {"axes", "series"}
+    }
     repeated = Recipe.from_file(recipe).model_copy(update=values)
     method = found(Method, repeated.generator)
     if not method.given and target is not None:
@@ -246,13 +271,23 @@ def _run(
         raise RecipeError(f"This recipe needs {method.given}: give the recipe, IN and OUT.")
     if target is None or method.makes_many:
         jobs = [Job(None, Path(source)) if target is None else Job(Path(source), target)]
-        return process(jobs, False, repeated, output, instead.axes)
-    return _process(source, target, repeated, output, instead.axes, masked, referenced)
+        return process(jobs, False, repeated, output, instead.axes, instead.series)
+    return _process(source, target, repeated, output, instead.axes, instead.series, masked, referenced)
 
 
 def _bench(*arguments: Annotated[str, Parameter(allow_leading_hyphen=True, show=False)]) -> int:
-    """Measure quality and speed beside the peers."""
-    from napari_synth.benchmark import main as bench
+    """Measure quality and speed beside the peers; only in a copy of the source, which has the benchmarks."""
+    from importlib.util import find_spec
+
+    beside = Path(__file__).resolve().parents[2] / "benchmark" / "__init__.py"
+    spec = find_spec("benchmark")
+    # Another package of this name may be installed.
+    if spec is None or spec.origin is None or Path(spec.origin).resolve() != beside:
+        raise MissingExtraError(
+            "The benchmarks do not come with the installed package: run them in a copy of the source, "
+            "installed with pip install --editable '.[bench]'."
+        )
+    from benchmark import main as bench
 
     return int(bench(list(arguments)) or 0)
 
@@ -274,11 +309,12 @@ def _process(
     recipe: Recipe,
     output: Output,
     axes: str | None,
+    series: str | None = None,
     masked: Masked = AS_IN_RECIPE,
     referenced: Referenced = NO_REFERENCE,
 ) -> int:
     """Run a recipe on one image, or on many."""
-    return process(*plan_jobs(source, target), recipe, output, axes, masked, referenced)
+    return process(*plan_jobs(source, target), recipe, output, axes, series, masked, referenced)
 
 
 def _named_generator(words: Sequence[str]) -> str | None:

@@ -55,6 +55,8 @@ class Settings:
     "Of images and labels."
     axes: str | None = None
     "Roles of the dimensions of the images, e.g. ZYX or TCYX, where the files do not say."
+    series: str | None = None
+    "Which image of files that hold several, counted from 0, or all of equal shape; the first where left out."
     overwrite: Annotated[bool, Parameter(negative=())] = False
     "Replace an earlier data set; a folder that holds anything else is never replaced."
     progress: bool | None = None
@@ -114,7 +116,7 @@ def read_pipeline(named: str) -> Pipeline:
 
 def _read(path: Path, settings: Settings) -> AnnotatedImage:
     from napari_synth.augmentation.export import AnnotatedImage
-    from napari_synth.files import read_image
+    from napari_synth.files import parse_series, read_image
     from napari_synth.files.places import read_points, read_shapes
 
     points = shapes = None
@@ -123,7 +125,7 @@ def _read(path: Path, settings: Settings) -> AnnotatedImage:
         points = read_points(find_mask(settings.points, path, "table of points", _TABLES))
     if settings.shapes is not None:
         shapes, types = read_shapes(find_mask(settings.shapes, path, "table of shapes", _TABLES))
-    image = read_image(path, settings.axes)
+    image = read_image(path, settings.axes, series=parse_series(settings.series))
     labels = None if settings.labels is None else _read_labels(path, settings.labels)
     return AnnotatedImage.of(image, labels, points, shapes, shape_types=types)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from napari_synth.files import image_suffix
-from napari_synth.imaging.image import AXIS_ROLES, Image
+from napari_synth.files import TIFF_SUFFIXES, image_suffix, is_zarr
+from napari_synth.imaging.image import Image
 
 
 def with_axes_of_recipe(image: Image, path: Path, axes: str | None) -> Image:
@@ -25,14 +25,12 @@ def with_axes_of_recipe(image: Image, path: Path, axes: str | None) -> Image:
 def names_its_axes(path: Path) -> bool:
     """Return whether a file that can be read says what its dimensions are; only its head is looked into."""
     suffix = image_suffix(path)
-    if path.is_dir():
+    if is_zarr(path):
         import zarr
 
         return isinstance(zarr.open(str(path), mode="r"), zarr.Group)
-    if suffix.endswith((".tif", ".tiff", ".btf", ".tf8")):
-        import tifffile
+    if suffix in TIFF_SUFFIXES:
+        from napari_synth.files.tiff import names_axes
 
-        with tifffile.TiffFile(path) as file:
-            # What is a series of pages to it, and nothing more, has letters of its own.
-            return set(file.series[0].axes) <= set(AXIS_ROLES)
+        return names_axes(path)
     return suffix != ".npy"

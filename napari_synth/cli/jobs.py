@@ -3,29 +3,42 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from napari_synth import registry
 from napari_synth.cli.axes import names_its_axes, with_axes_of_recipe
 from napari_synth.cli.masks import AS_IN_RECIPE, Masked
 from napari_synth.cli.references import NO_REFERENCE, Referenced
-from napari_synth.cli.writing import RECIPE_SUFFIX, is_folder_of_images, place_for, write_result
+from napari_synth.cli.writing import RECIPE_SUFFIX, alone, is_folder_of_images, write_folder
 from napari_synth.contract.generator import Method
 from napari_synth.core.errors import ImageFileError
 from napari_synth.core.options import RunOptions
 from napari_synth.core.progress import Reporter
+from napari_synth.core.result_dtype import DtypeChoice
 from napari_synth.engine.recipe import Recipe
 from napari_synth.files import (
-    READABLE_SUFFIXES,
+    DICOM_SUFFIXES,
+    PICTURE_SUFFIXES,
     WRITABLE_SUFFIXES,
+    ZARR_SUFFIXES,
+    Series,
     check_format,
+    check_place,
+    create_ome_zarr,
     find_images,
+    holds_dicom,
     image_suffix,
     is_folder,
-    is_zarr,
     read_image,
+    replacing,
+    write_image,
 )
 from napari_synth.imaging.image import Image
 
@@ -36,14 +49,17 @@ class Job:
 
     source: Path | None
     target: Path
+    is_named: bool = True
+    "Whether the user named the target; else it was made of the source's name, and may get a suffix that can hold the result."
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a job: where the result is, and what the user should know."""
+    """What came of a job: where the result is, what the user should know, and what was decided of the result's dtype."""
 
     target: Path
     notes: tuple[str, ...]
+    dtype: DtypeChoice
 
 
 def plan_jobs(source: str, target: Path) -> tuple[list[Job], bool]:
@@ -54,24 +70,28 @@ def plan_jobs(source: str, target: Path) -> tuple[list[Job], bool]:
     source : str
         An image, a folder (every image in it whose suffix is one of ours), or a pattern such as ``"day*/**/*.tif"``.
     target : pathlib.Path
-        The result of one image; for a folder or a pattern the folder in which results keep the names of their sources.
+        The result of one image; for a folder or a pattern the folder in which results keep the names of their sources. A folder of
+        DICOM files is one volume where the target names a file.
 
     Raises
     ------
     ImageFileError
         There is no image, or the target does not fit.
     """
+    if is_folder(Path(source)) and _names_a_file(target) and holds_dicom_files(Path(source)):
+        return [Job(Path(source), target)], False
     # Results may lie among the sources from an earlier run, each with its recipe: those are no images.
-    found, root = find_images(source, ignored=RECIPE_SUFFIX)
+    found, root = find_images(source, ignored=RECIPE_SUFFIX, results=target)
     if root is None:
-        inside = target.is_dir() and not is_zarr(target)
-        return [Job(found[0], target / _result_name(found[0], by_suffix=False) if inside else target)], False
+        if is_folder(target):
+            return [Job(found[0], target / _result_name(found[0], by_suffix=False), is_named=False)], False
+        return [Job(found[0], target)], False
     if target.exists() and not is_folder(target):
         raise ImageFileError(f"{str(target)!r} is a file: results of several images need a folder.")
     plain = [item.relative_to(root).parent / _result_name(item, by_suffix=False) for item in found]
     names = Counter(plain)
     jobs = [
-        Job(item, target / (name if names[name] == 1 else name.with_name(_result_name(item, by_suffix=True))))
+        Job(item, target / (name if names[name] == 1 else name.with_name(_result_name(item, by_suffix=True))), False)
         for item, name in zip(found, plain, strict=True)
     ]
     return jobs, True
@@ -84,6 +104,7 @@ def run_job(
     report: Reporter,
     *,
     axes: str | None = None,
+    series: Series = None,
     masked: Masked = AS_IN_RECIPE,
     referenced: Referenced = NO_REFERENCE,
     overwrite: bool,
@@ -91,15 +112,21 @@ def run_job(
 ) -> Outcome:
     """Read an image, run the recipe on it and write the result, with the record of the run beside it.
 
+    The record appears before the result does, so that no result is ever without it, whatever ends the run; one that lost its record
+    otherwise gets it again where it is what the run makes.
+
     Parameters
     ----------
     job : Job
+        A target that was made of the source's name gets the suffix of a format that can hold the result.
     recipe : Recipe
     options : RunOptions
     report : Reporter
     axes : str, optional
         What the user says of this image. The axes of the recipe hold only where the file has none and they have as many letters as
         the image has dimensions, so that a recipe made on a plane also runs on a stack, and one of colours on channels.
+    series : int or "all", optional
+        Which of the images of a file.
     masked : Masked
         What is filled, where that is not as in the recipe.
     referenced : Referenced
@@ -124,37 +151,115 @@ def run_job(
     from napari_synth.engine.verdict import verdicts
 
     method = registry.found(Method, recipe.generator)
-    if not (method.makes_many and is_folder_of_images(job.target)):
-        _check_target(job.source, job.target, overwrite)
-    image = None if job.source is None else _read(job.source, axes, recipe, method)
+    into_folder = method.makes_many and is_folder_of_images(job.target)
+    is_repair = not into_folder and _lacks_its_recipe(job, overwrite, write_recipe)
+    if not into_folder:
+        _check_target(job.source, job.target, overwrite or is_repair)
+    image = None if job.source is None else _read(job.source, axes, series, recipe, method)
     if image is not None and job.source is not None:
         image = masked.applied(image, recipe, job.source)
         if method.info.channels == "mapped" and not method.makes_many:
             # What the format cannot hold is told before minutes of work.
-            check_format(job.target, image)
+            _fitting(job, image)
     reference = None if image is None else referenced.of(image)
     prepared = door.open(method, recipe, Inputs(image, reference), options, report)
-    notes = list(prepared.notes)
-    if (difference := recipe.differing_weights(prepared.recipe)) is not None:
-        notes.append(difference)
-    target = place_for(prepared, job.target)
+    notes = [*(image.notes if image is not None else ()), *prepared.notes]
+    target = job.target if into_folder else _fitting(job, alone(prepared))
     if target != job.target:
         _check_target(job.source, target, overwrite)
+        notes.append(f"{image_suffix(job.target)} cannot hold the result: it is written to {target.name}.")
+    if (difference := recipe.differing_weights(prepared.recipe)) is not None:
+        notes.append(difference)
+    if prepared.needs_store and not into_folder and image_suffix(target) not in ZARR_SUFFIXES:
+        target = target.with_name(target.name[: -len(image_suffix(target))] + ".ome.zarr")
+        _check_target(job.source, target, overwrite)
         notes.append(f"The result is larger than the memory that a run may take: it is written to {target.name}.")
-    pixels = write_result(prepared, target, report, overwrite=overwrite, write_recipe=write_recipe)
+    pixels, result = None, prepared.result
+    record = target / f"images{RECIPE_SUFFIX}" if into_folder else target.with_name(target.name + RECIPE_SUFFIX)
+    with _recorded(record, prepared.recipe, write_recipe) as write_record:
+        if into_folder:
+            write_folder(target, prepared, report, overwrite=overwrite)
+            write_record()
+        elif image_suffix(target) in ZARR_SUFFIXES and not is_repair:
+            check_place(target)
+            with create_ome_zarr(
+                target, result, blocks=prepared.chunks, overwrite=overwrite, cancel=report.cancel, first=write_record
+            ) as out:
+                prepared.compute(out=out, report=report)
+        else:
+            check_place(target, 0 if image_suffix(target) == ".png" else result.n_pixels * result.dtype.itemsize)
+            pixels = prepared.compute(report=report)
+            if is_repair:
+                _check_same(target, pixels)
+                write_record()
+                notes.append(f"{target.name} was there without its recipe, which is written now.")
+            else:
+                write_image(target, alone(prepared, pixels), overwrite=overwrite, first=write_record)
     if pixels is not None:
         notes += verdicts(prepared, pixels)
-    return Outcome(target, tuple(notes))
+    return Outcome(target, tuple(notes), prepared.dtype_choice)
 
 
-def _read(path: Path, axes: str | None, recipe: Recipe, method: Method[Any]) -> Image:
+def _read(path: Path, axes: str | None, series: Series, recipe: Recipe, method: Method[Any]) -> Image:
     """Read an image with the axes that are said, those of its file, those of the recipe, or those that a method guesses."""
-    image = read_image(path, axes)
+    image = read_image(path, axes, series=series)
     if axes is not None:
         return image
     image = with_axes_of_recipe(image, path, recipe.axes)
     guessed = method.guess_axes(image.shape)
     return image if guessed is None or "T" in image.axes or names_its_axes(path) else replace(image, axes=guessed)
+
+
+def holds_dicom_files(folder: Path) -> bool:
+    """Return whether every image in a folder is DICOM."""
+    files = [item for item in folder.iterdir() if item.is_file() and not item.name.startswith(".")]
+    return bool(files) and all(image_suffix(item) in DICOM_SUFFIXES or holds_dicom(item) for item in files)
+
+
+def _names_a_file(target: Path) -> bool:
+    return image_suffix(target) in WRITABLE_SUFFIXES and not is_folder(target)
+
+
+def _fitting(job: Job, image: Image) -> Path:
+    """Return where an image goes: with another suffix where that of the target cannot hold it and the user did not name it."""
+    try:
+        check_format(job.target, image)
+    except ImageFileError:
+        if job.is_named:
+            raise
+        return job.target.with_name(job.target.name[: -len(image_suffix(job.target))] + ".ome.tif")
+    return job.target
+
+
+@contextmanager
+def _recorded(path: Path, recipe: Recipe, wanted: bool) -> Iterator[Callable[[], None]]:
+    """Give what writes the record of a run; it is withdrawn where the run fails after that."""
+    is_new = not path.exists()
+
+    def write() -> None:
+        if wanted:
+            with replacing(path, overwrite=True) as part:
+                part.write_text(recipe.to_yaml(), encoding="utf-8")
+
+    try:
+        yield write
+    except BaseException:
+        if wanted and is_new:
+            path.unlink(missing_ok=True)
+        raise
+
+
+def _lacks_its_recipe(job: Job, overwrite: bool, write_recipe: bool) -> bool:
+    """Return whether the result of an image of a batch is there already, but for its recipe."""
+    target = job.target
+    record = target.with_name(target.name + RECIPE_SUFFIX)
+    return write_recipe and not overwrite and not job.is_named and target.exists() and not record.exists()
+
+
+def _check_same(target: Path, pixels: npt.NDArray[Any]) -> None:
+    """Raise `ImageFileError` unless a file holds these pixels: it is somebody else's then."""
+    if not np.array_equal(read_image(target).read(), pixels, equal_nan=pixels.dtype.kind == "f"):
+        raise ImageFileError(f"{str(target)!r} exists already: choose another name, or add --overwrite.")
 
 
 def _check_target(source: Path | None, target: Path, overwrite: bool) -> None:
@@ -173,4 +278,4 @@ def _result_name(source: Path, *, by_suffix: bool) -> str:
     if suffix in WRITABLE_SUFFIXES:
         return source.name
     stem = source.name if by_suffix else source.name[: len(source.name) - len(suffix)]
-    return stem + (".png" if suffix in READABLE_SUFFIXES else ".ome.tif")
+    return stem + (".png" if suffix in PICTURE_SUFFIXES else ".ome.tif")

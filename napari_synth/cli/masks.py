@@ -15,7 +15,7 @@ from napari_synth.cli.axes import names_its_axes
 from napari_synth.contract.generator import Task
 from napari_synth.core.errors import ImageFileError, MaskError
 from napari_synth.engine.recipe import Recipe
-from napari_synth.files import READABLE_SUFFIXES, image_suffix, read_image
+from napari_synth.files import READABLE_SUFFIXES, belonging, image_suffix, is_folder, natural_key, read_image
 from napari_synth.imaging.image import Image
 
 MASK = Group("What is filled", sort_key=0)
@@ -72,7 +72,8 @@ def find_mask(where: str, image: Path, what: str = "mask", suffixes: Collection[
     Parameters
     ----------
     where : str
-        A file (which belongs to every image), a folder with a file of the image's name in any format, or a pattern in whose last
+        A file (which belongs to every image), a folder with a file in any format that has the image's name, else one whose name
+        contains it, else one with the same numbers, or a pattern in whose last
         part the first ``*`` stands for the image's name, such as ``"masks/*_mask.tif"``.
     image : pathlib.Path
     what : str
@@ -90,11 +91,12 @@ def find_mask(where: str, image: Path, what: str = "mask", suffixes: Collection[
         last = Path(where).name
         wanted = last.replace("*", glob.escape(stem), 1)
         found = [Path(match) for match in glob.glob(where, recursive=True)]  # noqa: PTH207 - it takes absolute patterns
-        matching = sorted(path for path in found if "*" in last and fnmatch.fnmatchcase(path.name, wanted))
-    elif Path(where).is_dir() and image_suffix(Path(where)) not in {".zarr", ".ome.zarr"}:
         matching = sorted(
-            path for path in Path(where).iterdir() if image_suffix(path) in suffixes and _stem(path) == stem
+            (path for path in found if "*" in last and fnmatch.fnmatchcase(path.name, wanted)), key=natural_key
         )
+    elif is_folder(Path(where)):
+        there = sorted((path for path in Path(where).iterdir() if image_suffix(path) in suffixes), key=natural_key)
+        matching = [there[index] for index in belonging(stem, [_stem(path) for path in there])]
     else:
         return Path(where)
     if not matching:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -17,6 +18,7 @@ from napari_synth.contract.generator import Method
 from napari_synth.core.errors import Cancelled, ImageFileError, InvalidParameterError, SynthError
 from napari_synth.core.progress import Reporter
 from napari_synth.engine.recipe import Recipe
+from napari_synth.files import clear_leftovers, parse_series
 from napari_synth.registry import found
 
 SKIPPED = 1
@@ -28,6 +30,7 @@ def process(
     recipe: Recipe,
     output: Output,
     axes: str | None = None,
+    series: str | None = None,
     masked: Masked = AS_IN_RECIPE,
     referenced: Referenced = NO_REFERENCE,
 ) -> int:
@@ -42,6 +45,8 @@ def process(
     output : Output
     axes : str, optional
         What the user says of the images.
+    series : str, optional
+        Which of the images of each file: a number, or "all".
     masked : Masked
         What is filled.
     referenced : Referenced
@@ -61,6 +66,7 @@ def process(
 
     options = recipe.options(memory_budget=_bytes(output.memory_budget))
     with cancel_on_interrupt() as token:
+        chosen = parse_series(series)
         # What is wrong with every image is better told once, and at once.
         found(Method, recipe.generator).params_type.parse(recipe.params)
         resolve_device(options.device, options.precision)
@@ -69,19 +75,25 @@ def process(
         errors = Console(stderr=True, quiet=output.quiet, force_terminal=True if output.progress else None)
         shown = not output.quiet and (errors.is_terminal if output.progress is None else output.progress)
 
+        decided = options.dtype
+
         def work(job: Job) -> None:
+            nonlocal decided
             with progress_bar(errors, shown) as progress:
                 outcome = run_job(
                     job,
                     recipe,
-                    options,
+                    replace(options, dtype=decided),
                     Reporter(progress, token),
                     axes=axes,
+                    series=chosen,
                     masked=masked,
                     referenced=referenced,
                     overwrite=output.overwrite,
                     write_recipe=output.recipe,
                 )
+            # All images of a batch come back alike.
+            decided = outcome.dtype
             for note in outcome.notes:
                 say(errors, note)
             say(errors, f"Wrote {outcome.target}.")
@@ -95,6 +107,8 @@ def process(
 def _batch(jobs: list[Job], work: Callable[[Job], None], errors: Console) -> int:
     """Do all jobs; tell of those that fail and go on."""
     done = skipped = 0
+    for folder in {job.target.parent for job in jobs}:
+        clear_leftovers(folder)
     for job in jobs:
         try:
             _make_folder(job.target.parent)

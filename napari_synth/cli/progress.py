@@ -1,20 +1,17 @@
-"""Shows on a terminal how far a run is, and turns Ctrl-C into a wish to stop."""
+"""Shows on a terminal how far a run is, and turns Ctrl-C and the like into a wish to stop."""
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
+from napari_synth.cli.signals import stopping
 from napari_synth.core import progress
 from napari_synth.core.progress import CancelToken, ProgressCallback
-
-INTERRUPTED = 130
 
 
 class _TimeLeft(ProgressColumn):
@@ -55,18 +52,10 @@ def progress_bar(console: Console, shown: bool) -> Iterator[ProgressCallback | N
 
 @contextmanager
 def cancel_on_interrupt() -> Iterator[CancelToken]:
-    """Give a token that Ctrl-C sets; a second Ctrl-C interrupts at once."""
+    """Give a token that Ctrl-C and other signals to stop set; a second one interrupts at once."""
     token = CancelToken()
-
-    def wish(signum: int, frame: FrameType | None) -> None:
-        token.cancel()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    previous = signal.signal(signal.SIGINT, wish)
-    try:
+    with stopping(token.cancel):
         yield token
-    finally:
-        signal.signal(signal.SIGINT, previous)
 
 
 def say(console: Console, text: str) -> None:

@@ -37,6 +37,8 @@ class Making:
     "The image or the labels that some methods need."
     axes: str | None = None
     "Roles of the dimensions of the source, e.g. ZYX, where the file does not say."
+    series: str | None = None
+    "Which image of a source file that holds several, counted from 0, or all; the first where left out."
     seed: int = 0
     "The same seed gives the same images; the first ones are the same however many are made."
     device: str = "auto"
@@ -81,6 +83,6 @@ def _command(named: str) -> Callable[..., int]:
             precision=how.precision,
         )
         job = Job(None if how.source is None else Path(how.source), target)
-        return process([job], False, recipe, output, how.axes)
+        return process([job], False, recipe, output, how.axes, how.series)
 
     return with_settings(command, chosen)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
@@ -15,8 +13,10 @@ from rich.console import Console
 
 from napari_synth.cli.options import with_settings
 from napari_synth.cli.progress import progress_bar, say
+from napari_synth.cli.signals import stopping
 from napari_synth.contract.generator import Task
 from napari_synth.core.progress import Progress
+from napari_synth.files import parse_series
 from napari_synth.registry import trainable, trainables
 from napari_synth.training.control import TrainingControl
 from napari_synth.training.news import Validated
@@ -42,6 +42,8 @@ class Run:
     "Labels, not zero where the source may be learnt from: an image, a folder or a pattern."
     axes: str | None = None
     "Roles of the dimensions, e.g. ZYX or TCYX, where the files do not say."
+    series: str | None = None
+    "Which image of files that hold several, counted from 0, or all of equal shape; the first where left out."
     resume: Annotated[bool, Parameter(negative=())] = False
     "Go on from the checkpoint in the folder."
     device: str = "auto"
@@ -103,6 +105,7 @@ def _train(identifier: str, source: str, how: Run, params: Mapping[str, Any]) ->
             out=how.out,
             axes=how.axes,
             region=how.region,
+            series=parse_series(how.series),
             name=how.name,
             resume=how.resume,
             device=how.device,
@@ -137,15 +140,7 @@ def _telling(console: Console, draw: Callable[[Progress], None] | None) -> Calla
 
 @contextmanager
 def _stop_on_interrupt() -> Iterator[TrainingControl]:
-    """Give what the first Ctrl-C stops with the best weights; a second one interrupts at once."""
+    """Give what the first Ctrl-C or other signal to stop ends with the best weights; a second one interrupts at once."""
     control = TrainingControl()
-
-    def wish(signum: int, frame: FrameType | None) -> None:
-        control.stop()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    previous = signal.signal(signal.SIGINT, wish)
-    try:
+    with stopping(control.stop):
         yield control
-    finally:
-        signal.signal(signal.SIGINT, previous)

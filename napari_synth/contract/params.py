@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pydantic
 from pydantic import Field
 
+from napari_synth.core.arguments import checked_settings
 from napari_synth.core.errors import InvalidParameterError
+from napari_synth.core.texts import shown
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -44,7 +46,7 @@ class Params(pydantic.BaseModel):
             A name is unknown, or a value has the wrong type or is out of bounds.
         """
         try:
-            return cls(**values)
+            return cls.model_validate(dict(checked_settings(values)))
         except pydantic.ValidationError as error:
             problem = error.errors()[0]
             name = ".".join(str(part) for part in problem["loc"]) or "the settings"
@@ -52,11 +54,21 @@ class Params(pydantic.BaseModel):
                 known = ", ".join(cls.model_fields) or "none"
                 raise InvalidParameterError(f"There is no parameter {name!r}: this generator has {known}.") from error
             hint = problem["msg"][0].lower() + problem["msg"][1:]
-            raise InvalidParameterError(f"Parameter {name!r} cannot be {problem['input']!r}: {hint}.") from error
+            raise InvalidParameterError(f"Parameter {name!r} cannot be {shown(problem['input'])}: {hint}.") from error
 
 
 class NoParams(Params):
     """Nothing to set."""
+
+
+def outliers_field(default: Literal["keep", "replace"]) -> Any:
+    """Return the field ``outliers``, what becomes of hot and dead pixels."""
+    return advanced(
+        default,
+        title="Outliers",
+        description="Hot and dead pixels, which neither noise nor their neighbours explain: keep their values, or replace them by"
+        " what their surroundings suggest. All other pixels are the same either way.",
+    )
 
 
 def advanced(default: Any, **declared: Any) -> Any:
@@ -126,3 +138,9 @@ def width_field(default: int, *, network: str = "network", where: str = "of its 
         title=f"Width of the {network}",
         description=f"Channels {where}: more learn more and take longer.",
     )
+
+
+class OutlierParams(Params):
+    """Settings of a method that restores what was measured: pixels that are none are taken out before it looks."""
+
+    outliers: Literal["keep", "replace"] = outliers_field("keep")

@@ -9,6 +9,10 @@ from __future__ import annotations
 class SynthError(Exception):
     """Base of all errors that napari-synth raises on purpose; the message says what is wrong and what to do."""
 
+    def __str__(self) -> str:
+        """Return the message in one line, whatever a name in it holds."""
+        return " ".join(super().__str__().splitlines())
+
 
 class InvalidImageError(SynthError):
     """The image cannot be processed: it is empty, of an unsupported dtype, or has no finite pixel."""
@@ -81,6 +85,14 @@ class CheckpointError(SynthError):
 
 class GeneratorError(SynthError):
     """A generator failed in a way it did not foresee; the cause is attached."""
+
+
+class CallbackError(SynthError):
+    """What the caller gave to be told of the progress failed; the cause is attached."""
+
+
+class UnforeseenError(SynthError):
+    """Something failed in a way that nobody foresaw; the cause is attached."""
 
 
 class Cancelled(SynthError):

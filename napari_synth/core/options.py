@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from operator import index
 from typing import Any, get_args
 
+from napari_synth.core.arguments import checked_seed, checked_tile, whole
 from napari_synth.core.device import PrecisionChoice
-from napari_synth.core.errors import InvalidParameterError
+from napari_synth.core.errors import DeviceError, InvalidParameterError
+from napari_synth.core.result_dtype import DtypeChoice
+from napari_synth.core.texts import shown
 
-LARGEST_SEED = 2**31 - 1
+_LARGEST_BUDGET = 2**62
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,8 @@ class RunOptions:
         when the run begins, see `napari_synth.core.device.resolve_device`.
     precision : {"auto", "float32", "float16", "bfloat16"}
         Of the network's arithmetic.
+    dtype : {"auto", "source", "float32"}
+        Of the result, see `napari_synth.core.result_dtype`.
     seed : int
         0 to 2147483647. The same input, seed and kind of device give the same result.
     tile : int, optional
@@ -35,44 +39,32 @@ class RunOptions:
     ------
     InvalidParameterError
         One of them cannot be.
+    DeviceError
+        The device is no name.
     """
 
     device: str = "auto"
     precision: PrecisionChoice = "auto"
+    dtype: DtypeChoice = "auto"
     seed: int = 0
     tile: int | None = None
     memory_budget: int | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.device, str):
-            raise InvalidParameterError(f"The device cannot be {self.device!r}: give auto, cpu, cuda, cuda:1 or mps.")
-        if self.precision not in (choices := get_args(PrecisionChoice)):
-            raise InvalidParameterError(
-                f"The precision cannot be {self.precision!r}: give {', '.join(choices[:-1])} or {choices[-1]}."
-            )
+            raise DeviceError(f"There is no device {shown(self.device)}: use auto, cpu, cuda, cuda:1 or mps.")
+        _check_choice("precision", self.precision, get_args(PrecisionChoice))
+        _check_choice("dtype", self.dtype, get_args(DtypeChoice))
         # Whole numbers of numpy are as good as those of Python; they are stored as the latter, for the recipe.
-        for name, sentence, least, most in (
-            ("seed", f"The seed cannot be {{}}: give a whole number from 0 to {LARGEST_SEED}.", 0, LARGEST_SEED),
-            ("tile", "A tile of {} pixels cannot be: give a whole number of at least 1, or leave it out.", 1, None),
-            (
-                "memory_budget",
-                "A memory budget of {} bytes cannot be: give a whole number of at least 1, or leave it out.",
-                1,
-                None,
-            ),
-        ):
-            given = getattr(self, name)
-            if given is None and name != "seed":
-                continue
-            number = _whole(given)
-            if number is None or number < least or (most is not None and number > most):
-                raise InvalidParameterError(sentence.format(given))
-            object.__setattr__(self, name, number)
+        object.__setattr__(self, "seed", checked_seed(self.seed))
+        object.__setattr__(self, "tile", checked_tile(self.tile))
+        if self.memory_budget is not None:
+            budget = whole("The memory budget", self.memory_budget, 1, _LARGEST_BUDGET)
+            object.__setattr__(self, "memory_budget", budget)
 
 
-def _whole(value: Any) -> int | None:
-    """Return a whole number as one of Python, None where it is something else."""
-    try:
-        return None if isinstance(value, bool) else index(value)
-    except TypeError:
-        return None
+def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
+    if not isinstance(value, str) or value not in choices:
+        raise InvalidParameterError(
+            f"The {name} cannot be {shown(value)}: use {', '.join(choices[:-1])} or {choices[-1]}."
+        )

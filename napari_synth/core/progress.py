@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-from napari_synth.core.errors import Cancelled
+from napari_synth.core.errors import CallbackError, Cancelled, InvalidParameterError, SynthError
+from napari_synth.core.texts import shown
 
 
 @dataclass(frozen=True)
@@ -98,9 +99,18 @@ class Reporter:
         Called with a `Progress` in the thread of the run.
     cancel : CancelToken, optional
         Checked at every report.
+
+    Raises
+    ------
+    InvalidParameterError
+        Either is something else.
     """
 
     def __init__(self, callback: ProgressCallback | None = None, cancel: CancelToken | None = None) -> None:
+        if callback is not None and not callable(callback):
+            raise InvalidParameterError(f"The progress cannot be told to {shown(callback)}: give something to call.")
+        if cancel is not None and not isinstance(cancel, CancelToken):
+            raise InvalidParameterError(f"A run cannot be cancelled by {shown(cancel)}: give a CancelToken.")
         self._callback = callback
         self.cancel = cancel or CancelToken()
         self._stage, self._done, self._total = "", 0, 0
@@ -138,4 +148,12 @@ class Reporter:
         self.cancel.check()
         if self._callback is not None:
             elapsed = time.perf_counter() - self._start
-            self._callback(Progress(self._stage, self._done, self._total, elapsed, message, news))
+            progress = Progress(self._stage, self._done, self._total, elapsed, message, news)
+            try:
+                self._callback(progress)
+            except (SynthError, OSError, MemoryError):
+                raise
+            except Exception as error:
+                raise CallbackError(
+                    f"What is told of the progress failed ({type(error).__name__}: {error}): see the error that caused this."
+                ) from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise, product
@@ -19,6 +19,7 @@ from napari_synth.core.device import Device
 from napari_synth.core.errors import AxesError
 from napari_synth.core.options import RunOptions
 from napari_synth.core.progress import Reporter
+from napari_synth.core.result_dtype import FLOAT, DtypeChoice, choose_dtype
 from napari_synth.engine.channels import Channel
 from napari_synth.engine.prepared import Pieces, Region, empty, lazy_array, needs_store, one_by_one
 from napari_synth.engine.queue import MOST_BATCH_PIXELS
@@ -27,6 +28,8 @@ from napari_synth.engine.result_axes import ResultLayout
 from napari_synth.engine.tiling import Block, Grid, make_block, split_core
 from napari_synth.imaging.image import Image, colour_samples
 from napari_synth.imaging.intensity import Statistics
+from napari_synth.imaging.screening import noise_of
+from napari_synth.imaging.surroundings import undisturbed
 
 if TYPE_CHECKING:
     import dask.array
@@ -62,6 +65,8 @@ class BlockRun(ABC):
         The prepared method of each channel, or of all of them together.
     is_spread : bool
         Whether results are the spread over flips and rotations rather than the result itself.
+    chosen_dtype : numpy.dtype or None
+        Of results in the counts of the source; that of the source where None.
     """
 
     source: Image
@@ -72,6 +77,7 @@ class BlockRun(ABC):
     recipe: Recipe
     channels: tuple[Channel[Any], ...]
     is_spread: bool = False
+    chosen_dtype: np.dtype[Any] | None = None
 
     # What the kinds of runs differ in
 
@@ -107,6 +113,10 @@ class BlockRun(ABC):
     @abstractmethod
     def ensembled(self, prepared: Any) -> Any:
         """Return what gives the spread of a prepared method over flips and rotations."""
+
+    @abstractmethod
+    def sample(self) -> npt.NDArray[Any]:
+        """Return some pixels of the result, one dimension, by which its dtype is decided."""
 
     def pieces(self) -> dict[str, Pieces]:
         """Return how the result is cut into the chunks of a lazy array, along each of its axes."""
@@ -148,6 +158,11 @@ class BlockRun(ABC):
     def shape(self) -> tuple[int, ...]:
         """Size of the result along its axes."""
         return self.layout.shape
+
+    @property
+    def dtype_choice(self) -> DtypeChoice:
+        """What was decided of the dtype, for other images of the same batch."""
+        return "source" if self.dtype == self.source.dtype else "float32"
 
     @property
     def stack_axis(self) -> str:
@@ -208,6 +223,20 @@ class BlockRun(ABC):
             grid[spec.axes] = tuple(map(min, edges, grid.get(spec.axes, edges)))
         return replace(self, recipe=self.recipe.model_copy(update={"grid": grid}))
 
+    def with_dtype(self) -> Self:
+        """Return the run with the dtype of its results decided."""
+        choice, source, levels = self.options.dtype, self.source, []
+        if choice == "auto" and source.dtype.kind in "iu":
+            levels = [(one.mean, noise_of(c.image).sigma_typical) for c in self.channels for one in c.statistics]
+        made_of = replace(self, chosen_dtype=FLOAT)
+        dtype, sentence = choose_dtype(choice, source.dtype, source.axes, levels, made_of.sample)
+        if dtype == source.dtype:
+            return self
+        notes = (*self.recipe.notes, *((sentence,) if sentence else ()))
+        recipe = self.recipe.model_copy(update={"dtype": "float32", "notes": notes})
+        return replace(self, chosen_dtype=dtype, recipe=recipe)
+
+    @undisturbed()
     def compute(self, *, region: Region | None = None, out: Any = None, report: Reporter | None = None) -> Any:
         """Make the result, or a region of it.
 
@@ -393,14 +422,31 @@ def put(out: Any, pixels: Any, part: Mapping[str, slice], wanted: Mapping[str, s
     out[tuple(target)] = pixels
 
 
-def notes_of(channels: Sequence[Channel[Any]], *, labelled: bool) -> tuple[str, ...]:
-    """Collect what prepared methods and statistics say, naming the channel where there are several."""
+def notes_of(
+    channels: Sequence[Channel[Any]],
+    *,
+    labelled: bool,
+    more: Callable[[Channel[Any]], tuple[str, ...]] = lambda _: (),
+) -> tuple[str, ...]:
+    """Collect what prepared methods and statistics say, naming the channel where there are several.
+
+    Parameters
+    ----------
+    channels : sequence of Channel
+    labelled : bool
+        Whether sentences begin with the channel that they are about.
+    more : callable
+        Says what else there is to say of a channel.
+    """
     notes = []
     for channel in channels:
         label = f"Channel {channel.index + 1}: " if labelled and channel.index is not None and len(channels) > 1 else ""
         noise = getattr(channel.prepared, "noise", None)
         warnings = [warning for one in channel.statistics for warning in one.warnings()]
-        notes += [label + said for said in (*(noise.sentences() if noise else ()), *channel.prepared.notes, *warnings)]
+        notes += [
+            label + said
+            for said in (*(noise.sentences() if noise else ()), *channel.prepared.notes, *warnings, *more(channel))
+        ]
     return tuple(notes)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Generic, TypeVar
 
@@ -13,8 +13,10 @@ from napari_synth.core.device import Device
 from napari_synth.core.errors import OutOfMemoryError
 from napari_synth.core.progress import Reporter, cancellable
 from napari_synth.engine.computing import MemoryShortError, translated_errors
+from napari_synth.imaging.glare import ceiling
 from napari_synth.imaging.image import Image, without_alpha
 from napari_synth.imaging.intensity import IntensityTransform, Statistics, measure_statistics
+from napari_synth.imaging.screening import ScreenedImage, noise_of, screened
 
 A = TypeVar("A")
 
@@ -25,7 +27,7 @@ class Channel(Generic[A]):
 
     Attributes
     ----------
-    image : Image
+    image : ScreenedImage
         Without alpha; without a C axis unless that is seen whole.
     index : int or None
         Position along C; None for all of it.
@@ -34,13 +36,16 @@ class Channel(Generic[A]):
     intensity : tuple of IntensityTransform
         For each channel of a block, or one for all of them.
     prepared : Prepared or PreparedFrames
+    ceiling : float or None
+        Counts above which it is far brighter than the rest, see `napari_synth.imaging.glare`.
     """
 
-    image: Image
+    image: ScreenedImage
     index: int | None
     statistics: tuple[Statistics, ...]
     intensity: tuple[IntensityTransform, ...]
     prepared: A
+    ceiling: float | None = None
 
 
 def prepare_channels(
@@ -52,6 +57,7 @@ def prepare_channels(
     report: Reporter,
     *,
     apart: bool = False,
+    restores: bool = False,
     reference: Image | None = None,
     interim: Callable[[tuple[Channel[Any], ...]], None] | None = None,
 ) -> tuple[Channel[Any], ...]:
@@ -68,6 +74,9 @@ def prepare_channels(
     report : Reporter
     apart : bool
         Whether the intensities of channels that are seen together are measured for each of them.
+    restores : bool
+        Whether what was measured is restored: its noise is measured before, and what is far brighter than the rest is restored
+        apart.
     reference : Image, optional
         How the result should look.
     interim : callable, optional
@@ -82,13 +91,17 @@ def prepare_channels(
     count = 0 if "C" in joint else image.sizes.get("C", 0)
     channels: tuple[Channel[Any], ...] = ()
     for index in range(count) if count else [None]:
-        part = without_alpha(image if index is None else image.select(C=index))
         report.start("Preparing" if index is None else f"Preparing (channel {index + 1} of {count})")
         try:
             with cancellable(report.cancel), translated_errors(method, device):
+                part = screened(without_alpha(image if index is None else image.select(C=index)))
+                if restores:
+                    part = replace(part, report=noise_of(part))
                 each = range(part.sizes["C"]) if apart and "C" in joint else [None]
                 statistics = tuple(measure_statistics(part if i is None else part.select(C=i)) for i in each)
-                intensity = tuple(IntensityTransform.from_statistics(one) for one in statistics)
+                glaring = _ceiling(part, statistics) if restores else None
+                calm = [one if glaring is None else replace(one, high=min(one.high, glaring)) for one in statistics]
+                intensity = tuple(IntensityTransform.from_statistics(one) for one in calm)
                 # The samples of a channel are as bright as the channel.
                 repeats = part.sizes["S"] if "S" in joint and len(intensity) > 1 else 1
                 of_block = tuple(one for one in intensity for _ in range(repeats))
@@ -98,12 +111,20 @@ def prepare_channels(
                     told = partial(_tell, interim, channels, channel)
                 likeness = _reference_of(reference, index, joint)
                 context = Context(device, intensity[0], statistics[0], seed, report, likeness, index, told)
-                channels = (*channels, channel(method.prepare(part, params, context)))
+                prepared = method.prepare(part, params, context)
+                if glaring is not None and (prepared.intensity is not None or not any(prepared.spec.halo)):
+                    glaring = None
+                channels = (*channels, channel(prepared, ceiling=glaring))
         except MemoryShortError as error:
             raise OutOfMemoryError(
                 f"{method.info.title} does not fit into the memory of {device.title}: choose smaller settings, or the cpu."
             ) from error
     return channels
+
+
+def _ceiling(image: ScreenedImage, statistics: tuple[Statistics, ...]) -> float | None:
+    """Return above which counts an image is restored apart; None where it need not be, or counts are not all of one kind."""
+    return None if "C" in image.axes else ceiling(image, noise_of(image).model, statistics[0].maximum)
 
 
 def _tell(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _Numbers = float | npt.NDArray[np.float64]
 
+_FINEST = 1e-30
 _FITS_FLOAT32 = {np.dtype(name) for name in ("uint8", "int8", "uint16", "int16", "float16", "float32")}
 
 
@@ -58,7 +59,7 @@ class Codec:
         import torch
 
         offset, scale = _numbers(self.intensity, counts.ndim)
-        if self.dtype in _FITS_FLOAT32:
+        if self.dtype in _FITS_FLOAT32 and _in_float32(self.intensity):
             raw = torch.from_numpy(np.require(counts, requirements=["C", "W"])).to(self.device.torch_name)
             normalised = (raw.to(torch.float32) - _beside(raw, offset)) / _beside(raw, scale)
         else:
@@ -81,7 +82,7 @@ class Codec:
         offset, scale = _numbers(self.result_intensity, normalised.ndim)
         if self.difference:
             offset = 0.0
-        if self.result_dtype not in _FITS_FLOAT32:
+        if self.result_dtype not in _FITS_FLOAT32 or not _in_float32(self.result_intensity):
             counts = normalised.cpu().numpy().astype(np.float64) * scale + offset
             return _round_and_clip(counts, self.result_dtype)
         counts_on_device = normalised.to(torch.float32) * _beside(normalised, scale) + _beside(normalised, offset)
@@ -115,6 +116,43 @@ def keep_nonfinite(result: npt.NDArray[Any], source: npt.NDArray[Any], block: Bl
         result[lost] = origins[lost]
 
 
+def put_back(
+    result: npt.NDArray[Any],
+    source: npt.NDArray[Any],
+    kept: npt.NDArray[np.bool_],
+    block: Block,
+    *,
+    mixed: bool = False,
+    difference: bool = False,
+) -> None:
+    """Put pixels of a block that was read back into its result, in place: where a pixel has its centre in one of them.
+
+    Parameters
+    ----------
+    result, source : array, (C, *spatial)
+        The result has the sizes that the block gives, the source those that it reads.
+    kept : array of bool, (C, *spatial)
+        Which pixels of the source.
+    block : Block
+    mixed : bool
+        Whether the result has other channels, in other counts: it then has no value there, NaN or 0.
+    difference : bool
+        Whether results are differences of intensities: there is none.
+    """
+    there = block.at_results(kept)
+    if mixed:
+        result[:, there.any(axis=0)] = np.nan if result.dtype.kind == "f" else 0
+    elif difference:
+        result[there] = 0
+    else:
+        result[there] = block.at_results(source)[there].astype(result.dtype)
+
+
+def _in_float32(transforms: tuple[IntensityTransform, ...]) -> bool:
+    """Return whether float32 holds all differences of counts and their quotients."""
+    return all(_FINEST < one.scale < 1 / _FINEST and abs(one.offset) < 1 / _FINEST for one in transforms)
+
+
 def _numbers(transforms: tuple[IntensityTransform, ...], ndim: int) -> tuple[_Numbers, _Numbers]:
     """Return offset and scale: one number for all channels, or an array (1, C, 1, ...) of float64."""
     if len(transforms) == 1:
@@ -135,7 +173,8 @@ def _beside(tensor: torch.Tensor, numbers: _Numbers) -> float | torch.Tensor:
 
 def _round_and_clip(counts: npt.NDArray[np.float64], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
     if dtype.kind == "f":
-        return counts.astype(dtype)
+        ends = np.finfo(dtype)
+        return np.clip(counts, float(ends.min), float(ends.max)).astype(dtype)
     limits = np.iinfo(dtype)
     rounded = np.rint(counts)
     # The largest 64-bit integers are no float64: clip below the next float, then mend what was at the top.

@@ -11,14 +11,13 @@ from typing import Any
 from napari_synth.contract.generator import Method
 from napari_synth.core.device import Device
 from napari_synth.core.errors import Cancelled, GeneratorError, SynthError
+from napari_synth.core.memory import is_memory_short
 from napari_synth.core.progress import CancelToken, cancellable, check_cancelled
 
 ONE_AT_A_TIME = threading.RLock()
 """Held while the device computes."""
 
 _PATIENCE = 0.1
-# What torch says, as a plain RuntimeError, where the memory of a CPU, of an Apple GPU or of a library of CUDA is short.
-_SHORT = ("allocate memory", "not enough memory", "out of memory", "alloc_failed", "failed to allocate")
 
 
 class MemoryShortError(Exception):
@@ -49,16 +48,12 @@ def computing(method: Method[Any], device: Device, cancel: CancelToken) -> Itera
 @contextmanager
 def translated_errors(method: Method[Any], device: Device) -> Iterator[None]:
     """Let no error of torch reach the user raw."""
-    import torch
-
     try:
         yield
     except (SynthError, MemoryShortError):
         raise
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise MemoryShortError from error
     except Exception as error:
-        if isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _SHORT):
+        if is_memory_short(error):
             raise MemoryShortError from error
         raise GeneratorError(
             f"{method.info.title} failed on {device.title} ({type(error).__name__}: {error}):"

@@ -16,6 +16,7 @@ from napari_synth.engine.image_run import PreparedImage, open_image
 from napari_synth.engine.prepared import Inputs, PreparedRun
 from napari_synth.engine.recipe import Recipe
 from napari_synth.engine.synthesis_run import PreparedSynthesis, open_synthesis
+from napari_synth.imaging.surroundings import undisturbed
 
 Interim = Callable[[PreparedImage], None]
 
@@ -56,6 +57,7 @@ def open(
     report: Reporter | None = None,
     interim: Interim | None = None,
 ) -> PreparedRun: ...
+@undisturbed()
 def open(
     method: Method[Any],
     recipe: Recipe,

@@ -25,6 +25,7 @@ import pydantic
 
 from napari_synth.core.errors import AxesError, InvalidImageError, InvalidParameterError
 from napari_synth.core.progress import Reporter
+from napari_synth.core.texts import shown
 from napari_synth.imaging.image import Image
 
 Missing = tuple[int, ...] | Literal["auto"]
@@ -63,14 +64,19 @@ class FrameRequest(pydantic.BaseModel):
         """
         given = {name: value for name, value in values.items() if value is not None}
         fill = given.get("fill")
-        if fill is not None and not isinstance(fill, str):
-            given["fill"] = tuple(fill) if isinstance(fill, Iterable) else (fill,)
+        try:
+            if fill is not None and not isinstance(fill, str):
+                given["fill"] = tuple(fill) if isinstance(fill, Iterable) else (fill,)
+        except Exception as error:
+            raise InvalidParameterError(
+                f"fill cannot be {shown(fill)}: give 'auto' or the numbers of frames."
+            ) from error
         try:
             request = cls(**given)
         except pydantic.ValidationError as error:
             name = str(error.errors()[0]["loc"][0])
             wanted = "'auto' or the numbers of frames" if name == "fill" else "a whole number"
-            raise InvalidParameterError(f"{name} cannot be {given[name]!r}: give {wanted}.") from error
+            raise InvalidParameterError(f"{name} cannot be {shown(given[name])}: give {wanted}.") from error
         request.check()
         return request
 
@@ -83,7 +89,7 @@ class FrameRequest(pydantic.BaseModel):
         """Raise `InvalidParameterError` unless it can be done for some movie."""
         for name, value, most in (("count", self.count, _MOST_COUNT), ("between", self.between, _MOST_BETWEEN)):
             if not 0 <= value <= most:
-                raise InvalidParameterError(f"{name} cannot be {value}: give a whole number from 0 to {most}.")
+                raise InvalidParameterError(f"{name} cannot be {shown(value)}: give a whole number from 0 to {most}.")
         if not self.wants_any:
             raise InvalidParameterError(
                 "No frame is wanted: give a count of next frames, the missing frames to fill, or how many lie between two."
@@ -219,7 +225,7 @@ def missing_frames(movie: Image, wanted: Missing | None, report: Reporter | None
     for frame in wanted:
         if not -frames <= frame < frames:
             raise InvalidParameterError(
-                f"Frame {frame} cannot be filled: the movie has the frames 0 to {frames - 1} (behind it, use count)."
+                f"Frame {shown(frame)} cannot be filled: the movie has the frames 0 to {frames - 1} (behind it, use count)."
             )
     return tuple(sorted({frame % frames for frame in wanted}))
 

@@ -21,6 +21,7 @@ from napari_synth.core.device import resolve_device
 from napari_synth.core.errors import AxesError, InvalidImageError, InvalidParameterError
 from napari_synth.core.options import RunOptions
 from napari_synth.core.progress import Reporter
+from napari_synth.core.sanity import check_finite, said_place
 from napari_synth.engine.block_run import (
     BlockItem,
     BlockRun,
@@ -45,6 +46,8 @@ from napari_synth.imaging.image import Image
 if TYPE_CHECKING:
     import torch
 
+# Half the edge of the part of a frame by which the dtype of a result is decided.
+_SAMPLED = 128
 _Side = npt.NDArray[Any] | None
 """Frames (T, C, Y, X) before or after a gap; None where there are none."""
 
@@ -71,6 +74,10 @@ def open_movie(
             f"{method.info.title} makes frames at whole steps of the movie only: choose another method for frames between."
         )
     plan = FramePlan.of(movie.sizes["T"], request, missing, max(spec.history for spec in specs))
+    outliers = sum(one.outliers for channel in channels for one in channel.statistics)
+    said = [f"{outliers} of the pixels looked at are outliers (hot or dead): no frame is made of them."] * bool(
+        outliers
+    )
     made = Recipe(
         generator=method.info.id,
         params=params.model_dump(mode="json"),
@@ -78,15 +85,16 @@ def open_movie(
         seed=options.seed,
         device=device.kind,
         precision=device.precision,
+        dtype=options.dtype,
         tile=options.tile,
         versions=dict(current_versions()),
         weights=weights_of(channels),
         source=Source.of(movie),
         frames=FramesRecord(**request.model_dump(), invented=plan.invented),
-        notes=(_said_of(plan), *dict.fromkeys(notes_of(channels, labelled=False))),
+        notes=(_said_of(plan), *dict.fromkeys(notes_of(channels, labelled=False)), *said),
     )
     run = PreparedMovie(movie, method, params, device, options, made, channels, plan=plan)
-    return run.with_grid(recipe)
+    return run.with_grid(recipe).with_dtype()
 
 
 @dataclass(frozen=True)
@@ -114,8 +122,8 @@ class PreparedMovie(BlockRun):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The dtype of the source; float32 for a spread, which is 0 where frames are measured."""
-        return np.dtype(np.float32) if self.is_spread else self.source.dtype
+        """The dtype of the source, unless another was chosen; float32 for a spread, which is 0 where frames are measured."""
+        return np.dtype(np.float32) if self.is_spread else self.chosen_dtype or self.source.dtype
 
     @property
     def chunks(self) -> tuple[int, ...]:
@@ -137,6 +145,18 @@ class PreparedMovie(BlockRun):
     def ensembled(self, prepared: PreparedFrames) -> PreparedFrames:
         """Return what gives the spread of a prepared predictor over flips and rotations."""
         return FrameEnsemble(prepared.upright if isinstance(prepared, FrameEnsemble) else prepared, "std")
+
+    def sample(self) -> npt.NDArray[Any]:
+        """Return the middle of the first frames that are invented, at one position, one dimension."""
+        if not self.plan.gaps:
+            return np.zeros(0, self.dtype)
+        gap = self.plan.gaps[0]
+        region = {axis: slice(0, 1) for axis in self.source.axes if axis not in self.joint_axes}
+        for axis in "YX":
+            middle = self.source.sizes[axis] // 2
+            region[axis] = slice(max(0, middle - _SAMPLED), middle + _SAMPLED)
+        region["T"] = slice(gap.start, gap.start + gap.count)
+        return np.ravel(self.compute(region=region))
 
     def pieces(self) -> dict[str, Pieces]:
         """Return how the result is cut into chunks: each measured frame by itself, the frames of a gap together."""
@@ -231,33 +251,49 @@ class _FrameWork(BlockWork):
     def apply(self, items: list[_FrameItem], read: list[tuple[_Side, _Side]]) -> list[npt.NDArray[Any]]:
         """Return what a batch makes, in counts, with the axes of the source."""
         run, channel, gap = self._run, items[0].channel, items[0].gap
-        codec = Codec(channel.intensity, channel.intensity, self.device, run.source.dtype, run.dtype, run.is_spread)
+        dtype = np.result_type(*(clip.dtype for sides in read for clip in sides if clip is not None))
+        codec = Codec(channel.intensity, channel.intensity, self.device, dtype, run.dtype, run.is_spread)
         carried = [_carried(sides) for sides in read]
         with computing(run.method, self.device, self.cancel):
             before, after = (_encoded(codec, [sides[which] for sides in carried]) for which in (0, 1))
             with arithmetic(self.device):
                 made = _answer(channel.prepared, before, after, gap.count).float()
+            check_finite(made, run.method, self.device, lambda number: _place(items[number]))
             n, _, channels, height, width = made.shape
             counts = codec.decode(made.reshape(-1, channels, height, width))
         return [
-            self._finished(item, pixels, *_lost(sides))
+            self._finished(item, pixels, _lost(sides))
             for item, pixels, sides in zip(
                 items, counts.reshape(n, gap.count, channels, height, width), read, strict=True
             )
         ]
 
     def _finished(
-        self, item: _FrameItem, pixels: npt.NDArray[Any], side: _Side, holes: npt.NDArray[np.bool_] | None
+        self, item: _FrameItem, pixels: npt.NDArray[Any], holes: npt.NDArray[np.bool_] | None
     ) -> npt.NDArray[Any]:
         """Put back what is measured nowhere, crop the halo, and bring the frames (T, C, Y, X) into the order of the source."""
         run = self._run
-        if holes is not None and side is not None and pixels.dtype.kind == "f":
-            pixels = np.asarray(np.where(holes, side, pixels), run.dtype)
+        if holes is not None:
+            pixels = np.asarray(np.where(holes, self._nearest(item), pixels), run.dtype)
         cropped: tuple[Any, ...] = (..., *_crop(self.block(item)))
         pixels = pixels[cropped]
         joint = run.joint_sizes()
         pixels = pixels.reshape(len(pixels), *joint.values(), *pixels.shape[-2:])
         return in_order(pixels, "T" + "".join(joint) + "YX", run.axes)
+
+    def _nearest(self, item: _FrameItem) -> npt.NDArray[Any]:
+        """Return the frame before a gap, or after it where there is none, as it was measured."""
+        run = self._run
+        if run.is_spread:
+            return np.zeros((), run.dtype)
+        frame = item.gap.before[-1] if item.gap.before else item.gap.after[0]
+        movie, at = item.channel.image.original(), dict(item.position)
+        return read_block(movie, self.block(item), "YX", run.layout.joint, {**at, "T": frame})
+
+
+def _place(item: _FrameItem) -> str:
+    channel = () if item.channel.index is None else (("C", item.channel.index),)
+    return said_place((("T", item.gap.start), *channel, *item.position), "YX", item.core)
 
 
 def _said_of(plan: FramePlan) -> str:
@@ -306,14 +342,13 @@ def _carried(sides: tuple[_Side, _Side]) -> tuple[_Side, _Side]:
     return carried(sides[0]), carried(sides[1])
 
 
-def _lost(sides: tuple[_Side, _Side]) -> tuple[_Side, npt.NDArray[np.bool_] | None]:
-    """Return which pixels (C, Y, X) are measured in no frame on either side of a gap, and what they hold in the nearest one."""
+def _lost(sides: tuple[_Side, _Side]) -> npt.NDArray[np.bool_] | None:
+    """Return which pixels (C, Y, X) are measured in no frame on either side of a gap; None where there is none."""
     known = [side for side in sides if side is not None]
     if known[0].dtype.kind != "f" or all(np.isfinite(side).all() for side in known):
-        return None, None
-    holes = np.all([~np.isfinite(side).any(axis=0) for side in known], axis=0)
-    nearest = sides[0][-1] if sides[0] is not None else known[0][0]
-    return (nearest, holes) if holes.any() else (None, None)
+        return None
+    holes: npt.NDArray[np.bool_] = np.all([~np.isfinite(side).any(axis=0) for side in known], axis=0)
+    return holes if holes.any() else None
 
 
 def _crop(block: Block) -> tuple[slice, ...]:

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_synth.contract.generator import BlockSpec, Generator, Prepared, Task
+from napari_synth.contract.params import Params
 from napari_synth.core.device import resolve_device
 from napari_synth.core.errors import AxesError, InvalidImageError, ReferenceImageError
 from napari_synth.core.options import RunOptions
 from napari_synth.core.progress import Reporter
+from napari_synth.core.sanity import check_finite, said_place
 from napari_synth.engine.block_run import (
     BlockItem,
     BlockRun,
@@ -25,21 +28,31 @@ from napari_synth.engine.block_run import (
     in_order,
     notes_of,
     put,
-    read_block,
     weights_of,
 )
 from napari_synth.engine.channels import Channel, prepare_channels
-from napari_synth.engine.codec import Codec, keep_nonfinite
+from napari_synth.engine.codec import Codec, keep_nonfinite, put_back
 from napari_synth.engine.computing import arithmetic, computing
 from napari_synth.engine.prepared import Inputs
 from napari_synth.engine.queue import completed
 from napari_synth.engine.recipe import MaskRecord, Recipe, Source, current_versions
+from napari_synth.engine.references import has_content
 from napari_synth.engine.resampling import resampled
 from napari_synth.engine.result_axes import ResultLayout
 from napari_synth.engine.rotations import RotationEnsemble
 from napari_synth.engine.tiling import nearest
+from napari_synth.imaging.glare import without_glare
 from napari_synth.imaging.image import Image, without_alpha
+from napari_synth.imaging.intensity import IntensityTransform
 from napari_synth.imaging.masks import check_mask, holes
+from napari_synth.imaging.sampling import sample_windows
+
+if TYPE_CHECKING:
+    import torch
+
+_RESTORING = {Task.DENOISE, Task.SUPER_RESOLUTION}
+# Pixels of the source by which the dtype of a result is decided.
+_SAMPLED, _WINDOW = 2**16, 128
 
 
 def open_image(
@@ -71,6 +84,7 @@ def open_image(
         device,
         options.seed,
         report,
+        restores=method.info.task in _RESTORING,
         reference=inputs.reference,
         interim=None if interim is None else lambda made: interim(replace(bare, channels=made)),
     )
@@ -87,15 +101,21 @@ def open_image(
         seed=options.seed,
         device=device.kind,
         precision=device.precision,
+        dtype=options.dtype,
         tile=options.tile,
         versions=dict(current_versions()),
         weights=weights_of(channels),
         source=Source.of(image),
         mask=masked,
         reference=None if inputs.reference is None else Source.of(inputs.reference),
-        notes=(*(masked.sentences() if masked else ()), *notes_of(channels, labelled=True)),
+        notes=(
+            *_said_of_reference(image, inputs.reference),
+            *(masked.sentences() if masked else ()),
+            *notes_of(channels, labelled=True, more=partial(_said_of_outliers, method.info.task, params)),
+        ),
     )
-    return replace(bare, channels=channels, recipe=made).with_grid(recipe)
+    run = replace(bare, channels=channels, recipe=made).with_grid(recipe)
+    return run if run.layout.spec is not None else run.with_dtype()
 
 
 @dataclass(frozen=True)
@@ -112,11 +132,11 @@ class PreparedImage(BlockRun):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The dtype of the source, or that of the generator's own results; float32 for a spread."""
+        """The dtype of the source, unless another was chosen; that of the generator's own results; float32 for a spread."""
         if self.is_spread:
             return np.dtype(np.float32)
         made = self.layout.spec
-        return self.source.dtype if made is None else np.dtype(made.dtype)
+        return (self.chosen_dtype or self.source.dtype) if made is None else np.dtype(made.dtype)
 
     @property
     def result_range(self) -> tuple[float, float] | None:
@@ -133,6 +153,23 @@ class PreparedImage(BlockRun):
     def ensembled(self, prepared: Prepared) -> Prepared:
         """Return what gives the spread of a prepared generator over flips and rotations."""
         return RotationEnsemble(prepared.upright if isinstance(prepared, RotationEnsemble) else prepared, "std")
+
+    @property
+    def keeps_outliers(self) -> bool:
+        """Whether outliers come back as they are; else the result has what the generator makes in their place."""
+        return getattr(self.params, "outliers", "keep") == "keep" and self.method.info.task != Task.TRANSLATE
+
+    def sample(self) -> npt.NDArray[Any]:
+        """Return a few evenly spread parts of the result, one dimension."""
+        lead = "".join(axis for axis in self.source.axes if axis not in "YX" + self.joint_axes)
+        whole = self.block_spec(self.channels[0]).whole
+        parts: list[npt.NDArray[Any]] = []
+        for at in sample_windows(self.source.select(**dict.fromkeys(self.joint_axes, 0)), _SAMPLED, _WINDOW):
+            region = {axis: at[axis] for axis in lead + ("" if whole else "YX")}
+            parts.append(np.ravel(self.compute(region=region)))
+            if whole or sum(part.size for part in parts) >= _SAMPLED:
+                break
+        return np.concatenate(parts)
 
     def fill(self, asked: Mapping[str, slice], out: Any, wanted: Mapping[str, slice], report: Reporter) -> None:
         """Restore the blocks of a region, and hand the alpha sample on."""
@@ -177,10 +214,16 @@ class _Pixels:
     counts : numpy.ndarray, (C, *spatial)
     holes : numpy.ndarray of bool, (1, *spatial), or None
         Which of them are to be filled, where the image has a mask.
+    source : numpy.ndarray, (C, *spatial), or None
+        The same as it is in the image, where pixels were taken out (see `napari_synth.imaging.screening`).
+    kept : numpy.ndarray of bool, (C, *spatial), or None
+        Which pixels come back as they are in the image.
     """
 
     counts: npt.NDArray[Any]
     holes: npt.NDArray[np.bool_] | None = None
+    source: npt.NDArray[Any] | None = None
+    kept: npt.NDArray[np.bool_] | None = None
 
 
 class _ImageWork(BlockWork):
@@ -198,13 +241,30 @@ class _ImageWork(BlockWork):
         block = self.block(item)
         at: dict[str, slice | int] = {**dict(item.position)}
         at |= {axis: slice(0, size) for axis, size in self._run.joint_sizes().items()}
-        if image.mask is None:
-            return _Pixels(read_block(image, block, axes, joint, at))
         selection = {**at, **{axis: span.read for axis, span in zip(axes, block.spans, strict=True)}}
-        counts = image.read(**selection)
-        masked = np.broadcast_to(holes(image, selection), counts.shape)
-        seen, hidden = (as_block(pixels, image, selection, block, axes, joint) for pixels in (counts, masked))
-        return _Pixels(seen, hidden[:1])
+        part = image.screened(**selection)
+        counts, outliers = part.pixels, part.outliers
+        if outliers is not None and self._is_pointwise(item.channel):
+            # Nothing else depends on them there, and what is made of them is what was asked for.
+            counts, outliers = np.where(outliers, part.source, counts), None
+
+        def block_of(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+            return as_block(pixels, image, selection, block, axes, joint)
+
+        hidden = None
+        if image.mask is not None:
+            hidden = block_of(np.broadcast_to(holes(image, selection), counts.shape))[:1]
+        if outliers is None and part.no_data is None:
+            return _Pixels(block_of(counts), hidden)
+        kept = np.zeros(counts.shape, bool) if part.no_data is None else part.no_data
+        if outliers is not None and self._run.keeps_outliers:
+            kept = kept | outliers
+        return _Pixels(block_of(counts), hidden, block_of(part.source), block_of(kept))
+
+    def _is_pointwise(self, channel: Channel[Prepared]) -> bool:
+        """Whether the generator changes intensities without looking at neighbours, and for its own sake."""
+        spec = channel.prepared.spec
+        return self._run.method.info.task == Task.TRANSLATE and not any(spec.halo) and not spec.whole
 
     def apply(self, items: list[BlockItem], read: list[_Pixels]) -> list[npt.NDArray[Any]]:
         """Restore a batch on the device; return the cores in counts, with the axes of the result."""
@@ -214,7 +274,10 @@ class _ImageWork(BlockWork):
         else:
             results = list(self._restored(items, read))
             for item, result, source in zip(items, results, read, strict=True):
-                keep_nonfinite(result, source.counts, self.block(item), mixed=layout.spec is not None)
+                block, mixed = self.block(item), layout.spec is not None
+                keep_nonfinite(result, source.counts, block, mixed=mixed)
+                if source.source is not None and source.kept is not None:
+                    put_back(result, source.source, source.kept, block, mixed=mixed, difference=run.is_spread)
         joint, axes = layout.channel_axes, items[0].channel.prepared.spec.axes
         sizes = run.joint_sizes() if layout.spec is None else {}
         return [
@@ -231,7 +294,8 @@ class _ImageWork(BlockWork):
         results, filled = [], []
         for item, source in zip(items, read, strict=True):
             block = self.block(item)
-            kept = block.at_results(source.counts)
+            kept = block.at_results(source.counts if source.source is None else source.source)
+            kept = kept.astype(self._run.dtype, copy=False)
             results.append(np.zeros_like(kept, self._run.dtype) if self._run.is_spread else kept)
             filled.append(np.zeros_like(kept, bool) if source.holes is None else block.at_results(source.holes))
         # Most blocks of a large image have no hole.
@@ -248,15 +312,33 @@ class _ImageWork(BlockWork):
         prepared: Prepared = channel.prepared
         seen = prepared.intensity or channel.intensity
         made = seen if prepared.result is None else prepared.result.intensity
-        codec = Codec(seen, made, self.device, run.source.dtype, run.dtype, run.is_spread)
         counts = np.stack([source.counts for source in read])
+        codec = Codec(seen, made, self.device, counts.dtype, run.dtype, run.is_spread)
         masks = [source.holes for source in read if source.holes is not None]
         samplings = [span.sampling for span in self.block(items[0]).spans]
         with computing(run.method, self.device, self.cancel):
             tensor = codec.encode(counts, np.stack(masks) if masks else None)
             with arithmetic(self.device):
-                restored = prepared.apply(tensor)
-            return codec.decode(resampled(restored, samplings, prepared.spec.kernel))
+                restored = self._applied(channel, tensor, seen[0])
+            restored = resampled(restored, samplings, prepared.spec.kernel)
+            check_finite(restored, run.method, self.device, lambda number: _place(items[number]))
+            return codec.decode(restored)
+
+    def _applied(self, channel: Channel[Prepared], tensor: torch.Tensor, seen: IntensityTransform) -> torch.Tensor:
+        """Apply the generator, apart to what is far brighter than the rest."""
+        prepared = channel.prepared
+        if channel.ceiling is None:
+            return prepared.apply(tensor)
+        model = None
+        if prepared.noise is not None and not self._run.is_spread:
+            model = prepared.noise.model.scaled(seen.scale, seen.offset)
+        level = (channel.ceiling - seen.offset) / seen.scale
+        return without_glare(prepared.apply, tensor, level, prepared.spec.axes, model)
+
+
+def _place(item: BlockItem) -> str:
+    channel = () if item.channel.index is None else (("C", item.channel.index),)
+    return said_place((*channel, *item.position), item.channel.prepared.spec.axes, item.core)
 
 
 def _check_reference(method: Generator[Any], image: Image, reference: Image | None) -> None:
@@ -275,6 +357,35 @@ def _check_reference(method: Generator[Any], image: Image, reference: Image | No
             raise ReferenceImageError(
                 f"The reference image has {found} {what}, the image {wanted}: give a reference image with as many."
             )
+    if not has_content(without_alpha(reference)):
+        raise ReferenceImageError(
+            "All pixels of the reference image are equal: say which image the result should look like."
+        )
+
+
+def _said_of_reference(image: Image, reference: Image | None) -> tuple[str, ...]:
+    if (
+        reference is None
+        or reference.shape != image.shape
+        or Source.of(reference).fingerprint != Source.of(image).fingerprint
+    ):
+        return ()
+    return ("The reference image is the image itself: there is nothing to take over from it.",)
+
+
+def _said_of_outliers(task: Task, params: Params, channel: Channel[Prepared]) -> tuple[str, ...]:
+    """Say how many pixels were taken out, and what becomes of them."""
+    count, pixels = channel.statistics[0].outliers, channel.statistics[0].pixels
+    if not count:
+        return ()
+    fate = "they stay as they are"
+    if task == Task.TRANSLATE:
+        halo = any(channel.prepared.spec.halo)
+        fate = "they are taken for what is around them" if halo else "they are changed like all others"
+    elif getattr(params, "outliers", "keep") == "replace":
+        fate = "they are replaced"
+    verb = "is an outlier" if count == 1 else "are outliers"
+    return (f"{count} of {pixels} pixels looked at {verb} (hot or dead): nothing else depends on them, and {fate}.",)
 
 
 def _resolved(channels: tuple[Channel[Prepared], ...]) -> dict[str, Any]:

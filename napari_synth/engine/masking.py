@@ -10,14 +10,17 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import distance_transform_edt
 
-from napari_synth.core.errors import MaskError
+from napari_synth.core.arguments import whole
+from napari_synth.core.errors import InvalidParameterError, MaskError
+from napari_synth.core.texts import shown
 from napari_synth.engine.recipe import Recipe
 from napari_synth.imaging.image import Image
 from napari_synth.imaging.mask_rules import mask_by_rule
-from napari_synth.imaging.masks import Mask, as_mask
+from napari_synth.imaging.masks import Mask, as_mask, mask_array
 
 MOST_GROWTH = 256
 _LISTED = 10
+_LABELS = (-(2**63), 2**63 - 1)
 
 
 def make_mask(
@@ -56,6 +59,7 @@ def make_mask(
             if mask is None
             else "A mask and a rule for one are given: give one of them."
         )
+    ids = _whole_labels(ids)
     if rule is not None:
         if ids:
             raise MaskError("A mask by a rule has no labels: leave them out, or give a mask of labels.")
@@ -89,6 +93,8 @@ def with_mask(
         See `make_mask`; or the recipe's mask was drawn, and none is given.
     """
     record = recipe.mask
+    ids = None if ids is None else _whole_labels(ids)
+    grow = None if grow is None else _growth(grow)
     if mask is None and rule is None:
         mask = image.mask
     if mask is None and rule is None and record is not None:
@@ -100,7 +106,23 @@ def with_mask(
     if record is not None:
         ids = record.ids if ids is None and rule is None else ids
         grow = record.grow if grow is None else grow
-    return replace(image, mask=make_mask(image, mask, rule=rule, ids=tuple(ids or ()), grow=grow or 0))
+    return replace(image, mask=make_mask(image, mask, rule=rule, ids=ids or (), grow=grow or 0))
+
+
+def _growth(pixels: Any) -> int:
+    """Return by how many pixels a mask grows."""
+    try:
+        return whole("The growth of a mask", pixels, 0, MOST_GROWTH)
+    except InvalidParameterError as error:
+        raise MaskError(str(error)) from error
+
+
+def _whole_labels(ids: Any) -> tuple[int, ...]:
+    """Return labels as whole numbers."""
+    try:
+        return tuple(whole("A label", label, *_LABELS) for label in ids)
+    except Exception as error:
+        raise MaskError(f"Labels of a mask cannot be {shown(ids)}: give a list of whole numbers.") from error
 
 
 def grown(mask: Mask, pixels: int) -> Mask:
@@ -120,8 +142,7 @@ def grown(mask: Mask, pixels: int) -> Mask:
     MaskError
         The radius is out of bounds.
     """
-    if not 0 <= pixels <= MOST_GROWTH:
-        raise MaskError(f"A mask cannot grow by {pixels} pixels: give a number from 0 to {MOST_GROWTH}.")
+    pixels = _growth(pixels)
     if pixels == 0:
         return mask
     in_plane = (mask.axes.index("Y"), mask.axes.index("X"))
@@ -164,8 +185,7 @@ def chosen_labels(mask: Any, ids: Sequence[int]) -> Any:
         None has (which a lazy one does not tell yet), or they are no integers.
     """
     data = mask.data if isinstance(mask, Image) else mask
-    if not hasattr(data, "shape") or not hasattr(data, "dtype"):
-        data = np.asarray(data)
+    data = mask_array(data)
     if np.dtype(data.dtype).kind not in "biu":
         raise MaskError(f"A mask of dtype {data.dtype} has no labels: give one of integers, or leave the labels out.")
     if isinstance(data, np.ndarray):

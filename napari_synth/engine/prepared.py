@@ -16,6 +16,7 @@ from napari_synth.core.device import Device
 from napari_synth.core.errors import OutOfMemoryError
 from napari_synth.core.options import RunOptions
 from napari_synth.core.progress import Reporter
+from napari_synth.core.result_dtype import DtypeChoice
 from napari_synth.engine.recipe import Recipe
 from napari_synth.imaging.image import Image
 
@@ -99,6 +100,10 @@ class PreparedRun(Protocol):
     @property
     def dtype(self) -> np.dtype[Any]:
         """The dtype of the result."""
+
+    @property
+    def dtype_choice(self) -> DtypeChoice:
+        """What was decided of the dtype, for other inputs of the same batch."""
 
     @property
     def stack_axis(self) -> str:

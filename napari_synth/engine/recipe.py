@@ -16,8 +16,11 @@ import pydantic
 import yaml
 
 from napari_synth.contract.generator import Task
+from napari_synth.core.arguments import LARGEST_TILE, given_path
 from napari_synth.core.errors import RecipeError
 from napari_synth.core.options import RunOptions
+from napari_synth.core.result_dtype import DtypeChoice
+from napari_synth.core.texts import TextError, plain, read_yaml, shown
 from napari_synth.engine.frame_plan import FrameRequest
 from napari_synth.imaging.image import Image
 from napari_synth.imaging.masks import RULES, Mask
@@ -130,7 +133,8 @@ class Recipe(pydantic.BaseModel):
     seed: int = 0
     device: str = "auto"
     precision: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
-    tile: int | None = None
+    dtype: DtypeChoice = "auto"
+    tile: int | None = pydantic.Field(default=None, ge=1, le=LARGEST_TILE)
     grid: dict[str, tuple[pydantic.PositiveInt, ...]] = {}
     "About how long blocks were along their axes, in pixels of the source; nothing where the user set a tile."
     versions: dict[str, str] = {}
@@ -140,6 +144,14 @@ class Recipe(pydantic.BaseModel):
     mask: MaskRecord | None = None
     frames: FramesRecord | None = None
     notes: tuple[str, ...] = ()
+
+    @pydantic.field_validator("generator")
+    @classmethod
+    def _names_task_and_method(cls, generator: str) -> str:
+        task, _, name = generator.partition("/")
+        if task not in set(Task) or not name:
+            raise ValueError("it must be the id of a generator, such as denoise/blind")
+        return generator
 
     @pydantic.field_validator("grid")
     @classmethod
@@ -158,17 +170,24 @@ class Recipe(pydantic.BaseModel):
             The text is no recipe, or one of a newer version.
         """
         try:
-            content = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise RecipeError("This is no recipe: it is not YAML; copy it again from the panel.") from error
+            content = read_yaml(text)
+        except TextError as error:
+            raise RecipeError(f"This is no recipe: {error}; copy it again from the panel.") from error
+        return cls.from_dict(content)
+
+    @classmethod
+    def from_dict(cls, content: Any) -> Recipe:
+        """Read what ``model_dump`` returned; raises as `from_yaml`."""
         if not isinstance(content, dict) or "generator" not in content:
             raise RecipeError("This is no recipe: it names no generator; copy it again from the panel.")
         if content.get("format", FORMAT) != FORMAT:
             raise RecipeError(
-                f"The recipe has format {content['format']}, this version reads {FORMAT}: update napari-synth."
+                f"The recipe has format {shown(content['format'])}, this version reads {FORMAT}: update napari-synth."
             )
         try:
-            return cls(**content)
+            return cls.model_validate(plain(content))
+        except TextError as error:
+            raise RecipeError(f"This is no recipe: {error}; copy it again from the panel.") from error
         except pydantic.ValidationError as error:
             problem = error.errors()[0]
             field = ".".join(str(part) for part in problem["loc"])
@@ -178,7 +197,7 @@ class Recipe(pydantic.BaseModel):
     def from_file(cls, path: str | Path) -> Recipe:
         """Read a recipe file; raises `RecipeError` where it is missing or no recipe."""
         try:
-            text = Path(path).read_text(encoding="utf-8")
+            text = given_path(path, RecipeError).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise RecipeError(f"The recipe {str(path)!r} cannot be read: check the path.") from error
         return cls.from_yaml(text)
@@ -189,7 +208,7 @@ class Recipe(pydantic.BaseModel):
 
     def options(self, **instead: Any) -> RunOptions:
         """Return how the run is done, with what is given (and not None) in place of what the recipe says."""
-        own = {"device": self.device, "precision": self.precision, "seed": self.seed, "tile": self.tile}
+        own = {name: getattr(self, name) for name in ("device", "precision", "dtype", "seed", "tile")}
         return RunOptions(**{**own, **{name: value for name, value in instead.items() if value is not None}})
 
     def changed(self, values: Mapping[str, Any]) -> Recipe:

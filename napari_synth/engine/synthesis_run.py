@@ -21,6 +21,8 @@ from napari_synth.core.device import Device, resolve_device
 from napari_synth.core.errors import AxesError, InvalidImageError, InvalidParameterError, OutOfMemoryError
 from napari_synth.core.options import RunOptions
 from napari_synth.core.progress import CancelToken, Reporter, cancellable
+from napari_synth.core.result_dtype import DtypeChoice
+from napari_synth.core.sanity import check_finite
 from napari_synth.engine.codec import Codec
 from napari_synth.engine.computing import MemoryShortError, arithmetic, computing, translated_errors
 from napari_synth.engine.prepared import Inputs, Pieces, Region, empty, lazy_array, needs_store, one_by_one
@@ -28,6 +30,7 @@ from napari_synth.engine.queue import completed
 from napari_synth.engine.recipe import Recipe, Source, current_versions
 from napari_synth.imaging.image import Image, without_alpha
 from napari_synth.imaging.intensity import IntensityTransform
+from napari_synth.imaging.surroundings import undisturbed
 
 if TYPE_CHECKING:
     import dask.array
@@ -124,6 +127,11 @@ class PreparedSynthesis:
         return np.dtype(self.spec.dtype)
 
     @property
+    def dtype_choice(self) -> DtypeChoice:
+        """That of the images that were learnt from: it is never another."""
+        return "source"
+
+    @property
     def needs_store(self) -> bool:
         """Whether the result is larger than the memory budget, so that it belongs into a file."""
         return needs_store(self.shape, self.dtype, self.options)
@@ -136,7 +144,8 @@ class PreparedSynthesis:
     @cached_property
     def result(self) -> Image:
         """The result as a lazy image, see `image`."""
-        return self.image(self.lazy())
+        made = self.image(self.lazy())
+        return made if self.source is None else replace(made, origin=self.source.origin)
 
     def image(self, data: Any) -> Image:
         """Return a result as an image with the spacing of those that were learnt from."""
@@ -148,6 +157,7 @@ class PreparedSynthesis:
             units |= {axis: unit for axis, unit in self.source.units.items() if axis in kept}
         return Image(data, self.axes, spacing, units, name=self.method.info.name)
 
+    @undisturbed()
     def compute(self, *, region: Region | None = None, out: Any = None, report: Reporter | None = None) -> Any:
         """Make all images, or some of them.
 
@@ -221,10 +231,12 @@ class PreparedSynthesis:
 
     # What the panel needs besides.
 
+    @undisturbed()
     def latents(self, index: int = 0, seed: int | None = None) -> torch.Tensor:
         """Return the latents (*latent) of an image of this run, or of one with another seed, on the CPU."""
         return drawn(self.sampler, index, self.recipe.seed if seed is None else seed, self.size)
 
+    @undisturbed()
     def decoded(
         self, latents: torch.Tensor, size: tuple[int, int] | None = None, report: Reporter | None = None
     ) -> npt.NDArray[Any]:
@@ -238,6 +250,7 @@ class PreparedSynthesis:
         fits = not isinstance(image, Image) and np.ndim(image) == len(self.spec.axes)
         return self.spec.axes if fits else None
 
+    @undisturbed()
     def encoded(self, image: Image) -> torch.Tensor:
         """Return the latents (1, *latent) of an image, on the CPU.
 
@@ -311,7 +324,7 @@ class _SynthesisWork:
         """Draw the latents of an image."""
         return drawn(self._sampler, item, self._run.recipe.seed, self._size)
 
-    def apply(self, _: list[int], read: list[torch.Tensor]) -> npt.NDArray[Any]:
+    def apply(self, items: list[int], read: list[torch.Tensor]) -> npt.NDArray[Any]:
         """Return images (N, *axes of the specification) in counts."""
         import torch
 
@@ -319,7 +332,9 @@ class _SynthesisWork:
         codec = Codec(as_they_are, as_they_are, self.device, np.dtype(spec.dtype), np.dtype(spec.dtype))
         with computing(self._run.method, self.device, self.cancel), arithmetic(self.device):
             latents = torch.stack(read).to(self.device.torch_name)
-            counts = codec.decode(self._sampler.decode(latents, self._size))
+            made = self._sampler.decode(latents, self._size)
+            check_finite(made, self._run.method, self.device, lambda number: f"in image {items[number] + 1}")
+            counts = codec.decode(made)
         return {"": counts[:, 0], "C": counts, "S": np.moveaxis(counts, 1, -1)}[spec.axis]
 
     def too_large(self, _: int) -> str:

@@ -2,28 +2,51 @@
 
 from __future__ import annotations
 
-from napari_synth.files.access import (
+from napari_synth.files.access import check_format, read_image, write_image
+from napari_synth.files.atomic import check_place, clear_leftovers, naming_the_cause, replacing
+from napari_synth.files.choosing import Series, parse_series
+from napari_synth.files.kinds import (
+    DICOM_SUFFIXES,
+    PICTURE_SUFFIXES,
     READABLE_SUFFIXES,
+    TIFF_SUFFIXES,
     WRITABLE_SUFFIXES,
-    check_format,
+    ZARR_SUFFIXES,
+    holds_dicom,
     image_suffix,
-    read_image,
-    write_image,
+    is_folder,
+    is_zarr,
 )
-from napari_synth.files.atomic import replacing
-from napari_synth.files.listing import find_images, is_folder, is_zarr
+from napari_synth.files.listing import find_images
 from napari_synth.files.ome_zarr import OmeZarrTarget, create_ome_zarr
+from napari_synth.files.order import natural_key
+from napari_synth.files.pairs import Pairing, belonging, paired, pairs_in_words
 
 __all__ = [
+    "DICOM_SUFFIXES",
+    "PICTURE_SUFFIXES",
     "READABLE_SUFFIXES",
+    "TIFF_SUFFIXES",
     "WRITABLE_SUFFIXES",
+    "ZARR_SUFFIXES",
     "OmeZarrTarget",
+    "Pairing",
+    "Series",
+    "belonging",
     "check_format",
+    "check_place",
+    "clear_leftovers",
     "create_ome_zarr",
     "find_images",
+    "holds_dicom",
     "image_suffix",
     "is_folder",
     "is_zarr",
+    "naming_the_cause",
+    "natural_key",
+    "paired",
+    "pairs_in_words",
+    "parse_series",
     "read_image",
     "replacing",
     "write_image",

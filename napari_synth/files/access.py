@@ -2,47 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from napari_synth.core.errors import ImageFileError, SynthError
 from napari_synth.files.atomic import replacing
+from napari_synth.files.choosing import Series, chosen_series
+from napari_synth.files.kinds import (
+    DICOM_SUFFIXES,
+    NPY_SUFFIXES,
+    PICTURE_SUFFIXES,
+    TIFF_SUFFIXES,
+    VOLUME_SUFFIXES,
+    WRITABLE_SUFFIXES,
+    ZARR_SUFFIXES,
+    holds_dicom,
+    image_suffix,
+    is_zarr,
+)
 from napari_synth.files.napari_readers import read_through_napari
+from napari_synth.files.origin import FileOrigin
 from napari_synth.imaging.image import Image, check_axes
 
-_TIFF = (".ome.tif", ".ome.tiff", ".ome.btf", ".tif", ".tiff", ".btf", ".tf8")
-_ZARR = (".ome.zarr", ".zarr")
-_PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
-_NPY = (".npy",)
-READABLE_SUFFIXES = _TIFF + _ZARR + _PICTURES + _NPY
-WRITABLE_SUFFIXES = (".ome.tif", ".ome.tiff", ".tif", ".tiff", ".ome.zarr", ".zarr", ".png", ".npy")
 
-
-def image_suffix(path: str | Path) -> str:
-    """Return the suffix of an image file in lower case, e.g. ``".ome.tif"``; the last one where it is none of ours."""
-    name = Path(path).name.lower()
-    known = [suffix for suffix in READABLE_SUFFIXES if name.endswith(suffix) and name != suffix]
-    return max(known, key=len) if known else Path(name).suffix
-
-
-def read_image(path: str | Path, axes: str | None = None) -> Image:
-    """Read an image with the axes, spacing and units that its file holds.
+def read_image(path: str | Path, axes: str | None = None, *, series: Series = None) -> Image:
+    """Read an image, whole or not at all, with the axes, spacing, units and channels that its file names.
 
     Parameters
     ----------
     path : str or pathlib.Path
-        TIFF, ImageJ TIFF, OME-TIFF, OME-Zarr 0.4 or 0.5, PNG, JPEG, BMP or npy; anything else goes through the reader
-        plugins of an installed napari. OME-Zarr, npy and large TIFF files are not loaded, but read block by block when
-        pixels are asked for.
+        TIFF, ImageJ TIFF, OME-TIFF and the TIFF of many microscopes, OME-Zarr 0.4 or 0.5, PNG, JPEG, BMP or npy; DICOM, NIfTI,
+        NRRD and MetaImage with the extra ``medical``; anything else goes through the reader plugins of an installed napari. A
+        folder of DICOM files is read as one volume. OME-Zarr, npy and large TIFF files are not loaded, but read block by block
+        when pixels are asked for.
     axes : str, optional
         Roles of the dimensions, e.g. ``"ZYX"``, where the file does not say or is wrong.
+    series : int or "all", optional
+        Which image of a file with several, counted from 0, or all of equal shape joined along one more axis; the first where it is
+        left out, with a note that names them.
+
+    Returns
+    -------
+    Image
+        Its ``notes`` say what the user should know of the file, and its ``origin`` whether that has changed since.
 
     Raises
     ------
     ImageFileError
-        The file is missing, corrupt, or of a format that nothing reads.
+        The file is missing, corrupt, cut off, or of a format that nothing reads.
+    MissingExtraError
+        It needs the extra ``medical``.
     AxesError
         The axes do not fit.
     InvalidImageError
@@ -53,30 +64,60 @@ def read_image(path: str | Path, axes: str | None = None) -> Image:
         raise ImageFileError(f"There is no file {str(path)!r}: check the name.")
     suffix = image_suffix(path)
     with _naming_the_file(path):
-        if path.is_dir():
-            from napari_synth.files.ome_zarr import read_ome_zarr
-
-            image = read_ome_zarr(path)
-        elif suffix in _TIFF:
-            from napari_synth.files.tiff import read_tiff
-
-            image = read_tiff(path)
-        elif suffix in _PICTURES:
-            from napari_synth.files.plain import read_picture
-
-            image = read_picture(path)
-        elif suffix in _NPY:
-            from napari_synth.files.plain import read_npy
-
-            image = read_npy(path)
-        else:
-            image = read_through_napari(path)
+        origin = FileOrigin.of(path)
+        image, others = _read(path, suffix, series, axes)
+        origin = origin.including(others)
     stem = path.name[: len(path.name) - len(suffix)] or path.name
-    return replace(_with_axes(image, axes), name=stem)
+    return replace(_with_axes(image, axes), name=stem, origin=origin)
 
 
-def write_image(path: str | Path, image: Image, *, overwrite: bool = False, compression: str | None = None) -> None:
+def _read(path: Path, suffix: str, series: Series, axes: str | None) -> tuple[Image, tuple[Path, ...]]:
+    """Return the image of a file, and further files that its pixels are in."""
+    if path.is_dir() and not is_zarr(path):
+        from napari_synth.files.dicom import read_dicom_series
+
+        return read_dicom_series(path, series), ()
+    if suffix in TIFF_SUFFIXES:
+        from napari_synth.files.tiff import read_tiff
+
+        return read_tiff(path, series, axes)
+    if path.is_dir():
+        from napari_synth.files.ome_zarr import read_ome_zarr
+
+        return read_ome_zarr(path, series), ()
+    if suffix in DICOM_SUFFIXES or (not suffix and holds_dicom(path)):
+        from napari_synth.files.dicom import read_dicom
+
+        image = read_dicom(path)
+    elif suffix in VOLUME_SUFFIXES:
+        from napari_synth.files.volumes import read_volume
+
+        image = read_volume(path)
+    elif suffix in PICTURE_SUFFIXES:
+        from napari_synth.files.pictures import read_picture
+
+        image = read_picture(path)
+    elif suffix in NPY_SUFFIXES:
+        from napari_synth.files.npy import read_npy
+
+        image = read_npy(path)
+    else:
+        return read_through_napari(path, series), ()
+    chosen_series(path, [image.name], [image.shape], series)
+    return image, ()
+
+
+def write_image(
+    path: str | Path,
+    image: Image,
+    *,
+    overwrite: bool = False,
+    compression: str | None = None,
+    first: Callable[[], None] | None = None,
+) -> None:
     """Write an image in the format that the name asks for; it appears there whole or not at all.
+
+    Where the image was read from a file, that is looked at again once all is written: nothing appears if it changed meanwhile.
 
     Parameters
     ----------
@@ -88,33 +129,37 @@ def write_image(path: str | Path, image: Image, *, overwrite: bool = False, comp
         Whether a file of this name may be replaced.
     compression : str, optional
         Of a TIFF, e.g. ``"zlib"``.
+    first : callable, optional
+        Called once all is written, right before the file takes its name.
 
     Raises
     ------
     ImageFileError
-        The format is unknown, cannot hold the image, the file exists, or it cannot be written.
+        The format is unknown, cannot hold the image, the file exists, it cannot be written, or the source has changed.
     """
     path = Path(path)
     check_format(path, image)
     suffix = image_suffix(path)
-    if suffix in _ZARR:
+    if suffix in ZARR_SUFFIXES:
         from napari_synth.files.ome_zarr import write_ome_zarr
 
-        write_ome_zarr(path, image, overwrite=overwrite)
+        write_ome_zarr(path, image, overwrite=overwrite, first=first)
         return
-    with replacing(path, overwrite=overwrite) as part:
-        if suffix in _TIFF:
-            from napari_synth.files.tiff import write_tiff
+    with replacing(path, overwrite=overwrite, first=first) as part:
+        if suffix in TIFF_SUFFIXES:
+            from napari_synth.files.tiff_writing import write_tiff
 
-            write_tiff(part, image, compression)
+            write_tiff(part, image, suffix, compression)
         elif suffix == ".png":
-            from napari_synth.files.plain import write_png
+            from napari_synth.files.pictures import write_png
 
             write_png(part, image)
         else:
-            from napari_synth.files.plain import write_npy
+            from napari_synth.files.npy import write_npy
 
             write_npy(part, image)
+        if image.origin is not None:
+            image.origin.check()
 
 
 def check_format(path: str | Path, image: Image) -> None:
@@ -126,10 +171,10 @@ def check_format(path: str | Path, image: Image) -> None:
             f" use one of {', '.join(WRITABLE_SUFFIXES)}."
         )
     if suffix == ".png":
-        from napari_synth.files.plain import check_png
+        from napari_synth.files.pictures import check_png
 
         check_png(image)
-    if suffix in _ZARR:
+    if suffix in ZARR_SUFFIXES:
         from napari_synth.files.ome_zarr import check_ome_zarr
 
         check_ome_zarr(image)

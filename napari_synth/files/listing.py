@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import glob
 import os
+from itertools import takewhile
 from pathlib import Path
 
 from napari_synth.core.errors import ImageFileError
-from napari_synth.files.access import READABLE_SUFFIXES, image_suffix
+from napari_synth.files.kinds import READABLE_SUFFIXES, image_suffix, is_folder
+from napari_synth.files.order import natural_key
 
-_ZARR_MARKS = ("zarr.json", ".zattrs", ".zgroup", ".zarray")
 
-
-def find_images(source: str | Path, *, ignored: str = "") -> tuple[list[Path], Path | None]:
+def find_images(
+    source: str | Path, *, ignored: str = "", results: Path | None = None
+) -> tuple[list[Path], Path | None]:
     """Return the images that a name, a folder or a pattern stands for.
 
     Parameters
@@ -21,11 +23,14 @@ def find_images(source: str | Path, *, ignored: str = "") -> tuple[list[Path], P
         An image, a folder (every image in it whose suffix is one of ours), or a pattern such as ``"day*/**/*.tif"``.
     ignored : str
         How names end that a pattern does not mean, e.g. those of recipes beside images.
+    results : pathlib.Path, optional
+        A folder whose content a pattern does not mean where it lies below what the pattern searches: results of an earlier run are
+        no sources of the next.
 
     Returns
     -------
     (found, root) : list of Path, and Path or None
-        Sorted; the folder that they have in common, None where the source is one image.
+        In natural order, 2 before 10; the folder that they have in common, None where the source is one image.
 
     Raises
     ------
@@ -37,11 +42,12 @@ def find_images(source: str | Path, *, ignored: str = "") -> tuple[list[Path], P
     if path.exists() and not is_folder(path):
         return [path], None
     if path.is_dir():
-        found = sorted(item for item in path.iterdir() if _is_image(item))
+        found = sorted((item for item in path.iterdir() if _is_image(item)), key=natural_key)
         root = path
     elif glob.has_magic(source):
         matches = map(Path, glob.glob(source, recursive=True))  # noqa: PTH207 - it takes absolute patterns
-        found = sorted(m for m in matches if not is_folder(m) and not (ignored and m.name.endswith(ignored)))
+        kept = (m for m in matches if not is_folder(m) and not (ignored and m.name.endswith(ignored)))
+        found = sorted((m for m in kept if not _is_result(m, source, results)), key=natural_key)
         root = Path(os.path.commonpath([item.parent for item in found])) if found else Path()
     else:
         raise ImageFileError(f"There is no file {source!r}: check the name.")
@@ -52,14 +58,13 @@ def find_images(source: str | Path, *, ignored: str = "") -> tuple[list[Path], P
     return found, root
 
 
-def is_folder(path: Path) -> bool:
-    """Return whether a path is a folder and no image."""
-    return path.is_dir() and not is_zarr(path)
-
-
-def is_zarr(path: Path) -> bool:
-    """Return whether a path is a zarr, by its name or by what it holds."""
-    return image_suffix(path) in {".zarr", ".ome.zarr"} or any((path / name).is_file() for name in _ZARR_MARKS)
+def _is_result(path: Path, pattern: str, results: Path | None) -> bool:
+    """Return whether a path lies in the folder of results, unless the pattern names that folder itself."""
+    if results is None:
+        return False
+    folder = results.resolve()
+    named = Path(*takewhile(lambda part: not glob.has_magic(part), Path(pattern).parts)).resolve()
+    return folder in path.resolve().parents and folder != named and folder not in named.parents
 
 
 def _is_image(path: Path) -> bool:

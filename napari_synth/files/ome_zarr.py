@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import product
+from math import prod
 from pathlib import Path
+from string import hexdigits
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,8 +18,12 @@ import numpy.typing as npt
 from napari_synth.core.errors import ImageFileError
 from napari_synth.core.progress import CancelToken
 from napari_synth.files.atomic import replacing
+from napari_synth.files.choosing import Series, chosen_series, joined
+from napari_synth.files.levels import halved
+from napari_synth.files.origin import MOST_FILES
+from napari_synth.files.pixels import as_dask, without_bools
 from napari_synth.files.units import unit_name
-from napari_synth.imaging.image import AXIS_ROLES, Image, guess_axes
+from napari_synth.imaging.image import AXIS_ROLES, ChannelInfo, Image, guess_axes
 
 if TYPE_CHECKING:
     import zarr
@@ -27,22 +35,52 @@ _SMALLEST_CHUNK, _LARGEST_CHUNK = 128, 1024
 _TYPES = {"T": "time", "C": "channel"}
 
 
-def read_ome_zarr(path: Path) -> Image:
-    """Open the finest level of an OME-Zarr image, or a bare Zarr array; no pixel is read yet."""
+def read_ome_zarr(path: Path, series: Series = None) -> Image:
+    """Open the finest level of an OME-Zarr image, or a bare Zarr array; no pixel is read yet.
+
+    Raises
+    ------
+    ImageFileError
+        There is no image, or none of this number.
+    """
     import zarr
 
     node = zarr.open(str(path), mode="r")
     if isinstance(node, zarr.Array):
-        return Image.from_array(node)
+        chosen_series(path, [path.name], [node.shape], series)
+        return replace(Image.from_array(without_bools(node)), notes=_missing_chunks(path, node))
     attributes: dict[str, Any] = dict(node.attrs)
     metadata = attributes.get("ome", attributes)
-    if "multiscales" not in metadata and "bioformats2raw.layout" in metadata and "0" in node:
-        return read_ome_zarr(path / "0")
+    if "multiscales" not in metadata and "bioformats2raw.layout" in metadata:
+        return _read_several(path, node, series)
     if "plate" in metadata:
         raise ImageFileError(f"{path.name!r} is a plate of many images: name one of them, such as {path.name}/A/1/0.")
     if "multiscales" not in metadata:
         raise ImageFileError(f"{path.name!r} is a Zarr group without an image: name the array inside it.")
-    multiscale = metadata["multiscales"][0]
+    every = metadata["multiscales"]
+    images = [_multiscale(path, node, one, attributes) for one in every]
+    titles = [f"{one.get('name', '')!r}, {image.shape}" for one, image in zip(every, images, strict=True)]
+    numbers, notes = chosen_series(path, titles, [image.shape for image in images], series)
+    image = joined([images[number] for number in numbers])
+    return replace(image, notes=(*image.notes, *notes))
+
+
+def _read_several(path: Path, node: zarr.Group, series: Series) -> Image:
+    """Read what Bio-Formats converted: a group with an image in each of its numbered groups."""
+    names = sorted((name for name in node.group_keys() if name.isdigit()), key=int)
+    if not names:
+        raise ImageFileError(f"{path.name!r} is a Zarr group without an image: name the array inside it.")
+    images = [read_ome_zarr(path / name) for name in names]
+    titles = [f"{name!r}, {image.shape}" for name, image in zip(names, images, strict=True)]
+    numbers, notes = chosen_series(path, titles, [(image.shape, str(image.dtype)) for image in images], series)
+    image = joined([images[number] for number in numbers])
+    return replace(image, notes=(*image.notes, *notes))
+
+
+def _multiscale(path: Path, node: zarr.Group, multiscale: Mapping[str, Any], attributes: Mapping[str, Any]) -> Image:
+    """Return the finest level of an image with what is said of it."""
+    import zarr
+
     finest = multiscale["datasets"][0]
     array = node[finest["path"]]
     if not isinstance(array, zarr.Array):
@@ -50,14 +88,42 @@ def read_ome_zarr(path: Path) -> Image:
     described = [axis if isinstance(axis, dict) else {"name": axis} for axis in multiscale.get("axes", ())]
     labels = [str(axis["name"]).upper() for axis in described]
     axes = "".join(labels)
-    if len(labels) != array.ndim or not set(labels) <= set(AXIS_ROLES):
-        axes = guess_axes(array.shape, labels or None, rgb=False)
-    scale = np.multiply(_scale(multiscale, array.ndim), _scale(finest, array.ndim))
-    spacing = {axis: float(size) for axis, size in zip(axes, scale, strict=True) if axis not in "CS"}
+    if len(labels) != array.ndim or not set(labels) <= set(AXIS_ROLES) or len(set(labels)) != len(labels):
+        axes = guess_axes(array.shape, labels or None, rgb=False, units=[axis.get("unit") for axis in described])
+    scale = np.abs(np.multiply(_scale(multiscale, array.ndim), _scale(finest, array.ndim)))
+    spacing = {axis: float(size) for axis, size in zip(axes, scale, strict=True) if axis not in "CS" and size > 0}
     names = {axis: unit_name(entry.get("unit")) for axis, entry in zip(axes, described, strict=False)}
     units = {axis: name for axis, name in names.items() if name}
     own = attributes.get("napari_synth", {}).get("axes", axes)
-    return _in_order(Image(array, axes, spacing, units), own)
+    omero = attributes.get("ome", attributes).get("omero", {})
+    channels = tuple(_channel(channel) for channel in omero.get("channels", ()))
+    if len(channels) != dict(zip(axes, array.shape, strict=True)).get("C"):
+        channels = ()
+    notes = _missing_chunks(path / finest["path"], array)
+    return _in_order(Image(without_bools(array), axes, spacing, units, channels=channels, notes=notes), own)
+
+
+def _channel(described: Mapping[str, Any]) -> ChannelInfo:
+    """Return name and colour of a channel as OMERO describes it; white is no colour."""
+    text = str(described.get("color", "")).lstrip("#")
+    colour = None
+    if len(text) == 6 and text.upper() != "FFFFFF" and all(letter in hexdigits for letter in text):
+        colour = (int(text[:2], 16), int(text[2:4], 16), int(text[4:], 16))
+    return ChannelInfo(str(described.get("label", "")), colour)
+
+
+def _missing_chunks(path: Path, array: Any) -> tuple[str, ...]:
+    """Return a note that counts the chunks of an array that are not there; programs leave out those of the fill value."""
+    total = prod(-(-size // edge) for size, edge in zip(array.shape, array.shards or array.chunks, strict=True))
+    if total > MOST_FILES:
+        return ()
+    there = sum(not name.startswith(".z") and name != "zarr.json" for _, _, names in os.walk(path) for name in names)
+    if there >= total:
+        return ()
+    what = "shards" if array.shards else "chunks"
+    return (
+        f"{total - there} of {total} {what} of {path.name!r} are not there: their pixels are the fill value {array.fill_value}.",
+    )
 
 
 @contextmanager
@@ -69,6 +135,7 @@ def create_ome_zarr(
     blocks: Sequence[int] | None = None,
     overwrite: bool = False,
     cancel: CancelToken | None = None,
+    first: Callable[[], None] | None = None,
 ) -> Iterator[OmeZarrTarget]:
     """Make an OME-Zarr image that is written block by block, and appears under its name once it is whole.
 
@@ -89,6 +156,8 @@ def create_ome_zarr(
         Whether an image of this name may be replaced.
     cancel : CancelToken, optional
         Checked while the smaller levels are made.
+    first : callable, optional
+        Called once all is written, right before the image takes its name.
 
     Yields
     ------
@@ -98,7 +167,7 @@ def create_ome_zarr(
     Raises
     ------
     ImageFileError
-        The target exists, or cannot be written.
+        The target exists, cannot be written, was changed by others while it was written, or the source of ``like`` has changed.
     """
     import zarr
 
@@ -111,8 +180,9 @@ def create_ome_zarr(
     sizes = like.sizes
     fitting = {} if blocks is None else {axis: _chunk(edge) for axis, edge in zip(like.axes, blocks, strict=True)}
     wanted = {**CHUNK, **fitting, **(chunks or {})}
-    with replacing(Path(path), overwrite=overwrite) as part:
-        group = zarr.open_group(str(part), mode="w", zarr_format=3)
+    with replacing(Path(path), overwrite=overwrite, first=first) as part:
+        store = _tracking_store(part)
+        group = zarr.open_group(store, mode="w", zarr_format=3)
         level = group.create_array(
             "0",
             shape=tuple(sizes[axis] for axis in stored),
@@ -124,6 +194,9 @@ def create_ome_zarr(
         n_levels = _add_levels(group, level, stored, cancel or CancelToken())
         group.attrs["ome"] = _metadata(like, stored, n_levels)
         group.attrs["napari_synth"] = {"axes": like.axes}
+        store.check(Path(path))
+        if like.origin is not None:
+            like.origin.check()
 
 
 def check_ome_zarr(image: Image) -> None:
@@ -163,9 +236,45 @@ class OmeZarrTarget:
         self.array[tuple(by_axis[axis] for axis in self._stored)] = values
 
 
-def write_ome_zarr(path: Path, image: Image, *, overwrite: bool = False) -> None:
+def _tracking_store(folder: Path) -> Any:
+    """Return a store that can tell whether all that was written is still there.
+
+    zarr makes a folder anew that somebody has emptied, and takes what is gone for the fill value.
+    """
+    from zarr.storage import LocalStore
+
+    class TrackingStore(LocalStore):
+        """Remembers how large every file is that it writes."""
+
+        def __init__(self, root: Path | str, *, read_only: bool = False) -> None:
+            super().__init__(root, read_only=read_only)
+            self._sizes: dict[str, int] = {}
+
+        async def set(self, key: str, value: Any) -> None:
+            await super().set(key, value)
+            self._sizes[key] = len(value)
+
+        async def delete(self, key: str) -> None:
+            await super().delete(key)
+            self._sizes.pop(key, None)
+
+        def check(self, path: Path) -> None:
+            """Raise `ImageFileError` where a file is not as it was written."""
+            for key, size in self._sizes.items():
+                file = folder / key
+                if not file.is_file() or file.stat().st_size != size:
+                    raise ImageFileError(
+                        f"Another program changed {path.name!r} while it was written, {key!r} is gone: run it again."
+                    )
+
+    return TrackingStore(folder)
+
+
+def write_ome_zarr(
+    path: Path, image: Image, *, overwrite: bool = False, first: Callable[[], None] | None = None
+) -> None:
     """Copy an image into an OME-Zarr, chunk by chunk."""
-    with create_ome_zarr(path, image, overwrite=overwrite) as target:
+    with create_ome_zarr(path, image, overwrite=overwrite, first=first) as target:
         steps = [min(CHUNK[axis], size) for axis, size in image.sizes.items()]
         for block in _blocks(image.shape, steps):
             target[block] = image.read(**dict(zip(image.axes, block, strict=True)))
@@ -189,20 +298,9 @@ def _add_levels(group: zarr.Group, finest: zarr.Array[Any], axes: str, cancel: C
             source = tuple(
                 slice(2 * part.start, 2 * part.stop) if axis in plane else part for axis, part in enumerate(block)
             )
-            coarse[block] = _halve(np.asarray(level[source]), plane)
+            coarse[block] = halved(np.asarray(level[source]), plane)
         n_levels, level = n_levels + 1, coarse
     return n_levels
-
-
-def _halve(values: npt.NDArray[Any], plane: list[int]) -> npt.NDArray[Any]:
-    """Average each 2 x 2 pixels; an odd last row or column is averaged with itself."""
-    dtype = values.dtype
-    odd = [(0, values.shape[axis] % 2 if axis in plane else 0) for axis in range(values.ndim)]
-    padded = np.pad(values, odd, mode="edge").astype(np.float64 if dtype.itemsize > 2 else np.float32)
-    for axis in plane:
-        even, uneven = (np.take(padded, range(start, padded.shape[axis], 2), axis) for start in (0, 1))
-        padded = (even + uneven) / 2
-    return (np.rint(padded) if dtype.kind in "iu" else padded).astype(dtype)
 
 
 def _blocks(shape: tuple[int, ...], steps: Any) -> Iterator[tuple[slice, ...]]:
@@ -233,7 +331,15 @@ def _metadata(image: Image, stored: str, n_levels: int) -> dict[str, Any]:
             shift = [s * (f - 1) / 2 for s, f in zip(size, factor, strict=True)]
             transforms.append({"type": "translation", "translation": shift})
         datasets.append({"path": str(level), "coordinateTransformations": transforms})
-    return {"version": VERSION, "multiscales": [{"name": image.name, "axes": axes, "datasets": datasets}]}
+    described = {"version": VERSION, "multiscales": [{"name": image.name, "axes": axes, "datasets": datasets}]}
+    if len(image.channels) == image.sizes.get("C", 0) > 0:
+        described["omero"] = {
+            "channels": [
+                {"label": channel.name, "color": "{:02X}{:02X}{:02X}".format(*(channel.colour or (255, 255, 255)))}
+                for channel in image.channels
+            ]
+        }
+    return described
 
 
 def _label(axis: str) -> str:
@@ -254,10 +360,8 @@ def _in_order(image: Image, axes: str) -> Image:
     if axes == image.axes:
         return image
     if "S" in axes and "C" in image.axes:
-        image = Image(image.data, image.axes.replace("C", "S"), image.spacing, image.units, image.name)
+        image = replace(image, axes=image.axes.replace("C", "S"), channels=())
     if sorted(axes) != sorted(image.axes) or axes == image.axes:
         return image
-    import dask.array as da
-
-    data = da.from_array(image.data).transpose([image.axes.index(axis) for axis in axes])
-    return Image(data, axes, image.spacing, image.units, image.name)
+    data = as_dask(image.data).transpose([image.axes.index(axis) for axis in axes])
+    return replace(image, data=data, axes=axes)

@@ -1,4 +1,4 @@
-"""What the user set in napari's Preferences: device, precision, memory, and the folder of large results."""
+"""What the user set in napari's Preferences: device, precision, memory, the dtype of results, and the folder of large results."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import cast
 
 from napari_synth.core.device import PrecisionChoice
 from napari_synth.core.options import RunOptions
+from napari_synth.core.result_dtype import DtypeChoice
 
 PLUGIN = "napari-synth"
 
@@ -25,16 +26,19 @@ class RunSettings:
         Bytes that a run may take; None leaves it to the engine.
     folder : pathlib.Path
         Where results go that are larger than the memory budget.
+    dtype : {"auto", "source", "float32"}
+        Of results.
     """
 
     device: str
     precision: PrecisionChoice
     memory_budget: int | None
     folder: Path
+    dtype: DtypeChoice = "auto"
 
     def options(self, seed: int = 0) -> RunOptions:
         """Return how a run computes."""
-        return RunOptions(self.device, self.precision, seed, memory_budget=self.memory_budget)
+        return RunOptions(self.device, self.precision, self.dtype, seed, memory_budget=self.memory_budget)
 
 
 def read_settings() -> RunSettings:
@@ -53,4 +57,5 @@ def read_settings() -> RunSettings:
         precision=cast("PrecisionChoice", str(stored.precision)),
         memory_budget=int(budget * 2**30) or None,
         folder=Path(str(stored.results_folder)).expanduser() if str(stored.results_folder).strip() else folder,
+        dtype=cast("DtypeChoice", str(stored.dtype)),
     )

@@ -10,7 +10,12 @@ import numpy.typing as npt
 
 from napari_synth.core.errors import InvalidImageError, MaskError
 from napari_synth.imaging.image import Image
-from napari_synth.imaging.masks import intact_samples
+from napari_synth.imaging.masks import holes
+from napari_synth.imaging.sampling import sample_windows
+from napari_synth.imaging.screening import Screened, ScreenedImage
+
+# Beyond, squares are no longer finite; float32 ends long before.
+_LARGEST = 1e100
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,8 @@ class Statistics:
         Counted pixels that are NaN, infinite, or at the top of an integer dtype.
     pixels : int
         How many pixels were looked at.
+    outliers, no_data : int
+        Counted pixels that were taken out before anything else was measured, see `napari_synth.imaging.screening`.
     """
 
     low: float
@@ -39,6 +46,8 @@ class Statistics:
     infinite: int
     saturated: int
     pixels: int
+    outliers: int = 0
+    no_data: int = 0
 
     def warnings(self) -> tuple[str, ...]:
         """Say in plain words what the user should know about unusual pixels."""
@@ -50,6 +59,11 @@ class Statistics:
         ):
             if count:
                 found.append(f"{count} of {self.pixels} pixels looked at are {what}.")
+        if self.no_data:
+            found.append(
+                f"{self.no_data} of {self.pixels} pixels looked at lie in constant regions that hold no data:"
+                " nothing is measured in them, and they come back as they were."
+            )
         return tuple(found)
 
 
@@ -89,17 +103,28 @@ def measure_statistics(image: Image) -> Statistics:
     Raises
     ------
     InvalidImageError
-        No pixel is finite.
+        No pixel is finite, or one is beyond 1e100.
     MaskError
         All that are finite are to be filled.
     """
-    pixels = np.concatenate(intact_samples(image))
-    finite = pixels[np.isfinite(pixels)] if image.dtype.kind == "f" else pixels
+    seen = [_intact(image, at) for at in sample_windows(image)]
+    pixels = np.concatenate([part.source for part in seen])
+    outliers, no_data = (
+        sum(0 if marked is None else int(marked.sum()) for marked in (getattr(part, name) for part in seen))
+        for name in ("outliers", "no_data")
+    )
+    finite = np.concatenate([part.pixels for part in seen])
+    if finite.dtype.kind == "f":
+        finite = finite[np.isfinite(finite)]
     if finite.size == 0 and image.mask is not None:
         raise MaskError("The mask leaves no pixel to learn from: mark less of the image.")
     if finite.size == 0:
         raise InvalidImageError("The image has no finite pixel: there is nothing to restore from.")
     values = finite.astype(np.float64)
+    if (farthest := max(abs(values.min()), abs(values.max()))) > _LARGEST:
+        raise InvalidImageError(
+            f"The intensities reach {farthest:.3g}, which cannot be computed with: bring the image to smaller numbers."
+        )
     low, high = np.percentile(values, [0.1, 99.9])
     top = np.iinfo(image.dtype).max if image.dtype.kind in "iu" else np.inf
     return Statistics(
@@ -113,4 +138,18 @@ def measure_statistics(image: Image) -> Statistics:
         infinite=int(np.isinf(pixels).sum()) if image.dtype.kind == "f" else 0,
         saturated=int((finite == top).sum()),
         pixels=int(pixels.size),
+        outliers=outliers,
+        no_data=no_data,
     )
+
+
+def _intact(image: Image, at: dict[str, slice | int]) -> Screened:
+    """Return the pixels of a window that are not to be filled, one dimension each."""
+    if isinstance(image, ScreenedImage):
+        part = image.screened(**at)
+    else:
+        pixels = image.read(**at)
+        part = Screened(pixels, pixels)
+    kept = slice(None) if image.mask is None else ~np.broadcast_to(holes(image, at), part.pixels.shape)
+    arrays = (part.pixels, part.source, part.outliers, part.no_data)
+    return Screened(*(None if array is None else array[kept].ravel() for array in arrays))  # type: ignore[arg-type]

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_synth.core.errors import MaskError
+from napari_synth.core.texts import shown
 from napari_synth.imaging.hot_pixels import hot_pixels
 from napari_synth.imaging.image import Image, without_alpha
 from napari_synth.imaging.masks import RULES, Mask
@@ -49,8 +50,8 @@ def mask_by_rule(image: Image, rule: str) -> Mask:
     MaskError
         There is no such rule.
     """
-    if rule not in RULES:
-        raise MaskError(f"There is no rule {rule!r} for a mask: use {', '.join(RULES)}.")
+    if not isinstance(rule, str) or rule not in RULES:
+        raise MaskError(f"There is no rule {shown(rule)} for a mask: use {', '.join(RULES)}.")
     axes = image.axes.replace("S", "")
     whole = without_alpha(image)
     if "C" in image.axes and rule == "hot":

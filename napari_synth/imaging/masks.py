@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_synth.core.errors import MaskError
-from napari_synth.imaging.image import Image, without_alpha
-from napari_synth.imaging.sampling import sample_windows
+from napari_synth.core.errors import InvalidImageError, MaskError
+from napari_synth.imaging.image import Image, as_array, known_shape, named_axes, without_alpha
 
 RULES: Mapping[str, str] = {
     "nan": "Pixels that are NaN or infinite",
@@ -52,8 +51,9 @@ def as_mask(mask: Any, image: Image, axes: str | None = None) -> Mask:
     Parameters
     ----------
     mask : array-like or Image
-        Of bool or integers, not zero where a pixel is to be filled; numpy, dask or zarr, with the sizes of the image along its
-        axes. Where it is coloured, black is what stays.
+        Of bool or integers, not zero where a pixel is to be filled, or of floats that are all 0 or one other number; numpy, dask or
+        zarr, with the sizes of the image along its axes. Of a drawing in colour, what is not black is marked, or what is not
+        transparent where parts of it are.
     image : Image
     axes : str, optional
         A role for each dimension; found by the sizes where it is left out.
@@ -72,18 +72,19 @@ def as_mask(mask: Any, image: Image, axes: str | None = None) -> Mask:
     if isinstance(mask, Image):
         axes, mask = axes or mask.axes, _without_colours(mask) if "S" in mask.axes else mask.data
         axes = axes.replace("S", "")
-    if not hasattr(mask, "shape") or not hasattr(mask, "dtype"):
-        mask = np.asarray(mask)
+    mask = mask_array(mask)
+    if axes is None and _is_coloured(tuple(mask.shape), image):
+        mask = _without_colours(Image(mask, _axes_by_size(tuple(mask.shape[:-1]), image) + "S"))
     if not isinstance(mask, np.ndarray) and not hasattr(mask, "dask"):
         import dask.array as da
 
         mask = da.from_array(mask)
-    if np.dtype(mask.dtype).kind not in "biu":
+    if np.dtype(mask.dtype).kind not in "biu" and not _is_two_valued(mask):
         raise MaskError(
             f"A mask of dtype {mask.dtype} is ambiguous: give one of bool or integers, 0 where pixels stay."
         )
-    shape = tuple(int(size) for size in mask.shape)
-    found = axes.upper() if axes else _axes_by_size(shape, image)
+    shape = known_shape(mask)
+    found = named_axes(axes) if axes else _axes_by_size(shape, image)
     sizes = {axis: size for axis, size in image.sizes.items() if axis != "S"}
     if set(found) - set(sizes) or len(found) != len(shape) or not {"Y", "X"} <= set(found):
         raise MaskError(
@@ -98,6 +99,25 @@ def as_mask(mask: Any, image: Image, axes: str | None = None) -> Mask:
         )
     marked = (mask != 0).astype(np.uint8)
     return replace(made, data=marked, axes=found) if made else Mask(marked, found, name="mask")
+
+
+def mask_array(mask: Any) -> Any:
+    """Return a mask, or labels, as an array whose shape and dtype are known.
+
+    Raises
+    ------
+    MaskError
+        It is none.
+    """
+    try:
+        array = as_array(mask)
+        known_shape(array)
+        np.dtype(array.dtype)
+    except (InvalidImageError, TypeError) as error:
+        raise MaskError(
+            f"A {type(mask).__name__} is no mask: hand over a numpy, dask or zarr array of the size of the image."
+        ) from error
+    return array
 
 
 def holes(image: Image, selection: Mapping[str, slice | int]) -> npt.NDArray[np.bool_]:
@@ -130,17 +150,6 @@ def holes(image: Image, selection: Mapping[str, slice | int]) -> npt.NDArray[np.
     return np.expand_dims(found, [i for i, axis in enumerate(wanted) if axis not in kept])
 
 
-def intact_samples(image: Image) -> list[npt.NDArray[Any]]:
-    """Return the pixels of evenly spread windows that are not to be filled, in counts, one dimension each."""
-    samples = []
-    for at in sample_windows(image):
-        pixels = image.read(**at)
-        samples.append(
-            pixels.ravel() if image.mask is None else pixels[~np.broadcast_to(holes(image, at), pixels.shape)]
-        )
-    return samples
-
-
 def check_mask(image: Image) -> None:
     """Raise `MaskError` unless an image has a mask that marks a pixel; a mask that is not in memory is read as far as needed."""
     if image.mask is None:
@@ -169,6 +178,32 @@ def _axes_by_size(shape: tuple[int, ...], image: Image) -> str:
     return max(fitting, key=lambda axes: [axis in axes for axis in "ZTC"])
 
 
+def _is_coloured(shape: tuple[int, ...], image: Image) -> bool:
+    """Return whether an array can only be a mask of this image if its last dimension holds the samples of colours."""
+    if len(shape) < 3 or shape[-1] not in (2, 3, 4):
+        return False
+    try:
+        _axes_by_size(shape, image)
+    except MaskError:
+        return {size for axis, size in image.sizes.items() if axis in "YX"} <= set(shape[:-1])
+    return False
+
+
 def _without_colours(mask: Image) -> Any:
+    """Return what a drawing marks: what is not transparent where parts of it are, else what is not black."""
+    at, samples = mask.axes.index("S"), mask.sizes["S"]
     colours = without_alpha(mask)
-    return (colours.data != 0).any(axis=colours.axes.index("S"))
+    if samples != colours.sizes["S"]:
+        alpha = mask.select(S=samples - 1).data
+        if bool((alpha != alpha.max()).any()):
+            return alpha != 0
+    return (colours.data != 0).any(axis=at)
+
+
+def _is_two_valued(mask: Any) -> bool:
+    """Return whether floats are all 0 or one other number, such as 1 or 255, so that it is clear which are marked."""
+    if np.dtype(mask.dtype).kind != "f":
+        return False
+    top = mask.max()
+    stays = mask == 0
+    return bool(stays.any()) and bool((stays | ((mask == top) & (top > 0))).all())

@@ -358,12 +358,11 @@ def _fit_line(blocks: _Blocks, clipped: Floats, band: _Band) -> _Fit:
     notes: tuple[str, ...] = ()
     if dropped:
         notes = ("Intensities whose noise is cut off at the smallest or largest value were left out.",)
-    if len(level) < 3:
-        level = [*level, *(point[0] for point in dropped)]
-        variance = [*variance, *(point[1] for point in dropped)]
-        weight = [*weight, *[10.0] * len(dropped)]
-        if dropped:
-            notes = ("Most intensities are cut off at the smallest or largest value: the noise may be larger.",)
+    # What is cut off, and where nothing varies, tells less than a single class of intensity that is neither.
+    if not level:
+        level, variance = [point[0] for point in dropped], [point[1] for point in dropped]
+        weight = [10.0] * len(dropped)
+        notes = ("Most intensities are cut off at the smallest or largest value: the noise may be larger.",)
     slope, intercept, floor = _robust_line(np.array(level), np.array(variance), np.array(weight))
     return _Fit(slope, intercept, floor, float(blocks.mean.min()), (min(level), max(level)), notes)
 

@@ -15,10 +15,12 @@ from torch import Tensor, nn
 from napari_synth import models
 from napari_synth.contract.generator import Context
 from napari_synth.core.device import Device
+from napari_synth.core.errors import InvalidParameterError
 from napari_synth.imaging.image import Image
-from napari_synth.imaging.noise import NoiseModel, NoiseReport, estimate_noise
+from napari_synth.imaging.noise import NoiseModel, NoiseReport
 from napari_synth.imaging.noise_floor import quietest_level
 from napari_synth.imaging.sampling import sample_planes
+from napari_synth.imaging.screening import noise_of
 from napari_synth.networks.sigma_map import sigma_map
 
 _TYPICAL_CORRELATION = 0.6
@@ -36,6 +38,9 @@ _OPPONENT = torch.tensor(
         [6**-0.5, -2 * 6**-0.5, 6**-0.5],
     ]
 )
+
+# Of the noise, in ranges of the image: beyond, its square is no float32.
+_LOUDEST = 1e6
 
 
 @dataclass(frozen=True)
@@ -104,7 +109,7 @@ def measure_condition(
         Whether to trust the measured correlation of neighbours, or what the user knows.
     """
     context.report.start("Measuring the noise")
-    return _condition_of(estimate_noise(sample_planes(image)), context, sigma, correlated)
+    return _condition_of(noise_of(image), context, sigma, correlated)
 
 
 def measure_certain_condition(image: Image, context: Context) -> tuple[Condition, str]:
@@ -120,7 +125,7 @@ def measure_certain_condition(image: Image, context: Context) -> tuple[Condition
     """
     context.report.start("Measuring the noise")
     planes = sample_planes(image)
-    report = estimate_noise(planes)
+    report = noise_of(image)
     measured = _condition_of(report, context)
     if report.correlated:
         white = quietest_level(planes, _ONE_COUNT) or 0.0
@@ -144,6 +149,10 @@ def _condition_of(
     sigma: float | None = None,
     correlated: Literal["auto", "independent", "correlated"] = "auto",
 ) -> Condition:
+    if sigma is not None and sigma > _LOUDEST * context.intensity.scale:
+        raise InvalidParameterError(
+            f"Parameter 'sigma' cannot be {sigma:.6g}: the image's intensities span only {context.intensity.scale:.4g} counts."
+        )
     model = report.model if sigma is None else NoiseModel(gain=0.0, offset=0.0, read_noise=sigma)
     correlation = report.correlation if report.correlated else (0.0, 0.0)
     if correlated == "independent":

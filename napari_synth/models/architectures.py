@@ -105,13 +105,13 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     ),
     "residual-unet": Architecture(
         f"{_NETWORKS}.residual_unet:ResidualUNet",
-        {"denoise": Run(f"{_OWN}:restorer", f"{_FILE}:ModelFileParams", colours="mapped")},
+        {"denoise": Run(f"{_OWN}:restorer", f"{_FILE}:RestorerFileParams", colours="mapped")},
         f"{_EXPORTED}:restorer",
     ),
     "simvp": Architecture(
         f"{_NETWORKS}.simvp:SimVP",
         {
-            "denoise": Run(f"{_OWN}:over_time_restorer", f"{_FILE}:ModelFileParams", colours="mapped"),
+            "denoise": Run(f"{_OWN}:over_time_restorer", f"{_FILE}:RestorerFileParams", colours="mapped"),
             "predict-frames": _PREDICTOR,
         },
     ),

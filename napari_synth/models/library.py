@@ -20,7 +20,10 @@ from pathlib import Path
 import platformdirs
 from pydantic import ValidationError
 
+from napari_synth.core.arguments import given_path
 from napari_synth.core.errors import ModelFileError, UnknownGeneratorError
+from napari_synth.core.texts import TextError, read_json
+from napari_synth.models import trusted as trusted_files
 from napari_synth.models._wording import in_brief
 from napari_synth.models.description import PACKAGE_NAMES, ModelDescription
 
@@ -44,13 +47,19 @@ class Entry:
 
 
 def folder() -> Path:
-    """Return where the library lies; it need not exist."""
-    return Path(os.environ.get(VARIABLE) or platformdirs.user_data_path("napari-synth", appauthor=False) / "models")
+    """Return where the library lies, ``~`` being the home folder; it need not exist."""
+    given = os.environ.get(VARIABLE)
+    if not given:
+        return platformdirs.user_data_path("napari-synth", appauthor=False) / "models"
+    try:
+        return Path(given).expanduser()
+    except RuntimeError:  # nobody has that name
+        return Path(given)
 
 
 def resolved(path: Path | str) -> Path:
     """Return the absolute path of a model file; of a package, where its description was named, the folder."""
-    absolute = Path(path).expanduser().absolute()
+    absolute = given_path(path, ModelFileError).absolute()
     if absolute.name in PACKAGE_NAMES and absolute.is_file():
         absolute = absolute.parent
     # A link to a file has the name that matters: what it points to may be called by its hash.
@@ -74,6 +83,8 @@ def keep(description: ModelDescription, path: Path) -> Entry:
     from napari_synth.models.reading import check_unchanged
 
     target = folder() / description.task / description.name
+    if description.trusted:
+        trusted_files.trust(description.sha256)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix="."))
@@ -97,8 +108,8 @@ def entries() -> tuple[list[Entry], list[str]]:
     found, broken = [], []
     for path in sorted(folder().glob(f"*/*/{_DESCRIPTION}")):
         try:
-            description = ModelDescription.model_validate_json(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, ValidationError):
+            description = ModelDescription.model_validate(read_json(path.read_bytes()))
+        except (OSError, TextError, ValidationError):
             broken.append(f"The description {path} of a model is damaged: remove its folder, and add the model again.")
             continue
         file = path.parent / description.file
@@ -107,7 +118,9 @@ def entries() -> tuple[list[Entry], list[str]]:
         elif description.id != f"{path.parent.parent.name}/{path.parent.name}":
             broken.append(f"The folder {path.parent} of a model was renamed: remove it, and add the model again.")
         else:
-            found.append(Entry(description, file))
+            # What a folder says of trust is what its maker wishes.
+            own = description.trusted and trusted_files.is_trusted(description.sha256)
+            found.append(Entry(description.model_copy(update={"trusted": own}), file))
     return found, broken
 
 
@@ -127,6 +140,21 @@ def find(name: str) -> Entry:
     raise UnknownGeneratorError(f"No single model of the library is called {name!r}: it has {known}.")
 
 
+def trust(name: str) -> ModelDescription:
+    """Allow the model with this id or name to execute what it holds, on this computer; raises as `find`."""
+    from napari_synth.models.reading import check_unchanged
+
+    entry = find(name)
+    check_unchanged(entry.description, entry.path)
+    trusted_files.trust(entry.description.sha256)
+    description = entry.description.model_copy(update={"trusted": True})
+    try:
+        (entry.path.parent / _DESCRIPTION).write_text(description.model_dump_json(indent=1), encoding="utf-8")
+    except OSError as error:
+        raise ModelFileError(f"The model {name!r} cannot be changed: {error.strerror}.") from error
+    return description
+
+
 def remove(name: str) -> ModelDescription:
     """Remove the model with this id or name, with its copy of the file; raises as `find`."""
     entry = find(name)
@@ -134,4 +162,8 @@ def remove(name: str) -> ModelDescription:
         shutil.rmtree(entry.path.parent)
     except OSError as error:
         raise ModelFileError(f"The model {name!r} cannot be removed: {error.strerror}.") from error
+    if entry.description.trusted and not any(
+        other.description.sha256 == entry.description.sha256 for other in entries()[0]
+    ):
+        trusted_files.forget(entry.description.sha256)
     return entry.description

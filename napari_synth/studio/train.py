@@ -26,6 +26,7 @@ from napari_synth.core.device import Device, PrecisionChoice, resolve_device
 from napari_synth.core.errors import CheckpointError, ModelFileError
 from napari_synth.core.progress import CancelToken, ProgressCallback, Reporter
 from napari_synth.engine.recipe import current_versions
+from napari_synth.files import Series
 from napari_synth.models import ModelCard, TrainingData, library, save_model
 from napari_synth.models.description import NAME_PATTERN
 from napari_synth.registry import trainable
@@ -71,6 +72,7 @@ def train_model(
     out: Path | str | None = None,
     axes: str | None = None,
     region: Any = None,
+    series: Series = None,
     name: str | None = None,
     resume: bool = False,
     device: str = "auto",
@@ -87,7 +89,7 @@ def train_model(
     ----------
     identifier : str
         Of the trainable, e.g. ``"denoise/supervised"``.
-    source, target, axes, region
+    source, target, axes, region, series
         See `napari_synth.training.sources.gather`.
     params : mapping, optional
         Settings of the trainable; what is left out has its default.
@@ -124,7 +126,7 @@ def train_model(
     is_main = fabric is None or fabric.is_global_zero
     report = Reporter(progress if is_main else None, cancel)
     report.start("Reading the images")
-    images = gather(source, target, kind=chosen.info.images, axes=axes, region=region)
+    images = gather(source, target, kind=chosen.info.images, axes=axes, region=region, series=series)
     model = _checked_name(name) if name else _free_name(chosen, images, resume=resume or out is not None)
     folder = Path(out).expanduser() if out is not None else library.folder() / "runs" / model
     if resume:
@@ -146,6 +148,7 @@ def train_model(
     with _seeded(settings.seed, place):
         context = TrainContext(place, settings.seed, report)
         lesson = chosen.prepare(images, settings, context)
+        images.check_files()
         for note in lesson.notes:
             report.message(note)
         session = Session(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from napari_synth.core.memory import is_memory_short
 from napari_synth.training import checkpoint
 
 if TYPE_CHECKING:
@@ -155,6 +156,8 @@ def _bytes_a_patch(session: Session) -> float:
     try:
         with torch.autograd.graph.saved_tensors_hooks(counted, lambda tensor: tensor):
             session.trainee.step(session)
-    except (torch.OutOfMemoryError, MemoryError):
+    except (RuntimeError, MemoryError) as error:
+        if not is_memory_short(error):
+            raise
         return float("inf")
     return kept / few

@@ -30,6 +30,9 @@ def hidden_weights(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Para
 def orthogonalised(matrices: Tensor) -> Tensor:
     """Return about the nearest semi-orthogonal matrices of `matrices`, by five Newton-Schulz iterations.
 
+    An iteration multiplies a matrix with a polynomial of its Gram matrix. All these polynomials are symmetric and commute, so that
+    the next Gram matrix follows from the last one alone: the long side of the matrix is met only at the beginning and at the end.
+
     Parameters
     ----------
     matrices : Tensor
@@ -39,9 +42,14 @@ def orthogonalised(matrices: Tensor) -> Tensor:
     tall = matrices.shape[1] > matrices.shape[2]
     x: Tensor = matrices.mT if tall else matrices
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    gram = x @ x.mT
+    one = torch.eye(gram.shape[1], dtype=gram.dtype, device=gram.device)
+    whole = one.expand_as(gram)
     for _ in range(_NEWTON_SCHULZ_STEPS):
-        gram = x @ x.mT
-        x = a * x + (b * gram + c * (gram @ gram)) @ x
+        polynomial = a * one + b * gram + c * (gram @ gram)
+        whole = polynomial @ whole
+        gram = polynomial @ gram @ polynomial
+    x = whole @ x
     return x.mT if tall else x
 
 

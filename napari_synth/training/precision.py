@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from contextlib import AbstractContextManager
+from typing import Any, Literal
 
 import torch
+from lightning_fabric.plugins import Precision
+from lightning_fabric.utilities.apply_func import apply_to_collection
+from torch import Tensor
 
 from napari_synth.core.device import Device
 
@@ -27,6 +31,41 @@ def training_precision(device: Device) -> TrainingPrecision:
     if device.kind == "cpu" and (device.precision == "bfloat16" or _has_bfloat16_units()):
         return "bf16-mixed"
     return "32-true"
+
+
+class Bfloat16(Precision):
+    """Computes networks in bfloat16 where that is safe, and everything around them in float32.
+
+    Lightning's own rounds what a network is given to bfloat16 before the network sees it, which takes more from an image than its
+    noise does, and forbids gradients of gradients, which some discriminators are trained with. Neither is needed: bfloat16 has the
+    range of float32, so that the loss is not scaled.
+
+    Parameters
+    ----------
+    device : {"cpu", "cuda"}
+        Where the networks are.
+    """
+
+    precision = "bf16-mixed"
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+
+    def forward_context(self) -> AbstractContextManager[Any]:
+        """Return the context in which a network is called."""
+        return torch.autocast(self.device, dtype=torch.bfloat16)
+
+    def convert_input(self, data: Any) -> Any:
+        """Return what a network is given: every floating-point tensor as float32."""
+        return _in_single_precision(data)
+
+    def convert_output(self, data: Any) -> Any:
+        """Return what a network answers: every floating-point tensor as float32."""
+        return _in_single_precision(data)
+
+
+def _in_single_precision(data: Any) -> Any:
+    return apply_to_collection(data, Tensor, lambda tensor: tensor.float() if tensor.is_floating_point() else tensor)
 
 
 def _has_bfloat16_units() -> bool:

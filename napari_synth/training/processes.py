@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from napari_synth.core.device import Device
 from napari_synth.core.errors import DeviceError
-from napari_synth.training.precision import training_precision
+from napari_synth.training.precision import Bfloat16, training_precision
 
 T = TypeVar("T")
 
@@ -114,7 +114,7 @@ def single_process(device: Device) -> Fabric:
     return Fabric(
         accelerator=device.kind,
         devices=1 if device.kind == "cpu" else [index],
-        precision=training_precision(device),
+        **_arithmetic(device),
     )
 
 
@@ -151,13 +151,19 @@ def several_processes(device: Device, devices: int, nodes: int) -> Fabric:
             devices=devices,
             num_nodes=nodes,
             strategy=_Replicas(),
-            precision=training_precision(device),
+            **_arithmetic(device),
         )
         fabric.launch()
     except RuntimeError as error:
         cause = " ".join(str(error).split())
         raise DeviceError(f"The {devices * nodes} processes could not be started: {cause}") from error
     return fabric
+
+
+def _arithmetic(device: Device) -> dict[str, Any]:
+    """Return what tells Fabric the precision of a device."""
+    precision = training_precision(device)
+    return {"plugins": [Bfloat16(device.kind)]} if precision == "bf16-mixed" else {"precision": precision}
 
 
 def is_helper() -> bool:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from napari_synth.core.device import Device
 from napari_synth.core.errors import CheckpointError, OutOfMemoryError, TrainingDivergedError
+from napari_synth.core.memory import is_memory_short
 from napari_synth.core.progress import Reporter
 from napari_synth.training import checkpoint
 from napari_synth.training.batch_search import found_batch
@@ -209,7 +210,9 @@ class Session:
             try:
                 losses = self.trainee.step(self)
                 break
-            except (torch.OutOfMemoryError, MemoryError) as error:
+            except (RuntimeError, MemoryError) as error:
+                if not is_memory_short(error):
+                    raise
                 self.team.tell_memory_is_short()
                 if self.batch_size <= self.team.size:
                     raise OutOfMemoryError(

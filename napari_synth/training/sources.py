@@ -15,7 +15,8 @@ import numpy.typing as npt
 from napari_synth.contract.trainable import Kind
 from napari_synth.core.errors import MaskError, TrainingDataError
 from napari_synth.engine.recipe import Source
-from napari_synth.files import find_images, read_image
+from napari_synth.engine.references import has_content
+from napari_synth.files import Series, find_images, paired, pairs_in_words, read_image
 from napari_synth.imaging.image import Image, without_alpha
 from napari_synth.imaging.intensity import IntensityTransform, measure_statistics
 from napari_synth.imaging.masks import as_mask, holes
@@ -55,9 +56,21 @@ class TrainingImages:
         """Identifies the pixels: a hash of evenly spread samples of all of them."""
         return " ".join(Source.of(image).fingerprint for image in (*self.source, *self.target))
 
+    def check_files(self) -> None:
+        """Raise `ImageFileError` where a file has changed since it was opened: what was learnt from it is a mixture then."""
+        for image in (*self.source, *self.target):
+            if image.origin is not None:
+                image.origin.check()
+
 
 def gather(
-    source: Any, target: Any = None, *, kind: Kind, axes: str | None = None, region: Any = None
+    source: Any,
+    target: Any = None,
+    *,
+    kind: Kind,
+    axes: str | None = None,
+    region: Any = None,
+    series: Series = None,
 ) -> TrainingImages:
     """Read what is to be learnt from, and check that it fits together.
 
@@ -65,18 +78,20 @@ def gather(
     ----------
     source, target : image or sequence of images
         Each an `Image`, an array, or the name of a file, a folder or a pattern such as ``"day*/*.tif"``. Files of pairs belong
-        together by their names where those are the same, else by their order.
+        together by their names where those are the same, else by what the names have in common, or their numbers.
     kind : {"one", "paired", "unpaired"}
         What is wanted.
     axes : str, optional
         A role of ``TCZYXS`` for each dimension of all images; guessed where it is left out.
     region : image or sequence of images, optional
         Labels, not zero where the source may be learnt from; one for all sources, or one each.
+    series : int or "all", optional
+        Which image of files that hold several, see `napari_synth.files.read_image`.
 
     Raises
     ------
     TrainingDataError
-        A target is missing or not wanted, or the two do not fit together.
+        A target is missing or not wanted, the two do not fit together, or their names do not tell which belongs to which.
     SynthError
         Another one of its subclasses where an image cannot be read.
     """
@@ -85,12 +100,15 @@ def gather(
     if kind != "one" and target is None:
         what = "shows the same fields as the source" if kind == "paired" else "shows how results should look"
         raise TrainingDataError(f"This training needs a target, which {what}: give one.")
-    sources, targets = _images(source, axes), [] if target is None else _images(target, axes)
-    notes: tuple[str, ...] = ()
+    sources = _images(source, axes, series)
+    targets = [] if target is None else _images(target, axes, series)
+    notes = tuple(dict.fromkeys(note for image in (*sources, *targets) for note in image.notes))
     if kind == "paired":
-        targets, notes = _matched(sources, targets)
+        targets, shown = _matched(sources, targets, in_order=not (_is_search(source) or _is_search(target)))
+        notes += shown
         for one, other in zip(sources, targets, strict=True):
             _check_pair(one, other)
+        _check_targets(sources, targets)
     plain = tuple(without_alpha(image) for image in sources)
     if region is not None:
         plain = _within(plain, _regions(region))
@@ -292,29 +310,52 @@ def describe(images: Sequence[Image]) -> list[dict[str, Any]]:
     return [Source.of(image).model_dump(mode="json") for image in images]
 
 
-def _images(given: Any, axes: str | None) -> list[Image]:
+def _images(given: Any, axes: str | None, series: Series) -> list[Image]:
     """Return what was given as images; a list is taken for several where its items are no numbers."""
     if isinstance(given, (str, Path)):
-        return [read_image(path, axes) for path in find_images(given)[0]]
-    if isinstance(given, Sequence) and not isinstance(given, Image) and len(given) and not np.isscalar(given[0]):
-        return [image for item in given for image in _images(item, axes)]
+        return [read_image(path, axes, series=series) for path in find_images(given)[0]]
+    if isinstance(given, Sequence) and not isinstance(given, Image) and len(given) and not _is_number(given[0]):
+        return [image for item in given for image in _images(item, axes, series)]
     return [Image.from_array(given, axes)]
 
 
-def _matched(sources: list[Image], targets: list[Image]) -> tuple[list[Image], tuple[str, ...]]:
-    """Put the targets into the order of their sources."""
+def _is_number(item: Any) -> bool:
+    """Return whether an item of a list is a pixel rather than an image, or the name of one."""
+    return bool(np.isscalar(item)) and not isinstance(item, str)
+
+
+def _is_search(given: Any) -> bool:
+    """Return whether files were looked for, rather than given one by one in an order of the user's own."""
+    return isinstance(given, (str, Path))
+
+
+def _matched(sources: list[Image], targets: list[Image], *, in_order: bool) -> tuple[list[Image], tuple[str, ...]]:
+    """Put the targets into the order of their sources, and show what belongs together where the names differ.
+
+    ``in_order`` says that the order in which both were given holds where their names tell nothing.
+    """
     if len(sources) != len(targets):
         raise TrainingDataError(
             f"There are {len(sources)} sources and {len(targets)} targets: give one target for each source."
         )
-    by_name = {image.name: image for image in targets}
-    if len(by_name) == len(targets) and set(by_name) == {image.name for image in sources}:
-        return [by_name[image.name] for image in sources], ()
     if len(sources) == 1:
         return targets, ()
-    return targets, (
-        "Sources and targets have different names: they were paired in their order, files in the order of their names.",
-    )
+    names = [[image.name for image in images] for images in (sources, targets)]
+    found = paired(*names)
+    if found is None:
+        if not in_order:
+            raise TrainingDataError(
+                f"The names do not tell which target belongs to which source ({names[0][0]!r}, … and {names[1][0]!r}, …):"
+                " give both the same names, or names with the same numbers."
+            )
+        return targets, (
+            "The names do not tell which target belongs to which source: they were paired in their order.",
+        )
+    if found.by == "names":
+        return [targets[index] for index in found.partners], ()
+    matched = [targets[index] for index in found.partners]
+    shown = pairs_in_words(names[0], [image.name for image in matched])
+    return matched, (f"Sources and targets were paired by the {found.by} of their names: {shown}.",)
 
 
 def _check_pair(source: Image, target: Image) -> None:
@@ -325,6 +366,19 @@ def _check_pair(source: Image, target: Image) -> None:
             f"The source {source.name!r} is {one} and its target {target.name!r} {other}: give two images of the same field and"
             " size."
         )
+
+
+def _check_targets(sources: Sequence[Image], targets: Sequence[Image]) -> None:
+    """Refuse targets of which none has anything to teach; single ones, as of blank fields, do."""
+    if not any(has_content(target) for target in targets):
+        raise TrainingDataError(
+            "Every target is the same in all pixels: give targets that show how results should look."
+        )
+    pairs = list(zip(sources, targets, strict=True))
+    if all(
+        one.shape == other.shape and Source.of(one).fingerprint == Source.of(other).fingerprint for one, other in pairs
+    ):
+        raise TrainingDataError("Every target equals its source: there is nothing to learn, give other targets.")
 
 
 def _regions(given: Any) -> list[Any]:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from napari_synth.benchmark import overhead
-from napari_synth.benchmark.overhead import WithHalo, bench_runner
+from benchmark import overhead
+from benchmark.overhead import WithHalo, bench_runner
 from napari_synth.contract.generator import BlockSpec, Prepared
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from napari_synth.benchmark.report import Report, Table, describe_machine, mean
+from benchmark.report import Report, Table, describe_machine, mean
 from napari_synth.core.errors import ImageFileError
 
 

@@ -17,6 +17,7 @@ import tifffile
 import zarr
 
 from napari_synth.cli import main
+from napari_synth.core.progress import Reporter
 from napari_synth.engine.image_run import PreparedImage
 from napari_synth.engine.recipe import Recipe
 from napari_synth.files import read_image, write_image
@@ -115,9 +116,9 @@ def test_a_file_without_axes_takes_those_of_the_recipe(
     recipe.write_text(Recipe(generator="denoise/median", params={"radius": 1}, axes="TYX").to_yaml())
     reads: list[Path] = []
 
-    def counted(path: Path, axes: str | None = None) -> Image:
+    def counted(path: Path, axes: str | None = None, **options: Any) -> Image:
         reads.append(path)
-        return read_image(path, axes)
+        return read_image(path, axes, **options)
 
     monkeypatch.setattr("napari_synth.cli.jobs.read_image", counted)
     assert main(["run", str(recipe), str(source), str(tmp_path / "out.ome.tif")]) == 0
@@ -153,10 +154,10 @@ def test_a_file_that_fails_as_nobody_foresaw_is_skipped_too(
     for name in ("a", "b", "c"):
         (folder / f"{name}.ome.tif").write_bytes(noisy.read_bytes())
 
-    def read(path: Path, axes: str | None = None) -> Image:
+    def read(path: Path, axes: str | None = None, **options: Any) -> Image:
         if path.name.startswith("a"):
             raise ZeroDivisionError("of all\nthings")
-        return read_image(path, axes)
+        return read_image(path, axes, **options)
 
     monkeypatch.setattr("napari_synth.cli.jobs.read_image", read)
     assert denoise(folder, tmp_path / "out") == 1
@@ -253,14 +254,24 @@ def test_a_result_is_not_replaced_unless_that_is_said(noisy: Path, tmp_path: Pat
     assert read_image(target).shape == (3, 40, 50)
 
 
-def test_list_names_every_generator(capfd: pytest.CaptureFixture[str]) -> None:
-    from napari_synth.registry import generators
+def test_list_names_all_that_there_is(capfd: pytest.CaptureFixture[str]) -> None:
+    from napari_synth.augmentation import TRANSFORMS
+    from napari_synth.registry import generators, trainables
 
-    assert main(["list", "--task", "denoise"]) == 0
+    assert main(["list"]) == 0
     shown = capfd.readouterr().out
-    for found in generators("denoise"):
+    for found in generators():
         assert found.info.name in shown
         assert found.info.summary in shown
+    assert all(f"train {found.info.id}: {found.info.summary}" in shown for found in trainables())
+    assert all(f"  {name}: {transform.summary}" in shown for name, transform in TRANSFORMS.items())
+
+
+def test_list_of_a_task_names_no_other(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "--task", "augment"]) == 0
+    shown = capfd.readouterr().out
+    assert "denoise" not in shown.splitlines()
+    assert "light-microscopy" in shown
 
 
 def test_progress_is_drawn_on_request(noisy: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -271,12 +282,27 @@ def test_progress_is_drawn_on_request(noisy: Path, tmp_path: Path, capfd: pytest
 
 
 def test_bench_hands_its_words_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    import napari_synth.benchmark
+    import benchmark
 
     seen: list[list[str]] = []
-    monkeypatch.setattr(napari_synth.benchmark, "main", lambda words: seen.append(words) or 3)
+    monkeypatch.setattr(benchmark, "main", lambda words: seen.append(words) or 3)
     assert main(["bench", "denoise", "--images", "x", "--help"]) == 3
     assert seen == [["denoise", "--images", "x", "--help"]]
+
+
+def test_bench_says_where_the_benchmarks_are_when_they_are_not_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "benchmark", None)
+    assert main(["bench", "denoise"]) == 2
+    assert capfd.readouterr().err.startswith("napari-synth: The benchmarks do not come with the installed package")
+    # One of somebody else's is not run instead.
+    (tmp_path / "benchmark").mkdir()
+    (tmp_path / "benchmark" / "__init__.py").write_text("raise SystemExit('of somebody else')")
+    monkeypatch.delitem(sys.modules, "benchmark")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert main(["bench", "denoise"]) == 2
+    assert "copy of the source" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("suffix", [".zarr", ".tif"])
@@ -285,12 +311,12 @@ def test_ctrl_c_stops_after_the_block_and_leaves_nothing(
 ) -> None:
     compute = PreparedImage.compute
 
-    def interrupted(run: PreparedImage, *, progress: Any = None, **options: Any) -> Any:
+    def interrupted(run: PreparedImage, *, report: Reporter, **options: Any) -> Any:
         def press(state: Any) -> None:
             if state.done == 1:
                 signal.raise_signal(signal.SIGINT)
 
-        return compute(run, progress=press, **options)
+        return compute(run, report=Reporter(press, report.cancel), **options)
 
     monkeypatch.setattr(PreparedImage, "compute", interrupted)
     handler = signal.getsignal(signal.SIGINT)
@@ -311,7 +337,7 @@ def test_ctrl_c_in_a_real_process(tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
     )
     assert process.stderr is not None
-    killer = threading.Timer(120, process.kill)
+    killer = threading.Timer(600, process.kill)
     killer.start()
     try:
         seen = b""
@@ -320,7 +346,7 @@ def test_ctrl_c_in_a_real_process(tmp_path: Path) -> None:
             assert process.poll() is None or seen, "it ended before it began"
         process.send_signal(signal.SIGINT)
         rest = process.stderr.read()
-        assert process.wait(60) == 130, (seen + rest)[-2000:]
+        assert process.wait(600) == 130, (seen + rest)[-2000:]
     finally:
         killer.cancel()
         process.stderr.close()

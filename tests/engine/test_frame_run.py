@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 import napari_synth
+from benchmark.movies import moving_blobs
 from napari_synth import registry
-from napari_synth.benchmark.movies import moving_blobs
 from napari_synth.contract.frames import FrameSpec, PreparedFrames
 from napari_synth.contract.generator import Context, GeneratorInfo, Task
 from napari_synth.contract.params import NoParams

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from napari_synth.core.errors import AxesError, ImageFileError, InvalidImageError
-from napari_synth.files import image_suffix, read_image, write_image
+from napari_synth.files import image_suffix, npy, read_image, write_image
+from napari_synth.files.raw import RawArray
 from napari_synth.imaging.image import Image
 
 SPACING = {"T": 2.5, "Z": 0.5, "Y": 0.25, "X": 0.125}
@@ -75,11 +76,14 @@ def test_a_given_role_replaces_the_one_of_the_file_and_its_spacing(tmp_path: Pat
     assert dict(back.spacing) == pytest.approx({"Y": 0.25, "X": 0.125})
 
 
-def test_npy_is_mapped_and_not_loaded(tmp_path: Path) -> None:
-    np.save(tmp_path / "a.npy", np.zeros((4, 30, 30), np.float32))
+def test_a_large_npy_is_not_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(npy, "EAGER_BYTES", 1000)
+    pixels = np.random.default_rng(0).random((4, 30, 30), np.float32)
+    np.save(tmp_path / "a.npy", pixels)
     back = read_image(tmp_path / "a.npy")
-    assert isinstance(back.data, np.memmap)
+    assert isinstance(back.data, RawArray)
     assert back.axes == "CYX"
+    np.testing.assert_array_equal(back.read(C=2, Y=slice(3, 9)), pixels[2, 3:9])
 
 
 @pytest.mark.parametrize(
@@ -110,13 +114,6 @@ def test_png_refuses_what_it_would_spoil(tmp_path: Path, image: Image) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_deep_colour_png_is_not_read_as_shallow(tmp_path: Path) -> None:
-    header = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x02\x00\x00\x00\x02\x10\x02\x00\x00\x00" + bytes(8)
-    (tmp_path / "a.png").write_bytes(header)
-    with pytest.raises(ImageFileError, match="16-bit colour"):
-        read_image(tmp_path / "a.png")
-
-
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ImageFileError, match=r"There is no file .*gone\.tif"):
         read_image(tmp_path / "gone.tif")
@@ -128,14 +125,6 @@ def test_a_damaged_file_is_one_sentence(tmp_path: Path, name: str, content: byte
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ImageFileError, match="cannot be read"):
         read_image(tmp_path / name)
-
-
-def test_a_cut_off_tiff_is_one_sentence(tmp_path: Path) -> None:
-    write_image(tmp_path / "a.tif", make((5, 20, 30), "ZYX", "uint16"), compression="zlib")
-    content = (tmp_path / "a.tif").read_bytes()
-    (tmp_path / "b.tif").write_bytes(content[: len(content) // 2])
-    with pytest.raises(ImageFileError, match="cannot be read"):
-        read_image(tmp_path / "b.tif")
 
 
 def test_code_in_npy_is_not_run(tmp_path: Path) -> None:

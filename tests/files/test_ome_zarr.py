@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import zarr
 
-from napari_synth.core.errors import Cancelled, ImageFileError
+from napari_synth.core.errors import Cancelled, ImageFileError, InvalidImageError
 from napari_synth.core.progress import CancelToken
 from napari_synth.files import create_ome_zarr, ome_zarr, read_image, write_image
-from napari_synth.imaging.image import Image
+from napari_synth.imaging.image import ChannelInfo, Image
 
 
 def foreign(path: Path, version: str) -> np.ndarray:
@@ -186,3 +188,96 @@ def test_chunks_divide_the_blocks_and_are_not_tiny(tmp_path: Path, edge: int) ->
     assert planes == 1
     assert edge % rows == 0
     assert rows >= min(edge, 128)
+
+
+def test_chunks_that_are_not_there_are_counted(tmp_path: Path) -> None:
+    pixels = foreign(tmp_path / "a.zarr", "0.5")
+    assert read_image(tmp_path / "a.zarr").notes == ()
+    chunk = next(path for path in (tmp_path / "a.zarr" / "full").rglob("*") if path.is_file() and path.name == "1")
+    chunk.unlink()
+    image = read_image(tmp_path / "a.zarr")
+    assert image.notes == (f"1 of {3 * 2 * 2 * 2} chunks of 'full' are not there: their pixels are the fill value 0.",)
+    assert image.read().shape == pixels.shape
+
+
+def test_a_chunk_that_goes_or_changes_while_it_is_worked_on_withdraws_the_result(tmp_path: Path) -> None:
+    foreign(tmp_path / "a.zarr", "0.5")
+    image = read_image(tmp_path / "a.zarr")
+    chunk = next(path for path in (tmp_path / "a.zarr" / "full").rglob("*") if path.is_file() and path.name == "1")
+    chunk.unlink()
+    for suffix in (".ome.tif", ".npy", ".zarr", ".tif"):
+        with pytest.raises(ImageFileError, match="vanished while it was worked on: its result is withdrawn"):
+            write_image(tmp_path / f"b{suffix}", image)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.zarr"]
+
+
+def test_a_zarr_that_vanishes_is_an_error_and_no_zeros(tmp_path: Path) -> None:
+    foreign(tmp_path / "a.zarr", "0.5")
+    image = read_image(tmp_path / "a.zarr")
+    shutil.rmtree(tmp_path / "a.zarr")
+    with pytest.raises(ImageFileError, match="vanished"):
+        write_image(tmp_path / "b.ome.tif", image)
+
+
+def test_a_chunk_that_does_not_decode_is_an_error(tmp_path: Path) -> None:
+    foreign(tmp_path / "a.zarr", "0.5")
+    chunk = next(path for path in (tmp_path / "a.zarr" / "full").rglob("*") if path.is_file() and path.name == "1")
+    for content in (chunk.read_bytes()[:-9], b"", b"nonsense"):
+        chunk.write_bytes(content)
+        with pytest.raises(InvalidImageError, match="cannot be read"):
+            read_image(tmp_path / "a.zarr").read()
+
+
+def test_what_another_program_removes_while_it_is_written_is_noticed(tmp_path: Path) -> None:
+    like = Image(np.zeros((2, 20, 30), np.uint8), "ZYX")
+
+    def write(harm: Callable[[Path], None]) -> None:
+        with create_ome_zarr(tmp_path / "a.zarr", like, chunks={"Z": 1}) as out:
+            out[0] = 1
+            harm(next(tmp_path.glob(".*.part")))
+            out[1] = 2
+
+    def empty(part: Path) -> None:
+        for item in part.iterdir():
+            shutil.rmtree(item) if item.is_dir() else item.unlink()
+
+    for harm in (empty, lambda part: shutil.rmtree(part / "0" / "c"), lambda part: (part / "0" / "zarr.json").unlink()):
+        with pytest.raises(ImageFileError, match=r"Another program changed 'a\.zarr'"):
+            write(harm)
+        assert not list(tmp_path.iterdir())
+
+
+def test_one_of_several_images_is_chosen(tmp_path: Path) -> None:
+    pixels = np.arange(3 * 20 * 30, dtype=np.uint16).reshape(3, 20, 30)
+    group = zarr.open_group(str(tmp_path / "a.zarr"), mode="w", attributes={"bioformats2raw.layout": 3})
+    for number in (0, 1, 2, 10):
+        write_image(tmp_path / "b.zarr", Image(pixels + number, "ZYX"), overwrite=True)
+        shutil.copytree(tmp_path / "b.zarr", tmp_path / "a.zarr" / str(number))
+    assert group.attrs["bioformats2raw.layout"] == 3
+    image = read_image(tmp_path / "a.zarr")
+    assert "holds 4 images" in image.notes[-1]
+    np.testing.assert_array_equal(read_image(tmp_path / "a.zarr", series=3).read(), pixels + 10)
+    every = read_image(tmp_path / "a.zarr", series="all")
+    assert every.axes == "TZYX"
+    np.testing.assert_array_equal(every.read()[3], pixels + 10)
+
+
+def test_channels_are_described_as_viewers_expect(tmp_path: Path) -> None:
+    named = (ChannelInfo("DAPI", (0, 0, 255)), ChannelInfo("GFP", None))
+    write_image(tmp_path / "a.zarr", Image(np.zeros((2, 20, 30), np.uint8), "CYX", channels=named))
+    ome = dict(zarr.open_group(str(tmp_path / "a.zarr"), mode="r").attrs)["ome"]
+    assert ome["omero"]["channels"] == [{"label": "DAPI", "color": "0000FF"}, {"label": "GFP", "color": "FFFFFF"}]
+    assert read_image(tmp_path / "a.zarr").channels == named
+
+
+def test_truths_and_negative_steps(tmp_path: Path) -> None:
+    group = zarr.open_group(str(tmp_path / "a.zarr"), mode="w")
+    group.create_array("0", shape=(20, 30), dtype="bool")[...] = True
+    axes = [{"name": "y", "type": "space", "unit": "micrometer"}, {"name": "x", "type": "space"}]
+    scale = [{"type": "scale", "scale": [-2.0, 0.0]}]
+    multiscale = {"axes": axes, "datasets": [{"path": "0", "coordinateTransformations": scale}]}
+    group.attrs["ome"] = {"version": "0.5", "multiscales": [multiscale]}
+    image = read_image(tmp_path / "a.zarr")
+    assert dict(image.spacing) == {"Y": 2}
+    assert image.dtype == np.uint8
+    assert image.read().min() == 1

@@ -9,7 +9,8 @@ import pytest
 import tifffile
 import zarr
 
-from napari_synth.files import read_image, tiff, write_image
+from napari_synth.files import read_image, tiff, tiff_writing, write_image
+from napari_synth.files.raw import RawArray
 from napari_synth.imaging.image import Image
 
 PIXELS = np.arange(2 * 3 * 4 * 20 * 30, dtype=np.uint16).reshape(2, 3, 4, 20, 30)
@@ -63,13 +64,15 @@ def test_pages_without_a_name_are_guessed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("byteorder", ["<", ">"])
-def test_a_large_plain_file_is_mapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, byteorder: str) -> None:
+def test_a_large_plain_file_is_read_where_it_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, byteorder: str
+) -> None:
     monkeypatch.setattr(tiff, "EAGER_BYTES", 1000)
     tifffile.imwrite(
         tmp_path / "a.tif", PIXELS[0], byteorder=byteorder, photometric="minisblack", metadata={"axes": "CZYX"}
     )
     image = read_image(tmp_path / "a.tif")
-    assert isinstance(image.data, np.memmap)
+    assert isinstance(image.data, RawArray)
     assert image.axes == "CZYX"
     np.testing.assert_array_equal(image.read(C=1, Y=slice(3, 5)), PIXELS[0, 1, :, 3:5])
 
@@ -99,9 +102,9 @@ def test_the_finest_level_of_a_pyramid_is_read(tmp_path: Path, monkeypatch: pyte
 
 
 def test_a_large_result_is_a_bigtiff(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tiff, "_LARGEST_CLASSIC_TIFF", 1000)
-    write_image(tmp_path / "a.tif", Image(PIXELS[0, 0], "ZYX"))
-    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+    monkeypatch.setattr(tiff_writing, "_LARGEST_CLASSIC_TIFF", 1000)
+    write_image(tmp_path / "a.ome.tif", Image(PIXELS[0, 0], "ZYX"))
+    with tifffile.TiffFile(tmp_path / "a.ome.tif") as file:
         assert file.is_bigtiff
 
 

@@ -71,3 +71,66 @@ def test_foreign_byte_order_is_read_in_the_machine_s() -> None:
     image = Image(np.arange(6, dtype=">u2").reshape(2, 3), "YX")
     assert image.dtype == np.uint16
     assert image.read().dtype.isnative
+
+
+@pytest.mark.parametrize(
+    ("shape", "units", "axes"),
+    [
+        ((10, 64, 64), ("s", "µm", "µm"), "TYX"),
+        ((3, 64, 64), ("µm", "µm", "µm"), "ZYX"),
+        ((3, 64, 64), ("pixel", "micrometer", "micrometer"), "CYX"),
+        ((3, 64, 64), ("millisecond", "pixel", "pixel"), "TYX"),
+        ((5, 2, 64, 64), ("min", "", "um", "um"), "TCYX"),
+        ((2, 30, 64, 64), ("", "nanometer", "nm", "nm"), "CZYX"),
+        ((2, 10, 64, 64), ("hours", "microns", "microns", "microns"), "TZYX"),
+        ((20, 20, 3), ("mm", "mm", "mm"), "ZYX"),
+        ((30, 40, 3), ("mm", "mm"), "YXS"),
+        ((4, 3, 5, 64, 64), ("s", "", "µm", "µm", "µm"), "TCZYX"),
+    ],
+)
+def test_units_say_what_an_axis_can_be(shape: tuple[int, ...], units: tuple[str, ...], axes: str) -> None:
+    assert guess_axes(shape, units=units) == axes
+
+
+def test_a_label_of_one_axis_guides_the_others() -> None:
+    assert guess_axes((5, 30, 40), ["c", "", ""]) == "CYX"
+    assert guess_axes((3, 30, 40), ["t", "-2", "-1"]) == "TYX"
+    assert guess_axes((20, 20, 3), ["z", "y", "x"]) == "ZYX"
+    assert guess_axes((30, 40, 3), ["y", "x", "rgb"]) == "YXS"
+
+
+def test_an_xarray_brings_its_dimensions_spacing_and_units() -> None:
+    xarray = pytest.importorskip("xarray")
+    pixels = np.zeros((4, 3, 20, 30), np.uint16)
+    coordinates = {
+        "time": np.arange(4) * np.timedelta64(1500, "ms"),
+        "channel": ["a", "b", "c"],
+        "y": ("y", np.arange(20)[::-1] * 0.5, {"units": "micrometer"}),
+        "x": ("x", np.arange(30) ** 2.0, {"units": "micrometer"}),
+    }
+    array = xarray.DataArray(pixels, dims=("time", "channel", "y", "x"), coords=coordinates, name="cells")
+    image = Image.from_array(array)
+    assert image.axes == "TCYX"
+    assert dict(image.spacing) == {"T": 1.5, "Y": 0.5}
+    assert image.units == {"T": "second", "Y": "micrometer", "X": "micrometer"}
+    assert image.name == "cells"
+    assert isinstance(image.data, np.ndarray)
+    assert Image.from_array(array, "TZYX").axes == "TZYX"
+
+
+def test_what_a_masked_array_hides_is_the_mask_and_no_pixel() -> None:
+    pixels = np.full((20, 30), 100, np.uint16)
+    pixels[5:8, 5:8] = 60000
+    image = Image.from_array(np.ma.masked_greater(pixels, 1000))
+    assert image.read().max() == 100
+    assert image.mask is not None
+    np.testing.assert_array_equal(image.mask.read(), pixels > 1000)
+    floating = Image.from_array(np.ma.masked_greater(pixels.astype(np.float32), 1000))
+    np.testing.assert_array_equal(np.isnan(floating.read()), pixels > 1000)
+    assert Image.from_array(np.ma.array(pixels)).mask is None
+    colours = np.ma.array(np.zeros((20, 30, 3), np.uint8), mask=np.zeros((20, 30, 3), bool))
+    colours[2, 3, 1] = np.ma.masked
+    coloured = Image.from_array(colours)
+    assert coloured.mask is not None
+    assert coloured.mask.axes == "YX"
+    assert coloured.mask.read().sum() == 1

@@ -217,3 +217,40 @@ def test_other_tasks_leave_a_mask_aside(fakes: AddFake) -> None:
     image, mask = image_of((64, 48), "YX"), box((64, 48))
     plain = prepare("denoise/fake-plane", image).compute()
     assert np.array_equal(prepare("denoise/fake-plane", replace(image, mask=as_mask(mask, image))).compute(), plain)
+
+
+@pytest.mark.parametrize("is_lazy", [False, True])
+@pytest.mark.parametrize("value", [1, 255, 0.5])
+def test_floats_of_two_values_are_a_mask(value: float, is_lazy: bool) -> None:
+    image = image_of((64, 48), "YX")
+    mask: Any = box((64, 48)).astype(np.float32) * value
+    mask = da.from_array(mask, chunks=20) if is_lazy else mask
+    np.testing.assert_array_equal(np.asarray(as_mask(mask, image).data) != 0, box((64, 48)))
+
+
+@pytest.mark.parametrize("values", [[0, 1, 0.5], [0, -1, 0], [0, np.nan, 1], [0, 1, 255]])
+def test_floats_that_are_no_mask_are_told(values: list[float]) -> None:
+    mask = np.zeros((64, 48), np.float32)
+    mask[0, :3] = values
+    with pytest.raises(MaskError, match="ambiguous"):
+        as_mask(mask, image_of((64, 48), "YX"))
+
+
+@pytest.mark.parametrize("samples", [2, 3, 4])
+def test_a_drawing_marks_what_is_not_black_or_not_transparent(samples: int) -> None:
+    image, marked = image_of((64, 48), "YX"), box((64, 48))
+    drawn = np.zeros((64, 48, samples), np.uint8)
+    if samples == 3:
+        drawn[marked, 2] = 9
+    else:
+        # Black ink on nothing at all.
+        drawn[marked, -1] = 128
+    for given in (drawn, Image(drawn, "YXS")):
+        np.testing.assert_array_equal(as_mask(given, image).data != 0, marked)
+
+
+def test_a_drawing_is_not_taken_for_planes() -> None:
+    image = image_of((5, 64, 3), "ZYX")
+    mask = np.zeros((5, 64, 3), bool)
+    mask[2, 3, 1] = True
+    assert as_mask(mask, image).axes == "ZYX"

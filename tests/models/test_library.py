@@ -15,7 +15,7 @@ from foreign_models import script_file, weights_file
 import napari_synth
 from napari_synth import registry
 from napari_synth.core.errors import ModelFileError, UnknownGeneratorError, UntrustedModelError
-from napari_synth.models import bundled, library
+from napari_synth.models import bundled, library, trusted
 
 
 @pytest.fixture(autouse=True)
@@ -66,7 +66,7 @@ def test_a_task_and_trust_are_kept(tmp_path: Path) -> None:
 def test_the_list_loads_neither_torch_nor_a_reader(tmp_path: Path) -> None:
     registry.add_model(weights_file(tmp_path, "compact"))
     code = (
-        "import sys; from napari_synth.core import registry;"
+        "import sys; from napari_synth import registry;"
         "print([g.info.id for g in registry.generators()][-1]);"
         "print([name for name in ('torch', 'spandrel', 'bioimageio', 'torchvision') if name in sys.modules])"
     )
@@ -202,3 +202,66 @@ def test_a_file_that_was_changed_in_the_library_is_refused(tmp_path: Path) -> No
     script_file(entry.path, lambda image: image * 2.0)
     with pytest.raises(ModelFileError, match="has changed"):
         napari_synth.denoise(np.eye(8, dtype="f4"), "half")
+
+
+def test_a_folder_cannot_say_that_it_is_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shelf: Path) -> None:
+    monkeypatch.setenv(trusted.VARIABLE, str(tmp_path / "others settings"))
+    registry.add_model(script_file(tmp_path / "half.pt", lambda image: image * 0.5), task="denoise", trusted=True)
+    assert json.loads((shelf / "denoise" / "half" / "description.json").read_text())["trusted"]
+    # The folder comes to somebody else.
+    monkeypatch.setenv(trusted.VARIABLE, str(tmp_path / "own settings"))
+    registry.refresh()
+    image = np.array([[0.0, 1.0], [0.5, 1.0]], "f4")
+    with pytest.raises(UntrustedModelError, match="model trust denoise/half"):
+        napari_synth.denoise(image, "half")
+    assert not library.find("half").description.trusted
+    registry.trust_model("half")
+    assert napari_synth.denoise(image, "half").max() == pytest.approx(0.5, abs=0.01)
+    # Trust is that of the content, not of the name.
+    entry = library.find("half")
+    entry.path.write_bytes(script_file(tmp_path / "other.pt", lambda image: image * 0.25).read_bytes())
+    with pytest.raises(ModelFileError, match="changed since it was added"):
+        registry.trust_model("half")
+    registry.remove_model("half")
+    assert not trusted.is_trusted(entry.description.sha256)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"scale": 10**9},
+        {"scale": 17},
+        {"task": "fly"},
+        {"halo": 2**40},
+        {"input_channels": 10**6},
+        {"spatial_dims": []},
+        {"tile_error": float("nan")},
+        {"file": "../../../etc/passwd"},
+        {"notes": [[["deep"] * 2] * 2]},
+    ],
+)
+def test_a_description_beyond_all_bounds_is_left_out(shelf: Path, changes: dict[str, object]) -> None:
+    entry = registry.add_model(bundled("denoise-blind"), name="mine")
+    path = entry.path.parent / "description.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    registry.refresh()
+    with pytest.warns(UserWarning, match="damaged"):
+        assert "denoise/mine" not in ids()
+    assert "denoise/blind" in ids()
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "9" * 5000, "", "\ud800".encode("utf-8", "surrogatepass")])
+def test_a_description_of_any_kind_is_left_out(shelf: Path, text: str | bytes) -> None:
+    entry = registry.add_model(bundled("denoise-blind"), name="mine")
+    content = text if isinstance(text, bytes) else text.encode()
+    (entry.path.parent / "description.json").write_bytes(content)
+    assert "is damaged" in library.entries()[1][0]
+
+
+def test_the_variable_may_name_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.setenv(library.VARIABLE, "~/x")
+    assert library.folder() == tmp_path / "x"
+    monkeypatch.setenv(library.VARIABLE, "~nobody-of-this-name/x")
+    assert library.entries() == ([], [])

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 import napari_synth
+from benchmark.movies import moving_blobs
 from napari_synth import registry
-from napari_synth.benchmark.movies import moving_blobs
 from napari_synth.contract.frames import FramePredictor
 from napari_synth.core.errors import AxesError, InvalidParameterError, TrainingDataError
 from napari_synth.core.progress import Progress

@@ -15,6 +15,15 @@ def test_every_direction_of_an_orthogonalised_update_counts_alike(shape):
     assert float(values.max()) < 1.3
 
 
+def test_iterations_on_gram_matrices_are_those_of_newton_and_schulz():
+    matrices = torch.randn(3, 16, 90, generator=torch.Generator().manual_seed(0)) * torch.logspace(0, -3, 16)[:, None]
+    x = matrices / matrices.norm(dim=(1, 2), keepdim=True)
+    for _ in range(5):
+        gram = x @ x.mT
+        x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
+    torch.testing.assert_close(orthogonalised(matrices), x, rtol=0, atol=1e-4)
+
+
 def test_it_finds_a_badly_conditioned_minimum_that_gradient_descent_is_slow_at():
     generator = torch.Generator().manual_seed(0)
     scales = torch.logspace(0, -2, 12)

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import Tensor, nn
 
 from napari_synth.core.device import Device, Precision
 from napari_synth.training.precision import training_precision
+from napari_synth.training.processes import single_process
 
 
 @pytest.mark.parametrize(
@@ -24,6 +26,32 @@ def test_a_gpu_decides(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: has_bfloat16)
     assert training_precision(Device("cuda:0", "GPU", "", precision)) == expected
+
+
+def test_bfloat16_keeps_what_a_network_is_given_and_allows_gradients_of_gradients(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True}, raising=False)
+
+    class Network(nn.Linear):
+        def forward(self, values: Tensor) -> Tensor:
+            seen.append(values.detach())
+            answer = super().forward(values)
+            computed.append(answer.dtype)
+            return answer
+
+    seen: list[Tensor] = []
+    computed: list[torch.dtype] = []
+    fabric = single_process(Device("cpu", "CPU", ""))
+    network = fabric.setup_module(Network(3, 1))
+    values = torch.tensor([[1.0001, 2.0003, 1000.1]], requires_grad=True)
+    judged = network(values)
+    assert torch.equal(seen[0], values)
+    assert computed == [torch.bfloat16]
+    assert judged.dtype == torch.float32
+    (slope,) = torch.autograd.grad(judged.square().sum(), values, create_graph=True)
+    fabric.backward(slope.square().sum())
+    assert network.weight.grad.abs().sum() > 0
 
 
 def test_apple_gpus_train_in_single_precision() -> None:

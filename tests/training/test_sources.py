@@ -32,7 +32,7 @@ def test_files_of_pairs_go_together_by_name(tmp_path: Path) -> None:
     (tmp_path / "good" / "b.tif").rename(tmp_path / "good" / "b2.tif")
     images = gather(tmp_path / "bad", str(tmp_path / "good" / "*.tif"), kind="paired")
     assert [image.name for image in images.target] == ["a", "b2"]
-    assert "order of their names" in images.notes[0]
+    assert images.notes == ("Sources and targets were paired by the common parts of their names: a + a, b + b2.",)
     (tmp_path / "good" / "b2.tif").rename(tmp_path / "good" / "b.tif")
     targets = [tmp_path / "good" / "b.tif", tmp_path / "good" / "a.tif"]
     images = gather(tmp_path / "bad", targets, kind="paired")

@@ -8,10 +8,11 @@ from pydantic import Field
 
 from napari_synth.contract.generator import Generator, GeneratorInfo, Task
 from napari_synth.contract.params import (
-    Params,
+    OutlierParams,
     advanced,
     batch_field,
     ensemble_field,
+    outliers_field,
     patch_field,
     steps_field,
     strength_field,
@@ -23,7 +24,7 @@ from napari_synth.contract.trainable import Dimensions, Trainable, TrainableInfo
 Neighbours = Literal["auto", "ignore", "use"]
 
 
-class VolumeParams(Params):
+class VolumeParams(OutlierParams):
     """Settings of a method that can use the planes of a volume together."""
 
     neighbours: Neighbours = advanced(
@@ -55,7 +56,7 @@ class PairTrainParams(DenoiserTrainParams):
     width: int = width_field(32, network="fresh network")
 
 
-class BlindParams(Params):
+class BlindParams(OutlierParams):
     """Settings of `Blind`."""
 
     strength: float = strength_field()
@@ -79,7 +80,7 @@ class BlindParams(Params):
     ensemble: bool = ensemble_field()
 
 
-class AutoParams(Params):
+class AutoParams(OutlierParams):
     """Settings of `Auto`."""
 
     candidates: Literal["all", "classical"] = Field(
@@ -95,7 +96,7 @@ class AutoParams(Params):
     )
 
 
-class AdaptParams(Params):
+class AdaptParams(OutlierParams):
     """Settings of `Adapt`."""
 
     learn: Literal["network", "noise law"] = Field(
@@ -112,7 +113,7 @@ class AdaptParams(Params):
     strength: float = strength_field()
 
 
-class Noise2VoidParams(Params):
+class Noise2VoidParams(OutlierParams):
     """Settings of Noise2Void."""
 
     minutes: float = Field(
@@ -141,7 +142,7 @@ class Noise2VoidParams(Params):
     weigh_measurement: bool = weigh_measurement_field()
 
 
-class ZeroShotNoise2NoiseParams(Params):
+class ZeroShotNoise2NoiseParams(OutlierParams):
     """Settings of zero-shot Noise2Noise."""
 
     steps: int = Field(
@@ -196,7 +197,7 @@ class TotalVariationParams(VolumeParams):
     )
 
 
-class WaveletParams(Params):
+class WaveletParams(OutlierParams):
     """Settings of wavelet shrinkage."""
 
     strength: float | None = Field(
@@ -216,8 +217,9 @@ _LARGEST = 3
 
 
 class MedianParams(VolumeParams):
-    """Settings of the median filter."""
+    """Settings of the median filter, which is chosen for its way with single pixels."""
 
+    outliers: Literal["keep", "replace"] = outliers_field("replace")
     radius: int | None = Field(
         None,
         title="Radius",

@@ -12,8 +12,8 @@ from napari_synth.core.device import Device
 from napari_synth.core.progress import Reporter
 from napari_synth.imaging.image import Image
 from napari_synth.imaging.intensity import IntensityTransform, measure_statistics
-from napari_synth.imaging.noise import NoiseModel, NoiseReport, estimate_noise
-from napari_synth.imaging.sampling import sample_planes
+from napari_synth.imaging.noise import NoiseModel, NoiseReport
+from napari_synth.imaging.screening import noise_of
 from napari_synth.methods.noise_conditioning import Condition, measure_condition
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def measure_noise(image: Image, context: Context) -> NoiseReport:
     """Estimate the noise of the image, in counts."""
     context.report.start("Measuring the noise")
-    return estimate_noise(sample_planes(image))
+    return noise_of(image)
 
 
 def is_clean(noise: NoiseReport) -> bool:

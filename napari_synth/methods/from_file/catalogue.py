@@ -12,7 +12,7 @@ from pydantic import Field
 
 from napari_synth.contract.frames import FramePredictor
 from napari_synth.contract.generator import Generator, GeneratorInfo, Method, ModelSource, Task
-from napari_synth.contract.params import Params, ensemble_field, weigh_measurement_field
+from napari_synth.contract.params import OutlierParams, Params, ensemble_field, weigh_measurement_field
 from napari_synth.contract.synthesis import Synthesizer
 from napari_synth.core.errors import ModelFileError
 from napari_synth.methods.inpaint.catalogue import FillerParams
@@ -28,7 +28,11 @@ class ModelFileParams(Params):
     ensemble: bool = ensemble_field()
 
 
-class BlindSpotFileParams(ModelFileParams):
+class RestorerFileParams(ModelFileParams, OutlierParams):
+    """Settings of a network from a file that restores what was measured."""
+
+
+class BlindSpotFileParams(RestorerFileParams):
     """Settings of a blind-spot network from a file."""
 
     weigh_measurement: bool = weigh_measurement_field()
@@ -122,6 +126,8 @@ def method_for(description: ModelDescription, path: Path) -> Method[Any]:
     params: type[Any] = resolve_name(run.params)
     if run is _NETWORK and description.scale > 1:
         params = _with_factor(description)
+    elif run is _NETWORK and task == Task.DENOISE:
+        params = RestorerFileParams
     function, source = FromFile(run, description, path), ModelSource(path, description.sha256)
     if task == Task.SYNTHESIZE:
         return Synthesizer(info, params, function, source, needs=run.needs)
@@ -156,5 +162,5 @@ def _with_factor(description: ModelDescription) -> type[Params]:
     )
     return cast(
         type[Params],
-        pydantic.create_model("EnlargingFileParams", __base__=ModelFileParams, factor=(float, factor)),
+        pydantic.create_model("EnlargingFileParams", __base__=RestorerFileParams, factor=(float, factor)),
     )

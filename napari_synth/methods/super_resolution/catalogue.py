@@ -7,12 +7,12 @@ from typing import Literal
 from pydantic import Field
 
 from napari_synth.contract.generator import Generator, GeneratorInfo, Task
-from napari_synth.contract.params import Params, advanced, batch_field, ensemble_field, steps_field
+from napari_synth.contract.params import OutlierParams, advanced, batch_field, ensemble_field, steps_field
 
 Pixels = Literal["cubic", "area", "gaussian"]
 
 
-class FactorParams(Params):
+class FactorParams(OutlierParams):
     """How much finer the result is."""
 
     factor: float = Field(
@@ -62,7 +62,7 @@ class AdaptedParams(NetworkParams):
     batch: int = batch_field(8, most=256)
 
 
-class IsotropicParams(Params):
+class IsotropicParams(OutlierParams):
     """Settings of the isotropic restoration."""
 
     factor: float | None = Field(

@@ -19,15 +19,7 @@ from napari_synth.contract.trainable import Lesson, TrainContext
 from napari_synth.core.errors import TrainingDataError
 from napari_synth.methods.synthesize.catalogue import RefinedTrainParams
 from napari_synth.methods.synthesize.crops import JUDGED, Crops, Judge, in_parts, learnt_crops, narrowed
-from napari_synth.methods.synthesize.vae import (
-    PSNR,
-    divergence,
-    negative_evidence,
-    posterior,
-    psnr,
-    usage,
-    warmed,
-)
+from napari_synth.methods.synthesize.vae import PSNR, divergence, negative_evidence, posterior, psnr, usage, warmed
 from napari_synth.networks.domain_discriminator import DomainDiscriminator
 from napari_synth.networks.refined_autoencoder import Made, RefinedAutoencoder
 from napari_synth.training.adversarial import BOUNDED_EVERY, adversarial_optimizer, held, relative_loss, steepness

@@ -30,6 +30,7 @@ class FittedParams(StrengthParams):
 
     fitted: tuple[Fit, ...] | None = Field(
         None,
+        min_length=1,
         title="Fitted reference",
         description="What an earlier run learnt of its reference image, one entry a channel; a recipe holds it, so that no"
         " reference image is needed to repeat it.",

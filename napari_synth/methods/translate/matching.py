@@ -16,6 +16,7 @@ from napari_synth.imaging.image import Image
 from napari_synth.imaging.sampling import sample_planes
 from napari_synth.methods.noise_conditioning import full_precision
 from napari_synth.methods.translate.catalogue import Fit, QuantileParams, StrengthParams
+from napari_synth.methods.translate.evidence import AsItIs, shows_something
 from napari_synth.methods.translate.slides import Colours, fit_of, full_scale, sample_colours
 
 Floats = npt.NDArray[np.float64]
@@ -146,7 +147,9 @@ def prepare_quantile_matching(image: Image, params: QuantileParams, context: Con
     # Subtracted in float64: an offset may be large against the spread.
     before, after = ((v - context.intensity.offset) / context.intensity.scale for v in (own, target))
     prepared: Prepared
-    if each:
+    if fit is not None and not shows_something(image):
+        prepared = AsItIs()
+    elif each:
         prepared = PlanesMatched(after, params.strength)
     else:
         prepared = QuantileMatched([Curve.between(b, a) for b, a in zip(before, after, strict=True)], params.strength)
@@ -254,7 +257,7 @@ def moved(colours: Tensor, turns: list[Turn]) -> Tensor:
     return colours
 
 
-def prepare_transport(image: Image, params: StrengthParams, context: Context) -> Transported:
+def prepare_transport(image: Image, params: StrengthParams, context: Context) -> Prepared:
     """Find the way from the colours of an image to those of its reference.
 
     Raises
@@ -266,6 +269,8 @@ def prepare_transport(image: Image, params: StrengthParams, context: Context) ->
         raise ReferenceImageError(
             "Colour transfer needs a reference image: say which image the result should look like."
         )
+    if not shows_something(image):
+        return AsItIs()
     own = sample_colours(image, context.seed)
     target = sample_colours(context.reference, context.seed)
     if image.dtype != context.reference.dtype:

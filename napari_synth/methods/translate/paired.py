@@ -27,15 +27,7 @@ from napari_synth.methods.translate.catalogue import PairedTrainParams
 from napari_synth.methods.translate.figures import content_correlation, planes_of
 from napari_synth.networks.translation_unet import TranslationUNet
 from napari_synth.training.augmenting import patch_augmentation
-from napari_synth.training.held_out import (
-    Block,
-    batch_of,
-    block_axes,
-    held_out_blocks,
-    mean_square,
-    patch_of,
-    psnr,
-)
+from napari_synth.training.held_out import Block, batch_of, block_axes, held_out_blocks, mean_square, patch_of, psnr
 from napari_synth.training.news import Figures, Preview
 from napari_synth.training.pools import Field, FieldPool, fitting_patch
 from napari_synth.training.schedule import FitSettings

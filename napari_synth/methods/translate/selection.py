@@ -9,6 +9,7 @@ import numpy as np
 from napari_synth.contract.generator import Context, Generator, Prepared
 from napari_synth.imaging.image import Image
 from napari_synth.methods.translate.catalogue import METHODS, AutoParams
+from napari_synth.methods.translate.evidence import AsItIs, shows_something
 from napari_synth.methods.translate.slides import estimate_white, sample_colours
 
 _METHODS = {one.info.id: one for one in METHODS if isinstance(one, Generator)}
@@ -19,13 +20,14 @@ _TINTED, _NEUTRAL = 0.1, 0.05
 def choose(image: Image, reference: Image | None) -> str:
     """Return the name of the method that fits.
 
+    With a reference it decides alone, so that all tiles of a slide, and all images of a batch, go the same way.
+
     Parameters
     ----------
     image : Image
     reference : Image or None
     """
-    slides = [is_slide(one) for one in (image, reference) if one is not None]
-    if all(slides):
+    if is_slide(image if reference is None else reference) and image.sizes.get("S") == 3:
         return "macenko"
     if reference is None:
         return "contrast"
@@ -53,7 +55,11 @@ def prepare_choice(image: Image, params: AutoParams, context: Context) -> Prepar
     values: dict[str, Any] = {"strength": params.strength}
     if "fitted" in method.params_type.model_fields:
         values["fitted"] = params.fitted
-    prepared = method.prepare(image, method.params_type.parse(values), context)
+    prepared: Prepared
+    if name == "contrast" and not shows_something(image):
+        prepared = AsItIs()
+    else:
+        prepared = method.prepare(image, method.params_type.parse(values), context)
     prepared.notes = (f"Done by {method.info.title} ({method.info.id}).", *prepared.notes)
     prepared.resolved = {**prepared.resolved, "method": name}
     return prepared

@@ -21,7 +21,7 @@ from napari_synth.core.errors import ReferenceImageError
 from napari_synth.imaging.image import Image
 from napari_synth.methods.noise_conditioning import full_precision
 from napari_synth.methods.translate.catalogue import Fit, Show, SlideParams, StainParams
-from napari_synth.methods.translate.slides import Colours, Light, Slide, fit_of, optical_density, tissue_weight
+from napari_synth.methods.translate.slides import Colours, Light, Slide, fit_of, is_mark, optical_density, tissue_weight
 
 Separate = Callable[[Colours], Colours]
 """Finds the directions of two stains, (3, 2), in the optical densities of tissue, (pixels, 3)."""
@@ -92,18 +92,24 @@ class StainPrepared(Prepared):
         Of the slide, and of the reference.
     show : {"normalised", "haematoxylin", "eosin", "residual"}
     strength : float
+    marked : bool
+        Whether it has marks of a pen, which stay as they are.
     """
 
-    def __init__(self, light: Light, own: Stains, target: Stains, show: Show, strength: float) -> None:
+    def __init__(
+        self, light: Light, own: Stains, target: Stains, show: Show, strength: float, *, marked: bool = False
+    ) -> None:
         self.spec = BlockSpec.plane(0, bytes_per_pixel=BYTES_PER_PIXEL)
-        self._light, self._own, self._show, self._strength = light, own, show, strength
+        self._light, self._own, self._show, self._strength, self._marked = light, own, show, strength, marked
         change = np.where(own.maxima > _WEAKEST, target.maxima / np.maximum(own.maxima, _WEAKEST), 1.0)
         self._target = target.vectors * change.clip(1 / _MOST_CHANGE, _MOST_CHANGE)
 
     def apply(self, block: Tensor) -> Tensor:
         """Exchange the stains of blocks (N, 3, H, W), or show one; see `Prepared.apply`."""
         with full_precision(block):
-            density = optical_density(self._light.transmitted(block))
+            transmitted = self._light.transmitted(block)
+            marks = is_mark(transmitted) if self._marked else None
+            density = optical_density(transmitted)
             stains = _concentrations(density, self._own.vectors)
             if self._show in ("haematoxylin", "eosin"):
                 which = slice(0, 1) if self._show == "haematoxylin" else slice(1, 2)
@@ -113,7 +119,10 @@ class StainPrepared(Prepared):
             # What neither stain explains stays: the density changes by the difference of the stains.
             changed = _mixed(stains, self._own.vectors - self._target).sub_(density).exp_()
             changed = self._light.normalised(changed)
-            return changed.sub_(block).mul_(tissue_weight(density).mul_(self._strength)).add_(block)
+            weight = tissue_weight(density).mul_(self._strength)
+            if marks is not None:
+                weight.masked_fill_(marks, 0.0)
+            return changed.sub_(block).mul_(weight).add_(block)
 
 
 def prepare_stains(image: Image, params: StainParams, context: Context, separate: Separate) -> StainPrepared:
@@ -138,7 +147,8 @@ def prepare_stains(image: Image, params: StainParams, context: Context, separate
     target = STANDARD if fit is None else Stains.from_fit(fit)
     slide = Slide.of(image, params.white, context.seed)
     own = target if slide.is_empty else Stains.of(slide.tissue, separate)
-    prepared = StainPrepared(Light(slide.white, context), own, target, params.show, params.strength)
+    light = Light(slide.white, context)
+    prepared = StainPrepared(light, own, target, params.show, params.strength, marked=bool(slide.marks))
     prepared.notes = slide_notes(slide, fit)
     if own.alone:
         prepared.notes += ("One stain alone is found: the other is taken for the standard one.",)
@@ -149,12 +159,9 @@ def prepare_stains(image: Image, params: StainParams, context: Context, separate
 def slide_notes(slide: Slide, fit: Fit | None) -> tuple[str, ...]:
     """Say what a slide is normalised to."""
     if slide.is_empty:
-        return ("No tissue is found: the image stays as it is.",)
-    return (
-        ("No reference is given: the slide is brought to a standard haematoxylin and eosin stain.",)
-        if fit is None
-        else ()
-    )
+        return ("No tissue is found: the image stays as it is.", *slide.mark_notes())
+    said = "No reference is given: the slide is brought to a standard haematoxylin and eosin stain."
+    return (*((said,) if fit is None else ()), *slide.mark_notes())
 
 
 def resolved(fit: Fit | None) -> dict[str, Any]:
@@ -287,11 +294,15 @@ class ReinhardPrepared(Prepared):
     light : Light
     own, target : LabStatistics
     strength : float
+    marked : bool
+        Whether it has marks of a pen, which stay as they are.
     """
 
-    def __init__(self, light: Light, own: LabStatistics, target: LabStatistics, strength: float) -> None:
+    def __init__(
+        self, light: Light, own: LabStatistics, target: LabStatistics, strength: float, *, marked: bool = False
+    ) -> None:
         self.spec = BlockSpec.plane(0, bytes_per_pixel=_BYTES_PER_PIXEL)
-        self._light, self._strength = light, strength
+        self._light, self._strength, self._marked = light, strength, marked
         spread = target.std / np.maximum(own.std, 1e-6)
         self._gain = np.where(own.std > 1e-6, spread.clip(1 / _MOST_CHANGE, _MOST_CHANGE), 1.0)
         self._offset = target.mean - self._gain * own.mean
@@ -303,7 +314,10 @@ class ReinhardPrepared(Prepared):
             lab = rgb_to_lab(transmitted.clamp_min(0.0))
             gain, offset = (block.new_tensor(v.tolist()).view(1, 3, 1, 1) for v in (self._gain, self._offset))
             changed = self._light.normalised(lab_to_rgb(lab * gain + offset, clip=False))
-            return block + self._strength * tissue_weight(optical_density(transmitted)) * (changed - block)
+            weight = self._strength * tissue_weight(optical_density(transmitted.clone()))
+            if self._marked:
+                weight = weight.masked_fill(is_mark(transmitted), 0.0)
+            return block + weight * (changed - block)
 
 
 def prepare_reinhard(image: Image, params: SlideParams, context: Context) -> ReinhardPrepared:
@@ -329,7 +343,8 @@ def prepare_reinhard(image: Image, params: SlideParams, context: Context) -> Rei
     target = _standard() if fit is None else LabStatistics(np.array(fit["mean"]), np.array(fit["std"]))
     slide = Slide.of(image, params.white, context.seed)
     own = target if slide.is_empty else LabStatistics.of(slide.tissue)
-    prepared = ReinhardPrepared(Light(slide.white, context), own, target, params.strength)
+    light = Light(slide.white, context)
+    prepared = ReinhardPrepared(light, own, target, params.strength, marked=bool(slide.marks))
     prepared.notes = slide_notes(slide, fit)
     prepared.resolved = resolved(fit)
     return prepared

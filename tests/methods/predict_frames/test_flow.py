@@ -9,8 +9,8 @@ import pytest
 import torch
 
 import napari_synth
+from benchmark.movies import moving_blobs
 from napari_synth import registry
-from napari_synth.benchmark.movies import moving_blobs
 from napari_synth.contract.frames import FramePredictor
 from napari_synth.contract.generator import Task
 from napari_synth.methods.predict_frames.flow import Copied, Lines, Moved, warped

@@ -19,14 +19,7 @@ from napari_synth.core.errors import Cancelled, InvalidParameterError, ModelFile
 from napari_synth.core.progress import Progress
 from napari_synth.engine.synthesis_run import PreparedSynthesis
 from napari_synth.imaging.image import Image
-from napari_synth.methods.synthesize.vae import (
-    divergence,
-    negative_evidence,
-    principal_psnr,
-    psnr,
-    usage,
-    warmed,
-)
+from napari_synth.methods.synthesize.vae import divergence, negative_evidence, principal_psnr, psnr, usage, warmed
 from napari_synth.models import library
 from napari_synth.studio.examples import augmented_examples
 from napari_synth.studio.train import Trained, train_model

@@ -1,0 +1,85 @@
+"""Keeps what a program has set for itself out of our computations, and what we set out of the program."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import numpy as np
+
+_NUMPY_USUAL = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}
+
+
+@contextmanager
+def undisturbed(*, keeps_gradients: bool = False) -> Iterator[None]:
+    """Compute as in a program that has just begun; usable as a decorator too.
+
+    A caller may have set another default dtype or device of torch, may not want gradients, may compute in half precision, or may
+    want numpy to raise where it warns. None of it changes a result here, and all of it is as it was afterwards.
+
+    Parameters
+    ----------
+    keeps_gradients : bool
+        Whether what the caller said of gradients and of precision holds here as well, for what works on the caller's own tensors.
+    """
+    import torch
+
+    with ExitStack() as stack:
+        stack.enter_context(np.errstate(**_NUMPY_USUAL))  # type: ignore[arg-type]
+        stack.enter_context(_usual_dtype())
+        if torch.get_default_device().type != "cpu":
+            stack.enter_context(torch.device("cpu"))
+        if not keeps_gradients:
+            if torch.is_inference_mode_enabled():
+                stack.enter_context(torch.inference_mode(False))
+            stack.enter_context(torch.enable_grad())
+            for kind in ("cpu", "cuda", "mps"):
+                if torch.is_autocast_enabled(kind):
+                    stack.enter_context(torch.autocast(kind, torch.get_autocast_dtype(kind), enabled=False))
+        yield
+
+
+@contextmanager
+def random_states_kept() -> Iterator[None]:
+    """Give the random generators of torch, numpy and Python their states back; for what seeds them or draws from them."""
+    import torch
+
+    devices = (
+        list(range(torch.cuda.device_count())) if torch.cuda.is_available() and torch.cuda.is_initialized() else []
+    )
+    of_numpy, of_python = np.random.get_state(), random.getstate()  # noqa: NPY002 - others draw from it
+    try:
+        with torch.random.fork_rng(devices=devices):
+            yield
+    finally:
+        np.random.set_state(of_numpy)  # noqa: NPY002 - as above
+        random.setstate(of_python)
+
+
+_dtype_lock = threading.Lock()
+_dtype_users = 0
+_dtype_of_program: object = None
+
+
+@contextmanager
+def _usual_dtype() -> Iterator[None]:
+    """Let new tensors be float32. The setting is one for all threads: it is given back when the last one is done."""
+    global _dtype_users, _dtype_of_program
+    import torch
+
+    with _dtype_lock:
+        if _dtype_users == 0:
+            _dtype_of_program = torch.get_default_dtype()
+        _dtype_users += 1
+        if torch.get_default_dtype() != torch.float32:
+            torch.set_default_dtype(torch.float32)
+    try:
+        yield
+    finally:
+        with _dtype_lock:
+            _dtype_users -= 1
+            if _dtype_users == 0 and torch.get_default_dtype() != _dtype_of_program:
+                assert isinstance(_dtype_of_program, torch.dtype)
+                torch.set_default_dtype(_dtype_of_program)
