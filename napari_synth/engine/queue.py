@@ -106,6 +106,7 @@ def completed(work: Work[I, R], items: Iterable[I], report: Reporter) -> Iterato
                     yield from zip(batch, results, strict=True)
                     report.advance(len(batch))
                 batch = upcoming
+            report.cancel.check()
     except Cancelled:
         # What is being read is not waited for.
         reader.shutdown(wait=False, cancel_futures=True)
