@@ -31,7 +31,9 @@ class Resized(Prepared):
 
 
 class Resize:
-    info: ClassVar[GeneratorInfo] = GeneratorInfo("test/resize", "Resize", "Resizes.", Task.SUPER_RESOLUTION)
+    info: ClassVar[GeneratorInfo] = GeneratorInfo(
+        "super-resolution/resize", "Resize", "Resizes.", Task.SUPER_RESOLUTION
+    )
     size: ClassVar[tuple[int, ...]] = (1, 1)
     scale: ClassVar[int] = 1
     kernel: ClassVar[Any] = "cubic"
@@ -47,8 +49,8 @@ class Resize:
 def resize(monkeypatch: pytest.MonkeyPatch):
     def run(image: Image, size: tuple[int, ...], *, tile: int | None = None, **how: Any) -> PreparedImage:
         generator = type("Sized", (Resize,), {"size": size, **how})()
-        monkeypatch.setattr(registry, "_registered", lambda: {"test/resize": registry.adopted(generator)})
-        return prepare("test/resize", image, tile=tile, device="cpu")
+        monkeypatch.setattr(registry, "_registered", lambda: {"super-resolution/resize": registry.adopted(generator)})
+        return prepare("super-resolution/resize", image, tile=tile, device="cpu")
 
     return run
 

@@ -72,7 +72,7 @@ def test_integer_results_are_rounded_and_clipped() -> None:
 def test_extreme_integers_do_not_wrap(dtype: str) -> None:
     limits = np.iinfo(dtype)
     image = np.array([[limits.min, limits.max]] * 2, dtype).repeat(16, 0).repeat(16, 1)
-    result = napari_synth.run("denoise/fake-plane", image, gain=3.0)
+    result = napari_synth.run("denoise/fake-plane", image, gain=3.0, dtype="source")
     assert result[16, 28] == limits.max
 
 
