@@ -25,9 +25,9 @@ from napari_synth.imaging.intensity import IntensityTransform, measure_statistic
 from napari_synth.methods.predict_frames.flow import Copied, Lines, Moved
 from napari_synth.methods.predict_frames.trained import LearntFrames
 from napari_synth.registry import trainable
-from napari_synth.training.schedule import Budget
-from napari_synth.training.session import Session
-from napari_synth.training.sources import gather
+from napari_synth.training.dataset import gather
+from napari_synth.training.optim import Budget
+from napari_synth.training.trainer import Session
 
 _MINUTES, _QUICK_STEPS = 3.0, 4
 _TRAINABLES = {"SimVP": "predict-frames/simvp", "ConvLSTM": "predict-frames/convlstm"}

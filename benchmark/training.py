@@ -22,11 +22,11 @@ from napari_synth.imaging.image import Image
 from napari_synth.networks.layout import channels_last
 from napari_synth.networks.residual_unet import ResidualUNet
 from napari_synth.training.augmenting import patch_augmentation
-from napari_synth.training.pools import Field, FieldPool
-from napari_synth.training.precision import training_precision
-from napari_synth.training.schedule import Budget, FitSettings
-from napari_synth.training.session import Session
-from napari_synth.training.trainee import Networks, Trainee, Work
+from napari_synth.training.distributed import training_precision
+from napari_synth.training.optim import Budget, FitSettings
+from napari_synth.training.patches import Field, FieldPool
+from napari_synth.training.trainer import Session
+from napari_synth.training.training_module import Networks, Trainee, Work
 
 _TARGET = 1.05
 _PATCH, _BATCH = 64, 8

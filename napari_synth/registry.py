@@ -110,6 +110,11 @@ def register(method: Any) -> Method[Any]:
     return made
 
 
+def forget(identifier: str) -> None:
+    """Let go of a method that `register` took up; nothing happens where there is none of this id."""
+    _of_session.pop(identifier, None)
+
+
 def load(path: Path | str, *, task: str | None = None, name: str | None = None, trusted: bool = False) -> Method[Any]:
     """Make a method of a model file for this session; `add_model` keeps one.
 

@@ -52,7 +52,7 @@ def _models_of_its_own(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     monkeypatch.setattr(registry, "_of_session", {})
     yield
-    if registry._lasting.cache_info().currsize and any(hasattr(one, "path") for one in registry._lasting().values()):
+    if registry._lasting.cache_info().currsize and any(one.model is not None for one in registry._lasting().values()):
         registry.refresh()
 
 

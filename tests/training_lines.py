@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from napari_synth.core.device import Device
 from napari_synth.core.progress import CancelToken, Progress, ProgressCallback, Reporter
-from napari_synth.training.schedule import Budget, FitSettings
-from napari_synth.training.session import FitResult, Session
-from napari_synth.training.trainee import Networks, Trainee, Validation, Work
+from napari_synth.training.optim import Budget, FitSettings
+from napari_synth.training.trainer import FitResult, Session
+from napari_synth.training.training_module import Networks, Trainee, Validation, Work
 
 CPU = Device("cpu", "CPU", "for the test")
 STEPS = 40

@@ -66,7 +66,17 @@ class Settings:
 
 
 def augment(source: Source, target: Target, /, *, settings: Settings = Settings()) -> int:
-    """Write a data set."""
+    """Write a data set.
+
+    Parameters
+    ----------
+    source : str
+        An image, a folder or a pattern.
+    target : Path
+        The folder of the data set.
+    settings : Settings
+        What it is made of.
+    """
     from napari_synth.augmentation.export import DatasetPlan, export_dataset
     from napari_synth.files import find_images
 

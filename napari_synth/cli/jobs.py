@@ -155,6 +155,7 @@ def run_job(
     is_repair = not into_folder and _lacks_its_recipe(job, overwrite, write_recipe)
     if not into_folder:
         _check_target(job.source, job.target, overwrite or is_repair)
+        check_place(job.target)
     image = None if job.source is None else _read(job.source, axes, series, recipe, method)
     if image is not None and job.source is not None:
         image = masked.applied(image, recipe, job.source)
@@ -181,7 +182,6 @@ def run_job(
             write_folder(target, prepared, report, overwrite=overwrite)
             write_record()
         elif image_suffix(target) in ZARR_SUFFIXES and not is_repair:
-            check_place(target)
             with create_ome_zarr(
                 target, result, blocks=prepared.chunks, overwrite=overwrite, cancel=report.cancel, first=write_record
             ) as out:

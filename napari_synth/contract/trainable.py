@@ -20,9 +20,9 @@ from napari_synth.core.progress import Reporter
 if TYPE_CHECKING:
     import torch
 
-    from napari_synth.training.schedule import FitSettings
-    from napari_synth.training.sources import TrainingImages
-    from napari_synth.training.trainee import Trainee
+    from napari_synth.training.dataset import TrainingImages
+    from napari_synth.training.optim import FitSettings
+    from napari_synth.training.training_module import Trainee
 
 Kind = Literal["one", "paired", "unpaired"]
 """What is learnt from: one set of images, two whose images show the same fields, or two that only have their kind in common."""

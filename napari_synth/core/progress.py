@@ -28,7 +28,7 @@ class Progress:
     message : str
         Something the user should know now, e.g. that the blocks were made smaller; usually empty.
     news : object or None
-        Something that can be drawn, see `napari_synth.training.news`; usually None.
+        Something that can be drawn, see `napari_synth.training.events`; usually None.
     """
 
     stage: str

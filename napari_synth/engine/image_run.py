@@ -31,7 +31,7 @@ from napari_synth.engine.block_run import (
     weights_of,
 )
 from napari_synth.engine.channels import Channel, prepare_channels
-from napari_synth.engine.codec import Codec, keep_nonfinite, put_back
+from napari_synth.engine.codec import Codec, add_back, keep_nonfinite, put_back
 from napari_synth.engine.computing import arithmetic, computing
 from napari_synth.engine.prepared import Inputs
 from napari_synth.engine.queue import completed
@@ -93,6 +93,11 @@ def open_image(
             raise AxesError(
                 f"{method.info.title} needs the axis {missing[0]}, the image has {image.axes}: set the axes."
             )
+    # Last, since a method can say better what it misses.
+    if inputs.reference is not None and not has_content(without_alpha(inputs.reference)):
+        raise ReferenceImageError(
+            "All pixels of the reference image are equal: say which image the result should look like."
+        )
     masked = None if image.mask is None else MaskRecord.of(image.mask)
     made = Recipe(
         generator=method.info.id,
@@ -157,7 +162,7 @@ class PreparedImage(BlockRun):
     @property
     def keeps_outliers(self) -> bool:
         """Whether outliers come back as they are; else the result has what the generator makes in their place."""
-        return getattr(self.params, "outliers", "keep") == "keep" and self.method.info.task != Task.TRANSLATE
+        return getattr(self.params, "outliers", "keep") == "keep"
 
     def sample(self) -> npt.NDArray[Any]:
         """Return a few evenly spread parts of the result, one dimension."""
@@ -218,12 +223,15 @@ class _Pixels:
         The same as it is in the image, where pixels were taken out (see `napari_synth.imaging.screening`).
     kept : numpy.ndarray of bool, (C, *spatial), or None
         Which pixels come back as they are in the image.
+    outliers : numpy.ndarray of bool, (C, *spatial), or None
+        Which pixels stand out of the result as far as out of the image.
     """
 
     counts: npt.NDArray[Any]
     holes: npt.NDArray[np.bool_] | None = None
     source: npt.NDArray[Any] | None = None
     kept: npt.NDArray[np.bool_] | None = None
+    outliers: npt.NDArray[np.bool_] | None = None
 
 
 class _ImageWork(BlockWork):
@@ -244,7 +252,8 @@ class _ImageWork(BlockWork):
         selection = {**at, **{axis: span.read for axis, span in zip(axes, block.spans, strict=True)}}
         part = image.screened(**selection)
         counts, outliers = part.pixels, part.outliers
-        if outliers is not None and self._is_pointwise(item.channel):
+        translates = self._run.method.info.task == Task.TRANSLATE
+        if outliers is not None and translates and item.channel.prepared.is_pointwise:
             # Nothing else depends on them there, and what is made of them is what was asked for.
             counts, outliers = np.where(outliers, part.source, counts), None
 
@@ -257,14 +266,12 @@ class _ImageWork(BlockWork):
         if outliers is None and part.no_data is None:
             return _Pixels(block_of(counts), hidden)
         kept = np.zeros(counts.shape, bool) if part.no_data is None else part.no_data
-        if outliers is not None and self._run.keeps_outliers:
+        standing = None
+        if outliers is not None and translates:
+            standing = block_of(outliers)
+        elif outliers is not None and self._run.keeps_outliers:
             kept = kept | outliers
-        return _Pixels(block_of(counts), hidden, block_of(part.source), block_of(kept))
-
-    def _is_pointwise(self, channel: Channel[Prepared]) -> bool:
-        """Whether the generator changes intensities without looking at neighbours, and for its own sake."""
-        spec = channel.prepared.spec
-        return self._run.method.info.task == Task.TRANSLATE and not any(spec.halo) and not spec.whole
+        return _Pixels(block_of(counts), hidden, block_of(part.source), block_of(kept), standing)
 
     def apply(self, items: list[BlockItem], read: list[_Pixels]) -> list[npt.NDArray[Any]]:
         """Restore a batch on the device; return the cores in counts, with the axes of the result."""
@@ -278,6 +285,8 @@ class _ImageWork(BlockWork):
                 keep_nonfinite(result, source.counts, block, mixed=mixed)
                 if source.source is not None and source.kept is not None:
                     put_back(result, source.source, source.kept, block, mixed=mixed, difference=run.is_spread)
+                    if source.outliers is not None and not mixed and not run.is_spread:
+                        add_back(result, source.source, source.counts, source.outliers, block)
         joint, axes = layout.channel_axes, items[0].channel.prepared.spec.axes
         sizes = run.joint_sizes() if layout.spec is None else {}
         return [
@@ -357,10 +366,6 @@ def _check_reference(method: Generator[Any], image: Image, reference: Image | No
             raise ReferenceImageError(
                 f"The reference image has {found} {what}, the image {wanted}: give a reference image with as many."
             )
-    if not has_content(without_alpha(reference)):
-        raise ReferenceImageError(
-            "All pixels of the reference image are equal: say which image the result should look like."
-        )
 
 
 def _said_of_reference(image: Image, reference: Image | None) -> tuple[str, ...]:
@@ -380,8 +385,7 @@ def _said_of_outliers(task: Task, params: Params, channel: Channel[Prepared]) ->
         return ()
     fate = "they stay as they are"
     if task == Task.TRANSLATE:
-        halo = any(channel.prepared.spec.halo)
-        fate = "they are taken for what is around them" if halo else "they are changed like all others"
+        fate = "they stand out of the result as far as out of the image"
     elif getattr(params, "outliers", "keep") == "replace":
         fate = "they are replaced"
     verb = "is an outlier" if count == 1 else "are outliers"

@@ -122,7 +122,9 @@ def _image(path: Path, dataset: Any) -> Image:
 
 def _decoded(path: Path, dataset: Any) -> tuple[npt.NDArray[Any], bool]:
     """Return the pixels, colours as RGB, and whether they are rescaled already."""
-    from pydicom.pixels import apply_color_lut, get_decoder, pixel_array
+    from pydicom.pixels.decoders.base import get_decoder
+    from pydicom.pixels.processing import apply_color_lut
+    from pydicom.pixels.utils import pixel_array
     from pydicom.uid import UID
 
     syntax = UID(dataset.file_meta.TransferSyntaxUID) if "TransferSyntaxUID" in dataset.file_meta else None
@@ -158,8 +160,8 @@ def _white_up(pixels: npt.NDArray[Any], dataset: Any) -> npt.NDArray[Any]:
     """Return stored values turned over, so that the highest is white."""
     bits = int(dataset.BitsStored)
     if pixels.dtype.kind == "i":
-        return (-1 - pixels).astype(pixels.dtype)
-    return (2**bits - 1 - pixels.astype(np.int64)).clip(0).astype(pixels.dtype)
+        return np.asarray(-1 - pixels, pixels.dtype)
+    return np.asarray((2**bits - 1 - pixels.astype(np.int64)).clip(0), pixels.dtype)
 
 
 def _rescaling(dataset: Any, frames: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:

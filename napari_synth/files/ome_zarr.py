@@ -273,7 +273,17 @@ def _tracking_store(folder: Path) -> Any:
 def write_ome_zarr(
     path: Path, image: Image, *, overwrite: bool = False, first: Callable[[], None] | None = None
 ) -> None:
-    """Copy an image into an OME-Zarr, chunk by chunk."""
+    """Copy an image into an OME-Zarr, chunk by chunk.
+
+    Parameters
+    ----------
+    path : Path
+    image : Image
+    overwrite : bool
+        Whether one that is there already is replaced.
+    first : callable, optional
+        Called before the result takes its place.
+    """
     with create_ome_zarr(path, image, overwrite=overwrite, first=first) as target:
         steps = [min(CHUNK[axis], size) for axis, size in image.sizes.items()]
         for block in _blocks(image.shape, steps):
@@ -331,7 +341,10 @@ def _metadata(image: Image, stored: str, n_levels: int) -> dict[str, Any]:
             shift = [s * (f - 1) / 2 for s, f in zip(size, factor, strict=True)]
             transforms.append({"type": "translation", "translation": shift})
         datasets.append({"path": str(level), "coordinateTransformations": transforms})
-    described = {"version": VERSION, "multiscales": [{"name": image.name, "axes": axes, "datasets": datasets}]}
+    described: dict[str, Any] = {
+        "version": VERSION,
+        "multiscales": [{"name": image.name, "axes": axes, "datasets": datasets}],
+    }
     if len(image.channels) == image.sizes.get("C", 0) > 0:
         described["omero"] = {
             "channels": [

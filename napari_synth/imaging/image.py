@@ -449,7 +449,7 @@ def _step(values: npt.NDArray[Any]) -> float | None:
 def _hidden_pixels(hidden: npt.NDArray[np.bool_], axes: str) -> Image:
     """Return what a masked array hides as a mask, which knows no RGB samples."""
     if "S" in axes:
-        hidden, axes = hidden.any(axis=axes.index("S")), axes.replace("S", "")
+        hidden, axes = np.asarray(hidden.any(axis=axes.index("S"))), axes.replace("S", "")
     return Image(hidden.astype(np.uint8), axes, name="mask")
 
 

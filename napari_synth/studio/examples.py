@@ -14,8 +14,8 @@ from napari_synth.core.device import Device, resolve_device
 from napari_synth.core.errors import TrainingDataError
 from napari_synth.core.progress import Reporter
 from napari_synth.registry import trainable
-from napari_synth.training.pools import FieldPool
-from napari_synth.training.sources import TrainingImages
+from napari_synth.training.dataset import TrainingImages
+from napari_synth.training.patches import FieldPool
 
 
 @runtime_checkable
@@ -44,7 +44,7 @@ def augmented_examples(
     identifier : str
         Of the trainable.
     images : TrainingImages
-        See `napari_synth.training.sources.gather`.
+        See `napari_synth.training.dataset.gather`.
     params : mapping or TrainParams
         As for the training; ``augmentation`` is what matters.
     count : int

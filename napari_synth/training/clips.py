@@ -12,9 +12,8 @@ from torch import Tensor
 
 from napari_synth.core.errors import TrainingDataError
 from napari_synth.imaging.image import Image
-from napari_synth.training.patches import MOST_PIXELS
-from napari_synth.training.pools import Field, FieldPool
-from napari_synth.training.sources import Normalisation, read_fields, split_fields
+from napari_synth.training.dataset import Normalisation, read_fields, split_fields
+from napari_synth.training.patches import MOST_PIXELS, Field, FieldPool
 
 AXES = "TYX"
 # Many movies are split among each other.
@@ -107,7 +106,18 @@ def split_clips(fields: Sequence[Field], frames: int, share: float = 1 / 6) -> t
 
 
 def held_out_clips(fields: Sequence[Field], frames: int, multiple: int, most: int = 16) -> list[Field]:
-    """Return clips of held-out movies, spread evenly in time, few and small enough to be looked at often."""
+    """Return clips of held-out movies, spread evenly in time, few and small enough to be looked at often.
+
+    Parameters
+    ----------
+    fields : sequence of Field
+    frames : int
+        Of a clip.
+    multiple : int
+        What height and width are multiples of.
+    most : int
+        How many clips at most.
+    """
     clips = []
     every = [
         (number, start)
@@ -129,7 +139,17 @@ def held_out_clips(fields: Sequence[Field], frames: int, multiple: int, most: in
 
 
 def draw_clips(pool: FieldPool, batch_size: int, generator: torch.Generator, *, backwards: bool) -> Tensor:
-    """Draw clips (N, T, C, Y, X) at random places, flipped and turned in the plane, and backwards in time where that is wanted."""
+    """Draw clips (N, T, C, Y, X) at random places, flipped and turned in the plane, and backwards in time where that is wanted.
+
+    Parameters
+    ----------
+    pool : FieldPool
+    batch_size : int
+        How many clips.
+    generator : torch.Generator
+    backwards : bool
+        Whether half of them run backwards in time.
+    """
     clips = pool.sample(batch_size, generator, flip=False)
     for axis in (2, 3, 4) if backwards else (3, 4):
         coins = torch.randint(2, (batch_size, 1, 1, 1, 1), device=clips.device, generator=generator).bool()

@@ -13,10 +13,9 @@ from torch import Tensor, nn
 
 from napari_synth.core.device import Device
 from napari_synth.core.progress import Reporter
-from napari_synth.training.optimizers import usual_optimizers
-from napari_synth.training.schedule import Budget, FitSettings
-from napari_synth.training.session import FitResult, Session
-from napari_synth.training.trainee import Networks, Trainee, Validation, Work
+from napari_synth.training.optim import Budget, FitSettings, usual_optimizers
+from napari_synth.training.trainer import FitResult, Session
+from napari_synth.training.training_module import Networks, Trainee, Validation, Work
 
 __all__ = ["Budget", "FitResult", "FitSettings", "Objective", "fit"]
 
@@ -27,7 +26,15 @@ class Objective(Protocol):
     """What a network is trained for."""
 
     def loss(self, network: nn.Module, batch_size: int, generator: torch.Generator) -> Tensor:
-        """Draw a batch of ``batch_size`` with ``generator`` and return its mean loss, a scalar that can be differentiated."""
+        """Draw a batch of ``batch_size`` with ``generator`` and return its mean loss, a scalar that can be differentiated.
+
+        Parameters
+        ----------
+        network : torch.nn.Module
+        batch_size : int
+        generator : torch.Generator
+            Every random draw comes from it.
+        """
 
     def held_out(self, network: nn.Module) -> float | None:
         """Return the loss on pixels that are never trained on, the same draw at every call; None where there are none."""

@@ -213,7 +213,9 @@ class TestOneRun:
         self, noisy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(atomic.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 100})())
-        monkeypatch.setattr("napari_synth.engine.PreparedImage.compute", lambda *_, **__: pytest.fail("it worked"))
+        monkeypatch.setattr(
+            "napari_synth.engine.image_run.PreparedImage.compute", lambda *_, **__: pytest.fail("it worked")
+        )
         with pytest.raises(ImageFileError, match="MiB left"):
             self.run(Job(noisy, tmp_path / "b.tif"))
 

@@ -16,7 +16,7 @@ from napari_synth.models import library
 from napari_synth.studio.record import Origin, TrainingRecord, earlier_run, earlier_runs
 from napari_synth.studio.train import train_model
 from napari_synth.training.control import TrainingControl
-from napari_synth.training.news import CurvePoint, Resumed
+from napari_synth.training.events import CurvePoint, Resumed
 
 SMALL = {"start": "scratch", "width": 8, "patch": 32, "batch": 4}
 

@@ -32,7 +32,7 @@ from napari_synth.registry import trainables
 from napari_synth.studio.train import train_model
 from napari_synth.training import checkpoint
 from napari_synth.training.control import TrainingControl
-from napari_synth.training.news import Previewed, Validated
+from napari_synth.training.events import Previewed, Validated
 
 SMALL = {"start": "scratch", "width": 8, "patch": 32, "batch": 4}
 

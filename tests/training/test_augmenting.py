@@ -31,9 +31,9 @@ from napari_synth.studio import examples
 from napari_synth.studio.examples import augmented_examples
 from napari_synth.training.augmenting import PatchAugmentation, patch_augmentation
 from napari_synth.training.control import TrainingControl
-from napari_synth.training.pools import Field, FieldPool
-from napari_synth.training.sources import gather
-from napari_synth.training.trainee import Networks, Trainee, Validation, Work
+from napari_synth.training.dataset import gather
+from napari_synth.training.patches import Field, FieldPool
+from napari_synth.training.training_module import Networks, Trainee, Validation, Work
 
 NAMES: tuple[Augmentation, ...] = get_args(Augmentation)
 SCRATCH = {"start": "scratch", "width": 8, "patch": 32}

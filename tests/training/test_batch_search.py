@@ -10,8 +10,8 @@ from torch import Tensor
 from training_lines import CPU, Curves, session, weights
 
 from napari_synth.core.device import Device
-from napari_synth.training.batch_search import Trial, fitting_batch, found_batch, quickest_batch
-from napari_synth.training.trainee import Work
+from napari_synth.training.trainer import Trial, fitting_batch, found_batch, quickest_batch
+from napari_synth.training.training_module import Work
 
 
 def machine(busy_from: int, room: int, tried: list[int]) -> Any:

@@ -20,8 +20,8 @@ from napari_synth.imaging.image import Image
 from napari_synth.methods.denoise.trained import OverTime, neighbours_of
 from napari_synth.networks.simvp import SimVP
 from napari_synth.training.clips import draw_clips, held_out_clips, read_movies, split_clips
-from napari_synth.training.news import Previewed, Validated
-from napari_synth.training.pools import FieldPool
+from napari_synth.training.events import Previewed, Validated
+from napari_synth.training.patches import FieldPool
 
 TINY: dict[str, Any] = {"patch": 16, "batch": 2, "past": 2, "future": 2, "width": 8}
 

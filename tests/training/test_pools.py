@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_synth.training.pools import Field, FieldPool, fitting_patch
+from napari_synth.training.patches import Field, FieldPool, fitting_patch
 
 
 def seeded(seed: int = 0) -> torch.Generator:

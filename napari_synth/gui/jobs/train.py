@@ -18,7 +18,7 @@ from napari_synth.gui.jobs.worker import Job
 from napari_synth.registry import trainable
 from napari_synth.studio.record import TrainingRecord, earlier_run
 from napari_synth.training.control import TrainingControl
-from napari_synth.training.news import CurvePoint, Previewed, Resumed, Validated
+from napari_synth.training.events import CurvePoint, Previewed, Resumed, Validated
 
 if TYPE_CHECKING:
     from napari_synth.studio.train import Trained
@@ -209,7 +209,7 @@ def examples(request: TrainRequest, progress: ProgressCallback, cancel: CancelTo
         Of the job.
     """
     from napari_synth.studio.examples import augmented_examples
-    from napari_synth.training.sources import gather
+    from napari_synth.training.dataset import gather
 
     report = Reporter(progress, cancel)
     report.start("Reading the images")

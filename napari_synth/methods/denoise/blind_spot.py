@@ -42,14 +42,13 @@ from napari_synth.networks.blind_spot_unet import BlindSpotUNet, prediction
 from napari_synth.networks.hidden_pixels import BlindSpotMask
 from napari_synth.networks.three_layer_cnn import ThreeLayerCNN
 from napari_synth.training.augmenting import patch_augmentation
+from napari_synth.training.dataset import Normalisation, TrainingImages, read_fields, split_fields
+from napari_synth.training.events import Figures, Preview
 from napari_synth.training.held_out import Block, batch_of, block_axes, held_out_blocks, patch_of, preview_of, psnr
 from napari_synth.training.loop import Budget, FitSettings, fit
-from napari_synth.training.news import Figures, Preview
-from napari_synth.training.optimizers import usual_optimizers
-from napari_synth.training.patches import PatchPool, collect_crops
-from napari_synth.training.pools import Field, FieldPool, fitting_patch
-from napari_synth.training.sources import Normalisation, TrainingImages, read_fields, split_fields
-from napari_synth.training.trainee import Networks, Trainee, Validation, Work
+from napari_synth.training.optim import usual_optimizers
+from napari_synth.training.patches import Field, FieldPool, PatchPool, collect_crops, fitting_patch
+from napari_synth.training.training_module import Networks, Trainee, Validation, Work
 
 if TYPE_CHECKING:
     from napari_synth.methods.denoise.catalogue import Noise2VoidParams, ZeroShotNoise2NoiseParams
@@ -61,7 +60,10 @@ _VALIDATION_PIXELS = 2**16
 
 
 def train_blind_spot(image: Image, params: Noise2VoidParams, context: Context) -> Prepared:
-    """Measure the noise, train, and return what restores."""
+    """Measure the noise, train, and return what restores.
+
+    For its parameters see `Generator.prepare`.
+    """
     noise = measure_noise(image, context)
     if is_clean(noise):
         return Unchanged(noise)
@@ -215,7 +217,10 @@ _LEAST = 16
 
 
 def train_zero_shot(image: Image, params: ZeroShotNoise2NoiseParams, context: Context) -> Prepared:
-    """Train, and return what restores."""
+    """Train, and return what restores.
+
+    For its parameters see `Generator.prepare`.
+    """
     noise = measure_noise(image, context)
     if is_clean(noise):
         return Unchanged(noise)
@@ -299,7 +304,10 @@ _RATE = 3e-3
 
 
 def learn_from_hidden(images: TrainingImages, params: Noise2VoidTrainParams, context: TrainContext) -> Lesson:
-    """Set up the training."""
+    """Set up the training.
+
+    For its parameters see `Trainable.prepare`.
+    """
     device = context.device
     if any("S" in image.axes for image in images.source):
         raise TrainingDataError("Noise2Void learns from gray images: give the channels of RGB images apart, as axis C.")
@@ -363,7 +371,17 @@ class Laws:
 
     @classmethod
     def of(cls, fields: Sequence[Field], measured: Sequence[Sequence[Condition]], device: str) -> Laws:
-        """Collect the measured noise of the images that the fields come from."""
+        """Collect the measured noise of the images that the fields come from.
+
+        Parameters
+        ----------
+        fields : sequence of Field
+            Where patches are drawn from.
+        measured : sequence of sequence of Condition
+            The noise of each image, of each of its channels.
+        device : str
+            As torch calls it.
+        """
         models = [measured[field.image][field.apart].model for field in fields]
         columns = ([getattr(model, name) for model in models] for name in ("gain", "offset", "read_noise"))
         return cls(*(torch.tensor(column, dtype=torch.float32, device=device) for column in columns))

@@ -175,6 +175,15 @@ def agreement(a: Tensor, b: Tensor, variance_a: Tensor, variance_b: Tensor, blur
     """Return how well noise explains the difference of two planes at every pixel: 1 fully, 0 not at all.
 
     Planes and variances are (..., C, H, W); colours are judged together.
+
+    Parameters
+    ----------
+    a, b : Tensor, (..., C, H, W)
+        The two planes.
+    variance_a, variance_b : Tensor, (..., C, H, W)
+        Of the noise of each.
+    blur_gain : tuple of float
+        What is left of the noise after each of the blurs, as a factor on the variance.
     """
     shape = a.shape
     h, w = shape[-2:]
@@ -190,7 +199,15 @@ def agreement(a: Tensor, b: Tensor, variance_a: Tensor, variance_b: Tensor, blur
 
 
 def choose_neighbours(image: Image, condition: Condition, context: Context) -> Neighbours | None:
-    """Return the axis whose neighbouring planes agree best, or None where none is worth using."""
+    """Return the axis whose neighbouring planes agree best, or None where none is worth using.
+
+    Parameters
+    ----------
+    image : Image
+    condition : Condition
+        What was measured of the noise.
+    context : Context
+    """
     if condition.is_clean:
         return None
     gains = _blur_gains(condition.correlation)

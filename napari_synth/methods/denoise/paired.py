@@ -30,6 +30,8 @@ from napari_synth.methods.noise_conditioning import Condition, bundled_network, 
 from napari_synth.networks.noise_conditioned_unet import NoiseConditionedUNet
 from napari_synth.networks.residual_unet import ResidualUNet
 from napari_synth.training.augmenting import patch_augmentation
+from napari_synth.training.dataset import Normalisation, Scaling, TrainingImages, read_fields, split_fields
+from napari_synth.training.events import Figures, Preview
 from napari_synth.training.held_out import (
     AS_IT_IS,
     Block,
@@ -41,12 +43,9 @@ from napari_synth.training.held_out import (
     preview_of,
     psnr,
 )
-from napari_synth.training.news import Figures, Preview
-from napari_synth.training.optimizers import usual_optimizers
-from napari_synth.training.pools import Field, FieldPool, fitting_patch
-from napari_synth.training.schedule import FitSettings
-from napari_synth.training.sources import Normalisation, Scaling, TrainingImages, read_fields, split_fields
-from napari_synth.training.trainee import Networks, Trainee, Validation, Work
+from napari_synth.training.optim import FitSettings, usual_optimizers
+from napari_synth.training.patches import Field, FieldPool, fitting_patch
+from napari_synth.training.training_module import Networks, Trainee, Validation, Work
 
 _NAME = "network"
 _PSNR = "PSNR (dB)"
@@ -322,10 +321,16 @@ def _with_variance(field: Field, measured: Sequence[Sequence[Condition]]) -> Fie
 
 
 def set_up_supervised(images: TrainingImages, params: PairTrainParams, context: TrainContext) -> Lesson:
-    """Read the pairs."""
+    """Read the pairs.
+
+    For its parameters see `Trainable.prepare`.
+    """
     return learn_from_pairs(images, params, context, noisy_target=False)
 
 
 def set_up_noise2noise(images: TrainingImages, params: PairTrainParams, context: TrainContext) -> Lesson:
-    """Read the pairs."""
+    """Read the pairs.
+
+    For its parameters see `Trainable.prepare`.
+    """
     return learn_from_pairs(images, params, context, noisy_target=True)

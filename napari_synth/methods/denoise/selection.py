@@ -283,7 +283,10 @@ def _reasons(tried: Sequence[_Tried], taken: _Tried, trial: _Trial) -> tuple[str
 
 
 def prepare_auto(image: Image, params: AutoParams, context: Context) -> Prepared:
-    """Compare the candidates and prepare the best."""
+    """Compare the candidates and prepare the best.
+
+    For its parameters see `Generator.prepare`.
+    """
     quick = ["blind", "wavelet", "non-local-means", "total-variation", "median"]
     names = quick if params.candidates == "all" else quick[1:]
     return select(image, [f"denoise/{name}" for name in names], TRAINED if params.trained else {}, context)

@@ -21,13 +21,12 @@ from napari_synth.networks.hidden_pixels import BlindSpotMask
 from napari_synth.networks.residual_unet import ResidualUNet
 from napari_synth.networks.simvp import SimVP
 from napari_synth.training.clips import draw_clips, held_out_clips, read_movies, split_clips
+from napari_synth.training.dataset import TrainingImages
+from napari_synth.training.events import Figures, Preview
 from napari_synth.training.held_out import psnr
-from napari_synth.training.news import Figures, Preview
-from napari_synth.training.optimizers import usual_optimizers
-from napari_synth.training.pools import Field, FieldPool, fitting_patch
-from napari_synth.training.schedule import FitSettings
-from napari_synth.training.sources import TrainingImages
-from napari_synth.training.trainee import Networks, Trainee, Validation, Work
+from napari_synth.training.optim import FitSettings, usual_optimizers
+from napari_synth.training.patches import Field, FieldPool, fitting_patch
+from napari_synth.training.training_module import Networks, Trainee, Validation, Work
 
 # What lies further away hardly changes a result.
 _HALO = 48
@@ -73,7 +72,20 @@ def blind_spot_restorer_of(
     *,
     weigh_measurement: bool,
 ) -> Prepared:
-    """Return what restores an image by a blind-spot network and the noise measured in it."""
+    """Return what restores an image by a blind-spot network and the noise measured in it.
+
+    Parameters
+    ----------
+    network : BlindSpotUNet
+    weights : mapping of str to str
+        The hash of the weights, by name.
+    extras : mapping of str to object
+        What the card says of the training.
+    image : Image
+    context : Context
+    weigh_measurement : bool
+        Whether the measured value is combined with the prediction.
+    """
     noise = measure_noise(image, context)
     if is_clean(noise):
         return Unchanged(noise)
@@ -119,7 +131,17 @@ class OverTime(Prepared):
 
 
 def neighbours_of(frame: int, frames: int, reach: int) -> list[int]:
-    """Return the frames before and after one, mirrored about it where a movie ends; of a single frame, that frame."""
+    """Return the frames before and after one, mirrored about it where a movie ends; of a single frame, that frame.
+
+    Parameters
+    ----------
+    frame : int
+        Its index.
+    frames : int
+        How many there are.
+    reach : int
+        How many before and after are returned.
+    """
     found = []
     for step in (*range(-reach, 0), *range(1, reach + 1)):
         other = frame + step if 0 <= frame + step < frames else frame - step
@@ -136,7 +158,10 @@ _RATE = 2e-2
 
 
 def learn_over_time(images: TrainingImages, params: OverTimeTrainParams, context: TrainContext) -> Lesson:
-    """Set up the training."""
+    """Set up the training.
+
+    For its parameters see `Trainable.prepare`.
+    """
     context.report.start("Reading the movies")
     frames = 2 * params.reach + 1
     fields, normalisation = read_movies(images.source, frames)

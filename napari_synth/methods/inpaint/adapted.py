@@ -48,7 +48,10 @@ _CONVINCING, _WORTH = 2.0, 0.01
 
 
 def adapt(image: Image, params: AdaptedParams, context: Context) -> Prepared:
-    """Return the filling by the adapted network where that is better in held-out holes, else by the bundled one."""
+    """Return the filling by the adapted network where that is better in held-out holes, else by the bundled one.
+
+    For its parameters see `Generator.prepare`.
+    """
     network, weights = bundled_network(MODEL, context.device)
     bundled = prepare_learned(network, weights, image, params, context)
     # Colours are looked at together.

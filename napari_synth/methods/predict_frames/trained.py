@@ -20,12 +20,11 @@ from napari_synth.methods.predict_frames.flow import Copied, Lines, Moved
 from napari_synth.networks.conv_lstm import ConvLSTM
 from napari_synth.networks.simvp import SimVP
 from napari_synth.training.clips import draw_clips, held_out_clips, read_movies, split_clips
-from napari_synth.training.news import Figures, Preview
-from napari_synth.training.optimizers import usual_optimizers
-from napari_synth.training.pools import Field, FieldPool, fitting_patch
-from napari_synth.training.schedule import FitSettings
-from napari_synth.training.sources import TrainingImages
-from napari_synth.training.trainee import Networks, Trainee, Validation, Work
+from napari_synth.training.dataset import TrainingImages
+from napari_synth.training.events import Figures, Preview
+from napari_synth.training.optim import FitSettings, usual_optimizers
+from napari_synth.training.patches import Field, FieldPool, fitting_patch
+from napari_synth.training.training_module import Networks, Trainee, Validation, Work
 
 # What lies further away hardly changes an answer.
 _HALO = 48
@@ -61,7 +60,18 @@ class LearntFrames(PreparedFrames):
 
 
 def check_channels(network: Any, movie: Image, joint: str, title: str) -> None:
-    """Raise `AxesError` unless a movie has the channels that a network was trained on."""
+    """Raise `AxesError` unless a movie has the channels that a network was trained on.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        Its ``channels`` are held against the movie.
+    movie : Image
+    joint : str
+        The axes that are the channels of the network.
+    title : str
+        How the error calls the method.
+    """
     found = 1
     for axis in joint:
         found *= movie.sizes[axis]
@@ -262,7 +272,10 @@ class Foretelling(Trainee):
 
 
 def set_up_simvp(images: TrainingImages, params: SimVPTrainParams, context: TrainContext) -> Lesson:
-    """Read the movies."""
+    """Read the movies.
+
+    For its parameters see `Trainable.prepare`.
+    """
 
     def network(channels: int) -> SimVP:
         return SimVP(channels, params.past, params.future, params.width, blocks=params.blocks)
@@ -271,7 +284,10 @@ def set_up_simvp(images: TrainingImages, params: SimVPTrainParams, context: Trai
 
 
 def set_up_conv_lstm(images: TrainingImages, params: ConvLSTMTrainParams, context: TrainContext) -> Lesson:
-    """Read the movies."""
+    """Read the movies.
+
+    For its parameters see `Trainable.prepare`.
+    """
 
     def network(channels: int) -> ConvLSTM:
         return ConvLSTM(channels, params.past, params.width, params.layers)

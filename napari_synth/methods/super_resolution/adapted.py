@@ -40,7 +40,10 @@ _CONVINCING = 2.0
 
 
 def adapt(image: Image, params: AdaptedParams, context: Context) -> Prepared:
-    """Return the adapted network where it is better on held-out pixels, else the bundled one."""
+    """Return the adapted network where it is better on held-out pixels, else the bundled one.
+
+    For its parameters see `Generator.prepare`.
+    """
     network, weights = bundled_network(MODEL, context.device)
     bundled = Enlarged.of(image, network, weights, params, context)
     pool = collect_crops(image, "YX", context.intensity, context.device.torch_name)
@@ -145,6 +148,9 @@ class CoarserCopy:
 
 
 def prepare_adapted(image: Image, params: AdaptedParams, context: Context) -> Prepared:
-    """Measure the noise, load the network and adapt it."""
+    """Measure the noise, load the network and adapt it.
+
+    For its parameters see `Generator.prepare`.
+    """
     prepared = adapt(image, params, context)
     return RotationEnsemble(prepared, "mean") if params.ensemble else prepared

@@ -19,11 +19,11 @@ from napari_synth.imaging.image import Image
 from napari_synth.imaging.intensity import IntensityTransform, measure_statistics
 from napari_synth.methods.synthesize.catalogue import SynthesisTrainParams
 from napari_synth.training.augmenting import patch_augmentation
-from napari_synth.training.distances import FeatureScale, RandomFeatures, blurred, kernel_distance, variety
-from napari_synth.training.news import Figures, Preview
-from napari_synth.training.pools import Field, FieldPool, fitting_patch
-from napari_synth.training.sources import Normalisation, TrainingImages, read_fields, split_fields
-from napari_synth.training.trainee import Validation
+from napari_synth.training.dataset import Normalisation, TrainingImages, read_fields, split_fields
+from napari_synth.training.events import Figures, Preview
+from napari_synth.training.losses import FeatureScale, RandomFeatures, blurred, kernel_distance, variety
+from napari_synth.training.patches import Field, FieldPool, fitting_patch
+from napari_synth.training.training_module import Validation
 
 LIMIT = 1.25
 """What networks see is clipped to this on both sides: the few darkest and brightest pixels lie beyond -1 and 1."""
@@ -303,6 +303,8 @@ def in_parts(made: Callable[..., Tensor], size: tuple[int, int], *given: Tensor)
         Maps as many tensors to one (N, ...).
     size : (int, int)
         Height and width of the images, of which a part may have about half a million pixels.
+    *given : Tensor, (N, ...)
+        What it maps.
     """
     count = max(1, _AT_ONCE // (size[0] * size[1]))
     parts = zip(*(torch.split(one, count) for one in given), strict=True)

@@ -11,11 +11,10 @@ from napari_synth.contract.trainable import Lesson, TrainContext
 from napari_synth.methods.synthesize.catalogue import FlowTrainParams
 from napari_synth.methods.synthesize.crops import Crops, Judge, in_parts, learnt_crops
 from napari_synth.networks.velocity_unet import VelocityUNet, flow, mixing_times, spread_times
-from napari_synth.training.news import Figures, Preview
-from napari_synth.training.optimizers import usual_optimizers
-from napari_synth.training.schedule import FitSettings
-from napari_synth.training.sources import TrainingImages
-from napari_synth.training.trainee import Networks, Trainee, Validation, Work
+from napari_synth.training.dataset import TrainingImages
+from napari_synth.training.events import Figures, Preview
+from napari_synth.training.optim import FitSettings, usual_optimizers
+from napari_synth.training.training_module import Networks, Trainee, Validation, Work
 
 _NAME = "velocities"
 _ERROR = "Squared error of velocities"
@@ -28,7 +27,10 @@ _HELD_OUT = 64
 
 
 def learn_velocities(images: TrainingImages, params: FlowTrainParams, context: TrainContext) -> Lesson:
-    """Set up the training."""
+    """Set up the training.
+
+    For its parameters see `Trainable.prepare`.
+    """
     levels = 4 if params.patch >= _LARGE else 3
     crops = learnt_crops(images, params, context, grid=2**levels)
     seen = crops.sample(256, torch.Generator(crops.held_out.device).manual_seed(4)).transpose(0, 1).flatten(1)

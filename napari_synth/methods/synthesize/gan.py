@@ -14,12 +14,12 @@ from napari_synth.methods.synthesize.crops import JUDGED, LIMIT, Crops, Judge, i
 from napari_synth.networks.dcgan import DcganDiscriminator, DcganGenerator
 from napari_synth.networks.fastgan import FastganDiscriminator, FastganGenerator
 from napari_synth.networks.latent_generator import LatentGenerator
-from napari_synth.training.adversarial import BOUNDED_EVERY, adversarial_optimizer, held, relative_loss, steepness
+from napari_synth.training.dataset import TrainingImages
 from napari_synth.training.differentiable_augmentation import DRAWN, changed
-from napari_synth.training.news import Figures, Preview
-from napari_synth.training.schedule import FitSettings
-from napari_synth.training.sources import TrainingImages
-from napari_synth.training.trainee import Networks, Trainee, Validation, Work
+from napari_synth.training.events import Figures, Preview
+from napari_synth.training.losses import BOUNDED_EVERY, adversarial_optimizer, held, relative_loss, steepness
+from napari_synth.training.optim import FitSettings
+from napari_synth.training.training_module import Networks, Trainee, Validation, Work
 
 _MAKER, _CRITIC = "generator", "discriminator"
 _PAIRS: dict[str, tuple[type[LatentGenerator], type[DcganDiscriminator | FastganDiscriminator]]] = {
@@ -32,7 +32,15 @@ _RATE = 1e-3
 
 
 def learn_game(images: TrainingImages, params: GanTrainParams, context: TrainContext, name: str) -> Lesson:
-    """Set up the training of a pair of networks: ``"dcgan"`` or ``"fastgan"``."""
+    """Set up the training of a pair of networks: ``"dcgan"`` or ``"fastgan"``.
+
+    Parameters
+    ----------
+    images, params, context
+        As for `Trainable.prepare`.
+    name : {"dcgan", "fastgan"}
+        Which pair of networks.
+    """
     crops = learnt_crops(images, params, context)
     generator = torch.Generator().manual_seed(context.seed)
     make_maker, make_critic = _PAIRS[name]
@@ -188,10 +196,16 @@ def _measure_norms(maker: nn.Module, latents: Tensor, size: tuple[int, int]) -> 
 
 
 def set_up_dcgan(images: TrainingImages, params: GanTrainParams, context: TrainContext) -> Lesson:
-    """Read the crops."""
+    """Read the crops.
+
+    For its parameters see `Trainable.prepare`.
+    """
     return learn_game(images, params, context, "dcgan")
 
 
 def set_up_fastgan(images: TrainingImages, params: GanTrainParams, context: TrainContext) -> Lesson:
-    """Read the crops."""
+    """Read the crops.
+
+    For its parameters see `Trainable.prepare`.
+    """
     return learn_game(images, params, context, "fastgan")

@@ -28,14 +28,14 @@ from napari_synth.methods.translate.figures import PatchTarget
 from napari_synth.methods.translate.paired import Kind, linear_mix, preview_of, some_pixels
 from napari_synth.networks.label_painter import LabelPainter
 from napari_synth.networks.patch_discriminator import PatchDiscriminator
-from napari_synth.training.adversarial import adversarial_optimizer, critic_loss, held, maker_loss
 from napari_synth.training.augmenting import patch_augmentation
+from napari_synth.training.dataset import Normalisation, TrainingImages, read_fields, split_fields
+from napari_synth.training.events import Figures, Preview
 from napari_synth.training.held_out import Block, batch_of, held_out_blocks, mean_square, psnr
-from napari_synth.training.news import Figures, Preview
-from napari_synth.training.pools import Field, FieldPool, fitting_patch
-from napari_synth.training.schedule import FitSettings
-from napari_synth.training.sources import Normalisation, TrainingImages, read_fields, split_fields
-from napari_synth.training.trainee import Networks, Trainee, Validation, Work
+from napari_synth.training.losses import adversarial_optimizer, critic_loss, held, maker_loss
+from napari_synth.training.optim import FitSettings
+from napari_synth.training.patches import Field, FieldPool, fitting_patch
+from napari_synth.training.training_module import Networks, Trainee, Validation, Work
 
 DISTANCE = "patch distance to real images (% of range)"
 PSNR, ERROR = "PSNR (dB)", "mean error (% of range)"
@@ -81,6 +81,8 @@ class Annotated:
     def read(cls, images: TrainingImages, params: LabelsToImageTrainParams, context: TrainContext) -> Annotated:
         """Read labels and images.
 
+        For its parameters see `Trainable.prepare`.
+
         Raises
         ------
         TrainingDataError
@@ -117,7 +119,10 @@ class Annotated:
 
 
 def learn_to_paint(images: TrainingImages, params: LabelsToImageTrainParams, context: TrainContext) -> Lesson:
-    """Set up the training."""
+    """Set up the training.
+
+    For its parameters see `Trainable.prepare`.
+    """
     data = Annotated.read(images, params, context)
     generator = torch.Generator().manual_seed(context.seed)
     channels = len(data.kind.transforms)

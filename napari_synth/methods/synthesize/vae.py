@@ -13,11 +13,10 @@ from napari_synth.contract.trainable import Lesson, TrainContext
 from napari_synth.methods.synthesize.catalogue import AutoencoderTrainParams
 from napari_synth.methods.synthesize.crops import JUDGED, Crops, Judge, in_parts, learnt_crops
 from napari_synth.networks.variational_autoencoder import VariationalAutoencoder, drawn_latents
-from napari_synth.training.news import Figures, Preview
-from napari_synth.training.optimizers import usual_optimizers
-from napari_synth.training.schedule import FitSettings
-from napari_synth.training.sources import TrainingImages
-from napari_synth.training.trainee import Networks, Trainee, Validation, Work
+from napari_synth.training.dataset import TrainingImages
+from napari_synth.training.events import Figures, Preview
+from napari_synth.training.optim import FitSettings, usual_optimizers
+from napari_synth.training.training_module import Networks, Trainee, Validation, Work
 
 _NAME = "autoencoder"
 _RATE = 2e-3
@@ -27,7 +26,10 @@ _SHOWN = 4
 
 
 def learn_latents(images: TrainingImages, params: AutoencoderTrainParams, context: TrainContext) -> Lesson:
-    """Set up the training."""
+    """Set up the training.
+
+    For its parameters see `Trainable.prepare`.
+    """
     crops = learnt_crops(images, params, context)
     generator = torch.Generator().manual_seed(context.seed)
     network = VariationalAutoencoder(
@@ -180,6 +182,14 @@ def warmed(beta: float, step: int, warm_up: int) -> float:
     """Return the weight of the divergence at a step: it rises from 0, so that latents come into use first.
 
     Bowman et al., "Generating sentences from a continuous space", CoNLL 2016.
+
+    Parameters
+    ----------
+    beta : float
+        The weight that is reached.
+    step : int
+    warm_up : int
+        Steps after which it is reached.
     """
     return beta * min(1.0, step / warm_up) if warm_up else beta
 
@@ -206,6 +216,13 @@ def principal_psnr(learnt: Tensor, held_out: Tensor, count: int) -> float:
     """Return how well held-out crops are found again from principal components of crops that are learnt from.
 
     That is the best linear autoencoder: the baseline of others. At most as many components as crops are taken.
+
+    Parameters
+    ----------
+    learnt, held_out : Tensor, (N, C, Y, X)
+        Crops in one unit.
+    count : int
+        Of the components.
     """
     flat, mean = learnt.flatten(1), learnt.flatten(1).mean(0)
     axes = torch.linalg.svd(flat - mean, full_matrices=False).Vh[: min(count, len(flat) - 1)]

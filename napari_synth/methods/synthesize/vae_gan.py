@@ -22,11 +22,11 @@ from napari_synth.methods.synthesize.crops import JUDGED, Crops, Judge, in_parts
 from napari_synth.methods.synthesize.vae import PSNR, divergence, negative_evidence, posterior, psnr, usage, warmed
 from napari_synth.networks.domain_discriminator import DomainDiscriminator
 from napari_synth.networks.refined_autoencoder import Made, RefinedAutoencoder
-from napari_synth.training.adversarial import BOUNDED_EVERY, adversarial_optimizer, held, relative_loss, steepness
-from napari_synth.training.news import Figures, Preview
-from napari_synth.training.schedule import FitSettings
-from napari_synth.training.sources import TrainingImages
-from napari_synth.training.trainee import Networks, Trainee, Validation, Work
+from napari_synth.training.dataset import TrainingImages
+from napari_synth.training.events import Figures, Preview
+from napari_synth.training.losses import BOUNDED_EVERY, adversarial_optimizer, held, relative_loss, steepness
+from napari_synth.training.optim import FitSettings
+from napari_synth.training.training_module import Networks, Trainee, Validation, Work
 
 _MAKER, _CRITIC = "maker", "critic"
 _RATE = 2e-3
@@ -45,6 +45,8 @@ _SHOWN = 4
 
 def learn_to_refine(images: TrainingImages, params: RefinedTrainParams, context: TrainContext) -> Lesson:
     """Set up the training; with a target where there is one.
+
+    For its parameters see `Trainable.prepare`.
 
     Raises
     ------

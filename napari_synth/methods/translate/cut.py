@@ -24,16 +24,19 @@ from napari_synth.methods.translate.unpaired import (
 from napari_synth.networks.patch_discriminator import PatchDiscriminator
 from napari_synth.networks.patch_projector import PatchProjector
 from napari_synth.networks.residual_translator import ResidualTranslator
-from napari_synth.training.adversarial import adversarial_optimizer, critic_loss, held, maker_loss
-from napari_synth.training.sources import TrainingImages
-from napari_synth.training.trainee import Networks, Work
+from napari_synth.training.dataset import TrainingImages
+from napari_synth.training.losses import adversarial_optimizer, critic_loss, held, maker_loss
+from napari_synth.training.training_module import Networks, Work
 
 _TRANSLATOR, _CRITIC, _PROJECTOR = "translator", "critic", "projector"
 _WEIGHTS = {"CUT": 1.0, "FastCUT": 10.0}
 
 
 def learn_one_way(images: TrainingImages, params: CutTrainParams, context: TrainContext) -> Lesson:
-    """Set up the training."""
+    """Set up the training.
+
+    For its parameters see `Trainable.prepare`.
+    """
     data = Unpaired.read(images, params, context, ResidualTranslator.multiple)
     random, dims = network_generator(context), len(data.axes)
     translator = ResidualTranslator(
@@ -130,7 +133,16 @@ class CutTrainee(UnpairedTrainee):
 
 
 def draw_places(features: Sequence[Tensor], count: int, generator: torch.Generator) -> list[Tensor]:
-    """Draw different places in the features of each depth, (N, C, *spatial): their numbers, at most ``count`` each."""
+    """Draw different places in the features of each depth, (N, C, *spatial): their numbers, at most ``count`` each.
+
+    Parameters
+    ----------
+    features : sequence of Tensor, (N, C, *spatial)
+        Of each depth.
+    count : int
+        At most so many of each depth.
+    generator : torch.Generator
+    """
     return [
         torch.randperm(x[0, 0].numel(), generator=generator, device=generator.device)[:count].to(x.device)
         for x in features

@@ -23,18 +23,21 @@ from napari_synth.methods.translate.unpaired import (
 )
 from napari_synth.networks.patch_discriminator import PatchDiscriminator
 from napari_synth.networks.residual_translator import CycleTranslator
-from napari_synth.training.adversarial import adversarial_optimizer, critic_loss, held, maker_loss
+from napari_synth.training.dataset import TrainingImages
+from napari_synth.training.events import Figures
 from napari_synth.training.image_pool import ImagePool
-from napari_synth.training.news import Figures
-from napari_synth.training.sources import TrainingImages
-from napari_synth.training.trainee import Networks, Work
+from napari_synth.training.losses import adversarial_optimizer, critic_loss, held, maker_loss
+from napari_synth.training.training_module import Networks, Work
 
 _TRANSLATOR, _OF_SOURCE, _OF_TARGET = "translator", "critic of the source", "critic of the target"
 _ERROR = "cycle error (% of range)"
 
 
 def learn_both_ways(images: TrainingImages, params: CycleTrainParams, context: TrainContext) -> Lesson:
-    """Set up the training."""
+    """Set up the training.
+
+    For its parameters see `Trainable.prepare`.
+    """
     data = Unpaired.read(images, params, context, CycleTranslator.multiple)
     random, dims = network_generator(context), len(data.axes)
     translator = CycleTranslator(

@@ -27,12 +27,12 @@ from napari_synth.methods.translate.catalogue import PairedTrainParams
 from napari_synth.methods.translate.figures import content_correlation, planes_of
 from napari_synth.networks.translation_unet import TranslationUNet
 from napari_synth.training.augmenting import patch_augmentation
+from napari_synth.training.dataset import Normalisation, Scaling, TrainingImages, read_fields, split_fields
+from napari_synth.training.events import Figures, Preview
 from napari_synth.training.held_out import Block, batch_of, block_axes, held_out_blocks, mean_square, patch_of, psnr
-from napari_synth.training.news import Figures, Preview
-from napari_synth.training.pools import Field, FieldPool, fitting_patch
-from napari_synth.training.schedule import FitSettings
-from napari_synth.training.sources import Normalisation, Scaling, TrainingImages, read_fields, split_fields
-from napari_synth.training.trainee import Networks, Trainee, Validation
+from napari_synth.training.optim import FitSettings
+from napari_synth.training.patches import Field, FieldPool, fitting_patch
+from napari_synth.training.training_module import Networks, Trainee, Validation
 
 PSNR, SSIM, PEARSON = "PSNR (dB)", "SSIM", "Pearson correlation"
 CONTENT = "content correlation with the source"
@@ -130,6 +130,8 @@ class Paired:
     def read(cls, images: TrainingImages, params: PairedTrainParams, context: TrainContext) -> Paired:
         """Read the pairs.
 
+        For its parameters see `Trainable.prepare`.
+
         Raises
         ------
         TrainingDataError
@@ -177,7 +179,17 @@ class Paired:
         return made
 
     def settings(self, params: PairedTrainParams, context: TrainContext, rate: float, **more: Any) -> FitSettings:
-        """Return how networks are fitted, with a learning rate where the user set none."""
+        """Return how networks are fitted, with a learning rate where the user set none.
+
+        Parameters
+        ----------
+        params : PairedTrainParams
+        context : TrainContext
+        rate : float
+            The learning rate where the user set none.
+        **more : object
+            Further settings of `FitSettings`.
+        """
         return FitSettings(
             learning_rate=params.learning_rate or rate,
             batch_size=params.batch or batch_of(context.device, self.axes),
@@ -186,7 +198,15 @@ class Paired:
         )
 
     def lesson(self, trainee: Trainee, settings: FitSettings, network: nn.Module) -> Lesson:
-        """Return the training as the studio runs it."""
+        """Return the training as the studio runs it.
+
+        Parameters
+        ----------
+        trainee : Trainee
+        settings : FitSettings
+        network : torch.nn.Module
+            Whose weights become the model.
+        """
         return Lesson(
             trainee,
             settings,
@@ -344,7 +364,18 @@ class PairedTrainee(Trainee):
 
 
 def preview_of(block: Block, result: npt.NDArray[Any], kind: Kind, axes: str) -> Preview:
-    """Return what was made of a block, (C, *spatial), in the counts of its kind."""
+    """Return what was made of a block, (C, *spatial), in the counts of its kind.
+
+    Parameters
+    ----------
+    block : Block
+    result : array, (C, *spatial)
+        In normalised units.
+    kind : Kind
+        What the result is an image of.
+    axes : str
+        The spatial axes of the block.
+    """
     counts = [one.inverse(plane) for one, plane in zip(kind.transforms, result, strict=True)]
     pixels = np.stack(counts, axis=-1 if kind.axis == "S" else 0).astype(np.float32)
     place = dict(zip(axes, block.field.place, strict=True))

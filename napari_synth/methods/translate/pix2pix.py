@@ -17,12 +17,11 @@ from napari_synth.methods.translate.catalogue import Pix2PixTrainParams, Regress
 from napari_synth.methods.translate.figures import PatchTarget, planes_of
 from napari_synth.methods.translate.paired import NETWORK, Paired, PairedTrainee
 from napari_synth.networks.patch_discriminator import PatchDiscriminator
-from napari_synth.training.adversarial import adversarial_optimizer, critic_loss, held, maker_loss
-from napari_synth.training.news import Figures
-from napari_synth.training.optimizers import usual_optimizers
-from napari_synth.training.schedule import FitSettings
-from napari_synth.training.sources import TrainingImages
-from napari_synth.training.trainee import Networks, Work
+from napari_synth.training.dataset import TrainingImages
+from napari_synth.training.events import Figures
+from napari_synth.training.losses import adversarial_optimizer, critic_loss, held, maker_loss
+from napari_synth.training.optim import FitSettings, usual_optimizers
+from napari_synth.training.training_module import Networks, Work
 
 CRITIC = "critic"
 DISTANCE = "patch distance to the target (% of range)"
@@ -31,7 +30,10 @@ _AVERAGING = 0.995
 
 
 def learn_pix2pix(images: TrainingImages, params: Pix2PixTrainParams, context: TrainContext) -> Lesson:
-    """Set up the training."""
+    """Set up the training.
+
+    For its parameters see `Trainable.prepare`.
+    """
     data = Paired.read(images, params, context)
     network = data.network(params, context)
     random = torch.Generator().manual_seed(context.seed + 1)
@@ -134,7 +136,10 @@ _REGRESSION_RATE = 5e-3
 
 
 def learn_regression(images: TrainingImages, params: RegressionTrainParams, context: TrainContext) -> Lesson:
-    """Set up the training."""
+    """Set up the training.
+
+    For its parameters see `Trainable.prepare`.
+    """
     data = Paired.read(images, params, context)
     network = data.network(params, context)
     settings = data.settings(params, context, _REGRESSION_RATE, averaging=_AVERAGING, optimizer="muon")

@@ -21,13 +21,13 @@ from napari_synth.methods.translate.figures import PatchTarget, content_correlat
 from napari_synth.methods.translate.paired import Kind, preview_of
 from napari_synth.networks.matched_curve import MatchedCurve
 from napari_synth.training.augmenting import patch_augmentation
+from napari_synth.training.dataset import Normalisation, TrainingImages, read_fields, split_fields
+from napari_synth.training.events import Figures, Preview
 from napari_synth.training.held_out import Block, batch_of, block_axes, held_out_blocks, patch_of
-from napari_synth.training.news import Figures, Preview
-from napari_synth.training.patch_transport import PatchTransport
-from napari_synth.training.pools import Field, FieldPool, fitting_patch
-from napari_synth.training.schedule import FitSettings
-from napari_synth.training.sources import Normalisation, TrainingImages, read_fields, split_fields
-from napari_synth.training.trainee import Networks, Trainee, Validation
+from napari_synth.training.losses import PatchTransport
+from napari_synth.training.optim import FitSettings
+from napari_synth.training.patches import Field, FieldPool, fitting_patch
+from napari_synth.training.training_module import Networks, Trainee, Validation
 
 DISTANCE = "patch distance to the target (% of range)"
 CONTENT = "content correlation with the source"

@@ -29,7 +29,7 @@ from napari_synth.models import export, library
 from napari_synth.studio import train as studio
 from napari_synth.studio.record import earlier_runs
 from napari_synth.training.control import TrainingControl
-from napari_synth.training.news import CurvePoint, Preview, Previewed, Resumed, Validated
+from napari_synth.training.events import CurvePoint, Preview, Previewed, Resumed, Validated
 
 SMALL = {"width": 8, "patch": 32, "batch": 4}
 

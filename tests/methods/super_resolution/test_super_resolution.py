@@ -225,3 +225,11 @@ def test_adapting_lowers_the_error_of_held_out_pixels() -> None:
         settings=FitSettings(1e-3, 4),
     )
     assert lesson.held_out(network) < 0.9 * before
+
+
+def test_the_network_runs_in_bfloat16_on_a_cpu() -> None:
+    image = camera(72)
+    full, half = (
+        napari_synth.upscale(image, device="cpu", precision=precision) for precision in ("float32", "bfloat16")
+    )
+    assert np.abs(full.astype(float) - half).max() < 0.05 * np.ptp(full)

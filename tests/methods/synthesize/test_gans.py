@@ -33,11 +33,11 @@ from napari_synth.methods.synthesize.crops import (
 )
 from napari_synth.models import library
 from napari_synth.studio.train import Trained, train_model
-from napari_synth.training.news import Previewed
-from napari_synth.training.schedule import Budget, FitSettings
-from napari_synth.training.session import Session
-from napari_synth.training.sources import gather
-from napari_synth.training.trainee import Networks, Trainee, Validation, Work
+from napari_synth.training.dataset import gather
+from napari_synth.training.events import Previewed
+from napari_synth.training.optim import Budget, FitSettings
+from napari_synth.training.trainer import Session
+from napari_synth.training.training_module import Networks, Trainee, Validation, Work
 from napari_synth.verbs import prepare
 
 CPU = Device("cpu", "CPU", "for the test")
@@ -269,3 +269,18 @@ def test_a_collapse_goes_back_to_earlier_weights() -> None:
     result = session.run()
     assert result.roll_backs == 1
     assert float(trainee.networks["maker"].weight) == 1.0
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_penalties_are_computed_in_bfloat16_too(tmp_path: Path, name: str) -> None:
+    trained = train_model(
+        f"synthesize/{name}",
+        gravel(),
+        None,
+        BRIEF,
+        out=tmp_path,
+        name=f"half-{name}",
+        device="cpu",
+        precision="bfloat16",
+    )
+    assert all(np.isfinite(weight).all() for weight in weights(trained.path).values())

@@ -26,7 +26,7 @@ from napari_synth.networks.label_painter import LabelPainter
 from napari_synth.registry import trainable
 from napari_synth.studio.examples import augmented_examples
 from napari_synth.studio.train import Trained, train_model
-from napari_synth.training.sources import gather
+from napari_synth.training.dataset import gather
 from napari_synth.verbs import prepare
 
 SMALL: dict[str, Any] = {"width": 8, "patch": 32, "batch": 4}

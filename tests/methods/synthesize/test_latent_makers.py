@@ -24,8 +24,8 @@ from napari_synth.models import library
 from napari_synth.studio.examples import augmented_examples
 from napari_synth.studio.train import Trained, train_model
 from napari_synth.training.control import TrainingControl
-from napari_synth.training.news import Previewed, Validated
-from napari_synth.training.sources import gather
+from napari_synth.training.dataset import gather
+from napari_synth.training.events import Previewed, Validated
 from napari_synth.verbs import prepare
 
 BRIEF: dict[str, Any] = {"width": 8, "patch": 16, "batch": 4, "steps": 3}

@@ -32,9 +32,9 @@ from napari_synth.methods.translate.paired import (
 from napari_synth.models import library
 from napari_synth.registry import trainable
 from napari_synth.studio.train import Trained, train_model
-from napari_synth.training.news import Previewed
-from napari_synth.training.sources import gather
-from napari_synth.training.trainee import Validation
+from napari_synth.training.dataset import gather
+from napari_synth.training.events import Previewed
+from napari_synth.training.training_module import Validation
 
 SMALL: dict[str, Any] = {"width": 8, "patch": 32, "batch": 4}
 HELD_OUT = "held-out pixels, "

@@ -23,7 +23,7 @@ from napari_synth.methods.translate.unpaired import CONTENT, DISTANCE, UnpairedT
 from napari_synth.models import library
 from napari_synth.studio.train import train_model
 from napari_synth.training.control import TrainingControl
-from napari_synth.training.news import Previewed
+from napari_synth.training.events import Previewed
 from napari_synth.verbs import prepare
 
 TINY: dict[str, Any] = {"width": 4, "blocks": 1, "patch": 16, "batch": 1, "steps": 2}
