@@ -23,6 +23,7 @@ from napari_synth.cli.references import NO_REFERENCE, Referenced
 from napari_synth.cli.signals import exit_code, interrupting
 from napari_synth.contract.generator import Method, Task
 from napari_synth.core.errors import Cancelled, MissingExtraError, RecipeError, SynthError, UnknownGeneratorError
+from napari_synth.core.options import RunOptions
 from napari_synth.core.result_dtype import DtypeChoice
 from napari_synth.engine.recipe import Recipe
 from napari_synth.registry import found, listed, trainables
@@ -230,6 +231,8 @@ def _task_command(verb: Verb, words: Sequence[str]) -> Callable[..., int]:
 
     def recipe_of(how: Run, params: Mapping[str, Any]) -> Recipe:
         options = {name: value for name, value in asdict(how).items() if name not in {"generator", "series"}}
+        # What is wrong with them is said in a sentence before they are recorded.
+        RunOptions(**{name: value for name, value in options.items() if name != "axes"})
         return Recipe(generator=chosen.info.id, params=dict(params), **options)
 
     command: Callable[..., int] = restore
