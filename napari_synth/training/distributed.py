@@ -17,7 +17,7 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins import Precision
 from lightning_fabric.strategies.ddp import DDPStrategy
-from lightning_fabric.utilities.apply_func import apply_to_collection
+from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, nn
 
 from napari_synth.core.device import Device

@@ -20,7 +20,7 @@ from napari_synth.models import library
 from napari_synth.training import checkpoint
 from napari_synth.training.distributed import training_precision
 
-SMALL = ["--start", "scratch", "--width", "8", "--patch", "32", "--batch", "4", "--device", "cpu"]
+SMALL = ["--initial-weights", "scratch", "--width", "8", "--patch", "32", "--batch", "4", "--device", "cpu"]
 
 
 @pytest.fixture(autouse=True)
