@@ -2,8 +2,8 @@
 
 A JPEG holds the cosine coefficients of 8 x 8 blocks, rounded to multiples of a step for each frequency. High frequencies are
 rounded to zero, and with them the noise that is looked for there. On the grid of the blocks, and only there, nearly all of them are
-zero. At low frequencies the steps are fine: what share of the coefficients of flat blocks is rounded to zero, and how large the step is,
-tells how noisy the image was.
+zero. At low frequencies the steps are fine: what share of the coefficients of flat blocks is rounded to zero, and how large the
+step is, tells how noisy the image was.
 
 References
 ----------

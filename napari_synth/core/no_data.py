@@ -101,7 +101,8 @@ def _is_no_data(value: Any, planes: Sequence[Plane], regions: Sequence[Bools], n
         equal = plane == value
         pixels += plane.size
         # What lies at a round border of the region is no lonely pixel.
-        alone = equal & ~constant_regions(np.where(equal, 1, np.arange(2, 2 + plane.size).reshape(plane.shape)), _CORE)
+        solid = constant_regions(np.where(equal, 1, np.arange(2, 2 + plane.size).reshape(plane.shape)), _CORE)
+        alone = equal & ~solid
         scattered += int(alone.sum())
         outside = equal & ~region
         for axis in (0, 1):
@@ -109,7 +110,7 @@ def _is_no_data(value: Any, planes: Sequence[Plane], regions: Sequence[Bools], n
             for here, there in ((ahead, behind), (behind, ahead)):
                 neighbours += int(_part(outside, axis, here).sum())
                 equal_beside += int((_part(outside, axis, here) & _part(equal, axis, there)).sum())
-        grown = equal & _grown(region & equal, EDGE)
+        grown = (solid & _grown(region & equal, EDGE)) | (region & equal)
         for distance in range(1, max(_DISTANCES) + 1):
             larger = _grown(grown, 1)
             if distance in _DISTANCES:

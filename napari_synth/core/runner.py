@@ -18,6 +18,7 @@ import numpy.typing as npt
 import psutil
 
 from napari_synth.core import registry
+from napari_synth.core.content import said_of_content
 from napari_synth.core.device import Device, PrecisionChoice, resolve_device
 from napari_synth.core.errors import AxesError, InvalidParameterError, OutOfMemoryError, ReferenceImageError
 from napari_synth.core.execution import Channel, Execution, MemoryShortError, translated_errors
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     import dask.array
 
 _RESTORING = {Task.DENOISE, Task.SUPER_RESOLUTION}
+# In counts: masks and labels have no noise, or what their borders are taken for.
+_NOISY = 1.0
 # Pixels of the source by which the dtype of a result is decided.
 _SAMPLED, _WINDOW = 2**16, 128
 
@@ -178,6 +181,7 @@ def prepare(
         mask=masked,
         reference=Source.of(reference) if reference is not None else None,
         notes=(
+            *_said_of_content(channels),
             *_said_of_reference(image, reference),
             *(masked.sentences() if masked else ()),
             *_notes(channels, chosen, settings),
@@ -534,6 +538,14 @@ def _notes(channels: list[Channel], generator: Generator[Params], settings: Para
             said.append(_said_of_outliers(channel, generator.info.task, settings))
         notes += [label + sentence for sentence in said]
     return tuple(notes)
+
+
+def _said_of_content(channels: list[Channel]) -> tuple[str, ...]:
+    """Say what an image is that shows no noise, where it is nothing that was measured."""
+    image, prepared = channels[0].image, channels[0].prepared
+    if prepared.noise is None or prepared.noise.sigma_typical >= _NOISY:
+        return ()
+    return said_of_content(image.original())
 
 
 def _said_of_reference(image: Image, reference: Image | None) -> tuple[str, ...]:

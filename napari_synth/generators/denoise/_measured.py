@@ -32,9 +32,6 @@ def prepare_measured(
         neighbours = choose_neighbours(image, condition, context) if params.neighbours == "auto" else None
         return Conditioned(network, condition, neighbours, weights)
 
-    prepared: Prepared
-    if params.noise == "multiplicative":
-        prepared = prepare_multiplicative(image, context, added)
-    else:
-        prepared = added(image, context)
+    multiplied = params.noise == "multiplicative"
+    prepared = prepare_multiplicative(image, context, added) if multiplied else added(image, context)
     return RotationEnsemble(prepared, "mean") if params.ensemble else prepared

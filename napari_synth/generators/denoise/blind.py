@@ -28,8 +28,8 @@ class BlindParams(OutlierParams):
     noise: Literal["auto", "independent", "correlated", "multiplicative"] = Field(
         "auto",
         title="Kind of noise",
-        description="Whether the noise of neighbouring pixels is correlated: measured (auto), or as you know it. Multiplicative noise,"
-        " the speckle of ultrasound, radar and OCT, is removed on the logarithm of the image.",
+        description="Whether the noise of neighbouring pixels is correlated: measured (auto), or as you know it. Multiplicative"
+        " noise, the speckle of ultrasound, radar and OCT, is removed on the logarithm of the image.",
         json_schema_extra={"advanced": True},
     )
     sigma: float | None = Field(
