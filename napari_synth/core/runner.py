@@ -42,8 +42,6 @@ if TYPE_CHECKING:
     import dask.array
 
 _RESTORING = {Task.DENOISE, Task.SUPER_RESOLUTION}
-# In counts: masks and labels have no noise, or what their borders are taken for.
-_NOISY = 1.0
 # Pixels of the source by which the dtype of a result is decided.
 _SAMPLED, _WINDOW = 2**16, 128
 
@@ -541,11 +539,9 @@ def _notes(channels: list[Channel], generator: Generator[Params], settings: Para
 
 
 def _said_of_content(channels: list[Channel]) -> tuple[str, ...]:
-    """Say what an image is that shows no noise, where it is nothing that was measured."""
-    image, prepared = channels[0].image, channels[0].prepared
-    if prepared.noise is None or prepared.noise.sigma_typical >= _NOISY:
-        return ()
-    return said_of_content(image.original())
+    """Say what an image in memory is, where it is nothing that was measured."""
+    image = channels[0].image
+    return () if image.is_lazy or image.mask is not None else said_of_content(image.original())
 
 
 def _said_of_reference(image: Image, reference: Image | None) -> tuple[str, ...]:

@@ -199,3 +199,14 @@ def test_images_that_have_nothing_in_common_are_told_of() -> None:
     assert Scaling.between([one], [other], noisy_target=True).is_doubtful
     assert Scaling.between([one], [Image(-one.data, "YX")], noisy_target=True).is_doubtful
     assert not Scaling.between([one], [one], noisy_target=True).is_doubtful
+
+
+def test_targets_that_teach_nothing_are_refused() -> None:
+    source = np.random.default_rng(0).integers(0, 200, (40, 40)).astype(np.uint8)
+    for empty in (0, 117):
+        with pytest.raises(TrainingDataError, match="same in all pixels"):
+            gather([source, source], [np.full_like(source, empty)] * 2, kind="paired")
+    with pytest.raises(TrainingDataError, match="equals its source"):
+        gather([source], [source.copy()], kind="paired")
+    # A blank field among others is one to learn from.
+    assert len(gather([source, source], [source[::-1], np.zeros_like(source)], kind="paired").target) == 2
