@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_synth.core.jpeg import jpeg_grid
 from napari_synth.core.noise import NoiseReport, estimate_noise
 
 EDGE = 8
@@ -68,7 +69,8 @@ def no_data_values(planes: Sequence[Plane]) -> tuple[tuple[float, ...], NoiseRep
         The noise is that of the planes without those regions; None where no region is constant, so that it was not looked at.
     """
     regions = [constant_regions(plane) for plane in planes]
-    if not any(region.any() for region in regions):
+    # A block of a JPEG may be constant whatever it shows.
+    if not any(region.any() for region in regions) or jpeg_grid(planes) is not None:
         return (), None
     inside = np.concatenate([plane[region] for plane, region in zip(planes, regions, strict=True)])
     values, counts = np.unique(inside[np.isfinite(inside)], return_counts=True)

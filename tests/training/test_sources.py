@@ -27,7 +27,7 @@ def test_files_of_pairs_go_together_by_name(tmp_path: Path) -> None:
         (tmp_path / folder).mkdir()
         for number, name in enumerate(names):
             pixels = np.full((16, 16), 10 * number, np.uint16)
-            pixels[0] = 7
+            pixels[0] = 7 if folder == "bad" else 8
             write_image(tmp_path / folder / f"{name}.tif", Image(pixels, "YX"))
     (tmp_path / "good" / "b.tif").rename(tmp_path / "good" / "b2.tif")
     images = gather(tmp_path / "bad", str(tmp_path / "good" / "*.tif"), kind="paired")
