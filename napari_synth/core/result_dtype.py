@@ -50,11 +50,11 @@ def choose_dtype(
         return source, ""
     made = sample().astype(np.float64)
     made = made[np.isfinite(made)]
-    limits = np.iinfo(source)
-    rounded = np.clip(np.rint(made), limits.min, limits.max)
-    if made.size == 0 or abs(rounded.mean() - made.mean()) <= _LOST * abs(made.mean()):
+    # Against their size, since signed counts may have a mean of nothing.
+    lost = abs(np.rint(made).mean() - made.mean()) / (np.abs(made).mean() or 1.0) if made.size else 0.0
+    if lost <= _LOST:
         return source, ""
     return FLOAT, (
         "There are so few counts a pixel that rounding to whole ones would change the mean by"
-        f" {abs(rounded.mean() / made.mean() - 1):.0%}: the result is float32, set dtype to source for {source}."
+        f" {lost:.0%}: the result is float32, set dtype to source for {source}."
     )

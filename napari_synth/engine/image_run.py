@@ -5,7 +5,7 @@ Eager numpy, lazy dask, the preview of the visible field and a file on the comma
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,7 @@ from napari_synth.engine.resampling import resampled
 from napari_synth.engine.result_axes import ResultLayout
 from napari_synth.engine.rotations import RotationEnsemble
 from napari_synth.engine.tiling import nearest
+from napari_synth.imaging.content import said_of_content
 from napari_synth.imaging.glare import without_glare
 from napari_synth.imaging.image import Image, without_alpha
 from napari_synth.imaging.intensity import IntensityTransform
@@ -106,6 +107,7 @@ def open_image(
         reference=None if inputs.reference is None else Source.of(inputs.reference),
         notes=(
             *_said_of_reference(image, inputs.reference),
+            *_said_of_content(channels),
             *(masked.sentences() if masked else ()),
             *notes_of(channels, labelled=True, more=partial(_said_of_outliers, method.info.task, params)),
         ),
@@ -357,6 +359,12 @@ def _check_reference(method: Generator[Any], image: Image, reference: Image | No
             raise ReferenceImageError(
                 f"The reference image has {found} {what}, the image {wanted}: give a reference image with as many."
             )
+
+
+def _said_of_content(channels: Sequence[Channel[Prepared]]) -> tuple[str, ...]:
+    """Say what an image in memory is, where it is nothing that was measured."""
+    image = channels[0].image
+    return () if image.is_lazy or image.mask is not None else said_of_content(image.original())
 
 
 def _said_of_reference(image: Image, reference: Image | None) -> tuple[str, ...]:

@@ -9,9 +9,16 @@ import numpy as np
 from napari_synth.imaging.image import Image, as_array, guess_axes, known_shape
 from napari_synth.imaging.sampling import sample_windows
 
+_HANDFUL = 64
+
 
 def has_content(image: Image) -> bool:
-    """Return whether an image shows anything: two finite pixels of it, of those that are looked at, differ."""
+    """Return whether an image shows anything: two finite pixels of it, of those that are looked at, differ.
+
+    Of one with a handful of pixels nothing is expected.
+    """
+    if image.n_pixels < _HANDFUL:
+        return True
     lowest, highest = np.inf, -np.inf
     for at in sample_windows(image):
         pixels = image.read(**at)

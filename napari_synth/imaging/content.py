@@ -9,7 +9,7 @@ from napari_synth.imaging.sampling import sample_windows
 
 _ROWS = 4
 _MOSTLY_EQUAL = 0.8
-_COHERENT = 0.5
+_COHERENT = 0.25
 
 
 def said_of_content(image: Image) -> tuple[str, ...]:
@@ -36,7 +36,7 @@ def said_of_content(image: Image) -> tuple[str, ...]:
         return ()
     if len(values) == 1:
         return ("The image is constant: there is nothing to see in it.",)
-    # Borders of regions are met alone; between two of them lie pixels that are equal.
+    # Borders of regions are met alone; a single photon has two beside each other.
     if lonely > _COHERENT * (pairs - equal) or any(value != int(value) for value in values):
         return ()
     if len(values) == 2:

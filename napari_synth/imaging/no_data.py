@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_synth.imaging.jpeg import jpeg_grid
 from napari_synth.imaging.noise import NoiseReport, estimate_noise
 
 EDGE = 8
@@ -68,7 +69,8 @@ def no_data_values(planes: Sequence[Plane]) -> tuple[tuple[float, ...], NoiseRep
         The noise is that of the planes without those regions; None where no region is constant, so that it was not looked at.
     """
     regions = [constant_regions(plane) for plane in planes]
-    if not any(region.any() for region in regions):
+    # A block of a JPEG may be constant whatever it shows.
+    if not any(region.any() for region in regions) or jpeg_grid(planes) is not None:
         return (), None
     inside = np.concatenate([plane[region] for plane, region in zip(planes, regions, strict=True)])
     values, counts = np.unique(inside[np.isfinite(inside)], return_counts=True)
@@ -101,7 +103,8 @@ def _is_no_data(value: Any, planes: Sequence[Plane], regions: Sequence[Bools], n
         equal = plane == value
         pixels += plane.size
         # What lies at a round border of the region is no lonely pixel.
-        alone = equal & ~constant_regions(np.where(equal, 1, np.arange(2, 2 + plane.size).reshape(plane.shape)), _CORE)
+        solid = constant_regions(np.where(equal, 1, np.arange(2, 2 + plane.size).reshape(plane.shape)), _CORE)
+        alone = equal & ~solid
         scattered += int(alone.sum())
         outside = equal & ~region
         for axis in (0, 1):
@@ -109,7 +112,7 @@ def _is_no_data(value: Any, planes: Sequence[Plane], regions: Sequence[Bools], n
             for here, there in ((ahead, behind), (behind, ahead)):
                 neighbours += int(_part(outside, axis, here).sum())
                 equal_beside += int((_part(outside, axis, here) & _part(equal, axis, there)).sum())
-        grown = equal & _grown(region & equal, EDGE)
+        grown = (solid & _grown(region & equal, EDGE)) | (region & equal)
         for distance in range(1, max(_DISTANCES) + 1):
             larger = _grown(grown, 1)
             if distance in _DISTANCES:

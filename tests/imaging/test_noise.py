@@ -233,3 +233,38 @@ def test_signal_to_noise_of_a_known_image() -> None:
 def test_import_brings_no_torch() -> None:
     code = "import sys, napari_synth.imaging.noise, napari_synth.imaging.trust; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("looks", [1, 4, 16])
+@pytest.mark.parametrize("name", ["camera", "moon", "coins"])
+def test_speckle_is_named(name: str, looks: int) -> None:
+    signal = getattr(data, name)() + 5.0
+    speckled = signal * np.random.default_rng(0).gamma(looks, 1 / looks, signal.shape)
+    assert any("multiplicative" in note for note in estimate_noise([speckled]).notes)
+
+
+@pytest.mark.parametrize("name", ["camera", "moon", "coins", "brick"])
+def test_shot_noise_and_added_noise_are_no_speckle_and_have_no_stripes(name: str) -> None:
+    signal, rng = getattr(data, name)().astype(float), np.random.default_rng(0)
+    for image in (rng.poisson(signal), rng.poisson(signal / 10), signal + rng.normal(0, 15, signal.shape), signal):
+        notes = estimate_noise([image.astype(float)]).notes
+        assert not any("multiplicative" in note or "all along" in note for note in notes)
+
+
+@pytest.mark.parametrize("along", ["rows", "columns"])
+@pytest.mark.parametrize("name", ["camera", "moon", "cell"])
+def test_the_share_of_rows_and_columns(name: str, along: str) -> None:
+    signal, rng = getattr(data, name)()[:400, :400].astype(float), np.random.default_rng(0)
+    shape = (400, 1) if along == "rows" else (1, 400)
+    notes = estimate_noise([signal + rng.normal(0, 15, signal.shape) + rng.normal(0, 8, shape)]).notes
+    (said,) = [note for note in notes if "all along" in note]
+    assert f"along {along}" in said
+    share = int(said.split("%")[0]) / 100
+    assert abs(share - 64 / (64 + 225)) < 0.06
+
+
+def test_two_classes_of_intensity_are_not_dropped_for_those_that_are_cut_off() -> None:
+    rng = np.random.default_rng(0)
+    image = np.full((128, 128), 0.0)
+    image[:, 64:] = np.where(np.arange(128) < 64, 300.0, 500.0)[:, None] + rng.normal(0, 20, (128, 64))
+    assert abs(estimate_noise([image]).sigma_typical - 20) < 4

@@ -27,7 +27,7 @@ def test_files_of_pairs_go_together_by_name(tmp_path: Path) -> None:
         (tmp_path / folder).mkdir()
         for number, name in enumerate(names):
             pixels = np.full((16, 16), 10 * number, np.uint16)
-            pixels[0] = 7
+            pixels[0] = 7 if folder == "bad" else 8
             write_image(tmp_path / folder / f"{name}.tif", Image(pixels, "YX"))
     (tmp_path / "good" / "b.tif").rename(tmp_path / "good" / "b2.tif")
     images = gather(tmp_path / "bad", str(tmp_path / "good" / "*.tif"), kind="paired")
@@ -225,3 +225,14 @@ def test_a_bad_file_of_many_is_named_and_left_out_with_its_partner(tmp_path: Pat
         (tmp_path / "bad" / f"{name}.tif").write_bytes(b"II*\0 nothing")
     with pytest.raises(TrainingDataError, match="None of the 4 images can be learnt from; the first"):
         gather(tmp_path / "bad", kind="one")
+
+
+def test_targets_that_teach_nothing_are_refused() -> None:
+    source = np.random.default_rng(0).integers(0, 200, (40, 40)).astype(np.uint8)
+    for empty in (0, 117):
+        with pytest.raises(TrainingDataError, match="same in all pixels"):
+            gather([source, source], [np.full_like(source, empty)] * 2, kind="paired")
+    with pytest.raises(TrainingDataError, match="equals its source"):
+        gather([source], [source.copy()], kind="paired")
+    # A blank field among others is one to learn from.
+    assert len(gather([source, source], [source[::-1], np.zeros_like(source)], kind="paired").target) == 2

@@ -10,7 +10,7 @@ from skimage.metrics import peak_signal_noise_ratio
 
 import napari_synth
 from napari_synth import models, verbs
-from napari_synth.core.errors import ModelFileError
+from napari_synth.core.errors import InvalidImageError, ModelFileError
 from napari_synth.imaging.image import Image
 from napari_synth.methods import noise_conditioning as _conditioning
 
@@ -159,3 +159,22 @@ def test_missing_and_corrupt_weights_are_a_clear_error(monkeypatch: pytest.Monke
     with pytest.raises(ModelFileError):
         napari_synth.denoise(np.random.default_rng(0).random((32, 32)))
     _conditioning._load.cache_clear()
+
+
+@pytest.mark.parametrize(("looks", "psnr"), [(1, 21.2), (4, 25.3)])
+def test_speckle_is_removed_on_the_logarithm(looks: int, psnr: float) -> None:
+    clean = data.camera() + 1.0
+    speckled = (clean * np.random.default_rng(0).gamma(looks, 1 / looks, clean.shape)).astype(np.float32)
+    run = runner.prepare("denoise/blind", Image(speckled, "YX"), {"noise": "multiplicative"})
+    result = run.compute()
+    assert 10 * np.log10(255**2 / np.mean((result - clean) ** 2)) > psnr
+    assert abs(result.mean() / clean.mean() - 1) < 0.06
+    assert any("multiplicative" in note for note in run.notes)
+    assert run.recipe.params["noise"] == "multiplicative"
+    whole = napari_synth.denoise(speckled, noise="multiplicative", tile=128)
+    np.testing.assert_allclose(whole, result, atol=1e-3 * np.ptp(result))
+
+
+def test_nothing_multiplies_what_is_never_above_zero() -> None:
+    with pytest.raises(InvalidImageError, match="above 0"):
+        napari_synth.denoise(np.zeros((32, 32), np.float32), noise="multiplicative")

@@ -387,3 +387,52 @@ def test_a_stack_of_slides_shares_one_fit() -> None:
     stack = np.stack([slide(), slide()[::-1]])
     result = napari_synth.translate(stack, drawn(), "vahadane", axes="ZYXS")
     np.testing.assert_array_equal(result[0], result[1][::-1])
+
+
+def glass(shape: tuple[int, ...] = (64, 64, 3)) -> np.ndarray:
+    return np.random.default_rng(0).normal(242, 1.7, shape).round().astype("u1")
+
+
+@pytest.mark.parametrize("reference", ["slide", "photo", None])
+def test_blank_glass_stays_as_it_is_whatever_it_should_look_like(reference: str | None) -> None:
+    given = {"slide": drawn(), "photo": data.astronaut()[:128, :128], None: None}[reference]
+    np.testing.assert_array_equal(napari_synth.translate(glass(), given), glass())
+
+
+@pytest.mark.parametrize("name", ["quantile-matching", "colour-transfer"])
+def test_noise_is_not_matched_to_a_signal(name: str) -> None:
+    image, reference = glass(), data.astronaut()[:128, :128]
+    if name == "quantile-matching":
+        image, reference = image[..., 0], data.camera()[:128, :128]
+    run = prepare(f"translate/{name}", Image.from_array(image), reference=Image.from_array(reference))
+    np.testing.assert_array_equal(run.compute(), image)
+    assert any("nothing but noise" in note for note in run.notes)
+
+
+@pytest.mark.parametrize("name", STAINS)
+def test_marks_of_a_pen_are_left_out_and_named(name: str) -> None:
+    plain, reference = np.asarray(load("tissue").data), np.asarray(load("restained").data)
+    marked = plain.copy()
+    marked[:, 128:155] = (40, 60, 170)
+    marked[192:219] = (40, 140, 80)
+    pen = (marked != plain).any(-1)
+    clean = napari_synth.translate(plain, reference, name)
+    run = prepare(f"translate/{name}", Image.from_array(marked), reference=Image.from_array(reference))
+    result = run.compute()
+    np.testing.assert_array_equal(result[pen], marked[pen])
+    difference = color.deltaE_cie76(color.rgb2lab(clean), color.rgb2lab(result))
+    assert difference[~pen].mean() < 4
+    assert any("pen" in note and "green" in note and "blue" in note for note in run.notes)
+    assert not any("pen" in note for note in prepare(f"translate/{name}", load("tissue")).notes)
+
+
+@pytest.mark.parametrize("value", [0, 200])
+def test_a_reference_that_shows_nothing_is_refused(value: int) -> None:
+    with pytest.raises(errors.ReferenceImageError, match="equal"):
+        napari_synth.translate(data.camera()[:64, :64], np.full((32, 32), value, "u1"), "quantile-matching")
+
+
+def test_the_image_itself_as_its_reference_is_told() -> None:
+    image = Image.from_array(data.camera()[:64, :64])
+    run = prepare("translate/quantile-matching", image, reference=image)
+    assert "the image itself" in run.notes[0]
