@@ -140,10 +140,14 @@ def test_relative_confidence_ranks_the_error(truth: np.ndarray) -> None:
 
 
 def test_a_tile_is_exact_where_the_halo_covers_the_receptive_field(truth: np.ndarray) -> None:
-    image = truth + np.random.default_rng(0).normal(0, 25, truth.shape).astype("f4")
+    # Wide enough for tiles that do not see all of it.
+    strip = np.pad(truth[:64], ((0, 0), (0, 512 - truth.shape[1])), mode="symmetric")
+    image = strip + np.random.default_rng(0).normal(0, 25, strip.shape).astype("f4")
     prepared = runner.prepare("denoise/blind", Image.from_array(image))
     conditioned = prepared.channels[0].prepared
-    conditioned.spec = type(conditioned.spec).plane(80, multiple=8)
+    network, _ = _conditioning.bundled_network("denoise-blind", prepared.device)
+    assert 64 + 2 * network.receptive_field < 512
+    conditioned.spec = type(conditioned.spec).plane(network.receptive_field, multiple=8)
     pieces = runner.PreparedRun(
         **{name: getattr(prepared, name) for name in prepared.__dataclass_fields__} | {"tile": 64}
     )
