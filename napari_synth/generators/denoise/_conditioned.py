@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from napari_synth.generators.denoise._neighbours import Neighbours
 
 MODEL = "denoise-blind"
-HALO = 64
+HALO = 80
 """Default halo in pixels: what lies further away changes a result by less than 1e-3 of the range."""
 _MOST_REMOVED = 3.0
 _BYTES_PER_PIXEL = 320
