@@ -46,7 +46,7 @@ def test_what_helps_is_used_and_removes_noise(always: None, learn: str, monkeypa
     clean = rings()
     image = noisy(clean)
     blind, context = prepare(Blind(), image)
-    adapted, _ = prepare(Adapt(), image, learn=learn, steps=40, batch=4)
+    adapted, _ = prepare(Adapt(), image, learn=learn, steps=20, batch=2)
     unadapted, result = restore(blind, context, image), restore(adapted, context, image)
     assert np.abs(result - unadapted).max() > 1e-3
     assert gain_db(result, image, clean) > gain_db(unadapted, image, clean) - 0.5
