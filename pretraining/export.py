@@ -46,9 +46,9 @@ DENOISER = CardText(
         "photons 30": "PSNR in dB, 30 photons at the peak, read noise 1 e-, gain known",
     },
     (
-        "Trained for Gaussian noise up to 75/255 and from 5 photons at the peak; stronger noise was not tested.",
+        "Trained for Gaussian noise up to 75/255 and from 2 photons at the peak; stronger noise was not tested.",
         "The strength of the noise must be given; a wrong one costs more than the choice of the network.",
-        "Correlated noise: only correlation that reaches a few pixels; stripes and fixed patterns are kept as signal.",
+        "Correlated noise: only correlation that reaches a few pixels; strong stripes and fixed patterns are kept as signal.",
         "Very fine periodic texture close to the noise level is smoothed.",
         "One plane at a time: it does not use neighbouring slices, frames or channels.",
     ),

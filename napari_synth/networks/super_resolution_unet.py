@@ -118,7 +118,10 @@ class SuperResolutionUNet(nn.Module):
 
 
 def enlarged(image: Tensor, scale: int) -> Tensor:
-    """Return the cubic enlargement (Keys, a = -1/2) of an image (N, C, H, W)."""
+    """Return the cubic enlargement (Keys, a = -1/2) of an image (N, C, H, W), in float32 where the image is of half precision."""
+    if image.dtype in (torch.bfloat16, torch.float16):
+        # Not every processor's torch has this interpolation in half precision.
+        image = image.float()
     size = (image.shape[-2] * scale, image.shape[-1] * scale)
     # Only with antialias does torch take Keys' coefficient; in an enlargement it has no other effect.
     return functional.interpolate(image, size, mode="bicubic", antialias=True)

@@ -208,7 +208,7 @@ def test_an_exported_enlarger_passes_its_test_and_is_run_back(tmp_path: Path, sm
     assert generator.info.id == "super-resolution/finer"
     assert generator.params_type().model_dump()["factor"] == scale
 
-    image = np.random.default_rng(0).poisson(300, (70, 90)).astype("u2")
+    image = np.random.default_rng(0).poisson(300, (72, 88)).astype("u2")
     result = napari_synth.upscale(image, scale, generator)
     with torch.inference_mode():
         wrapped = BlindEnlarger(load_model(small_enlarger)[0], scale)

@@ -5,6 +5,7 @@ import torch
 
 from napari_synth.networks import SuperResolutionUNet
 from napari_synth.networks.local_mean import CELL
+from napari_synth.networks.super_resolution_unet import enlarged
 
 SMALL = {"widths": (4, 6), "encoder_blocks": 1, "bottom_blocks": 1, "decoder_blocks": 1}
 WITHOUT_MEAN = SMALL | {"slope": -1.0, "mean_spread": 1.0}
@@ -60,3 +61,10 @@ def test_config_rebuilds_the_network(network):
     rebuilt = SuperResolutionUNet(**network.config)
     rebuilt.load_state_dict(network.state_dict())
     assert rebuilt.config == network.config
+
+
+def test_images_of_half_precision_are_enlarged_in_full_precision():
+    image = torch.rand(1, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    found = enlarged(image.bfloat16(), 2)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, enlarged(image, 2), rtol=0, atol=0.01)

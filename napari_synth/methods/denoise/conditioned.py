@@ -26,7 +26,7 @@ from napari_synth.networks.noise_conditioned_unet import NoiseConditionedUNet
 from napari_synth.networks.sigma_map import gaussian_blur
 
 MODEL = "denoise-blind"
-HALO = 64
+HALO = 80
 """Default halo in pixels: what lies further away changes a result by less than 1e-3 of the range."""
 _MOST_REMOVED = 3.0
 _BYTES_PER_PIXEL = 320
