@@ -3,15 +3,16 @@
 Importing this package loads neither torch, nor napari, nor Qt.
 """
 
-from napari_synth.synthesis_verbs import interpolate, synthesize
 from napari_synth.verbs import (
     augment,
     denoise,
     inpaint,
+    interpolate,
     load_model,
     make_isotropic,
     predict_frames,
     run,
+    synthesize,
     train,
     translate,
     upscale,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from napari_synth.core.errors import ImageFileError
-from napari_synth.core.image import Image
+from napari_synth.imaging.image import Image
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from napari_synth.core.boundary import guarded
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -13,15 +16,21 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from napari_synth.augmentation import Pipeline, Transform
+    from napari_synth.contract.frames import FramePredictor
+    from napari_synth.contract.generator import Generator, Method
     from napari_synth.core.device import PrecisionChoice
-    from napari_synth.core.frames import FramePredictor
-    from napari_synth.core.generator import Generator, Method
     from napari_synth.core.progress import CancelToken, ProgressCallback
-    from napari_synth.core.recipe import Recipe
+    from napari_synth.core.result_dtype import DtypeChoice
+    from napari_synth.engine.recipe import Recipe
+    from napari_synth.imaging.image import Image
 
 M = TypeVar("M", bound="Method[Any]")
 
+_MOST_ON_A_PATH = 10_000
+_LARGEST_SIZE = 2**16
 
+
+@guarded
 def denoise(
     image: Any,
     generator: str | Generator[Any] = "blind",
@@ -29,6 +38,7 @@ def denoise(
     axes: str | None = None,
     device: str = "auto",
     precision: PrecisionChoice = "auto",
+    dtype: DtypeChoice = "auto",
     seed: int = 0,
     tile: int | None = None,
     progress: ProgressCallback | None = None,
@@ -41,9 +51,9 @@ def denoise(
     ----------
     image : array-like or Image
         Any integer or float dtype and range, 2 to 6 dimensions; numpy, dask, zarr or an
-        `napari_synth.core.image.Image`.
+        `napari_synth.imaging.image.Image`.
     generator : str or Generator
-        ``"blind"`` (a bundled network behind the noise measured in the image), ``"auto"``, ``"adapt"``, ``"noise2void"``,
+        ``"blind"`` (a bundled network behind the noise measured in the image), ``"auto"``, ``"adapted"``, ``"noise2void"``,
         ``"zero-shot-noise2noise"``, ``"non-local-means"``, ``"total-variation"``, ``"wavelet"``, ``"median"``, or one of another
         package.
     axes : str, optional
@@ -52,6 +62,8 @@ def denoise(
         ``"auto"`` (CUDA, then MPS, then the CPU), ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
     precision : {"auto", "float32", "float16", "bfloat16"}
         Of the network's arithmetic.
+    dtype : {"auto", "source", "float32"}
+        Of the result: that of the source, or float32, which auto takes where rounding to whole counts would lose signal.
     seed : int
         Same input, seed and kind of device: same result.
     tile : int, optional
@@ -66,8 +78,8 @@ def denoise(
     Returns
     -------
     array
-        Of the shape and dtype of the source: numpy for numpy, a lazy dask array for dask and zarr, an Image for an Image, a masked
-        array or an xarray for such a one.
+        Of the shape of the source: numpy for numpy, a lazy dask array for dask and zarr, an Image for an Image, a masked array or
+        an xarray for such a one.
 
     Raises
     ------
@@ -80,6 +92,7 @@ def denoise(
         axes=axes,
         device=device,
         precision=precision,
+        dtype=dtype,
         seed=seed,
         tile=tile,
         progress=progress,
@@ -88,6 +101,7 @@ def denoise(
     )
 
 
+@guarded
 def upscale(
     image: Any,
     factor: float = 2.0,
@@ -96,6 +110,7 @@ def upscale(
     axes: str | None = None,
     device: str = "auto",
     precision: PrecisionChoice = "auto",
+    dtype: DtypeChoice = "auto",
     seed: int = 0,
     tile: int | None = None,
     progress: ProgressCallback | None = None,
@@ -113,7 +128,7 @@ def upscale(
     generator : str or Generator
         ``"network"`` (a bundled network, held to the measured pixels), ``"adapted"`` (the same, fine-tuned on the image itself),
         ``"lanczos"``, ``"bicubic"``, or one of another package.
-    axes, device, precision, seed, tile, progress, cancel, **params
+    axes, device, precision, dtype, seed, tile, progress, cancel, **params
         As for `denoise`.
 
     Returns
@@ -133,6 +148,7 @@ def upscale(
         axes=axes,
         device=device,
         precision=precision,
+        dtype=dtype,
         seed=seed,
         tile=tile,
         progress=progress,
@@ -142,6 +158,7 @@ def upscale(
     )
 
 
+@guarded
 def make_isotropic(
     volume: Any,
     spacing: Mapping[str, float] | Sequence[float] | None = None,
@@ -150,6 +167,7 @@ def make_isotropic(
     generator: str | Generator[Any] = "isotropic",
     device: str = "auto",
     precision: PrecisionChoice = "auto",
+    dtype: DtypeChoice = "auto",
     seed: int = 0,
     tile: int | None = None,
     progress: ProgressCallback | None = None,
@@ -169,7 +187,7 @@ def make_isotropic(
         As for `denoise`; an array of three dimensions is taken for ZYX.
     generator : str or Generator
         ``"isotropic"`` (trained on the volume itself), or one of another package.
-    device, precision, seed, tile, progress, cancel
+    device, precision, dtype, seed, tile, progress, cancel
         As for `denoise`.
     **params
         Settings of the generator: ``slices`` ("thick" or "thin"), ``minutes``, ``steps``, ``factor``.
@@ -185,32 +203,22 @@ def make_isotropic(
     SynthError
         One of its subclasses for every cause that lies with the input; see `napari_synth.core.errors`.
     """
-    import numpy as np
-
-    from napari_synth.core.errors import InvalidParameterError
-    from napari_synth.core.image import SPATIAL_AXES, Image
+    from napari_synth.imaging.image import Image, as_array
 
     is_image = isinstance(volume, Image)
-    is_named = is_image or hasattr(volume, "dims")
-    image = Image.from_array(volume, axes or ("ZYX" if not is_named and np.ndim(volume) == 3 else None))
+    if not is_image:
+        volume = as_array(volume)
+    if axes is None and not is_image and not hasattr(volume, "dims") and len(volume.shape) == 3:
+        axes = "ZYX"
+    image = Image.from_array(volume, axes)
     if spacing is not None:
-        spatial = [axis for axis in image.axes if axis in SPATIAL_AXES]
-        if not isinstance(spacing, Mapping):
-            if len(spacing) != len(spatial):
-                raise InvalidParameterError(
-                    f"A spacing of {len(spacing)} numbers does not fit the axes {''.join(spatial)}: give one for each of them."
-                )
-            spacing = dict(zip(spatial, spacing, strict=True))
-        if unknown := sorted(set(spacing) - set(spatial)):
-            raise InvalidParameterError(
-                f"The spacing names {unknown[0]!r}, which is none of the axes {''.join(spatial)}: give it for those."
-            )
-        image = replace(image, spacing={**image.spacing, **spacing})
+        image = replace(image, spacing={**image.spacing, **_spacing_of(image, spacing)})
     result: Image = run(
         _of_task("super-resolution", generator),
         image,
         device=device,
         precision=precision,
+        dtype=dtype,
         seed=seed,
         tile=tile,
         progress=progress,
@@ -220,6 +228,7 @@ def make_isotropic(
     return result if is_image else _as_given(volume, result.data, hides=True)
 
 
+@guarded
 def inpaint(
     image: Any,
     mask: Any = None,
@@ -231,6 +240,7 @@ def inpaint(
     axes: str | None = None,
     device: str = "auto",
     precision: PrecisionChoice = "auto",
+    dtype: DtypeChoice = "auto",
     seed: int = 0,
     tile: int | None = None,
     progress: ProgressCallback | None = None,
@@ -255,7 +265,7 @@ def inpaint(
         The labels of the mask that mark what is to be filled; all but 0 where they are left out.
     grow : int
         Pixels in Y and X by which the mask is grown.
-    axes, device, precision, seed, tile, progress, cancel, **params
+    axes, device, precision, dtype, seed, tile, progress, cancel, **params
         As for `denoise`.
 
     Returns
@@ -278,6 +288,7 @@ def inpaint(
         axes=axes,
         device=device,
         precision=precision,
+        dtype=dtype,
         seed=seed,
         tile=tile,
         progress=progress,
@@ -286,6 +297,7 @@ def inpaint(
     )
 
 
+@guarded
 def translate(
     image: Any,
     reference: Any = None,
@@ -294,6 +306,7 @@ def translate(
     axes: str | None = None,
     device: str = "auto",
     precision: PrecisionChoice = "auto",
+    dtype: DtypeChoice = "auto",
     seed: int = 0,
     tile: int | None = None,
     progress: ProgressCallback | None = None,
@@ -313,7 +326,7 @@ def translate(
         ``"auto"`` (what fits the image and the reference); for slides ``"macenko"``, ``"vahadane"``, ``"reinhard"``; with any
         reference ``"quantile-matching"``, ``"colour-transfer"``, ``"patch-style"``; for the tone ``"contrast"``, ``"gamma"``,
         ``"clahe"``, ``"unsharp"``, ``"colour-balance"``; or one of another package.
-    axes, device, precision, seed, tile, progress, cancel, **params
+    axes, device, precision, dtype, seed, tile, progress, cancel, **params
         As for `denoise`.
 
     Returns
@@ -333,6 +346,7 @@ def translate(
         axes=axes,
         device=device,
         precision=precision,
+        dtype=dtype,
         seed=seed,
         tile=tile,
         progress=progress,
@@ -341,6 +355,7 @@ def translate(
     )
 
 
+@guarded
 def predict_frames(
     movie: Any,
     count: int = 0,
@@ -351,6 +366,7 @@ def predict_frames(
     axes: str | None = None,
     device: str = "auto",
     precision: PrecisionChoice = "auto",
+    dtype: DtypeChoice = "auto",
     seed: int = 0,
     tile: int | None = None,
     progress: ProgressCallback | None = None,
@@ -375,7 +391,7 @@ def predict_frames(
         How many frames between any two neighbours; stands alone.
     axes : str, optional
         As for `denoise`; an array of three dimensions is taken for TYX, one of four for TZYX or TCYX.
-    device, precision, seed, tile, progress, cancel, **params
+    device, precision, dtype, seed, tile, progress, cancel, **params
         As for `denoise`.
 
     Returns
@@ -389,8 +405,8 @@ def predict_frames(
     SynthError
         One of its subclasses for every cause that lies with the input; see `napari_synth.core.errors`.
     """
-    from napari_synth.core import registry
-    from napari_synth.core.frames import FramePredictor
+    from napari_synth import registry
+    from napari_synth.contract.frames import FramePredictor
 
     chosen = _of_task("predict-frames", generator)
     if isinstance(chosen, str):
@@ -402,6 +418,7 @@ def predict_frames(
         axes=axes,
         device=device,
         precision=precision,
+        dtype=dtype,
         seed=seed,
         tile=tile,
         progress=progress,
@@ -411,6 +428,7 @@ def predict_frames(
     )
 
 
+@guarded
 def run(
     recipe_or_id: Recipe | Method[Any] | str,
     image: Any = None,
@@ -423,6 +441,7 @@ def run(
     axes: str | None = None,
     device: str | None = None,
     precision: PrecisionChoice | None = None,
+    dtype: DtypeChoice | None = None,
     seed: int | None = None,
     tile: int | None = None,
     progress: ProgressCallback | None = None,
@@ -434,7 +453,7 @@ def run(
     Parameters
     ----------
     recipe_or_id : Recipe, Method or str
-        A `napari_synth.core.recipe.Recipe`, the YAML of one, the id of a generator such as ``"denoise/blind"``, or what
+        A `napari_synth.engine.recipe.Recipe`, the YAML of one, the id of a generator such as ``"denoise/blind"``, or what
         `load_model` returns.
     image : array-like or Image
         What makes new images is given the image or the labels that it needs, if any.
@@ -442,7 +461,7 @@ def run(
         As for `translate`; a recipe need not be given one again where it holds what was learnt of it.
     mask, mask_from, mask_ids, grow
         As for `inpaint`; what is left out is taken from the recipe, but a mask that was drawn must be given again.
-    axes, device, precision, seed, tile, **params
+    axes, device, precision, dtype, seed, tile, **params
         As for `denoise`, and ``count``, ``fill`` and ``between`` as for `predict_frames`; what is given takes the place of what the
         recipe says. The axes of a recipe hold for an array of as many dimensions: those of another are guessed, and an Image or an
         xarray keeps its own.
@@ -466,28 +485,27 @@ def run(
     """
     import numpy as np
 
-    from napari_synth.core import registry
+    from napari_synth import registry
+    from napari_synth.contract.frames import FramePredictor
+    from napari_synth.contract.generator import Method, Task
+    from napari_synth.contract.synthesis import Synthesizer
     from napari_synth.core.errors import InvalidImageError
-    from napari_synth.core.frame_plan import guess_movie_axes
-    from napari_synth.core.frames import FramePredictor
-    from napari_synth.core.generator import Method, Task
-    from napari_synth.core.image import Image
-    from napari_synth.core.masking import with_mask
-    from napari_synth.core.movies import PreparedMovie, prepare_again
-    from napari_synth.core.recipe import Recipe
-    from napari_synth.core.references import as_reference
-    from napari_synth.core.runner import PreparedRun, prepare
-    from napari_synth.core.synthesis import Synthesizer
-    from napari_synth.synthesis_verbs import repeat
+    from napari_synth.engine.frame_plan import guess_movie_axes
+    from napari_synth.engine.frame_run import PreparedMovie, prepare_again
+    from napari_synth.engine.masking import with_mask
+    from napari_synth.engine.recipe import Recipe
+    from napari_synth.engine.references import as_reference
+    from napari_synth.engine.runner import PreparedRun, prepare
+    from napari_synth.imaging.image import Image, as_array, known_shape
 
     if isinstance(recipe_or_id, Recipe):
         recipe = recipe_or_id
-    elif isinstance(recipe_or_id, Method):
-        registry.register(recipe_or_id)
-        recipe = Recipe(generator=recipe_or_id.info.id)
+    elif not isinstance(recipe_or_id, str):
+        recipe = Recipe(generator=registry.register(recipe_or_id).info.id)
     elif "\n" in recipe_or_id:
         recipe = Recipe.from_yaml(recipe_or_id)
     else:
+        registry.found(Method, recipe_or_id)
         recipe = Recipe(generator=recipe_or_id)
     if isinstance(registry.found(Method, recipe.generator), Synthesizer):
         return repeat(
@@ -495,23 +513,27 @@ def run(
             image,
             axes=axes,
             params=params,
-            device=device or recipe.device,
-            precision=precision or recipe.precision,
+            device=recipe.device if device is None else device,
+            precision=recipe.precision if precision is None else precision,
             seed=recipe.seed if seed is None else seed,
             progress=progress,
             cancel=cancel,
         )
     if image is None:
         raise InvalidImageError("There is no image: only what makes new images can do without one.")
+    if not isinstance(image, Image):
+        image = as_array(image)
+    # An xarray names its dimensions itself.
     is_named = isinstance(image, Image) or hasattr(image, "dims")
-    fits = recipe.axes is not None and not is_named and len(recipe.axes) == np.ndim(image)
+    fits = recipe.axes is not None and not is_named and len(recipe.axes) == len(image.shape)
     is_movie = isinstance(registry.found(Method, recipe.generator), FramePredictor)
-    if is_movie and not fits and not is_named:
-        axes = axes or guess_movie_axes(np.shape(image))
-    source = Image.from_array(image, axes or (recipe.axes if fits else None))
+    if axes is None and is_movie and not fits and not is_named:
+        axes = guess_movie_axes(known_shape(image))
+    source = Image.from_array(image, recipe.axes if axes is None and fits else axes)
     how: dict[str, Any] = {
-        "device": device or recipe.device,
-        "precision": precision or recipe.precision,
+        "device": recipe.device if device is None else device,
+        "precision": recipe.precision if precision is None else precision,
+        "dtype": recipe.dtype if dtype is None else dtype,
         "seed": recipe.seed if seed is None else seed,
         "tile": recipe.tile if tile is None else tile,
         "progress": progress,
@@ -525,7 +547,7 @@ def run(
         likeness = None if reference is None else as_reference(reference, source)
         prepared = prepare(recipe.generator, source, {**recipe.params, **params}, reference=likeness, **how)
     if (difference := recipe.differing_weights(prepared.recipe)) is not None:
-        warnings.warn(difference, UserWarning, stacklevel=2)
+        warnings.warn(difference, UserWarning, stacklevel=3)
     hides = not is_movie and not recipe.generator.startswith(f"{Task.INPAINT}/")
     if source.is_lazy:
         return prepared.result if isinstance(image, Image) else _as_given(image, prepared.lazy(), hides=hides)
@@ -537,6 +559,7 @@ def run(
     return _as_given(image, np.asarray(result), hides=hides)
 
 
+@guarded
 def augment(
     image: Any,
     *,
@@ -579,14 +602,15 @@ def augment(
         One of its subclasses for every cause that lies with the input; see `napari_synth.core.errors`.
     """
     from napari_synth.augmentation import Pipeline, Sample
-    from napari_synth.core.errors import InvalidParameterError
-    from napari_synth.core.image import Image
+    from napari_synth.core.arguments import whole
+    from napari_synth.imaging.image import Image
+    from napari_synth.imaging.surroundings import undisturbed
 
-    if not isinstance(seed, int):
-        raise InvalidParameterError(f"The seed cannot be {seed!r}: give a whole number.")
-    sample = Sample(image, axes or "", labels, "", points, shapes, vectors, tracks)
-    pipeline = Pipeline.of(transforms)
-    result = pipeline.apply(sample, pipeline.draw(seed, sample))
+    seed = whole("The seed", seed, -(2**63), 2**63 - 1)
+    with undisturbed(keeps_gradients=True):
+        sample = Sample(image, "" if axes is None else axes, labels, "", points, shapes, vectors, tracks)
+        pipeline = Pipeline.of(transforms)
+        result = pipeline.apply(sample, pipeline.draw(seed, sample))
     changed: Any = result.image
     if isinstance(image, Image):
         changed = replace(image, data=result.image, axes=result.axes, spacing=result.spacing)
@@ -595,6 +619,7 @@ def augment(
     return result
 
 
+@guarded
 def train(
     generator: str,
     source: Any,
@@ -660,7 +685,7 @@ def train(
     SynthError
         One of its subclasses for every cause that lies with the input; see `napari_synth.core.errors`.
     """
-    from napari_synth.training.studio import train_model
+    from napari_synth.studio.train import train_model
 
     given = {"minutes": minutes, "steps": steps, "seed": seed}
     trained = train_model(
@@ -682,6 +707,7 @@ def train(
     return trained.generator
 
 
+@guarded
 def load_model(
     path: Path | str, *, task: str | None = None, name: str | None = None, trusted: bool = False
 ) -> Method[Any]:
@@ -711,15 +737,50 @@ def load_model(
     SynthError
         The file is damaged, of an unknown architecture or for another task, is not trusted, or needs an extra.
     """
-    from napari_synth.core import registry
-    from napari_synth.generators.model_files import generator_for
+    from napari_synth import registry
+    from napari_synth.methods.from_file.catalogue import method_for
     from napari_synth.models.library import resolved
     from napari_synth.models.reading import describe
 
     file = resolved(path)
-    generator = generator_for(describe(file, task=task, name=name, trusted=trusted), file)
+    generator = method_for(describe(file, task=task, name=name, trusted=trusted), file)
     registry.register(generator)
     return generator
+
+
+def _spacing_of(image: Image, spacing: Any) -> dict[str, float]:
+    """Return the spacing that was given, by axis."""
+    import math
+
+    from napari_synth.core.errors import InvalidParameterError
+    from napari_synth.core.texts import shown
+    from napari_synth.imaging.image import SPATIAL_AXES
+
+    spatial = [axis for axis in image.axes if axis in SPATIAL_AXES]
+    if not isinstance(spacing, Mapping):
+        try:
+            steps = list(spacing)
+        except Exception as error:
+            raise InvalidParameterError(
+                f"The spacing cannot be {shown(spacing)}: give a number for each of the axes {''.join(spatial)}."
+            ) from error
+        if len(steps) != len(spatial):
+            raise InvalidParameterError(
+                f"A spacing of {len(steps)} numbers does not fit the axes {''.join(spatial)}: give one for each of them."
+            )
+        spacing = dict(zip(spatial, steps, strict=True))
+    for axis, step in spacing.items():
+        if axis not in spatial:
+            raise InvalidParameterError(
+                f"The spacing names {shown(axis)}, which is none of the axes {''.join(spatial)}: give it for those."
+            )
+        try:
+            is_good = math.isfinite(step) and step > 0
+        except Exception:  # noqa: BLE001 - objects of others are compared as they please
+            is_good = False
+        if not is_good:
+            raise InvalidParameterError(f"The spacing along {axis} cannot be {shown(step)}: give a number above 0.")
+    return dict(spacing)
 
 
 def _of_task(task: str, generator: str | M) -> str | M:
@@ -730,8 +791,8 @@ def _of_task(task: str, generator: str | M) -> str | M:
     UnknownGeneratorError
         It is of another task.
     """
+    from napari_synth.contract.generator import Method
     from napari_synth.core.errors import UnknownGeneratorError
-    from napari_synth.core.generator import Method
 
     identifier = generator.info.id if isinstance(generator, Method) else generator
     if not isinstance(identifier, str):
@@ -741,6 +802,180 @@ def _of_task(task: str, generator: str | M) -> str | M:
             f"{identifier!r} is not for the task {task}: give a generator of that task, or call the verb of the other."
         )
     return f"{task}/{generator}" if isinstance(generator, str) and "/" not in generator else generator
+
+
+@guarded
+def synthesize(
+    model: str | Path | Method[Any],
+    count: int = 1,
+    *,
+    source: Any = None,
+    size: int | tuple[int, int] | None = None,
+    axes: str | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    precision: PrecisionChoice = "auto",
+    progress: ProgressCallback | None = None,
+    cancel: CancelToken | None = None,
+    **params: Any,
+) -> Any:
+    """Make new images that look like those that a model was trained on.
+
+    Parameters
+    ----------
+    model : str, Path or Method
+        The name or id of a model of your library, a model file, or what `train` or `load_model` returned.
+    count : int
+        How many images.
+    source : array-like or Image, optional
+        What some methods need: an image to make others like, or labels to make images for, each plane of them.
+    size : int or (int, int), optional
+        Height and width in pixels, for models that can make others than they were trained on.
+    axes : str, optional
+        A role of ``TCZYXS`` for each dimension of the source; guessed where it is left out.
+    seed : int
+        The same seed gives the same images; the first ones are the same however many are made.
+    device, precision, progress, cancel
+        As for `napari_synth.denoise`.
+    **params
+        Settings of the method.
+
+    Returns
+    -------
+    numpy.ndarray
+        The images along the first axis, then the axes of labels besides their planes, then those of one image (``CYX``, ``YXS`` or
+        ``YX``), in the counts and of the dtype of the images that were learnt from.
+
+    Raises
+    ------
+    SynthError
+        One of its subclasses for every cause that lies with the input; see `napari_synth.core.errors`.
+    """
+    from napari_synth.engine.synthesis_run import prepare_synthesis
+    from napari_synth.imaging.image import Image
+
+    settings = {"count": count} | _size(size) | params
+    prepared = prepare_synthesis(
+        identifier_of(model),
+        settings,
+        source=None if source is None else Image.from_array(source, axes),
+        device=device,
+        precision=precision,
+        seed=seed,
+        progress=progress,
+        cancel=cancel,
+    )
+    return prepared.compute(progress=progress, cancel=cancel)
+
+
+@guarded
+def interpolate(
+    model: str | Path | Method[Any],
+    begin: Any,
+    end: Any,
+    count: int = 8,
+    *,
+    size: int | tuple[int, int] | None = None,
+    device: str = "auto",
+    precision: PrecisionChoice = "auto",
+    **params: Any,
+) -> Any:
+    """Make the images on the path between two others, both included.
+
+    Parameters
+    ----------
+    model : str, Path or Method
+        As for `synthesize`.
+    begin, end : int, array-like or Image
+        A seed: the first image that it gives. Or an image, for models that have an encoder: its middle is taken.
+    count : int
+        How many images, at least 2.
+    size, device, precision, **params
+        As for `synthesize`.
+
+    Returns
+    -------
+    numpy.ndarray
+        As for `synthesize`.
+
+    Raises
+    ------
+    SynthError
+        One of its subclasses for every cause that lies with the input; see `napari_synth.core.errors`.
+    """
+    from napari_synth.core.arguments import checked_seed, whole
+    from napari_synth.core.errors import InvalidParameterError
+    from napari_synth.engine.latents import path
+    from napari_synth.engine.synthesis_run import prepare_synthesis
+    from napari_synth.imaging.image import Image
+
+    count = whole("The count of images on a path", count, 0, _MOST_ON_A_PATH)
+    if count < 2:
+        raise InvalidParameterError(f"A path of {count} images has no two ends: ask for at least 2.")
+    prepared = prepare_synthesis(identifier_of(model), _size(size) | params, device=device, precision=precision)
+    first, last = (
+        prepared.latents(seed=checked_seed(given))
+        if hasattr(given, "__index__") and not getattr(given, "shape", ())
+        else prepared.encoded(Image.from_array(given, prepared.axes_for(given)))[0]
+        for given in (begin, end)
+    )
+    return prepared.decoded(path(first, last, count))
+
+
+def repeat(recipe: Recipe, source: Any = None, **how: Any) -> Any:
+    """Make the images of a recipe again; see `napari_synth.run`."""
+    from napari_synth.engine.synthesis_run import prepare_synthesis
+    from napari_synth.imaging.image import Image
+
+    axes = how.pop("axes", None)
+    if source is not None:
+        fits = (
+            recipe.axes is not None and not isinstance(source, Image) and len(recipe.axes) == getattr(source, "ndim", 0)
+        )
+        source = Image.from_array(source, axes or (recipe.axes if fits else None))
+    params = {**recipe.params, **how.pop("params", {})}
+    prepared = prepare_synthesis(recipe.generator, params, source=source, **how)
+    if (difference := recipe.differing_weights(prepared.recipe)) is not None:
+        warnings.warn(difference, UserWarning, stacklevel=4)
+    return prepared.compute(progress=how.get("progress"), cancel=how.get("cancel"))
+
+
+def identifier_of(model: str | Path | Method[Any]) -> str:
+    """Return the id of a model; a file is taken up for this session.
+
+    Raises
+    ------
+    ModelFileError
+        The file cannot be used.
+    UnknownGeneratorError
+        It is neither a file, nor a name, nor a method.
+    """
+    from napari_synth import registry
+    from napari_synth.contract.generator import Task
+
+    if not isinstance(model, Path | str):
+        return registry.register(model).info.id
+    if isinstance(model, Path) or model.endswith(".safetensors"):
+        return load_model(model).info.id
+    return model if "/" in model else f"{Task.SYNTHESIZE}/{model}"
+
+
+def _size(size: int | tuple[int, int] | None) -> dict[str, int]:
+    """Return height and width as the settings of synthesizers hold them."""
+    from napari_synth.core.arguments import whole
+    from napari_synth.core.errors import InvalidParameterError
+    from napari_synth.core.texts import shown
+
+    if size is None:
+        return {}
+    try:
+        height, width = size if isinstance(size, (tuple, list)) else (size, size)
+    except ValueError as error:
+        raise InvalidParameterError(
+            f"The size cannot be {shown(size)}: give a number of pixels, or height and width."
+        ) from error
+    height, width = (whole("The size", edge, 1, _LARGEST_SIZE) for edge in (height, width))
+    return {"size": height} | ({"width": width} if width != height else {})
 
 
 def _as_given(image: Any, result: Any, *, hides: bool) -> Any:

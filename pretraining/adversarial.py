@@ -105,9 +105,9 @@ class AdversarialTrainer(Trainer):
         super().__init__(folder, store, lesson, settings, device)
 
     def _loss(self, batch: HoleBatch) -> Tensor:
-        clean, holes = batch.clean.to(self.device), batch.holes.to(self.device)
+        clean, holes = batch.clean, batch.holes
         assert isinstance(self.network, GatedInpainter)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+        with self.precision():
             prepared = self.network.prepared(clean, holes)
             answer = self.network.completed(prepared, holes)
         unit = unit_of(prepared)

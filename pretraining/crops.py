@@ -6,11 +6,18 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import imageio.v3 as iio
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 CROP = 256
 """Height and width of a stored crop in pixels."""
+
+_SIGNED = "packed-signed"
+_MOST_IN_FILE = 500
+_WHITE = 255.0
 
 Plane = NDArray[np.float32]
 
@@ -29,6 +36,37 @@ def write_shard(folder: Path, name: str, crops: Iterable[Plane]) -> int:
         np.save(file, np.stack(stack))
     partial.replace(folder / f"{name}.npy")
     return len(stack)
+
+
+def pack(crops: Path, out: Path) -> int:
+    """Write the photographs of a folder of crops as 8-bit PNG, and return how many bytes these take.
+
+    They are small enough then to be sent to another machine; generated images are made there again.
+
+    Parameters
+    ----------
+    crops : Path
+        Folder with shards of `write_shard`.
+    out : Path
+        Folder for ``photographs-packed-*.png`` and, of differences of colours, ``photographs-packed-signed-*.png``: crops one below
+        the other.
+    """
+    stack = np.concatenate([np.load(path) for path in sorted(crops.glob("photographs*.npy"))]).astype(np.float32)
+    signed = stack.min(axis=(1, 2)) < 0.0
+    out.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, planes in (("packed", stack[~signed]), (_SIGNED, 0.5 + 0.5 * stack[signed])):
+        for start in range(0, len(planes), _MOST_IN_FILE):
+            tall = planes[start : start + _MOST_IN_FILE].reshape(-1, CROP)
+            written.append(out / f"photographs-{name}-{start // _MOST_IN_FILE}.png")
+            iio.imwrite(written[-1], np.rint(np.clip(tall, 0.0, 1.0) * _WHITE).astype(np.uint8), optimize=True)
+    return sum(path.stat().st_size for path in written)
+
+
+def _unpacked(path: Path) -> NDArray[np.float16]:
+    """Return the crops of one file of `pack`, (N, 256, 256)."""
+    planes = iio.imread(path).reshape(-1, CROP, CROP).astype(np.float32) / _WHITE
+    return np.asarray(2.0 * planes - 1.0 if _SIGNED in path.name else planes, np.float16)
 
 
 def cut(plane: Plane, *, stride: int = 208, least_texture: float = 0.012) -> Iterator[Plane]:
@@ -54,40 +92,54 @@ def cut(plane: Plane, *, stride: int = 208, least_texture: float = 0.012) -> Ite
 
 @dataclass(frozen=True)
 class CropStore:
-    """Shards of crops in one folder, in two groups that are sampled with fixed shares.
+    """All crops of one folder in memory, in two groups that are sampled with fixed shares.
 
     Parameters
     ----------
-    photographs, generated : tuple of array
-        Memory-mapped shards, each of shape (N, 256, 256).
+    crops : Tensor
+        Shape (N, 256, 256), float16: first the photographs, then the generated images.
+    photographs : int
+        How many of them are photographs.
     """
 
-    photographs: tuple[NDArray[np.float16], ...]
-    generated: tuple[NDArray[np.float16], ...]
+    crops: Tensor
+    photographs: int
 
     @classmethod
-    def open(cls, folder: Path) -> CropStore:
-        """Map every shard of `folder`: ``photographs*.npy`` and ``generated*.npy``, in the order of their names."""
+    def open(cls, folder: Path, device: torch.device | str = "cpu") -> CropStore:
+        """Load every shard of `folder`: ``photographs*`` and ``generated*``, in the order of their names.
 
-        def shards(pattern: str) -> tuple[NDArray[np.float16], ...]:
-            return tuple(np.load(path, mmap_mode="r") for path in sorted(folder.glob(pattern)))
+        Raises
+        ------
+        FileNotFoundError
+            There is none.
+        """
 
-        store = cls(shards("photographs*.npy"), shards("generated*.npy"))
-        if not store.photographs and not store.generated:
+        def shards(pattern: str) -> list[Tensor]:
+            files = [path for path in sorted(folder.glob(pattern)) if path.suffix in (".npy", ".png")]
+            return [torch.from_numpy(np.load(path) if path.suffix == ".npy" else _unpacked(path)) for path in files]
+
+        photographs, generated = shards("photographs*"), shards("generated*")
+        if not photographs and not generated:
             raise FileNotFoundError(f"No training crops in {folder}: make them with 'python -m pretraining data'.")
-        return store
+        return cls(torch.cat(photographs + generated).to(device), sum(map(len, photographs)))
 
     def __len__(self) -> int:
-        return sum(len(shard) for shard in self.photographs + self.generated)
+        return len(self.crops)
 
-    def pick(self, generated: bool, position: float) -> NDArray[np.float16]:
-        """Return the crop at relative `position` (0..1) of one group, or of the other where that is empty."""
-        group = self.generated if generated else self.photographs
-        group = group or self.photographs or self.generated
-        index = min(int(position * sum(map(len, group))), sum(map(len, group)) - 1)
-        for shard in group:
-            if index < len(shard):
-                crop: NDArray[np.float16] = shard[index]
-                return crop
-            index -= len(shard)
-        raise IndexError(position)
+    def places(self, generated: Tensor, position: Tensor) -> Tensor:
+        """Return the indices of crops at relative positions of one group each, or of the other where that one is empty.
+
+        Parameters
+        ----------
+        generated : Tensor of bool, (count,)
+            Which group.
+        position : Tensor, (count,)
+            0 to 1.
+        """
+        drawn = len(self) - self.photographs
+        if not self.photographs or not drawn:
+            return (position * len(self)).long().clamp(max=len(self) - 1)
+        size = torch.where(generated, drawn, self.photographs)
+        within = torch.minimum((position * size).long(), size - 1)
+        return within + self.photographs * generated

@@ -42,7 +42,7 @@ class Enlarging:
     batch : int
         Patches a step.
     patch : int
-        Edge of a coarse patch in pixels, even.
+        Edge of a coarse patch in pixels, a multiple of 8.
     candidates : int
         Patches drawn for each that is kept: those that the cubic enlargement misses most.
     oversampled : float
@@ -65,30 +65,33 @@ class Enlarging:
     noise: NoiseSettings = field(
         default_factory=lambda: NoiseSettings(largest_sigma=50.0 / 255.0, photons=(15.0, 500.0))
     )
-    config: Mapping[str, Any] = field(default_factory=lambda: {"slope": 0.1})
+    config: Mapping[str, Any] = field(default_factory=lambda: {"slope": -1.0, "mean_spread": 1.0})
 
     def network(self) -> nn.Module:
         """Return a fresh network."""
         return SuperResolutionUNet(**self.config)
 
-    def draw(self, store: CropStore, generator: torch.Generator) -> CoarseBatch:
+    def draw(self, store: CropStore, generator: torch.Generator, done: float = 0.0) -> CoarseBatch:
         """Return the next batch."""
+        device = generator.device
         scales = tuple(self.config.get("scales", (2, 3, 4)))
-        scale = scales[int(torch.randint(len(scales), (), generator=generator))]
+        scale = scales[int(torch.randint(len(scales), (), generator=generator, device=device))]
         drawn = draw_patches(store, self.batch * self.candidates, self.patch * scale, generator)
         fine = drawn[_missed(drawn, scale).topk(self.batch).indices]
         coarse = []
-        for image in torch.split(fine, 1):
-            blurred, width, other, kind, lens = torch.rand(5, generator=generator).tolist()
+        for image, numbers in zip(
+            torch.split(fine, 1), torch.rand(self.batch, 5, generator=generator, device=device).tolist(), strict=True
+        ):
+            blurred, width, other, kind, lens = numbers
             if blurred < self.oversampled:
                 image.copy_(gaussian_blur(image, (0.5 + 2.0 * width,) * 2))
             pixels: Pixels = "cubic" if other >= self.other_pixels else "area" if kind < 0.5 else "lens"
             coarse.append(reduced(image, scale, pixels, 0.25 + 0.2 * lens))
         small = torch.cat(coarse)
         with_noise = add_noise(small, self.noise, generator)
-        kept = torch.rand(self.batch, 1, 1, 1, generator=generator) >= self.noisy
-        rounded = torch.rand(self.batch, 1, 1, 1, generator=generator) < 0.5
-        small = torch.where(rounded, (small * _LEVELS).round() / _LEVELS, small)
+        kept, rounded = torch.rand(2, self.batch, 1, 1, 1, generator=generator, device=device)
+        small = torch.where(rounded < 0.5, (small * _LEVELS).round() / _LEVELS, small)
+        kept = kept >= self.noisy
         return CoarseBatch(
             torch.where(kept, small, with_noise.noisy),
             fine,
@@ -97,13 +100,10 @@ class Enlarging:
             scale,
         )
 
-    def errors(self, network: nn.Module, batch: CoarseBatch, device: torch.device) -> tuple[Tensor, Tensor]:
+    def errors(self, network: nn.Module, batch: CoarseBatch) -> tuple[Tensor, Tensor]:
         """Return the errors (N, 1, H, W), and a weight of each image (N,)."""
-        coarse, fine, sigma, correlation = (
-            t.to(device) for t in (batch.coarse, batch.fine, batch.sigma, batch.correlation)
-        )
-        weight = (0.02 / sigma.mean(dim=(1, 2, 3)).clamp_min(0.02)).sqrt()
-        return network(coarse, sigma, correlation, batch.scale) - fine, weight
+        weight = (0.02 / batch.sigma.mean(dim=(1, 2, 3)).clamp_min(0.02)).sqrt()
+        return network(batch.coarse, batch.sigma, batch.correlation, batch.scale) - batch.fine, weight
 
 
 def _missed(fine: Tensor, scale: int) -> Tensor:

@@ -12,7 +12,7 @@ from skimage import color, data
 from torch import Tensor, nn
 from torch.nn import functional
 
-from napari_synth.benchmark.inpainting import CORNERS, EDGE, draw_holes, judged
+from benchmark.inpainting import CORNERS, EDGE, draw_holes, judged
 from napari_synth.networks.sigma_map import sigma_map
 from pretraining.enlarging import reduced
 
@@ -106,8 +106,10 @@ def evaluate_enlarger(network: nn.Module, device: torch.device | None = None) ->
             height, width = (size // (2 * scale) * 2 * scale for size in clean.shape[-2:])
             clean = clean[..., :height, :width]
             coarse = ((reduced(clean, scale, "cubic") * 255.0).round() / 255.0).to(device)
+            pad = (0, -coarse.shape[-1] % 8, 0, -coarse.shape[-2] % 8)
+            full = functional.pad(coarse, pad, mode="reflect")
             with torch.inference_mode():
-                fine = network(coarse, torch.zeros_like(coarse), None, scale).float().cpu()
+                fine = network(full, torch.zeros_like(full), None, scale)[..., :height, :width].float().cpu()
             inner = (..., slice(scale, -scale), slice(scale, -scale))
             row[name] = psnr(clean[inner], fine[inner])
         row["mean"] = sum(row.values()) / len(row)

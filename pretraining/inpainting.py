@@ -53,24 +53,25 @@ class Inpainting:
         """Return a fresh network."""
         return GatedInpainter(**self.config)
 
-    def draw(self, store: CropStore, generator: torch.Generator) -> HoleBatch:
+    def draw(self, store: CropStore, generator: torch.Generator, done: float = 0.0) -> HoleBatch:
         """Return the next batch."""
         clean = draw_patches(store, self.batch, self.patch, generator)
-        for image in torch.split(clean, 1):
-            blurred, width = torch.rand(2, generator=generator).tolist()
+        device = generator.device
+        numbers = torch.rand(self.batch, 2, generator=generator, device=device).tolist()
+        for image, (blurred, width) in zip(torch.split(clean, 1), numbers, strict=True):
             if blurred < self.oversampled:
                 image.copy_(gaussian_blur(image, 0.7 + 2.3 * width))
-        rng = np.random.default_rng(int(torch.randint(2**62, (), generator=generator)))
+        rng = np.random.default_rng(int(torch.randint(2**62, (), generator=generator, device=device)))
         holes = np.stack([draw_holes(self.patch, rng) for _ in range(self.batch)])
-        return HoleBatch(clean, torch.from_numpy(holes)[:, None].float())
+        return HoleBatch(clean, torch.from_numpy(holes)[:, None].float().to(device))
 
-    def errors(self, network: nn.Module, batch: HoleBatch, device: torch.device) -> tuple[Tensor, Tensor]:
+    def errors(self, network: nn.Module, batch: HoleBatch) -> tuple[Tensor, Tensor]:
         """Return the errors (N, 1, H, W), and a weight of each image (N,).
 
         Errors are in units of what surrounds the holes, so that images of little contrast count as much as others, and those of a
         small hole are as large as those of a large one.
         """
-        clean, holes = batch.clean.to(device), batch.holes.to(device)
+        clean, holes = batch.clean, batch.holes
         assert isinstance(network, GatedInpainter)
         prepared = network.prepared(clean, holes)
         answer = network.completed(prepared, holes)

@@ -1,6 +1,7 @@
-"""Crops from freely licensed photographs: Debian's wallpaper packages and images that scikit-image ships.
+"""Crops from freely licensed images: Debian's wallpaper packages, textures of a game, and images that scikit-image ships.
 
-Authors and licences are listed in PHOTOGRAPHS.md; `PHOTOGRAPHS` names the files that are used, and nothing else is.
+Authors and licences are listed in PHOTOGRAPHS.md; the lists here and in `track_textures` name the files that are used, and nothing
+else is.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 from skimage import data
 
 from pretraining.crops import Plane, cut
+from pretraining.track_textures import TRACK_TEXTURES
 
 LOMIRI = (
     "Bridge_by_Sander_Klootwijk.jpg",
@@ -100,6 +102,12 @@ def wallpaper_files(folder: Path) -> list[Path]:
     return sorted(files)
 
 
+def track_texture_files(folder: Path) -> list[Path]:
+    """Return the files below `folder` that `TRACK_TEXTURES` names, in its order."""
+    root = next(iter(sorted(folder.rglob("games/supertuxkart/data"))), folder)
+    return [path for path in (root / name for name in TRACK_TEXTURES) if path.is_file()]
+
+
 def _shrunk(image: Plane, factor: int) -> Plane:
     height, width = (size // factor for size in image.shape[:2])
     blocks = image[: height * factor, : width * factor].reshape(height, factor, width, factor, -1)
@@ -115,6 +123,21 @@ def _planes(image: Plane, rng: np.random.Generator) -> Iterator[Plane]:
         for crop in cut(plane, least_texture=least):
             if rng.random() < 0.1:
                 yield crop
+
+
+def _read(path: Path) -> Plane:
+    """Return an image as RGB, 0..1."""
+    pixels = np.asarray(iio.imread(path))
+    scale = 65535.0 if pixels.dtype == np.uint16 else 255.0
+    image = np.atleast_3d(pixels)[..., :3].astype(np.float32) / scale
+    return np.repeat(image, 3, axis=-1) if image.shape[-1] == 1 else image
+
+
+def track_texture_crops(folder: Path, *, seed: int = 0) -> Iterator[Plane]:
+    """Yield crops of the track textures below `folder`, shrunk by 2."""
+    rng = np.random.default_rng(seed)
+    for path in track_texture_files(folder):
+        yield from _planes(_shrunk(_read(path), 2), rng)
 
 
 def photograph_crops(folder: Path | None, *, shipped: Sequence[str] = SKIMAGE, seed: int = 0) -> Iterator[Plane]:
@@ -133,10 +156,7 @@ def photograph_crops(folder: Path | None, *, shipped: Sequence[str] = SKIMAGE, s
     """
     rng = np.random.default_rng(seed)
     for path in wallpaper_files(folder) if folder is not None else []:
-        pixels = np.asarray(iio.imread(path))
-        scale = 65535.0 if pixels.dtype == np.uint16 else 255.0
-        image = np.atleast_3d(pixels)[..., :3].astype(np.float32) / scale
-        image = np.repeat(image, 3, axis=-1) if image.shape[-1] == 1 else image
+        image = _read(path)
         side = min(image.shape[:2])
         coarse = 3 if side < 2000 else 5
         for factor in (2, coarse):

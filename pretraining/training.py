@@ -16,20 +16,22 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from napari_synth.training.muon import Muon, hidden_weights
+from napari_synth.training.optim import Muon, hidden_weights
 from pretraining.crops import CropStore
-from pretraining.reopening import reopen
 
 log = logging.getLogger("pretraining")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a training run is made of; its length is given in minutes or, for an exact repetition, in steps."""
+    """What a training run is made of; its length is given in minutes or, for an exact repetition, in steps.
+
+    `half` computes the network in bfloat16 and keeps its weights in float32.
+    """
 
     minutes: float | None = None
     steps: int | None = None
-    learning_rate: float = 5e-3
+    learning_rate: float = 4e-3
     last_learning_rate: float = 1e-6
     warm_up_steps: int = 300
     largest_gradient: float = 0.5
@@ -38,6 +40,7 @@ class Settings:
     checkpoint_seconds: float = 120.0
     report_seconds: float = 600.0
     seed: int = 0
+    half: bool = False
 
 
 class Lesson(Protocol):
@@ -46,10 +49,10 @@ class Lesson(Protocol):
     def network(self) -> nn.Module:
         """Return a fresh network."""
 
-    def draw(self, store: CropStore, generator: torch.Generator) -> Any:
-        """Return the next batch."""
+    def draw(self, store: CropStore, generator: torch.Generator, done: float) -> Any:
+        """Return the next batch, when the share `done` of the run is over."""
 
-    def errors(self, network: nn.Module, batch: Any, device: torch.device) -> tuple[Tensor, Tensor]:
+    def errors(self, network: nn.Module, batch: Any) -> tuple[Tensor, Tensor]:
         """Return what is wrong with the network's answers, (N, 1, H, W), and the weight of each, (N,)."""
 
 
@@ -67,7 +70,7 @@ class Trainer:
     settings : Settings
         Everything else.
     device : torch.device
-        On CUDA the network runs in bfloat16 autocast.
+        That of the store; batches are drawn there.
     """
 
     def __init__(
@@ -91,7 +94,7 @@ class Trainer:
             Muon(hidden, lr=settings.learning_rate),
             torch.optim.AdamW(outer, lr=settings.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4),
         )
-        self.generator = torch.Generator().manual_seed(settings.seed)
+        self.generator = torch.Generator(device).manual_seed(settings.seed)
         self.step = 0
         self.elapsed = 0.0
         self.loss = 0.0
@@ -99,11 +102,8 @@ class Trainer:
         self._good = copy.deepcopy(self._state())
 
     def start_from(self, weights: Mapping[str, Tensor]) -> None:
-        """Begin with the weights of another training of the same network, and reopen the blocks that it closed."""
+        """Begin with the weights of another training of the same network."""
         self.network.load_state_dict(weights)
-        batch = self.draw()
-        closed = reopen(self.network, lambda: self.lesson.errors(self.network, batch, self.device))
-        log.info("%d closed blocks were opened again", closed)
         self.average.load_state_dict(self.network.state_dict())
         self._good = copy.deepcopy(self._state())
 
@@ -125,7 +125,7 @@ class Trainer:
 
     def draw(self) -> Any:
         """Return the next batch."""
-        return self.lesson.draw(self.store, self.generator)
+        return self.lesson.draw(self.store, self.generator, self.done)
 
     def train_step(self, batch: Any) -> float:
         """Take one step and return its loss before the step; a loss that is not finite changes no weight."""
@@ -148,10 +148,14 @@ class Trainer:
         self.step += 1
         return value
 
+    def precision(self) -> torch.autocast:
+        """Return the context in which the network computes."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.half)
+
     def _loss(self, batch: Any) -> Tensor:
         """Return what is to become small."""
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            error, weight = self.lesson.errors(self.network, batch, self.device)
+        with self.precision():
+            error, weight = self.lesson.errors(self.network, batch)
         error = error.float()
         if self.done < 1.0 - self.settings.square_loss_share:
             each = error.abs().mean(dim=(1, 2, 3))
@@ -214,7 +218,8 @@ class Trainer:
         self.average.load_state_dict(state["average"])
         for optimiser, own in zip(self.optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(own)
-        self.generator.set_state(state["generator"])
+        # The state of a generator lies on the CPU, whatever its device is.
+        self.generator.set_state(state["generator"].cpu())
         self.step = state["step"]
         self.elapsed = state["elapsed"]
         self.loss = state["loss"]

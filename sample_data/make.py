@@ -19,9 +19,9 @@ import numpy.typing as npt
 import skimage.data
 import tifffile
 
-from napari_synth.benchmark import translation
-from napari_synth.core.image import Image
+from benchmark import translation
 from napari_synth.files import write_image
+from napari_synth.imaging.image import Image
 
 HERE = Path(__file__).parent
 SEED = 20261121

@@ -11,7 +11,7 @@ import pytest
 from napari_synth import doctor, models
 from napari_synth.cli import main
 from napari_synth.core.errors import ModelFileError
-from napari_synth.core.recipe import current_versions
+from napari_synth.engine.recipe import current_versions
 
 
 def by_topic() -> dict[str, doctor.Finding]:

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 import napari_synth
-from napari_synth.core import registry
+from napari_synth import registry
+from napari_synth.contract.generator import Method
 from napari_synth.core.errors import AxesError, ImageFileError, UnknownGeneratorError
-from napari_synth.core.generator import Method
-from napari_synth.core.image import Image
-from napari_synth.core.recipe import Recipe
-from napari_synth.core.runner import PreparedRun, prepare
+from napari_synth.engine.recipe import Recipe
+from napari_synth.engine.runner import PreparedRun, prepare
 from napari_synth.files import read_image, write_image
+from napari_synth.imaging.image import Image
 
 PIXELS = np.random.default_rng(0).poisson(50, (6, 32, 40)).astype(np.uint16)
 

@@ -9,11 +9,11 @@ import numpy.typing as npt
 import torch
 
 from napari_synth import samples
+from napari_synth.contract.generator import Context, Generator, Prepared
 from napari_synth.core.device import Device
-from napari_synth.core.generator import Context, Generator, Prepared
-from napari_synth.core.image import Image
-from napari_synth.core.intensity import IntensityTransform, measure_statistics
 from napari_synth.core.progress import Reporter
+from napari_synth.imaging.image import Image
+from napari_synth.imaging.intensity import IntensityTransform, measure_statistics
 
 Floats = npt.NDArray[np.float32]
 

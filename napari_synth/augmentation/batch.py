@@ -11,19 +11,20 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from napari_synth.augmentation.displacement import SamplingMap
 from napari_synth.augmentation.layout import counted, exact, floating, from_bits
-from napari_synth.augmentation.maps import SamplingMap
 from napari_synth.augmentation.plan import Plan
 from napari_synth.augmentation.sampling import Windows, folded, pick, read, smoothed, steps
 from napari_synth.augmentation.shading import MIXING, box_mask, partners, shade
 from napari_synth.core.errors import AxesError, InvalidParameterError
-from napari_synth.core.image import Image
-from napari_synth.core.sampling import sample_planes
+from napari_synth.imaging.image import Image
+from napari_synth.imaging.sampling import sample_planes
 
 if TYPE_CHECKING:
     from napari_synth.augmentation.draws import Draw
-    from napari_synth.augmentation.pipeline import Pipeline, Sampling
+    from napari_synth.augmentation.pipeline import Pipeline
     from napari_synth.augmentation.sample import Sample
+    from napari_synth.augmentation.transform import Sampling
 
 Range = tuple[float, float]
 
@@ -218,7 +219,15 @@ def shaded_batch(images: Tensor, plan: Plan, low: Tensor, high: Tensor, *, rgb: 
 
 
 def in_units(images: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    """Return images (B, T, C, Z, Y, X) in counts in units of their range, what is not finite as the low end."""
+    """Return images (B, T, C, Z, Y, X) in counts in units of their range, what is not finite as the low end.
+
+    Parameters
+    ----------
+    images : Tensor, (B, T, C, Z, Y, X)
+        In counts.
+    low, high : Tensor
+        The ends of the range in counts, broadcastable to the images.
+    """
     shape = (len(images), 1, -1, 1, 1, 1)
     unit = (floating(images)[:, :, : low.shape[1]] - low.view(shape)) / (high - low).view(shape)
     return torch.where(torch.isfinite(unit), unit, torch.zeros_like(unit))
@@ -301,7 +310,21 @@ def pasted(labels: Tensor, plan: Plan) -> Tensor:
 def moved_points(
     points: Sequence[npt.ArrayLike], plan: Plan, warp: SamplingMap, spatial: str, sampling: Sampling
 ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-    """Move the points of all items at once."""
+    """Move the points of all items at once.
+
+    Parameters
+    ----------
+    points : sequence of array-like
+        The points (N, D) of each item.
+    plan : Plan
+        What was drawn for the batch.
+    warp : SamplingMap
+        Where every pixel of the result comes from.
+    spatial : str
+        The spatial axes of the items.
+    sampling : Sampling
+        How the result is sampled.
+    """
     rows = [torch.as_tensor(np.asarray(item, dtype=np.float64)).reshape(-1, len(spatial)) for item in points]
     if len(rows) != plan.batch:
         raise InvalidParameterError(

@@ -23,10 +23,10 @@ from napari_synth.augmentation.batch import (
     warped,
     warped_labels,
 )
+from napari_synth.augmentation.displacement import SamplingMap
 from napari_synth.augmentation.draws import Draw
 from napari_synth.augmentation.geometry import Crop
 from napari_synth.augmentation.layout import Layout, exact, floating, tensor_of
-from napari_synth.augmentation.maps import SamplingMap
 from napari_synth.augmentation.pipeline import Pipeline
 from napari_synth.augmentation.plan import Plan
 from napari_synth.augmentation.sample import Floats, Sample

@@ -9,6 +9,7 @@ import yaml
 
 from napari_synth.augmentation.transform import Value
 from napari_synth.core.errors import InvalidImageError, RecipeError
+from napari_synth.core.texts import TextError, read_yaml
 
 FORMAT: Literal[1] = 1
 
@@ -99,8 +100,8 @@ class Draw(pydantic.BaseModel):
             The text is no draw.
         """
         try:
-            return cls.model_validate(yaml.safe_load(text))
-        except (yaml.YAMLError, pydantic.ValidationError) as error:
+            return cls.model_validate(read_yaml(text))
+        except (TextError, pydantic.ValidationError) as error:
             raise RecipeError("This is no draw of an augmentation: copy it again.") from error
 
 

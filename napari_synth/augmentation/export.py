@@ -27,8 +27,8 @@ from napari_synth.augmentation.pipeline import Pipeline
 from napari_synth.augmentation.sample import COORDINATES, Floats, Sample
 from napari_synth.augmentation.transform import Frame
 from napari_synth.core.errors import AxesError, ImageFileError, InvalidImageError, InvalidParameterError
-from napari_synth.core.image import Image, Origin
 from napari_synth.core.progress import CancelToken, ProgressCallback, Reporter
+from napari_synth.imaging.image import Image, Origin
 
 Split = Literal["auto", "image", "region"]
 Format = Literal["tiff", "ome-zarr"]
@@ -74,7 +74,18 @@ class AnnotatedImage:
         tracks: npt.ArrayLike | None = None,
         shape_types: Sequence[str] = (),
     ) -> AnnotatedImage:
-        """Return an image with what lies in it; an image as labels brings its axes, and ellipses become polygons."""
+        """Return an image with what lies in it; an image as labels brings its axes, and ellipses become polygons.
+
+        Parameters
+        ----------
+        image : Image
+        labels : array-like or Image, optional
+            Of integers.
+        points, shapes, vectors, tracks : optional
+            As `napari_synth.augmentation.Sample` holds them.
+        shape_types : sequence of str
+            The type of each shape, such as "polygon" or "ellipse".
+        """
         axes = labels.axes if isinstance(labels, Image) and len(labels.axes) != len(image.axes) else ""
         pixels = labels.data if isinstance(labels, Image) else labels
         if shapes is not None and shape_types:
@@ -548,7 +559,7 @@ def _recipe(
     sources: Sequence[AnnotatedImage], plan: DatasetPlan, training: Sequence[_Region], validation: Sequence[_Region]
 ) -> dict[str, Any]:
     from napari_synth import __version__
-    from napari_synth.core.recipe import Source
+    from napari_synth.engine.recipe import Source
 
     described = []
     for source in sources:

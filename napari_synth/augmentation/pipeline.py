@@ -9,21 +9,41 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
 import pydantic
 import yaml
-from pydantic import Field
 
 from napari_synth.augmentation import geometry, intensities
 from napari_synth.augmentation.draws import FORMAT, Draw, Step
+from napari_synth.augmentation.geometry import Elastic, Flip, QuarterTurn, Rotate, Scale, Shear, ThinPlate, Translate
+from napari_synth.augmentation.intensities import (
+    Bleaching,
+    Blur,
+    Brightness,
+    CameraNoise,
+    ColourJitter,
+    Contrast,
+    Erase,
+    Gamma,
+    HistogramJitter,
+    Illumination,
+    MotionBlur,
+    Rings,
+    Sharpen,
+    StainJitter,
+    Stripes,
+    Vignetting,
+)
 from napari_synth.augmentation.sample import Sample
-from napari_synth.augmentation.transform import Frame, Transform
+from napari_synth.augmentation.transform import Frame, Sampling, Transform
+from napari_synth.contract.params import Params
+from napari_synth.core.arguments import given_path
 from napari_synth.core.errors import InvalidParameterError, RecipeError
-from napari_synth.core.generator import Params
+from napari_synth.core.texts import TextError, read_yaml, shown
 
 if TYPE_CHECKING:
     import torch
@@ -68,44 +88,10 @@ TRANSFORMS: dict[str, type[Transform]] = {
 """Every transform by its kind, in the order in which a list shows them."""
 
 
-class Sampling(Params):
-    """How the moved image is read."""
-
-    interpolation: Literal["linear", "cubic"] = Field(
-        "linear",
-        title="Interpolation",
-        description="Cubic is sharper and slower; labels take the nearest pixel either way.",
-    )
-    outside: Literal["background", "edge", "mirror"] = Field(
-        "background",
-        title="Outside",
-        description="What is seen beyond the image: background, its edge drawn out, or its mirror image (without its points).",
-    )
-    background: float | None = Field(
-        None,
-        ge=-1e9,
-        le=1e9,
-        title="Background",
-        description="Counts beyond the image; the low end of each channel where left on automatic.",
-        json_schema_extra={"advanced": True},
-    )
-    leaving: Literal["drop", "mark"] = Field(
-        "drop",
-        title="Points that leave",
-        description="Drop points, shapes, vectors and tracks that leave the field of view, or keep and mark them.",
-    )
-    antialias: bool = Field(
-        True,
-        title="Smooth what shrinks",
-        description="Blur first what is made smaller, so that fine patterns do not turn into coarse ones.",
-        json_schema_extra={"advanced": True},
-    )
-
-
 class Pipeline(pydantic.BaseModel):
     """An ordered list of transforms, and how their result is sampled.
 
-    Parameters
+    Attributes
     ----------
     transforms : sequence of Transform
     sampling : Sampling
@@ -127,16 +113,21 @@ class Pipeline(pydantic.BaseModel):
         RecipeError
             The YAML is no pipeline.
         """
-        from napari_synth.augmentation.presets import preset
-
         if isinstance(transforms, Pipeline):
             return transforms
         if isinstance(transforms, str):
             return cls.from_yaml(transforms) if "\n" in transforms else preset(transforms)
-        transforms = tuple(transforms)
+        try:
+            transforms = tuple(transforms)
+        except Exception as error:
+            raise InvalidParameterError(
+                f"{shown(transforms)} is no list of transforms: give some, or a preset's name."
+            ) from error
         for transform in transforms:
             if not isinstance(transform, Transform):
-                raise InvalidParameterError(f"{transform!r} is no transform: see napari_synth.augmentation.TRANSFORMS.")
+                raise InvalidParameterError(
+                    f"{shown(transform)} is no transform: see napari_synth.augmentation.TRANSFORMS."
+                )
         return cls(transforms=transforms)
 
     @property
@@ -209,7 +200,7 @@ class Pipeline(pydantic.BaseModel):
         SynthError
             The draw was made for another size, or the pipeline does not know one of its transforms.
         """
-        from napari_synth.augmentation.moving import apply
+        from napari_synth.augmentation.apply import apply
 
         return apply(self, sample, draw, partner)
 
@@ -224,7 +215,7 @@ class Pipeline(pydantic.BaseModel):
             Of the size of the draw's result.
         draw : Draw
         """
-        from napari_synth.augmentation.moving import invert
+        from napari_synth.augmentation.apply import invert
 
         return invert(self, sample, draw)
 
@@ -236,7 +227,7 @@ class Pipeline(pydantic.BaseModel):
         numpy.ndarray, (D, \*result), float32
             In pixels, along ``draw.axes``: pixel ``p`` of the result shows the place ``p + field[:, p]`` of the source.
         """
-        from napari_synth.augmentation.moving import displacement
+        from napari_synth.augmentation.apply import displacement
 
         return displacement(draw)
 
@@ -274,13 +265,13 @@ class Pipeline(pydantic.BaseModel):
             raise RecipeError("This is no augmentation: it lists no transforms; copy it again from the panel.")
         if content.get("format", FORMAT) != FORMAT:
             raise RecipeError(
-                f"The augmentation has format {content['format']}, this version reads {FORMAT}: update napari-synth."
+                f"The augmentation has format {shown(content['format'])}, this version reads {FORMAT}: update napari-synth."
             )
         transforms = []
         for entry in content["transforms"]:
-            if not isinstance(entry, Mapping) or entry.get("kind") not in TRANSFORMS:
-                kind = entry.get("kind") if isinstance(entry, Mapping) else entry
-                raise RecipeError(f"There is no transform {kind!r}: there are {', '.join(TRANSFORMS)}.")
+            kind = entry.get("kind") if isinstance(entry, Mapping) else entry
+            if not isinstance(entry, Mapping) or not isinstance(kind, str) or kind not in TRANSFORMS:
+                raise RecipeError(f"There is no transform {shown(kind)}: there are {', '.join(TRANSFORMS)}.")
             transforms.append(TRANSFORMS[entry["kind"]].parse({k: v for k, v in entry.items() if k != "kind"}))
         sampling = Sampling.parse(content.get("sampling", {}))
         assert isinstance(sampling, Sampling)
@@ -294,16 +285,16 @@ class Pipeline(pydantic.BaseModel):
     def from_yaml(cls, text: str) -> Pipeline:
         """Read what `to_yaml` wrote; raises as `from_dict` does."""
         try:
-            content = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise RecipeError("This is no augmentation: it is not YAML; copy it again from the panel.") from error
+            content = read_yaml(text)
+        except TextError as error:
+            raise RecipeError(f"This is no augmentation: {error}; copy it again from the panel.") from error
         return cls.from_dict(content)
 
     @classmethod
     def from_file(cls, path: str | Path) -> Pipeline:
         """Read a YAML file; raises `RecipeError` where it is missing or no pipeline."""
         try:
-            text = Path(path).read_text(encoding="utf-8")
+            text = given_path(path, RecipeError).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise RecipeError(f"The augmentation {str(path)!r} cannot be read: check the path.") from error
         return cls.from_yaml(text)
@@ -338,3 +329,99 @@ def _call(params: Params) -> str:
     usual = {name: field.get_default(call_default_factory=True) for name, field in type(params).model_fields.items()}
     given = {name: getattr(params, name) for name in usual if getattr(params, name) != usual[name]}
     return f"{type(params).__name__}({', '.join(f'{name}={value!r}' for name, value in given.items())})"
+
+
+PRESETS: dict[str, Pipeline] = {
+    "light-microscopy": Pipeline(
+        transforms=(
+            Flip(),
+            QuarterTurn(),
+            Rotate(probability=0.5),
+            Scale(probability=0.5),
+            Elastic(probability=0.3),
+            Gamma(probability=0.3),
+            Contrast(probability=0.3),
+            Brightness(strength=0.1, probability=0.3),
+            Illumination(probability=0.2),
+            Vignetting(probability=0.2),
+            Blur(probability=0.2),
+            Bleaching(probability=0.3),
+            CameraNoise(probability=0.5),
+        )
+    ),
+    "electron-microscopy": Pipeline(
+        transforms=(
+            Flip(),
+            QuarterTurn(),
+            Rotate(probability=0.3),
+            Scale(probability=0.3),
+            Elastic(grid=96.0, probability=0.3),
+            ThinPlate(probability=0.2),
+            Contrast(probability=0.5),
+            Brightness(probability=0.5),
+            Gamma(probability=0.3),
+            Blur(most=1.2, probability=0.2),
+            Sharpen(probability=0.1),
+            MotionBlur(probability=0.1),
+            Stripes(strength=0.1, probability=0.2),
+            CameraNoise(fewest=60.0, most=600.0, probability=0.4),
+            Erase(probability=0.1),
+        ),
+        sampling=Sampling(outside="mirror"),
+    ),
+    "histology": Pipeline(
+        transforms=(
+            Flip(),
+            QuarterTurn(),
+            Rotate(probability=0.3),
+            Scale(probability=0.5),
+            Elastic(grid=96.0, probability=0.2),
+            StainJitter(probability=0.8),
+            ColourJitter(hue=0.02, saturation=0.15, balance=0.05, probability=0.3),
+            Brightness(strength=0.05, probability=0.3),
+            Blur(most=1.5, probability=0.2),
+            Sharpen(amount=0.5, probability=0.1),
+        ),
+        sampling=Sampling(outside="mirror"),
+    ),
+    "mri": Pipeline(
+        transforms=(
+            Flip(along_y=False, probability=0.5),
+            Rotate(degrees=15.0, depth=5.0, probability=0.8),
+            Scale(smallest=0.9, largest=1.1, probability=0.5),
+            Shear(degrees=5.0, probability=0.2),
+            Elastic(grid=40.0, least=1.0, most=6.0, depth=True, probability=0.4),
+            HistogramJitter(probability=0.3),
+            Gamma(probability=0.3),
+            Illumination(strength=0.4, probability=0.5),
+            Blur(most=1.0, probability=0.2),
+            MotionBlur(longest=5, probability=0.1),
+            CameraNoise(fewest=200.0, most=2000.0, read_noise=10.0, probability=0.3),
+        )
+    ),
+    "ct": Pipeline(
+        transforms=(
+            Flip(along_y=False, probability=0.5),
+            Rotate(degrees=15.0, depth=5.0, probability=0.8),
+            Scale(smallest=0.9, largest=1.1, probability=0.5),
+            Translate(fraction=0.05, probability=0.3),
+            Elastic(grid=48.0, least=1.0, most=6.0, depth=True, probability=0.3),
+            Brightness(strength=0.03, probability=0.3),
+            Contrast(smallest=0.9, largest=1.1, probability=0.3),
+            Blur(most=1.2, probability=0.2),
+            Sharpen(probability=0.2),
+            Rings(probability=0.2),
+            CameraNoise(fewest=100.0, most=1000.0, read_noise=5.0, probability=0.3),
+        )
+    ),
+}
+"""Pipelines by name."""
+
+
+def preset(name: str) -> Pipeline:
+    """Return a preset; raises `InvalidParameterError` where there is none of this name."""
+    if name not in PRESETS:
+        raise InvalidParameterError(
+            f"There is no augmentation {shown(name)}: take one of {', '.join(PRESETS)}, or give transforms."
+        )
+    return PRESETS[name]

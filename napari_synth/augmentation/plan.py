@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from napari_synth.augmentation.displacement import SamplingMap
 from napari_synth.augmentation.draws import Draw
-from napari_synth.augmentation.maps import SamplingMap
 from napari_synth.augmentation.transform import NOISE
 from napari_synth.augmentation.warping import Room, moves, stage
 from napari_synth.core.errors import InvalidParameterError

@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from napari_synth.augmentation.transform import Frame
 from napari_synth.core.errors import AxesError, InvalidImageError
-from napari_synth.core.image import SPATIAL_AXES, Image, check_axes, guess_axes
+from napari_synth.core.texts import shown
+from napari_synth.imaging.image import SPATIAL_AXES, Image, as_array, check_axes, guess_axes, known_shape, named_axes
 
 Floats = npt.NDArray[np.float64]
 
@@ -85,10 +86,9 @@ class Sample:
     def _check_image(self) -> None:
         if self.image is None:
             return
-        if not hasattr(self.image, "shape") or not hasattr(self.image, "dtype"):
-            object.__setattr__(self, "image", np.asarray(self.image))
-        shape = tuple(self.image.shape)
-        object.__setattr__(self, "axes", self.axes.upper() or guess_axes(shape))
+        object.__setattr__(self, "image", as_array(self.image))
+        shape = known_shape(self.image)
+        object.__setattr__(self, "axes", named_axes(self.axes) or guess_axes(shape))
         check_axes(self.axes, shape)
         if 0 in shape:
             raise InvalidImageError(f"The image is empty (shape {shape}): give it at least one pixel.")
@@ -100,14 +100,16 @@ class Sample:
     def _check_labels(self) -> None:
         if self.labels is None:
             return
-        if not hasattr(self.labels, "shape") or not hasattr(self.labels, "dtype"):
-            object.__setattr__(self, "labels", np.asarray(self.labels))
-        shape = tuple(self.labels.shape)
+        if isinstance(self.labels, Image):
+            object.__setattr__(self, "labels_axes", self.labels_axes or self.labels.axes)
+            object.__setattr__(self, "labels", self.labels.data)
+        object.__setattr__(self, "labels", as_array(self.labels))
+        shape = known_shape(self.labels)
         if dtype_kind(self.labels) not in "iub":
             raise InvalidImageError(
                 f"Labels of dtype {self.labels.dtype} hold no ids: convert them to an integer dtype first."
             )
-        axes = self.labels_axes.upper() or self._axes_of("labels", len(shape))
+        axes = named_axes(self.labels_axes) or self._axes_of("labels", len(shape))
         check_axes(axes, shape)
         object.__setattr__(self, "labels_axes", axes)
         if self.image is None:
@@ -147,6 +149,8 @@ class Sample:
         if self.points is not None:
             yield "points", _rows(self.points, "points", 2)
         if self.shapes is not None:
+            if not isinstance(self.shapes, Sequence | np.ndarray):
+                raise AxesError(f"The shapes are no list of vertices ({shown(self.shapes)}): give one for each shape.")
             shapes = [_rows(shape, "shapes", 2) for shape in self.shapes]
             if len({shape.shape[1] for shape in shapes}) > 1:
                 raise AxesError("The shapes have different numbers of columns: give every vertex the same axes.")
@@ -223,7 +227,10 @@ def dtype_kind(array: Any) -> str:
 
 
 def _rows(values: npt.ArrayLike, name: str, ndim: int) -> Floats:
-    rows = np.asarray(values, dtype=np.float64)
+    try:
+        rows = np.asarray(values, dtype=np.float64)
+    except Exception as error:
+        raise AxesError(f"The {name} are no places ({shown(values)}): give rows of coordinates.") from error
     if rows.ndim != ndim or (rows.shape[-1] < 2):
         expected = {"points": "(N, D)", "shapes": "(vertices, D) each", "vectors": "(N, 2, D)", "tracks": "(N, 1 + D)"}
         raise AxesError(f"The {name} have the shape {rows.shape}: it must be {expected[name]}.")

@@ -15,8 +15,10 @@ import numpy as np
 import pydantic
 from pydantic import Field
 
+from napari_synth.contract.params import Params
+from napari_synth.core.arguments import checked_settings
 from napari_synth.core.errors import AxesError, InvalidParameterError
-from napari_synth.core.generator import Params
+from napari_synth.core.texts import shown
 
 Value = int | float | tuple[float, ...]
 Values = dict[str, Value]
@@ -111,7 +113,7 @@ class Transform(Params, ABC):
     def parse(cls, values: Mapping[str, Any]) -> Self:
         """Check ``values`` and return the transform; see `Params.parse`."""
         try:
-            return cls(**values)
+            return cls.model_validate(dict(checked_settings(values)))
         except pydantic.ValidationError as error:
             problem = error.errors()[0]
             name = ".".join(str(part) for part in problem["loc"])
@@ -121,7 +123,7 @@ class Transform(Params, ABC):
                 message = str(problem["ctx"]["error"])
             else:
                 hint = problem["msg"][0].lower() + problem["msg"][1:]
-                message = f"The setting {name!r} of {cls.title} cannot be {problem['input']!r}: {hint}."
+                message = f"The setting {name!r} of {cls.title} cannot be {shown(problem['input'])}: {hint}."
             raise InvalidParameterError(message) from error
 
 
@@ -151,7 +153,14 @@ class Intensity(Random):
 
 
 def ordered(transform: Transform, least: str, most: str) -> None:
-    """Raise a ValueError unless one setting is at most another."""
+    """Raise a ValueError unless one setting is at most another.
+
+    Parameters
+    ----------
+    transform : Transform
+    least, most : str
+        The names of the two settings.
+    """
     low, high = getattr(transform, least), getattr(transform, most)
     if low > high:
         raise ValueError(f"{transform.title} has the range {low:g} to {high:g}: make {least!r} at most {most!r}.")
@@ -166,3 +175,37 @@ def needs_rgb(transform: Transform, frame: Frame) -> None:
 def noise_seed(rng: np.random.Generator) -> int:
     """Draw what seeds a random field."""
     return int(rng.integers(2**53))
+
+
+class Sampling(Params):
+    """How the moved image is read."""
+
+    interpolation: Literal["linear", "cubic"] = Field(
+        "linear",
+        title="Interpolation",
+        description="Cubic is sharper and slower; labels take the nearest pixel either way.",
+    )
+    outside: Literal["background", "edge", "mirror"] = Field(
+        "background",
+        title="Outside",
+        description="What is seen beyond the image: background, its edge drawn out, or its mirror image (without its points).",
+    )
+    background: float | None = Field(
+        None,
+        ge=-1e9,
+        le=1e9,
+        title="Background",
+        description="Counts beyond the image; the low end of each channel where left on automatic.",
+        json_schema_extra={"advanced": True},
+    )
+    leaving: Literal["drop", "mark"] = Field(
+        "drop",
+        title="Points that leave",
+        description="Drop points, shapes, vectors and tracks that leave the field of view, or keep and mark them.",
+    )
+    antialias: bool = Field(
+        True,
+        title="Smooth what shrinks",
+        description="Blur first what is made smaller, so that fine patterns do not turn into coarse ones.",
+        json_schema_extra={"advanced": True},
+    )

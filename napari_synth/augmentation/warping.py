@@ -22,7 +22,7 @@ from kornia.geometry.transform import (
 )
 from torch import Tensor
 
-from napari_synth.augmentation.maps import Displacement, Projective, Radial, Stage, pixels
+from napari_synth.augmentation.displacement import Displacement, Projective, Radial, Stage, pixels
 
 _NODES = 4
 """Nodes of a displacement field a control point: between nodes it is linear."""
@@ -94,7 +94,17 @@ class Room:
 
 
 def stage(kind: str, values: Mapping[str, Tensor], room: Room) -> Stage:
-    """Return the stage of a map for the drawn values, (B, ...) each."""
+    """Return the stage of a map for the drawn values, (B, ...) each.
+
+    Parameters
+    ----------
+    kind : str
+        Of the transform.
+    values : mapping of str to Tensor
+        What was drawn, (B, ...) each.
+    room : Room
+        The frame in which things move.
+    """
     return _STAGES[kind](values, room)
 
 

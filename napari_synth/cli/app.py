@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, CycloptsError, Group, Parameter
 from rich.console import Console
 
+from napari_synth.augmentation import PRESETS, TRANSFORMS
 from napari_synth.cli import augmenting, models, synthesizing, training
 from napari_synth.cli.frames import NO_FRAMES, Framed
 from napari_synth.cli.jobs import Job, plan_jobs, run_job
@@ -21,18 +22,20 @@ from napari_synth.cli.progress import cancel_on_interrupt, progress_bar, say
 from napari_synth.cli.references import NO_REFERENCE, Referenced
 from napari_synth.cli.signals import exit_code, interrupting
 from napari_synth.cli.synthesizing import Making
+from napari_synth.contract.generator import Method, Task
 from napari_synth.core.errors import (
     Cancelled,
     ImageFileError,
     InvalidParameterError,
+    MissingExtraError,
     RecipeError,
     SynthError,
     UnknownGeneratorError,
 )
-from napari_synth.core.generator import Method, Task
-from napari_synth.core.recipe import Recipe
-from napari_synth.core.registry import found, listed
+from napari_synth.core.result_dtype import DtypeChoice
+from napari_synth.engine.recipe import Recipe
 from napari_synth.files import clear_leftovers, parse_series
+from napari_synth.registry import found, listed, trainables
 
 SKIPPED, WRONG = 1, 2
 COMMON = Group("Options", sort_key=0)
@@ -88,6 +91,8 @@ class Run:
     "auto, cpu, cuda, cuda:1 or mps."
     precision: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     "Of the network's arithmetic."
+    dtype: DtypeChoice = "auto"
+    "Of the result: that of the source, or float32, which auto takes where rounding to whole counts would lose signal."
     seed: int = 0
     "The same seed gives the same result."
     tile: int | None = None
@@ -105,6 +110,8 @@ class Instead:
     "Which image of a file that holds several, counted from 0, or all of equal shape; the first where left out."
     device: str | None = None
     "A device instead of the recipe's."
+    dtype: DtypeChoice | None = None
+    "Of the result, instead of the recipe's."
     tile: int | None = None
     "Edge of a block in pixels instead of the recipe's."
 
@@ -169,20 +176,30 @@ def _build_app(words: Sequence[str]) -> App:
 
 
 def _list(task: Annotated[str | None, Parameter(help="Only those of one task, e.g. denoise.")] = None) -> int:
-    """List the generators, the default of each task first."""
+    """List what there is for each task, the default first: generators, what can be trained, and transforms to augment with."""
+    if task is not None and task not in list(Task):
+        raise UnknownGeneratorError(f"There is no task {task!r}: use one of {', '.join(Task)}.")
     console = Console()
-    tasks = [item for item in Task if task in (None, item.value) and listed(Method, item)]
-    if not tasks:
-        raise UnknownGeneratorError(
-            f"There is no task {task!r}: use one of {', '.join(item for item in Task if listed(Method, item))}."
-        )
-    for item in tasks:
-        say(console, item.value)
-        for index, method in enumerate(listed(Method, item)):
-            default = " (default)" if index == 0 else ""
-            trains = " Trains on the image." if method.info.trains else ""
-            say(console, f"  {method.info.name}{default}: {method.info.summary}{trains}")
+    for item in Task:
+        if task in (None, item.value):
+            for line in _lines_of(item):
+                say(console, line)
     return 0
+
+
+def _lines_of(task: Task) -> Iterator[str]:
+    """Say what there is for a task, a line each."""
+    yield task.value
+    for index, method in enumerate(listed(Method, task)):
+        default = " (default)" if index == 0 else ""
+        trains = " Trains on the image." if method.info.trains else ""
+        yield f"  {method.info.name}{default}: {method.info.summary}{trains}"
+    for trainable in trainables(task):
+        yield f"  train {trainable.info.id}: {trainable.info.summary}"
+    if task == Task.AUGMENT:
+        for name, transform in TRANSFORMS.items():
+            yield f"  {name}: {transform.summary}"
+        yield f"  Pipelines to start from: {', '.join(PRESETS)}."
 
 
 def _task_command(verb: Verb, words: Sequence[str]) -> Callable[..., int]:
@@ -289,8 +306,18 @@ def _run(
 
 
 def _bench(*arguments: Annotated[str, Parameter(allow_leading_hyphen=True, show=False)]) -> int:
-    """Measure quality and speed beside the peers."""
-    from napari_synth.benchmark import main as bench
+    """Measure quality and speed beside the peers; only in a copy of the source, which has the benchmarks."""
+    from importlib.util import find_spec
+
+    beside = Path(__file__).resolve().parents[2] / "benchmark" / "__init__.py"
+    spec = find_spec("benchmark")
+    # Another package of this name may be installed.
+    if spec is None or spec.origin is None or Path(spec.origin).resolve() != beside:
+        raise MissingExtraError(
+            "The benchmarks do not come with the installed package: run them in a copy of the source, "
+            "installed with pip install --editable '.[bench]'."
+        )
+    from benchmark import main as bench
 
     return int(bench(list(arguments)) or 0)
 
@@ -331,11 +358,14 @@ def _process(
         errors = Console(stderr=True, quiet=output.quiet, force_terminal=True if output.progress else None)
         shown = not output.quiet and (errors.is_terminal if output.progress is None else output.progress)
 
+        decided = recipe.dtype
+
         def work(job: Job) -> None:
+            nonlocal decided
             with progress_bar(errors, shown) as progress:
                 outcome = run_job(
                     job,
-                    recipe,
+                    recipe.model_copy(update={"dtype": decided}),
                     axes=axes,
                     series=chosen,
                     masked=masked,
@@ -346,6 +376,8 @@ def _process(
                     progress=progress,
                     cancel=token,
                 )
+            # All images of a batch come back alike.
+            decided = outcome.dtype
             for note in outcome.notes:
                 say(errors, note)
             say(errors, f"Wrote {outcome.target}.")

@@ -16,7 +16,7 @@ from napari_synth.core.errors import InvalidImageError
 if TYPE_CHECKING:
     from napari_synth.augmentation import Pipeline
     from napari_synth.augmentation.export import AnnotatedImage
-    from napari_synth.core.image import Image
+    from napari_synth.imaging.image import Image
 
 SENTENCE = "Write a data set of augmented crops of an image, or of many, with their labels, points and shapes."
 
@@ -66,7 +66,17 @@ class Settings:
 
 
 def augment(source: Source, target: Target, /, *, settings: Settings = Settings()) -> int:
-    """Write a data set."""
+    """Write a data set.
+
+    Parameters
+    ----------
+    source : str
+        An image, a folder or a pattern.
+    target : Path
+        The folder of the data set.
+    settings : Settings
+        What it is made of.
+    """
     from napari_synth.augmentation.export import DatasetPlan, export_dataset
     from napari_synth.files import find_images
 

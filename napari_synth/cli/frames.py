@@ -10,9 +10,9 @@ from cyclopts import Group, Parameter
 
 from napari_synth.cli.axes import names_its_axes
 from napari_synth.core.errors import InvalidParameterError
-from napari_synth.core.frame_plan import FrameRequest, guess_movie_axes
-from napari_synth.core.image import Image
-from napari_synth.core.recipe import FramesRecord
+from napari_synth.engine.frame_plan import FrameRequest, guess_movie_axes
+from napari_synth.engine.recipe import FramesRecord
+from napari_synth.imaging.image import Image
 
 FRAMES = Group("Which frames", sort_key=0)
 

@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_synth import registry
 from napari_synth.cli.axes import with_axes_of_recipe
 from napari_synth.cli.frames import as_movie
 from napari_synth.cli.masks import AS_IN_RECIPE, Masked
 from napari_synth.cli.references import NO_REFERENCE, Referenced
-from napari_synth.core import registry
 from napari_synth.core.errors import ImageFileError
-from napari_synth.core.image import Image
 from napari_synth.core.progress import CancelToken, ProgressCallback
-from napari_synth.core.recipe import Recipe
+from napari_synth.core.result_dtype import DtypeChoice
+from napari_synth.engine.recipe import Recipe
 from napari_synth.files import (
     DICOM_SUFFIXES,
     PICTURE_SUFFIXES,
@@ -38,6 +38,7 @@ from napari_synth.files import (
     replacing,
     write_image,
 )
+from napari_synth.imaging.image import Image
 
 RECIPE_SUFFIX = ".recipe.yaml"
 
@@ -54,10 +55,11 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a job: where the result is, and what the user should know."""
+    """What came of a job: where the result is, what the user should know, and what was decided of the result's dtype."""
 
     target: Path
     notes: tuple[str, ...]
+    dtype: DtypeChoice
 
 
 def plan_jobs(source: str, target: Path) -> tuple[list[Job], bool]:
@@ -122,14 +124,39 @@ def run_job(
     A result that ends in ``.zarr``, or is larger than the memory budget, is written block by block as it is made; any other is
     judged against its source.
 
+    Parameters
+    ----------
+    job : Job
+        The source, and the target.
+    recipe : Recipe
+        What is run.
+    axes : str, optional
+        What the user says of this image.
+    series : int or str, optional
+        Which of the images of a file is meant.
+    masked : Masked
+        What is filled, where that is not as in the recipe.
+    referenced : Referenced
+        How the result should look.
+    overwrite : bool
+        Whether a result that is there already is replaced.
+    write_recipe : bool
+        Whether the record is written beside the result.
+    memory_budget : int, optional
+        Bytes that the run may take.
+    progress : callable, optional
+        Told of every step, see `napari_synth.denoise`.
+    cancel : CancelToken, optional
+        Stops the run.
+
     Raises
     ------
     SynthError
         One of its subclasses; nothing is left of the result then.
     """
-    from napari_synth.core.judging import verdicts
-    from napari_synth.core.movies import PreparedMovie, prepare_again
-    from napari_synth.core.runner import PreparedRun, prepare
+    from napari_synth.engine.frame_run import PreparedMovie, prepare_again
+    from napari_synth.engine.runner import PreparedRun, prepare
+    from napari_synth.engine.verdict import verdicts
 
     target = job.target
     is_repair = _lacks_its_recipe(job, overwrite, write_recipe)
@@ -141,6 +168,7 @@ def run_job(
     how: dict[str, Any] = {
         "device": recipe.device,
         "precision": recipe.precision,
+        "dtype": recipe.dtype,
         "seed": recipe.seed,
         "tile": recipe.tile,
         "memory_budget": memory_budget,
@@ -189,7 +217,7 @@ def run_job(
                 write_image(target, replace(result, data=pixels), overwrite=overwrite, first=write_record)
     if pixels is not None and isinstance(prepared, PreparedRun):
         notes += verdicts(prepared, pixels)
-    return Outcome(target, tuple(notes))
+    return Outcome(target, tuple(notes), prepared.dtype_choice)
 
 
 def holds_dicom_files(folder: Path) -> bool:

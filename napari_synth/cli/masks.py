@@ -12,12 +12,11 @@ from typing import Annotated, Any, Literal
 from cyclopts import Group, Parameter
 
 from napari_synth.cli.axes import names_its_axes
+from napari_synth.contract.generator import Task
 from napari_synth.core.errors import ImageFileError, MaskError
-from napari_synth.core.generator import Task
-from napari_synth.core.image import Image
-from napari_synth.core.masking import with_mask
-from napari_synth.core.recipe import Recipe
+from napari_synth.engine.recipe import Recipe
 from napari_synth.files import READABLE_SUFFIXES, belonging, image_suffix, is_folder, natural_key, read_image
+from napari_synth.imaging.image import Image
 
 MASK = Group("What is filled", sort_key=0)
 
@@ -52,11 +51,22 @@ class Masked:
     def applied(self, image: Image, recipe: Recipe, path: Path) -> Image:
         """Return the image of a path with its mask.
 
+        Parameters
+        ----------
+        image : Image
+        recipe : Recipe
+            Whose mask is taken where the command names none.
+        path : Path
+            The file of the image: the mask is looked for by its name.
+
         Raises
         ------
         SynthError
             The mask is not there, cannot be read or does not fit.
         """
+        # Measuring what a rule marks takes scipy, which help and lists do without.
+        from napari_synth.engine.masking import with_mask
+
         mask = None if self.mask is None else _read(find_mask(self.mask, path))
         return with_mask(image, recipe, mask, rule=self.mask_from, ids=self.mask_ids, grow=self.grow)
 

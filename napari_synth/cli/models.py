@@ -1,4 +1,4 @@
-"""The command ``model``: adds, lists, removes and exports models."""
+"""The command ``model``: adds, lists, shows, removes, trusts and exports models."""
 
 from __future__ import annotations
 
@@ -22,11 +22,16 @@ Package = Annotated[Path, Parameter(name="OUT", help="The bioimage.io package to
 def app() -> App:
     """Return the command with its own commands."""
     made = App(
-        name="model", help="Add, list, remove and export model files.", version_flags=[], help_format="plaintext"
+        name="model",
+        help="Add, list, show, remove, trust and export model files.",
+        version_flags=[],
+        help_format="plaintext",
     )
     made.command(_add, name="add")
     made.command(_list, name="list")
+    made.command(_show, name="show")
     made.command(_remove, name="remove")
+    made.command(_trust, name="trust")
     made.command(_export, name="export")
     return made
 
@@ -42,10 +47,10 @@ def _add(
     ] = False,
 ) -> int:
     """Copy a model file into your library; from then on it is a generator like any other."""
-    from napari_synth.models import library
+    from napari_synth import registry
 
     say(Console(stderr=True), "Reading the file and measuring its network; the largest take a minute.")
-    entry = library.add(file, task=task, name=name, trusted=trust)
+    entry = registry.add_model(file, task=task, name=name, trusted=trust)
     console = Console()
     say(console, f"Added {entry.description.id}: {_facts(entry)}.")
     for note in entry.description.notes:
@@ -54,10 +59,13 @@ def _add(
 
 
 def _list() -> int:
-    """List the models of your library, and the folder in which they are."""
-    from napari_synth.models import library
+    """List the models that come with napari-synth and those of your library, and the folder in which these are."""
+    from napari_synth.models import bundled, bundled_names, library, read_card
 
     console = Console()
+    for name in bundled_names():
+        card = read_card(bundled(name))
+        say(console, f"{name}: {card.title}, {card.architecture}, comes with napari-synth")
     found, broken = library.entries()
     for entry in found:
         say(console, f"{entry.description.id}: {_facts(entry)}")
@@ -67,11 +75,31 @@ def _list() -> int:
     return 0
 
 
+def _show(
+    name: Annotated[str, Parameter(name="NAME", help="A bundled model, one of your library, or a path.")], /
+) -> int:
+    """Say what a model is: what it was trained on and under which licences, how good it is, and where it fails."""
+    from napari_synth.models.show import show
+
+    console = Console()
+    for line in show(name):
+        say(console, line)
+    return 0
+
+
 def _remove(name: Name, /) -> int:
     """Remove a model from your library."""
-    from napari_synth.models import library
+    from napari_synth import registry
 
-    say(Console(), f"Removed {library.remove(name).id}.")
+    say(Console(), f"Removed {registry.remove_model(name).id}.")
+    return 0
+
+
+def _trust(name: Name, /) -> int:
+    """Allow a model of your library to execute what it holds: you trust where it is from."""
+    from napari_synth import registry
+
+    say(Console(), f"You trust {registry.trust_model(name).id} on this computer.")
     return 0
 
 

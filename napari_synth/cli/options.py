@@ -9,8 +9,8 @@ from typing import Annotated, Any
 from cyclopts import Group, Parameter
 from pydantic.fields import FieldInfo
 
-from napari_synth.core.generator import Method
-from napari_synth.training.trainable import Trainable
+from napari_synth.contract.generator import Method
+from napari_synth.contract.trainable import Trainable
 
 GENERATOR = Group("Settings of the generator", sort_key=1)
 ADVANCED = Group("Rarely used settings of the generator", sort_key=2)

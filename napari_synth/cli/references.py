@@ -11,9 +11,9 @@ from cyclopts import Group, Parameter
 
 from napari_synth.cli.axes import names_its_axes
 from napari_synth.core.errors import ImageFileError
-from napari_synth.core.image import Image
-from napari_synth.core.references import as_reference
+from napari_synth.engine.references import as_reference
 from napari_synth.files import read_image
+from napari_synth.imaging.image import Image
 
 REFERENCE = Group("What it should look like", sort_key=0)
 

@@ -11,17 +11,16 @@ import numpy as np
 from cyclopts import App, Parameter
 from rich.console import Console
 
+from napari_synth import registry
 from napari_synth.cli.jobs import RECIPE_SUFFIX, recorded
 from napari_synth.cli.options import with_settings
 from napari_synth.cli.progress import cancel_on_interrupt, progress_bar, say
-from napari_synth.core import registry
+from napari_synth.contract.generator import Task
+from napari_synth.contract.synthesis import Synthesizer
 from napari_synth.core.errors import ImageFileError, RecipeError
-from napari_synth.core.generator import Task
-from napari_synth.core.image import Image, Origin
 from napari_synth.core.progress import CancelToken, ProgressCallback
-from napari_synth.core.recipe import Recipe
-from napari_synth.core.synthesis import Synthesizer
-from napari_synth.core.synthesizing import PreparedSynthesis, prepare_synthesis
+from napari_synth.engine.recipe import Recipe
+from napari_synth.engine.synthesis_run import PreparedSynthesis, prepare_synthesis
 from napari_synth.files import (
     WRITABLE_SUFFIXES,
     ZARR_SUFFIXES,
@@ -34,6 +33,7 @@ from napari_synth.files import (
     read_image,
     write_image,
 )
+from napari_synth.imaging.image import Image, Origin
 
 SENTENCE = "Make new images that look like those that a model was trained on."
 
@@ -78,7 +78,15 @@ def add_command(app: App, words: Sequence[str]) -> None:
 
 
 def make(recipe: Recipe, target: Path, how: Making) -> int:
-    """Make the images of a recipe, and write them."""
+    """Make the images of a recipe, and write them.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    target : Path
+        Where the images are written.
+    how : Making
+    """
     errors = Console(stderr=True, quiet=how.quiet, force_terminal=True if how.progress else None)
     shown = not how.quiet and (errors.is_terminal if how.progress is None else how.progress)
     source = None if how.source is None else read_image(how.source, how.axes, series=parse_series(how.series))
@@ -115,7 +123,7 @@ def _list() -> int:
 
 
 def _command(named: str) -> Callable[..., int]:
-    from napari_synth.synthesis_verbs import identifier_of
+    from napari_synth.verbs import identifier_of
 
     chosen: Synthesizer[Any] = registry.found(Synthesizer, identifier_of(named))
 
@@ -192,6 +200,15 @@ def _write_folder(folder: Path, images: Sequence[Image], how: Making) -> None:
 
 def make_again(recipe: Recipe, source: str, target: Path | None, how: Making) -> int:
     """Make the images of a recipe again, where a run needs none or one source.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    source : str
+        The source; the target where the recipe needs no source.
+    target : Path or None
+        Where the images are written, where there is a source.
+    how : Making
 
     Raises
     ------

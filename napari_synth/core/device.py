@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import psutil
 
-from napari_synth.core.errors import DeviceError
+from napari_synth.core.errors import DeviceError, InvalidParameterError
+from napari_synth.core.texts import shown
 
 Precision = Literal["float32", "float16", "bfloat16"]
 PrecisionChoice = Literal["auto", "float32", "float16", "bfloat16"]
+_PRECISIONS: tuple[PrecisionChoice, ...] = get_args(PrecisionChoice)
+_NAMES = r"(auto|cpu|cuda|mps)(:[0-9]{1,4})?"
 
 
 @dataclass(frozen=True)
@@ -73,12 +77,18 @@ def resolve_device(name: str = "auto", precision: PrecisionChoice = "auto") -> D
     ------
     DeviceError
         The named device is not there, or this torch build cannot use it.
+    InvalidParameterError
+        There is no such precision.
     """
     import torch
 
+    if not isinstance(name, str) or re.fullmatch(_NAMES, name.lower()) is None:
+        raise DeviceError(f"There is no device {shown(name)}: use auto, cpu, cuda, cuda:1 or mps.")
+    if not isinstance(precision, str) or precision not in _PRECISIONS:
+        raise InvalidParameterError(
+            f"The precision cannot be {shown(precision)}: use {', '.join(_PRECISIONS[:-1])} or {_PRECISIONS[-1]}."
+        )
     kind, _, index = name.lower().partition(":")
-    if kind not in {"auto", "cpu", "cuda", "mps"} or (index and not index.isdigit()):
-        raise DeviceError(f"There is no device {name!r}: use auto, cpu, cuda, cuda:1 or mps.")
     problem = _cuda_problem(int(index or 0))
     if kind == "cuda" and problem:
         raise DeviceError(f"CUDA cannot be used: {problem}; choose cpu, or auto to take what there is.")

@@ -9,6 +9,10 @@ from __future__ import annotations
 class SynthError(Exception):
     """Base of all errors that napari-synth raises on purpose; the message says what is wrong and what to do."""
 
+    def __str__(self) -> str:
+        """Return the message in one line, whatever a name in it holds."""
+        return " ".join(super().__str__().splitlines())
+
 
 class InvalidImageError(SynthError):
     """The image cannot be processed: it is empty, of an unsupported dtype, or has no finite pixel."""
@@ -47,7 +51,16 @@ class MissingExtraError(SynthError):
 
     @classmethod
     def of(cls, extra: str, what: str, cause: ImportError) -> MissingExtraError:
-        """Return the error that tells how to install an extra of napari-synth."""
+        """Return the error that tells how to install an extra of napari-synth.
+
+        Parameters
+        ----------
+        extra : str
+            Its name, as pip takes it.
+        what : str
+            What cannot be done without it, the beginning of the sentence.
+        cause : ImportError
+        """
         return cls(f"{what} need the extra {extra!r} ({cause}): run pip install 'napari-synth[{extra}]'.")
 
 
@@ -81,6 +94,14 @@ class CheckpointError(SynthError):
 
 class GeneratorError(SynthError):
     """A generator failed in a way it did not foresee; the cause is attached."""
+
+
+class CallbackError(SynthError):
+    """What the caller gave to be told of the progress failed; the cause is attached."""
+
+
+class UnforeseenError(SynthError):
+    """Something failed in a way that nobody foresaw; the cause is attached."""
 
 
 class Cancelled(SynthError):

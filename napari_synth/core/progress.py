@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-from napari_synth.core.errors import Cancelled
+from napari_synth.core.errors import CallbackError, Cancelled, InvalidParameterError, SynthError
+from napari_synth.core.texts import shown
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,8 @@ class Progress:
         Seconds since the stage began.
     message : str
         Something the user should know now, e.g. that the blocks were made smaller; usually empty.
-    news : object or None
-        Something that can be drawn, see `napari_synth.training.news`; usually None.
+    event : object or None
+        Something that can be drawn, see `napari_synth.training.events`; usually None.
     """
 
     stage: str
@@ -35,7 +36,7 @@ class Progress:
     total: int
     elapsed: float
     message: str = ""
-    news: object | None = None
+    event: object | None = None
 
     @property
     def remaining(self) -> float | None:
@@ -98,9 +99,18 @@ class Reporter:
         Called with a `Progress` in the thread of the run.
     cancel : CancelToken, optional
         Checked at every report.
+
+    Raises
+    ------
+    InvalidParameterError
+        Either is something else.
     """
 
     def __init__(self, callback: ProgressCallback | None = None, cancel: CancelToken | None = None) -> None:
+        if callback is not None and not callable(callback):
+            raise InvalidParameterError(f"The progress cannot be told to {shown(callback)}: give something to call.")
+        if cancel is not None and not isinstance(cancel, CancelToken):
+            raise InvalidParameterError(f"A run cannot be cancelled by {shown(cancel)}: give a CancelToken.")
         self._callback = callback
         self.cancel = cancel or CancelToken()
         self._stage, self._done, self._total = "", 0, 0
@@ -125,17 +135,25 @@ class Reporter:
         """Tell the user something without moving on."""
         self._report(text)
 
-    def tell(self, news: object) -> None:
+    def emit(self, event: object) -> None:
         """Hand something over that can be drawn, without moving on."""
-        self._report(news=news)
+        self._report(event=event)
 
     @property
-    def is_heard(self) -> bool:
+    def has_listener(self) -> bool:
         """Whether anybody is told."""
         return self._callback is not None
 
-    def _report(self, message: str = "", news: object | None = None) -> None:
+    def _report(self, message: str = "", event: object | None = None) -> None:
         self.cancel.check()
         if self._callback is not None:
             elapsed = time.perf_counter() - self._start
-            self._callback(Progress(self._stage, self._done, self._total, elapsed, message, news))
+            progress = Progress(self._stage, self._done, self._total, elapsed, message, event)
+            try:
+                self._callback(progress)
+            except (SynthError, OSError, MemoryError):
+                raise
+            except Exception as error:
+                raise CallbackError(
+                    f"What is told of the progress failed ({type(error).__name__}: {error}): see the error that caused this."
+                ) from error

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from napari_synth.core.errors import ImageFileError, SynthError
-from napari_synth.core.image import Image, check_axes
 from napari_synth.files.atomic import replacing
 from napari_synth.files.choosing import Series, chosen_series
 from napari_synth.files.kinds import (
@@ -26,6 +25,7 @@ from napari_synth.files.kinds import (
 )
 from napari_synth.files.napari_readers import read_through_napari
 from napari_synth.files.origin import FileOrigin
+from napari_synth.imaging.image import Image, check_axes
 
 
 def read_image(path: str | Path, axes: str | None = None, *, series: Series = None) -> Image:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from napari_synth.core.errors import ImageFileError
-from napari_synth.core.image import Image
+from napari_synth.imaging.image import Image
 
 Series = int | Literal["all"] | None
 """The number of an image in its file, counted from 0; ``"all"`` joins those of equal shape; None is the first."""

@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_synth.core.errors import ImageFileError, MissingExtraError
-from napari_synth.core.image import Image
 from napari_synth.files.choosing import Series, chosen_series, joined
 from napari_synth.files.kinds import holds_dicom
 from napari_synth.files.order import natural_key
 from napari_synth.files.volumes import itk_quietly
+from napari_synth.imaging.image import Image
 
 _VOLUME_MODALITIES = frozenset({"CT", "MR", "PT", "NM", "RTDOSE", "OPT"})
 # Places of slices that differ by less than this, in millimetres, are one.

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from napari_synth.core.errors import ImageFileError
-from napari_synth.core.image import Image, guess_axes
 from napari_synth.files.choosing import Series, chosen_series, joined
 from napari_synth.files.pixels import without_bools
 from napari_synth.files.units import unit_name
+from napari_synth.imaging.image import Image, guess_axes
 
 
 def read_through_napari(path: Path, series: Series = None) -> Image:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from napari_synth.core.errors import ImageFileError, InvalidImageError
-from napari_synth.core.image import Image
 from napari_synth.files.pixels import transposed
 from napari_synth.files.raw import EAGER_BYTES, RawArray
+from napari_synth.imaging.image import Image
 
 
 def read_npy(path: Path) -> Image:

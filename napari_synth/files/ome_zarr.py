@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_synth.core.errors import ImageFileError
-from napari_synth.core.image import AXIS_ROLES, ChannelInfo, Image, guess_axes
 from napari_synth.core.progress import CancelToken
 from napari_synth.files.atomic import replacing
 from napari_synth.files.choosing import Series, chosen_series, joined
@@ -24,6 +23,7 @@ from napari_synth.files.levels import halved
 from napari_synth.files.origin import MOST_FILES
 from napari_synth.files.pixels import as_dask, without_bools
 from napari_synth.files.units import unit_name
+from napari_synth.imaging.image import AXIS_ROLES, ChannelInfo, Image, guess_axes
 
 if TYPE_CHECKING:
     import zarr
@@ -280,7 +280,17 @@ def _tracking_store(folder: Path) -> Any:
 def write_ome_zarr(
     path: Path, image: Image, *, overwrite: bool = False, first: Callable[[], None] | None = None
 ) -> None:
-    """Copy an image into an OME-Zarr, chunk by chunk."""
+    """Copy an image into an OME-Zarr, chunk by chunk.
+
+    Parameters
+    ----------
+    path : Path
+    image : Image
+    overwrite : bool
+        Whether one that is there already is replaced.
+    first : callable, optional
+        Called before the result takes its place.
+    """
     with create_ome_zarr(path, image, overwrite=overwrite, first=first) as target:
         steps = [min(CHUNK[axis], size) for axis, size in image.sizes.items()]
         for block in _blocks(image.shape, steps):

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_synth.core.errors import ImageFileError
-from napari_synth.core.image import Image
 from napari_synth.files.pixels import oriented
+from napari_synth.imaging.image import Image
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"

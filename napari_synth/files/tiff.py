@@ -19,7 +19,6 @@ import numpy.typing as npt
 import tifffile
 
 from napari_synth.core.errors import AxesError, ImageFileError
-from napari_synth.core.image import AXIS_ROLES, Image, guess_axes
 from napari_synth.files.choosing import Series, chosen_series, joined
 from napari_synth.files.pixels import (
     as_dask,
@@ -32,6 +31,7 @@ from napari_synth.files.pixels import (
 )
 from napari_synth.files.raw import EAGER_BYTES, RawArray
 from napari_synth.files.tiff_metadata import described
+from napari_synth.imaging.image import AXIS_ROLES, Image, guess_axes
 
 # What tifffile says where pixels are missing or cannot be decoded; it goes on with fewer planes, or with zeros.
 _LOST = re.compile(
@@ -52,7 +52,13 @@ def read_tiff(path: Path, series: Series = None, axes: str | None = None) -> tup
     Small files are loaded; of large ones only what is asked for is read: row by row where the pixels lie uncompressed one after
     the other, else page by page or tile by tile.
 
-    ``axes`` are what the user says of the dimensions, needed where they cannot be guessed.
+    Parameters
+    ----------
+    path : Path
+    series : int or str, optional
+        Which image of the file is meant; the first where left out.
+    axes : str, optional
+        What the user says of the dimensions, needed where they cannot be guessed.
 
     Returns
     -------

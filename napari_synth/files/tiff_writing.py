@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
-from napari_synth.core.image import Image
 from napari_synth.files.levels import halved, n_levels
 from napari_synth.files.tiff_metadata import OWN_AXES
 from napari_synth.files.units import unit_symbol
+from napari_synth.imaging.image import Image
 
 LARGEST_PLANE = 4096
 TILE = 512

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_synth.core.errors import ImageFileError, MissingExtraError
-from napari_synth.core.image import Image, guess_axes
+from napari_synth.imaging.image import Image, guess_axes
 
 _NIFTI = (".nii", ".nii.gz")
 _PIECE = 2**20

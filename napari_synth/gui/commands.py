@@ -6,11 +6,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from napari_synth.gui.augmentation.panel import AugmentPanel
-    from napari_synth.gui.frames.panel import PredictFramesPanel
-    from napari_synth.gui.panel import DenoisePanel, InpaintPanel, TranslatePanel, UpscalePanel
-    from napari_synth.gui.synthesis.panel import SynthesizePanel
-    from napari_synth.gui.training.panel import TrainPanel
+    from napari_synth.gui.panels.augment import AugmentPanel
+    from napari_synth.gui.panels.frames import PredictFramesPanel
+    from napari_synth.gui.panels.restore import DenoisePanel, InpaintPanel, TranslatePanel, UpscalePanel
+    from napari_synth.gui.panels.synthesize import SynthesizePanel
+    from napari_synth.gui.panels.train import TrainPanel
 
 __all__ = [
     "AugmentPanel",
@@ -30,14 +30,14 @@ __all__ = [
 
 
 _PANELS = {
-    "AugmentPanel": "napari_synth.gui.augmentation.panel",
-    "DenoisePanel": "napari_synth.gui.panel",
-    "InpaintPanel": "napari_synth.gui.panel",
-    "PredictFramesPanel": "napari_synth.gui.frames.panel",
-    "SynthesizePanel": "napari_synth.gui.synthesis.panel",
-    "TrainPanel": "napari_synth.gui.training.panel",
-    "TranslatePanel": "napari_synth.gui.panel",
-    "UpscalePanel": "napari_synth.gui.panel",
+    "AugmentPanel": "napari_synth.gui.panels.augment",
+    "DenoisePanel": "napari_synth.gui.panels.restore",
+    "InpaintPanel": "napari_synth.gui.panels.restore",
+    "PredictFramesPanel": "napari_synth.gui.panels.frames",
+    "SynthesizePanel": "napari_synth.gui.panels.synthesize",
+    "TrainPanel": "napari_synth.gui.panels.train",
+    "TranslatePanel": "napari_synth.gui.panels.restore",
+    "UpscalePanel": "napari_synth.gui.panels.restore",
 }
 
 
@@ -97,7 +97,7 @@ def _open_for_active_layer(panel: str) -> tuple[Any, Any] | None:
     import napari
     from napari.utils.notifications import show_warning
 
-    from napari_synth.gui.layers import is_source
+    from napari_synth.gui.layers.marks import is_source
 
     viewer = napari.current_viewer()
     if viewer is None:

@@ -1,4 +1,4 @@
-"""What the user set in napari's Preferences: device, precision, memory, and the folder of large results."""
+"""What the user set in napari's Preferences: device, precision, memory, the dtype of results, and the folder of large results."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import cast
 
 from napari_synth.core.device import PrecisionChoice
+from napari_synth.core.result_dtype import DtypeChoice
 
 PLUGIN = "napari-synth"
 
@@ -24,12 +25,15 @@ class RunSettings:
         Bytes that a run may take; None leaves it to the runner.
     folder : pathlib.Path
         Where results go that are larger than the memory budget.
+    dtype : {"auto", "source", "float32"}
+        Of results.
     """
 
     device: str
     precision: PrecisionChoice
     memory_budget: int | None
     folder: Path
+    dtype: DtypeChoice = "auto"
 
 
 def read_settings() -> RunSettings:
@@ -48,4 +52,5 @@ def read_settings() -> RunSettings:
         precision=cast("PrecisionChoice", str(stored.precision)),
         memory_budget=int(budget * 2**30) or None,
         folder=Path(str(stored.results_folder)).expanduser() if str(stored.results_folder).strip() else folder,
+        dtype=cast("DtypeChoice", str(stored.dtype)),
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from napari_synth.models.architectures import ARCHITECTURES, build_network
 from napari_synth.models.card import FORMAT_VERSION, ModelCard, TrainingData
-from napari_synth.models.files import bundled, load_model, read_card, save_model, weights_hash
+from napari_synth.models.files import bundled, bundled_names, load_model, read_card, save_model, weights_hash
 
 
 def export_bioimageio(name_or_path: str | Path, out: Path | str, *, scale: int | None = None) -> Path:
@@ -27,6 +27,7 @@ __all__ = [
     "TrainingData",
     "build_network",
     "bundled",
+    "bundled_names",
     "export_bioimageio",
     "load_model",
     "read_card",

@@ -18,10 +18,11 @@ import torch
 from torch import Tensor
 
 from napari_synth.core.errors import MissingExtraError, ModelFileError, UntrustedModelError
-from napari_synth.models._network import Facts, FileNetwork, padded
-from napari_synth.models._processing import BEFORE, BEHIND, check_steps
+from napari_synth.models._claims import check_archive, check_weights
 from napari_synth.models._torchscript import open_script
 from napari_synth.models._wording import in_brief
+from napari_synth.models.file_network import Facts, FileNetwork, padded
+from napari_synth.models.processing import BEFORE, BEHIND, check_steps
 
 _SPEC_AXES = ("batch", "channel", "y", "x")
 _TASK_TAGS = {
@@ -99,6 +100,7 @@ def _as_folder(path: Path) -> Iterator[Path]:
     if path.is_dir():
         yield path
         return
+    check_archive(path)
     with tempfile.TemporaryDirectory() as name:
         try:
             with zipfile.ZipFile(path) as archive:
@@ -152,6 +154,7 @@ def _open(path: Path, folder: Path, described: Any) -> tuple[FileNetwork, str]:
             f"The network in the package {path} cannot be built ({in_brief(error)}): ask its authors."
         ) from error
     module.eval().float().requires_grad_(False)
+    check_weights(path, module.state_dict())
     return FileNetwork(module, module), f"bioimage.io package, {state.architecture.callable}"
 
 

@@ -44,7 +44,7 @@ class BlindEnlarger(nn.Module):
         self.network, self.scale = network, scale
 
     def forward(self, image: Tensor) -> Tensor:
-        """Return the image (N, 1, H, W), H and W even, ``scale`` times finer, in the same counts."""
+        """Return the image (N, 1, H, W), H and W multiples of 8, ``scale`` times finer, in the same counts."""
         black = _black_of(image)
         fine: Tensor = self.network(image - black, _noise_of(image), None, self.scale)
         return fine + black

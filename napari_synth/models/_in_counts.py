@@ -1,7 +1,7 @@
 """Trained networks that take and return counts, for programs that know nothing of our normalisation: what is exported.
 
-Each image of a batch is brought to its own range, percentiles 0.1 and 99.9 to 0 and 1, as `napari_synth.core.intensity` does, and
-the result is brought back. bioimage.io can describe the way there, not the way back, so that both lie inside.
+Each image of a batch is brought to its own range, percentiles 0.1 and 99.9 to 0 and 1, as `napari_synth.imaging.intensity` does,
+and the result is brought back. bioimage.io can describe the way there, not the way back, so that both lie inside.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_synth.networks.blind_spot_unet import BlindSpotUNet, prediction
-from napari_synth.training.blind_spot import BlindSpotMask
+from napari_synth.networks.hidden_pixels import BlindSpotMask
 
 _PERCENTILES = (0.001, 0.999)
 

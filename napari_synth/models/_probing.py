@@ -23,8 +23,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from napari_synth.core.errors import ModelFileError, SynthError
 from napari_synth.core.progress import Reporter
-from napari_synth.models._network import FileNetwork
 from napari_synth.models._wording import in_brief
+from napari_synth.models.file_network import FileNetwork
 
 SAME = 1e-5
 """Difference, of a range of 1, that rounding explains."""

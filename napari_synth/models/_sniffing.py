@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 
 from napari_synth.core.errors import ModelFileError
+from napari_synth.models._claims import check_archive
 from napari_synth.models.description import PACKAGE_NAMES, Kind
 from napari_synth.models.files import holds_card, weights_hash
 
@@ -31,6 +32,7 @@ def kind_of(path: Path) -> Kind:
     if suffix == ".safetensors":
         return "napari-synth" if holds_card(path) else "spandrel"
     if zipfile.is_zipfile(path):
+        check_archive(path)
         names = _names(path)
         if any(name in names for name in PACKAGE_NAMES):
             return "bioimageio"

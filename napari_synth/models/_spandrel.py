@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from napari_synth.core.errors import ModelFileError
-from napari_synth.models._network import Facts, FileNetwork, masked
+from napari_synth.imaging.surroundings import random_states_kept, undisturbed
+from napari_synth.models._claims import bounded, tensors_in
 from napari_synth.models._torchvision import import_spandrel
 from napari_synth.models._weights import read_weights
 from napari_synth.models._wording import in_brief
+from napari_synth.models.file_network import Facts, FileNetwork, masked
 
 _TASKS = {"SR": "super-resolution", "Restoration": "denoise", "Inpainting": "inpaint"}
+_AGAIN = "download the file again."
 _USELESS = {"FaceSR": "makes up human faces, and is of no use for measured images"}
 
 
@@ -29,13 +32,18 @@ def read(path: Path) -> tuple[FileNetwork, Facts]:
     spandrel = import_spandrel()
     state = read_weights(path)
     try:
-        with warnings.catch_warnings():
+        shapes = [tuple(tensor.shape) for _, tensor in tensors_in(state)]
+        with warnings.catch_warnings(), bounded(shapes), undisturbed(), random_states_kept():
             # The architectures are older than what torch has deprecated since; the user can change neither.
             warnings.simplefilter("ignore")
             descriptor = spandrel.ModelLoader("cpu").load_from_state_dict(spandrel.canonicalize_state_dict(state))
     except spandrel.UnsupportedModelError as error:
         raise ModelFileError(
             f"The architecture of {path} is none that spandrel knows: look for the model in another format, such as TorchScript."
+        ) from error
+    except ModelFileError as error:
+        raise ModelFileError(
+            f"The weights in {path} describe a network that is larger than they are: {_AGAIN}"
         ) from error
     except Exception as error:  # detection guesses: whatever goes wrong behind it is the file's fault
         raise ModelFileError(

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 
 from napari_synth.core.errors import ModelFileError, UntrustedModelError
-from napari_synth.models._network import Facts, FileNetwork, masked
+from napari_synth.models._claims import check_weights
+from napari_synth.models.file_network import Facts, FileNetwork, masked
 
 _PROBE = 64
 # A script does not say which sizes it takes; the networks that fill holes halve them three times.
@@ -65,6 +66,7 @@ def open_script(source: Any, name: str) -> FileNetwork:
             module: Any = torch.jit.load(source, map_location="cpu")  # type: ignore[no-untyped-call]
     except Exception as error:  # RuntimeError, and others for what is cut off
         raise ModelFileError(f"The TorchScript {name} is damaged: download it again.") from error
+    check_weights(Path(name), dict(module.state_dict()))
     # Images are float32, whatever the weights were saved in.
     module.eval().float()
     return FileNetwork(module, module)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_synth.core.errors import ModelFileError
+from napari_synth.models._claims import check_weights
 
 
 def read_weights(path: Path) -> dict[str, Any]:
@@ -15,7 +16,7 @@ def read_weights(path: Path) -> dict[str, Any]:
     Raises
     ------
     ModelFileError
-        It is damaged, or asks for more than weights.
+        It is damaged, asks for more than weights, claims more of them than it holds, or holds some that are not finite.
     """
     import torch
     from safetensors import SafetensorError
@@ -23,8 +24,9 @@ def read_weights(path: Path) -> dict[str, Any]:
 
     try:
         if path.suffix.lower() == ".safetensors":
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
+            state: Any = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, OSError, EOFError) as error:
         raise _damaged(path) from error
     except pickle.UnpicklingError as error:
@@ -34,8 +36,9 @@ def read_weights(path: Path) -> dict[str, Any]:
         ) from error
     except Exception as error:  # torch's reader raises RuntimeError, KeyError and others for what is cut off
         raise _damaged(path) from error
-    if not isinstance(state, dict):
+    if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
         raise ModelFileError(f"{path} holds no weights by name: get the model as .safetensors.")
+    check_weights(path, state)
     return state
 
 

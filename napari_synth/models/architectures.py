@@ -1,32 +1,138 @@
-"""The architectures that a model file can name."""
+"""The architectures that a model file can name: which network each is, what runs it, and how it is exported. Loads no torch."""
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from torch import nn
 
-ARCHITECTURES: dict[str, str] = {
-    "blind-spot-unet": "napari_synth.networks.blind_spot_unet:BlindSpotUNet",
-    "conv-lstm": "napari_synth.networks.conv_lstm:ConvLSTM",
-    "cycle-translator": "napari_synth.networks.residual_translator:CycleTranslator",
-    "dcgan-generator": "napari_synth.networks.dcgan:DcganGenerator",
-    "fastgan-generator": "napari_synth.networks.fastgan:FastganGenerator",
-    "gated-inpainter": "napari_synth.networks.gated_inpainter:GatedInpainter",
-    "label-painter": "napari_synth.networks.label_painter:LabelPainter",
-    "noise-conditioned-unet": "napari_synth.networks.noise_conditioned_unet:NoiseConditionedUNet",
-    "refined-autoencoder": "napari_synth.networks.refined_autoencoder:RefinedAutoencoder",
-    "residual-unet": "napari_synth.networks.residual_unet:ResidualUNet",
-    "residual-translator": "napari_synth.networks.residual_translator:ResidualTranslator",
-    "simvp": "napari_synth.networks.simvp:SimVP",
-    "super-resolution-unet": "napari_synth.networks.super_resolution_unet:SuperResolutionUNet",
-    "translation-unet": "napari_synth.networks.translation_unet:TranslationUNet",
-    "variational-autoencoder": "napari_synth.networks.variational_autoencoder:VariationalAutoencoder",
-    "velocity-unet": "napari_synth.networks.velocity_unet:VelocityUNet",
+Roles = Literal["joint", "mapped"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What runs models of an architecture for a task.
+
+    Attributes
+    ----------
+    prepare : str
+        ``"module:function"``. It takes the model's description, its path, what the method is given (an image, a movie, labels or
+        nothing), the settings and the context, and returns what the method prepares.
+    params : str
+        ``"module:class"`` of its settings.
+    colours, channels : {"joint", "mapped"}
+        Whether the samples of an RGB pixel, and the channels of an image, are given to a network of one channel together. A network
+        of several channels always sees the samples together.
+    needs : {"nothing", "image", "labels"}
+        What a synthesizer is given besides random numbers.
+    """
+
+    prepare: str
+    params: str
+    colours: Roles = "joint"
+    channels: Roles = "mapped"
+    needs: Literal["nothing", "image", "labels"] = "nothing"
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """One architecture.
+
+    Attributes
+    ----------
+    network : str
+        ``"module:class"``; the module is imported only when a network is built.
+    runs : mapping of str to Run
+        What runs it, by task.
+    export : str
+        ``"module:function"`` that describes what a bioimage.io package of it holds; "" where it cannot be exported.
+    """
+
+    network: str
+    runs: Mapping[str, Run] = field(default_factory=dict)
+    export: str = ""
+
+
+_NETWORKS, _OWN = "napari_synth.networks", "napari_synth.methods.from_file.own"
+_FILE, _EXPORTED = "napari_synth.methods.from_file.catalogue", "napari_synth.models.exported"
+_METHODS = "napari_synth.methods"
+
+_BLIND = f"{_METHODS}.denoise.catalogue:BlindParams"
+_TRANSLATOR = Run(f"{_OWN}:translator", f"{_FILE}:TranslatorFileParams", channels="joint")
+_PREDICTOR = Run(f"{_OWN}:predictor", f"{_FILE}:PredictorFileParams", colours="mapped")
+_SYNTHESIS = "napari_synth.contract.synthesis:SynthesisParams"
+
+ARCHITECTURES: Mapping[str, Architecture] = {
+    "blind-spot-unet": Architecture(
+        f"{_NETWORKS}.blind_spot_unet:BlindSpotUNet",
+        {"denoise": Run(f"{_OWN}:blind_spot_restorer", f"{_FILE}:BlindSpotFileParams", colours="mapped")},
+        f"{_EXPORTED}:blind_spot",
+    ),
+    "conv-lstm": Architecture(f"{_NETWORKS}.conv_lstm:ConvLSTM", {"predict-frames": _PREDICTOR}),
+    "cycle-translator": Architecture(
+        f"{_NETWORKS}.residual_translator:CycleTranslator",
+        {"translate": Run(f"{_OWN}:cycle_translator", f"{_FILE}:CycleFileParams", channels="joint")},
+    ),
+    "dcgan-generator": Architecture(
+        f"{_NETWORKS}.dcgan:DcganGenerator", {"synthesize": Run(f"{_OWN}:vector_sampler", _SYNTHESIS)}
+    ),
+    "fastgan-generator": Architecture(
+        f"{_NETWORKS}.fastgan:FastganGenerator", {"synthesize": Run(f"{_OWN}:vector_sampler", _SYNTHESIS)}
+    ),
+    "gated-inpainter": Architecture(
+        f"{_NETWORKS}.gated_inpainter:GatedInpainter",
+        {"inpaint": Run(f"{_OWN}:filler", f"{_METHODS}.inpaint.catalogue:FillerParams")},
+    ),
+    "label-painter": Architecture(
+        f"{_NETWORKS}.label_painter:LabelPainter",
+        {"synthesize": Run(f"{_OWN}:painted_sampler", _SYNTHESIS, needs="labels")},
+    ),
+    "noise-conditioned-unet": Architecture(
+        f"{_NETWORKS}.noise_conditioned_unet:NoiseConditionedUNet",
+        {"denoise": Run(f"{_OWN}:denoiser", _BLIND)},
+        f"{_EXPORTED}:denoiser",
+    ),
+    "refined-autoencoder": Architecture(
+        f"{_NETWORKS}.refined_autoencoder:RefinedAutoencoder",
+        {"synthesize": Run(f"{_OWN}:refined_sampler", f"{_METHODS}.synthesize.catalogue:RefinedParams")},
+    ),
+    "residual-translator": Architecture(
+        f"{_NETWORKS}.residual_translator:ResidualTranslator", {"translate": _TRANSLATOR}
+    ),
+    "residual-unet": Architecture(
+        f"{_NETWORKS}.residual_unet:ResidualUNet",
+        {"denoise": Run(f"{_OWN}:restorer", f"{_FILE}:RestorerFileParams", colours="mapped")},
+        f"{_EXPORTED}:restorer",
+    ),
+    "simvp": Architecture(
+        f"{_NETWORKS}.simvp:SimVP",
+        {
+            "denoise": Run(f"{_OWN}:over_time_restorer", f"{_FILE}:RestorerFileParams", colours="mapped"),
+            "predict-frames": _PREDICTOR,
+        },
+    ),
+    "super-resolution-unet": Architecture(
+        f"{_NETWORKS}.super_resolution_unet:SuperResolutionUNet",
+        {"super-resolution": Run(f"{_OWN}:enlarger", f"{_METHODS}.super_resolution.catalogue:NetworkParams")},
+        f"{_EXPORTED}:enlarger",
+    ),
+    "translation-unet": Architecture(
+        f"{_NETWORKS}.translation_unet:TranslationUNet", {"translate": _TRANSLATOR}, f"{_EXPORTED}:paired_translator"
+    ),
+    "variational-autoencoder": Architecture(
+        f"{_NETWORKS}.variational_autoencoder:VariationalAutoencoder",
+        {"synthesize": Run(f"{_OWN}:autoencoder_sampler", _SYNTHESIS)},
+    ),
+    "velocity-unet": Architecture(
+        f"{_NETWORKS}.velocity_unet:VelocityUNet",
+        {"synthesize": Run(f"{_OWN}:flow_sampler", f"{_METHODS}.synthesize.catalogue:FlowParams")},
+    ),
 }
-"""Name in the card, and ``module:class``; the module is imported only when a network is built."""
+"""By their names in the cards of models."""
 
 
 def build_network(architecture: str, config: dict[str, Any]) -> nn.Module:
@@ -46,6 +152,5 @@ def build_network(architecture: str, config: dict[str, Any]) -> nn.Module:
     TypeError, ValueError
         The class does not take this configuration.
     """
-    module, _, name = ARCHITECTURES[architecture].partition(":")
-    network: nn.Module = getattr(import_module(module), name)(**config)
+    network: nn.Module = resolve_name(ARCHITECTURES[architecture].network)(**config)
     return network

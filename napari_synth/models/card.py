@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 FORMAT_VERSION = 1
 """Version of the layout of model files; a file with a larger one was written by a newer napari-synth."""
@@ -52,3 +53,20 @@ class ModelCard(BaseModel):
     versions: dict[str, str] = Field(default_factory=dict, description="Of the programs that trained it.")
     version: str = Field(default="1", description="Version of the weights.")
     format_version: int = Field(default=FORMAT_VERSION, ge=1, description="Version of the file's layout.")
+
+    @field_validator("config", "normalisation", "extras")
+    @classmethod
+    def _has_usable_numbers(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Refuse what no network and no intensity can be: a run computes with these numbers."""
+        waiting: list[tuple[str, Any]] = list(values.items())
+        while waiting:
+            name, value = waiting.pop()
+            if isinstance(value, dict):
+                waiting += value.items()
+            elif isinstance(value, list | tuple):
+                waiting += [(name, item) for item in value]
+            elif isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"{name} is not finite")
+            elif name == "scale" and isinstance(value, int | float) and not value > 0:
+                raise ValueError("a scale is not above 0")
+        return values

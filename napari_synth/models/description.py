@@ -15,6 +15,11 @@ RUNNABLE_TASKS = ("denoise", "super-resolution", "inpaint")
 """Tasks that an image-to-image network of others can be run for."""
 OWN_TASKS = (*RUNNABLE_TASKS, "synthesize", "translate", "predict-frames")
 """Tasks that our own model files can be run for."""
+EXECUTED = ("torchscript", "bioimageio")
+"""Kinds whose files are programs."""
+LARGEST_SCALE = 16
+"""How many times finer a network may make images."""
+_MOST_CHANNELS, _MOST_PIXELS, _MOST_BYTES = 2**12, 2**16, 2**40
 
 
 class ModelDescription(BaseModel):
@@ -32,17 +37,26 @@ class ModelDescription(BaseModel):
     file: str = Field(description="Name of the file or folder, beside this description.")
     sha256: str = Field(description="Hash of its content, in hexadecimal.")
     trusted: bool = Field(default=False, description="Whether the user allowed it to execute what it contains.")
-    scale: int = Field(default=1, ge=1, description="How many times finer the result is.")
-    input_channels: int = Field(default=1, ge=1)
-    output_channels: int = Field(default=1, ge=1)
-    spatial_dims: tuple[int, ...] = Field(default=(2,), description="Dimensionalities of the blocks that it takes.")
-    multiple: int = Field(default=1, ge=1, description="Blocks begin and end at multiples of this, in pixels.")
-    halo: int = Field(default=0, ge=0, description="Context in pixels on each side of a block.")
+    scale: int = Field(default=1, ge=1, le=LARGEST_SCALE, description="How many times finer the result is.")
+    input_channels: int = Field(default=1, ge=1, le=_MOST_CHANNELS)
+    output_channels: int = Field(default=1, ge=1, le=_MOST_CHANNELS)
+    spatial_dims: tuple[Literal[2, 3], ...] = Field(
+        default=(2,), min_length=1, max_length=2, description="Dimensionalities of the blocks that it takes."
+    )
+    multiple: int = Field(
+        default=1, ge=1, le=_MOST_PIXELS, description="Blocks begin and end at multiples of this, in pixels."
+    )
+    halo: int = Field(default=0, ge=0, le=_MOST_PIXELS, description="Context in pixels on each side of a block.")
     tile_error: float = Field(
-        default=0.0, ge=0, description="Measured difference of a tile from the whole; the range is 1."
+        default=0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Measured difference of a tile from the whole; the range is 1.",
     )
     whole: bool = Field(default=False, description="Whether it must see the whole plane.")
-    bytes_per_pixel: int = Field(default=1024, ge=1, description="Working memory for a pixel of the image.")
+    bytes_per_pixel: int = Field(
+        default=1024, ge=1, le=_MOST_BYTES, description="Working memory for a pixel of the image."
+    )
     half: bool = Field(default=False, description="Whether it may compute in float16.")
     preprocessing: tuple[dict[str, Any], ...] | None = Field(
         default=None,
@@ -60,6 +74,13 @@ class ModelDescription(BaseModel):
         if file in {"", ".."} or Path(file).name != file:
             raise ValueError("not the name of a file")
         return file
+
+    @field_validator("task")
+    @classmethod
+    def _is_a_task(cls, task: str) -> str:
+        if task not in OWN_TASKS:
+            raise ValueError("no task that a model file can be run for")
+        return task
 
     @property
     def id(self) -> str:

@@ -6,6 +6,7 @@ import re
 import tempfile
 import warnings
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,9 @@ from torch import nn
 
 from napari_synth.core.errors import ModelFileError
 from napari_synth.models._bioimageio import import_bioimageio
-from napari_synth.models._contents import CONTENTS, Content, Linear
+from napari_synth.models.architectures import ARCHITECTURES
 from napari_synth.models.card import ModelCard
+from napari_synth.models.exported import Content, Linear
 from napari_synth.models.files import bundled, load_model
 
 _TEST_SIZE = 128
@@ -59,9 +61,10 @@ def export_bioimageio(name_or_path: str | Path, out: Path | str, *, scale: int |
     if out.suffix != ".zip" or out.exists() or not out.parent.is_dir():
         raise ModelFileError(f"The package cannot be written to {out}: give the name of a new file that ends in .zip.")
     network, card = load_model(_find(name_or_path))
-    if card.architecture not in CONTENTS:
+    if not can_export(card.architecture):
         raise ModelFileError(f"Models of the architecture {card.architecture!r} cannot be exported.")
-    content = CONTENTS[card.architecture](network.to(memory_format=torch.contiguous_format), card, scale)  # type: ignore[call-overload]
+    describe = resolve_name(ARCHITECTURES[card.architecture].export)
+    content: Content = describe(network.to(memory_format=torch.contiguous_format), card, scale)  # type: ignore[call-overload]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         noisy = _test_image(content.dims, content.channels[0])
@@ -81,7 +84,7 @@ def export_bioimageio(name_or_path: str | Path, out: Path | str, *, scale: int |
 
 def can_export(architecture: str) -> bool:
     """Return whether models of an architecture can be written as bioimage.io packages."""
-    return architecture in CONTENTS
+    return architecture in ARCHITECTURES and bool(ARCHITECTURES[architecture].export)
 
 
 def _find(name_or_path: str | Path) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import tempfile
 from functools import cache
@@ -13,14 +12,22 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 
+from napari_synth.core.arguments import given_path
 from napari_synth.core.errors import ModelFileError
+from napari_synth.core.texts import TextError, read_json
+from napari_synth.models._claims import not_finite, on_paper
 from napari_synth.models.architectures import ARCHITECTURES, build_network
 from napari_synth.models.card import FORMAT_VERSION, ModelCard
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 _KEY = "napari_synth"
+
+
+def bundled_names() -> tuple[str, ...]:
+    """Return the names of the models that come with napari-synth, in alphabetical order."""
+    return tuple(sorted(path.stem for path in Path(__file__).parent.glob("*.safetensors")))
 
 
 def bundled(name: str) -> Path:
@@ -31,11 +38,10 @@ def bundled(name: str) -> Path:
     ModelFileError
         No bundled model has this name.
     """
-    folder = Path(__file__).parent
-    names = sorted(path.stem for path in folder.glob("*.safetensors"))
+    names = bundled_names()
     if name not in names:
         raise ModelFileError(f"No bundled model is named '{name}': choose one of {', '.join(names) or 'none'}.")
-    return folder / f"{name}.safetensors"
+    return Path(__file__).with_name(f"{name}.safetensors")
 
 
 def weights_hash(path: Path | str) -> str:
@@ -46,7 +52,7 @@ def weights_hash(path: Path | str) -> str:
     ModelFileError
         The file cannot be read.
     """
-    path = Path(path)
+    path = given_path(path, ModelFileError)
     try:
         status = path.stat()
         return _hash(path, status.st_mtime_ns, status.st_size)
@@ -79,7 +85,7 @@ def read_card(path: Path | str) -> ModelCard:
     ModelFileError
         The file is missing, damaged, was not written by napari-synth, or by a newer one.
     """
-    path = Path(path)
+    path = given_path(path, ModelFileError)
     if not path.is_file():
         raise ModelFileError(f"There is no model file {path}: check the path.")
     return _card(path, _metadata(path))
@@ -105,18 +111,18 @@ def save_model(path: Path | str, network: nn.Module, card: ModelCard) -> Path:
     Raises
     ------
     ModelFileError
-        The file cannot be written, or the card names an unknown architecture.
+        The file cannot be written, the card names an unknown architecture, or a weight is not finite.
     """
-    import torch
     from safetensors.torch import save
 
-    path = Path(path)
+    path = given_path(path, ModelFileError)
     if card.architecture not in ARCHITECTURES:
         raise ModelFileError(_unknown_architecture(path, card))
-    weights = {
-        name: tensor.detach().to("cpu", torch.float16 if tensor.is_floating_point() else tensor.dtype).contiguous()
-        for name, tensor in network.state_dict().items()
-    }
+    weights = {name: _stored(tensor.detach().to("cpu")) for name, tensor in network.state_dict().items()}
+    if (wrong := not_finite(weights)) is not None:
+        raise ModelFileError(
+            f"The weights of {card.name!r} are not finite ({wrong}), so that {path} was not written: train it anew."
+        )
     content = save(weights, metadata={_KEY: card.model_dump_json()})
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -148,35 +154,64 @@ def load_model(path: Path | str) -> tuple[nn.Module, ModelCard]:
     Raises
     ------
     ModelFileError
-        The file is missing, damaged, was not written by napari-synth or by a newer one, or its weights do not fit
-        the network that its card describes.
+        The file is missing, damaged, was not written by napari-synth or by a newer one, its weights do not fit the network that
+        its card describes, or are not finite. What the card claims is compared with the file before any memory is taken for it.
     """
     from safetensors.torch import load_file
 
+    from napari_synth.imaging.surroundings import random_states_kept, undisturbed
     from napari_synth.networks.layout import channels_last
 
-    path = Path(path)
+    path = given_path(path, ModelFileError)
     card = read_card(path)
+    if card.architecture not in ARCHITECTURES:
+        raise ModelFileError(_unknown_architecture(path, card))
+    shapes = _shapes(path)
     try:
-        network = build_network(card.architecture, card.config)
-    except KeyError as error:
-        raise ModelFileError(_unknown_architecture(path, card)) from error
+        with undisturbed(), on_paper(shapes.values()):
+            claimed = build_network(card.architecture, card.config)
     except Exception as error:  # torch raises RuntimeError, MemoryError and others for numbers that make no network
         raise ModelFileError(
             f"The model file {path} describes a network that cannot be built: download or train it again."
         ) from error
-    try:
-        weights = {name: tensor.float() for name, tensor in load_file(path).items()}
-    except (SafetensorError, OSError) as error:
-        raise _damaged(path) from error
-    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    if expected != {name: tuple(tensor.shape) for name, tensor in weights.items()}:
+    if shapes != {name: tuple(tensor.shape) for name, tensor in claimed.state_dict().items()}:
         raise ModelFileError(
             f"The weights in {path} do not fit the network that its card describes: download or train it again."
         )
-    network.load_state_dict(weights)
+    try:
+        weights = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise _damaged(path) from error
+    if (wrong := not_finite(weights)) is not None:
+        raise ModelFileError(
+            f"The weights in {path} are not finite ({wrong}), which gives no image: download or train it again."
+        )
+    # The first weights of a network are drawn from the generator of the whole program.
+    with undisturbed(), random_states_kept():
+        network = build_network(card.architecture, card.config)
+        network.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
     network.requires_grad_(False)
     return channels_last(network.eval()), card
+
+
+def _stored(tensor: Tensor) -> Tensor:
+    """Return a tensor as it is stored: in half precision, unless that would make a finite value infinite."""
+    import torch
+
+    if not tensor.is_floating_point():
+        return tensor.contiguous()
+    half = tensor.to(torch.float16)
+    fits = bool((torch.isfinite(half) == torch.isfinite(tensor)).all())
+    return half.contiguous() if fits else tensor.float().contiguous()
+
+
+def _shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every tensor in a file, which is not read for it."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - no mapping
+    except (SafetensorError, OSError) as error:
+        raise _damaged(path) from error
 
 
 def _metadata(path: Path) -> dict[str, str]:
@@ -192,14 +227,14 @@ def _card(path: Path, metadata: dict[str, str]) -> ModelCard:
     if _KEY not in metadata:
         raise ModelFileError(f"{path} was not written by napari-synth: choose a model file that has a card.")
     try:
-        content = json.loads(metadata[_KEY])
+        content = read_json(metadata[_KEY])
         version = content["format_version"] if isinstance(content, dict) else None
         if isinstance(version, int) and version > FORMAT_VERSION:
             raise ModelFileError(
                 f"{path} has format version {version} and this napari-synth reads up to {FORMAT_VERSION}: update it."
             )
         return ModelCard.model_validate(content)
-    except (json.JSONDecodeError, KeyError, ValidationError) as error:
+    except (TextError, KeyError, ValidationError) as error:
         raise ModelFileError(f"The card of {path} is damaged: download or train the model again.") from error
 
 

@@ -20,8 +20,10 @@ from pathlib import Path
 import platformdirs
 from pydantic import ValidationError
 
+from napari_synth.core.arguments import given_path
 from napari_synth.core.errors import ModelFileError, UnknownGeneratorError
-from napari_synth.core.progress import Reporter
+from napari_synth.core.texts import TextError, read_json
+from napari_synth.models import trusted as trusted_files
 from napari_synth.models._wording import in_brief
 from napari_synth.models.description import PACKAGE_NAMES, ModelDescription
 
@@ -45,67 +47,44 @@ class Entry:
 
 
 def folder() -> Path:
-    """Return where the library lies; it need not exist."""
-    return Path(os.environ.get(VARIABLE) or platformdirs.user_data_path("napari-synth", appauthor=False) / "models")
+    """Return where the library lies, ``~`` being the home folder; it need not exist."""
+    given = os.environ.get(VARIABLE)
+    if not given:
+        return platformdirs.user_data_path("napari-synth", appauthor=False) / "models"
+    try:
+        return Path(given).expanduser()
+    except RuntimeError:  # nobody has that name
+        return Path(given)
 
 
 def resolved(path: Path | str) -> Path:
     """Return the absolute path of a model file; of a package, where its description was named, the folder."""
-    absolute = Path(path).expanduser().absolute()
+    absolute = given_path(path, ModelFileError).absolute()
     if absolute.name in PACKAGE_NAMES and absolute.is_file():
         absolute = absolute.parent
     # A link to a file has the name that matters: what it points to may be called by its hash.
     return absolute.resolve() if absolute.is_dir() else absolute
 
 
-def add(
-    path: Path | str,
-    *,
-    task: str | None = None,
-    name: str | None = None,
-    trusted: bool = False,
-    report: Reporter | None = None,
-) -> Entry:
-    """Copy a model file into the library; from then on it is a generator.
-
-    Its network is run on a small probe image to measure its scale and how far it looks, which takes a minute for the
-    largest.
+def keep(description: ModelDescription, path: Path) -> Entry:
+    """Copy a described model file into the library.
 
     Parameters
     ----------
-    path : Path or str
-        Our own ``.safetensors``; a ``.safetensors``, ``.pth`` or ``.ckpt`` that spandrel knows; a TorchScript; a
-        bioimage.io package (zip or folder).
-    task : {"denoise", "super-resolution"}, optional
-        What it is for, where the file does not say.
-    name : str, optional
-        The generator is ``task/name``; made from the file's name where it is left out.
-    trusted : bool
-        Whether TorchScript and Python inside a package may be executed: only for files from people you trust.
-    report : Reporter, optional
-        Told of every run of the network.
+    description : ModelDescription
+    path : Path
+        Of the file or folder, as `resolved` returns it.
 
     Raises
     ------
     ModelFileError
-        The file is damaged, of an unknown architecture, or for another task, or the name is taken.
-    UntrustedModelError
-        It must be executed, and is not trusted.
-    MissingExtraError
-        The extra that reads it is not installed.
-    Cancelled
-        The user wishes to stop; nothing was copied.
+        The file was changed since it was described, or cannot be copied.
     """
-    from napari_synth.core import registry
-    from napari_synth.generators.model_files import generator_for
-    from napari_synth.models.reading import check_unchanged, describe
+    from napari_synth.models.reading import check_unchanged
 
-    path = resolved(path)
-    description = describe(path, task=task, name=name, trusted=trusted, report=report)
-    generator_for(description, path)
-    if registry.is_taken(description.id):
-        raise ModelFileError(f"There is a generator {description.id!r} already: give the model another name.")
     target = folder() / description.task / description.name
+    if description.trusted:
+        trusted_files.trust(description.sha256)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix="."))
@@ -121,7 +100,6 @@ def add(
     except OSError as error:
         # That of copying a folder is a list of what failed, without a word for all of it.
         raise ModelFileError(f"The model cannot be copied to {target}: {error.strerror or in_brief(error)}.") from error
-    registry.refresh()
     return Entry(description, target / description.file)
 
 
@@ -130,8 +108,8 @@ def entries() -> tuple[list[Entry], list[str]]:
     found, broken = [], []
     for path in sorted(folder().glob(f"*/*/{_DESCRIPTION}")):
         try:
-            description = ModelDescription.model_validate_json(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, ValidationError):
+            description = ModelDescription.model_validate(read_json(path.read_bytes()))
+        except (OSError, TextError, ValidationError):
             broken.append(f"The description {path} of a model is damaged: remove its folder, and add the model again.")
             continue
         file = path.parent / description.file
@@ -140,7 +118,9 @@ def entries() -> tuple[list[Entry], list[str]]:
         elif description.id != f"{path.parent.parent.name}/{path.parent.name}":
             broken.append(f"The folder {path.parent} of a model was renamed: remove it, and add the model again.")
         else:
-            found.append(Entry(description, file))
+            # What a folder says of trust is what its maker wishes.
+            own = description.trusted and trusted_files.is_trusted(description.sha256)
+            found.append(Entry(description.model_copy(update={"trusted": own}), file))
     return found, broken
 
 
@@ -160,14 +140,30 @@ def find(name: str) -> Entry:
     raise UnknownGeneratorError(f"No single model of the library is called {name!r}: it has {known}.")
 
 
+def trust(name: str) -> ModelDescription:
+    """Allow the model with this id or name to execute what it holds, on this computer; raises as `find`."""
+    from napari_synth.models.reading import check_unchanged
+
+    entry = find(name)
+    check_unchanged(entry.description, entry.path)
+    trusted_files.trust(entry.description.sha256)
+    description = entry.description.model_copy(update={"trusted": True})
+    try:
+        (entry.path.parent / _DESCRIPTION).write_text(description.model_dump_json(indent=1), encoding="utf-8")
+    except OSError as error:
+        raise ModelFileError(f"The model {name!r} cannot be changed: {error.strerror}.") from error
+    return description
+
+
 def remove(name: str) -> ModelDescription:
     """Remove the model with this id or name, with its copy of the file; raises as `find`."""
-    from napari_synth.core import registry
-
     entry = find(name)
     try:
         shutil.rmtree(entry.path.parent)
     except OSError as error:
         raise ModelFileError(f"The model {name!r} cannot be removed: {error.strerror}.") from error
-    registry.refresh()
+    if entry.description.trusted and not any(
+        other.description.sha256 == entry.description.sha256 for other in entries()[0]
+    ):
+        trusted_files.forget(entry.description.sha256)
     return entry.description

@@ -6,15 +6,19 @@ import re
 from functools import lru_cache
 from pathlib import Path
 
-from napari_synth.core.errors import ModelFileError
+from pydantic import ValidationError
+
+from napari_synth.core.errors import ModelFileError, UntrustedModelError
 from napari_synth.core.progress import Reporter
-from napari_synth.models._network import Facts, FileNetwork
+from napari_synth.core.texts import shown
+from napari_synth.imaging.surroundings import random_states_kept, undisturbed
 from napari_synth.models._probing import TOLERATED, Behaviour, measure, measure_filler
 from napari_synth.models._sniffing import content_hash, kind_of
-from napari_synth.models._vgg import variant_of
 from napari_synth.models._weights import read_weights
-from napari_synth.models.description import NAME_PATTERN, OWN_TASKS, RUNNABLE_TASKS, Kind, ModelDescription
+from napari_synth.models.description import EXECUTED, NAME_PATTERN, OWN_TASKS, RUNNABLE_TASKS, Kind, ModelDescription
+from napari_synth.models.file_network import Facts, FileNetwork
 from napari_synth.models.files import load_model
+from napari_synth.models.vgg import variant_of
 
 _DOES = {
     "denoise": "Removes noise",
@@ -60,12 +64,25 @@ def describe(
     Cancelled
         The user wishes to stop.
     """
+    with undisturbed(), random_states_kept():
+        try:
+            return _described(path, task=task, name=name, trusted=trusted, report=report)
+        except ValidationError as error:
+            problem = error.errors()[0]
+            raise ModelFileError(
+                f"The model in {path} is none that can be run ({problem['loc'][0]}: {problem['msg'].lower()}): choose another."
+            ) from error
+
+
+def _described(
+    path: Path, *, task: str | None, name: str | None, trusted: bool, report: Reporter | None
+) -> ModelDescription:
     kind = kind_of(path)
     if kind == "spandrel" and (variant := variant_of(read_weights(path))) is not None:
         return _describe_vgg(path, variant, task, name)
     possible = OWN_TASKS if kind == "napari-synth" else RUNNABLE_TASKS
     if task is not None and task not in possible:
-        raise ModelFileError(f"This model file cannot be run for {task!r}: use one of {', '.join(possible)}.")
+        raise ModelFileError(f"This model file cannot be run for {shown(task)}: use one of {', '.join(possible)}.")
     # Of what will be read: whatever is put in its place meanwhile is found out.
     sha256 = content_hash(path)
     name = _checked_name(name) if name is not None else _name_from(path)
@@ -105,7 +122,16 @@ def describe(
 
 
 def read(path: Path, kind: Kind, *, trusted: bool) -> tuple[FileNetwork, Facts]:
-    """Return the network of a file of others, on the CPU, and what the file says of it; raises as `describe`."""
+    """Return the network of a file of others, on the CPU, and what the file says of it; raises as `describe`.
+
+    Parameters
+    ----------
+    path : Path
+    kind : Kind
+        What sort of file it is.
+    trusted : bool
+        Whether it may be executed.
+    """
     if kind == "spandrel":
         from napari_synth.models._spandrel import read as read_weights
 
@@ -124,12 +150,26 @@ def read(path: Path, kind: Kind, *, trusted: bool) -> tuple[FileNetwork, Facts]:
 def open_network(description: ModelDescription, path: Path, torch_name: str) -> FileNetwork:
     """Return the network of a described file on a device.
 
+    Parameters
+    ----------
+    description : ModelDescription
+    path : Path
+    torch_name : str
+        The device, as torch calls it.
+
     Raises
     ------
     ModelFileError
         The file is not the one that was described.
+    UntrustedModelError
+        It must be executed, and is not trusted.
     """
     check_unchanged(description, path)
+    if description.kind in EXECUTED and not description.trusted:
+        raise UntrustedModelError(
+            f"{path} is a program with its weights, and you did not say on this computer that you trust it: if you know where it"
+            f" comes from, run napari-synth model trust {description.id}."
+        )
     return _open(path, description.kind, description.trusted, description.sha256, torch_name)
 
 
@@ -234,9 +274,9 @@ def _notes(facts: Facts, behaviour: Behaviour) -> tuple[str, ...]:
 
 
 def _checked_name(name: str) -> str:
-    if re.fullmatch(NAME_PATTERN, name) is None:
+    if not isinstance(name, str) or re.fullmatch(NAME_PATTERN, name) is None:
         raise ModelFileError(
-            f"A model cannot be named {name!r}: use lower-case letters, digits and hyphens between them."
+            f"A model cannot be named {shown(name)}: use lower-case letters, digits and hyphens between them."
         )
     return name
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from napari_synth.networks.blocks import initialise, noise_planes, residual_blocks
+from napari_synth.networks.local_mean import CELL, local_mean, local_mean_reach
 
 
 class NoiseConditionedUNet(nn.Module):
@@ -21,7 +22,7 @@ class NoiseConditionedUNet(nn.Module):
 
     The image is unshuffled by 2 (four channels at half resolution) and joined by three planes: sigma, sigma * rho_y
     and sigma * rho_x. Everything is homogeneous of degree 1: ``f(k y, k sigma) = k f(y, sigma)`` for k > 0, so the
-    network takes images of any range.
+    network takes images of any range. Where the local mean is taken out, ``f(y + c, sigma) = f(y, sigma) + c`` as well.
 
     Parameters
     ----------
@@ -33,9 +34,12 @@ class NoiseConditionedUNet(nn.Module):
         Residual blocks of the last level.
     slope : float
         Of the rectifiers below zero, see `ResidualBlock`.
+    mean_spread : float
+        Standard deviation, in cells of 8 pixels, of the Gaussian mean that is taken out of the image before the first layer; 0
+        leaves it in.
     """
 
-    multiple: ClassVar[int] = 8
+    multiple: ClassVar[int] = CELL
     """Height and width must be multiples of this."""
 
     def __init__(
@@ -45,6 +49,7 @@ class NoiseConditionedUNet(nn.Module):
         decoder_blocks: tuple[int, ...] = (1, 1),
         bottom_blocks: int = 2,
         slope: float = 0.0,
+        mean_spread: float = 0.0,
     ) -> None:
         super().__init__()
         if len(widths) != 3 or len(encoder_blocks) != 2 or len(decoder_blocks) != 2:
@@ -53,7 +58,7 @@ class NoiseConditionedUNet(nn.Module):
         self.encoder_blocks = tuple(encoder_blocks)
         self.decoder_blocks = tuple(decoder_blocks)
         self.bottom_blocks = bottom_blocks
-        self.slope = slope
+        self.slope, self.mean_spread = slope, mean_spread
         steps = list(zip(self.widths[:-1], self.widths[1:], strict=True))
         self.head = nn.Conv2d(7, self.widths[0], 3, padding=1, bias=False)
         self.encoders = nn.ModuleList(
@@ -77,17 +82,22 @@ class NoiseConditionedUNet(nn.Module):
             "decoder_blocks": list(self.decoder_blocks),
             "bottom_blocks": self.bottom_blocks,
             "slope": self.slope,
+            "mean_spread": self.mean_spread,
         }
 
     @property
     def receptive_field(self) -> int:
-        """Largest distance in pixels, along an axis, at which an input pixel can change an output pixel."""
+        """Largest distance in pixels, along an axis, at which an input pixel can change an output pixel.
+
+        Where the local mean is taken out, up to a cell less: the places in its cells from which it and the convolutions reach
+        farthest need not be the same.
+        """
         # In each unit of the coarsest level, and then of the finer ones, the reach is the number of 3x3 convolutions;
         # a pixel may lie anywhere in its 2x2 cell, so that each change of level can add one pixel of the finer grid.
         reach = 2 * self.bottom_blocks
         for encoder, decoder in zip(self.encoder_blocks[::-1], self.decoder_blocks[::-1], strict=True):
             reach = 2 * reach + 1 + 2 * encoder + 2 * decoder
-        return 2 * (reach + 2) + 1
+        return 2 * (reach + 2) + 1 + local_mean_reach(self.mean_spread)
 
     def forward(self, image: Tensor, sigma: Tensor, correlation: Tensor | None = None) -> Tensor:
         """Return the clean image.
@@ -108,7 +118,8 @@ class NoiseConditionedUNet(nn.Module):
         """
         n, _, h, w = image.shape
         level = functional.avg_pool2d(sigma.expand(n, 1, h, w), 2)
-        x = torch.cat((functional.pixel_unshuffle(image, 2), noise_planes(level, correlation)), dim=1)
+        seen = image - local_mean(image, self.mean_spread) if self.mean_spread else image
+        x = torch.cat((functional.pixel_unshuffle(seen, 2), noise_planes(level, correlation)), dim=1)
         x = self.head(x.contiguous(memory_format=torch.channels_last))
         skips: list[Tensor] = []
         for encoder, down in zip(self.encoders, self.downs, strict=True):

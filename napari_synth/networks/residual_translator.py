@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from napari_synth.networks.blind_spot_unet import shuffled, unshuffled
 from napari_synth.networks.matched_curve import MatchedCurve
+from napari_synth.networks.unshuffled import shuffled, unshuffled
 
 Normalisation = Literal["none", "pixel", "instance"]
 """Of features: not at all; each pixel's by the root mean square over its channels; each channel's by its mean and deviation over

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from napari_synth.networks.blind_spot_unet import BiasedBlock, shuffled, unshuffled
+from napari_synth.networks.unshuffled import BiasedBlock, Layers, encoded, initialise, shuffled, unshuffled
 
 
 class ResidualUNet(nn.Module):
@@ -44,9 +44,7 @@ class ResidualUNet(nn.Module):
         if dims not in {2, 3} or min(in_channels, out_channels, width) < 1:
             raise ValueError("A network needs two or three dimensions, and at least one channel everywhere.")
         self.dims, self.in_channels, self.out_channels, self.width = dims, in_channels, out_channels, width
-        convolution: Any = nn.Conv2d if dims == 2 else nn.Conv3d
-        transposed: Any = nn.ConvTranspose2d if dims == 2 else nn.ConvTranspose3d
-        halving = (1,) * (dims - 2) + (2, 2)
+        convolution, transposed, halving, self._memory_format = Layers.of(dims)
         widths = (width, 2 * width, 4 * width)
         self.head = convolution(4 * in_channels, width, 3, padding=1)
         self.encoders = nn.ModuleList(BiasedBlock(convolution, w) for w in widths[:-1])
@@ -55,11 +53,7 @@ class ResidualUNet(nn.Module):
         self.ups = nn.ModuleList(transposed(2 * w, w, halving, stride=halving) for w in widths[:-1])
         self.decoders = nn.ModuleList(BiasedBlock(convolution, w) for w in widths[:-1])
         self.tail = convolution(width, 4 * out_channels, 3, padding=1)
-        for name, parameter in self.named_parameters():
-            if name.endswith("weight"):
-                nn.init.kaiming_uniform_(parameter, a=5**0.5, generator=generator)
-            else:
-                nn.init.zeros_(parameter)
+        initialise(self, generator)
         if in_channels == out_channels:
             # What is added is little at first, so that training starts from the image as it is.
             with torch.no_grad():
@@ -84,13 +78,8 @@ class ResidualUNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, in_channels, [Z,] Y, X), Y and X multiples of 8, to (N, out_channels, [Z,] Y, X)."""
-        layout = torch.channels_last if self.dims == 2 else torch.channels_last_3d
-        y = self.head(unshuffled(x).contiguous(memory_format=layout))
-        skips: list[Tensor] = []
-        for encoder, down in zip(self.encoders, self.downs, strict=True):
-            y = encoder(y)
-            skips.append(y)
-            y = down(y)
+        y = self.head(unshuffled(x).contiguous(memory_format=self._memory_format))
+        y, skips = encoded(y, self.encoders, self.downs)
         y = self.bottom(y)
         for up, decoder in zip(reversed(self.ups), reversed(self.decoders), strict=True):
             y = decoder(up(y) + skips.pop())

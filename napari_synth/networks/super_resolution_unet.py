@@ -14,12 +14,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from napari_synth.networks.blocks import initialise, noise_planes, residual_blocks
+from napari_synth.networks.local_mean import CELL, local_mean, local_mean_reach
 
 
 class SuperResolutionUNet(nn.Module):
     """Enlarges images, and takes their noise away on the way.
 
-    It is homogeneous of degree 1: ``f(k y, k sigma) = k f(y, sigma)`` for k > 0, so the network takes images of any range.
+    It is homogeneous of degree 1: ``f(k y, k sigma) = k f(y, sigma)`` for k > 0, so the network takes images of any range. Where
+    the local mean is taken out, ``f(y + c, sigma) = f(y, sigma) + c`` as well.
 
     Parameters
     ----------
@@ -31,9 +33,12 @@ class SuperResolutionUNet(nn.Module):
         How many times finer results can be.
     slope : float
         Of the rectifiers below zero, see `ResidualBlock`.
+    mean_spread : float
+        Standard deviation, in cells of 8 pixels, of the Gaussian mean that is taken out of the image before the first layer; 0
+        leaves it in.
     """
 
-    multiple: ClassVar[int] = 2
+    multiple: ClassVar[int] = CELL
     """Height and width must be multiples of this."""
 
     def __init__(
@@ -44,12 +49,13 @@ class SuperResolutionUNet(nn.Module):
         decoder_blocks: int = 2,
         scales: tuple[int, ...] = (2, 3, 4),
         slope: float = 0.0,
+        mean_spread: float = 0.0,
     ) -> None:
         super().__init__()
         full, half = self.widths = tuple(widths)
         self.encoder_blocks, self.bottom_blocks, self.decoder_blocks = encoder_blocks, bottom_blocks, decoder_blocks
         self.scales = tuple(scales)
-        self.slope = slope
+        self.slope, self.mean_spread = slope, mean_spread
         self.head = nn.Conv2d(4, full, 3, padding=1, bias=False)
         self.encoder = residual_blocks(full, encoder_blocks, slope)
         self.down = nn.Conv2d(full, half, 2, stride=2, bias=False)
@@ -69,12 +75,18 @@ class SuperResolutionUNet(nn.Module):
             "decoder_blocks": self.decoder_blocks,
             "scales": list(self.scales),
             "slope": self.slope,
+            "mean_spread": self.mean_spread,
         }
 
     @property
     def receptive_field(self) -> int:
-        """Largest distance in pixels of the image, along an axis, at which a pixel can change the result."""
-        return 2 * (2 * self.bottom_blocks) + 1 + 2 * self.encoder_blocks + 2 * self.decoder_blocks + 2
+        """Largest distance in pixels of the image, along an axis, at which a pixel can change the result.
+
+        Where the local mean is taken out, up to a cell less: the places in its cells from which it and the convolutions reach
+        farthest need not be the same.
+        """
+        reach = 2 * (2 * self.bottom_blocks) + 1 + 2 * self.encoder_blocks + 2 * self.decoder_blocks + 2
+        return reach + local_mean_reach(self.mean_spread)
 
     def forward(self, image: Tensor, sigma: Tensor, correlation: Tensor | None = None, scale: int = 2) -> Tensor:
         """Return the image, ``scale`` times finer.
@@ -82,7 +94,7 @@ class SuperResolutionUNet(nn.Module):
         Parameters
         ----------
         image : Tensor
-            Shape (N, 1, H, W), any range; H and W even.
+            Shape (N, 1, H, W), any range; H and W multiples of 8.
         sigma : Tensor
             Standard deviation of the noise in the units of the image, shape (N, 1, H, W) or broadcastable to it; 0 for none.
         correlation : Tensor, optional
@@ -97,7 +109,8 @@ class SuperResolutionUNet(nn.Module):
         """
         n, _, h, w = image.shape
         noise = noise_planes(sigma.expand(n, 1, h, w), correlation)
-        x = self.head(torch.cat((image, noise), dim=1).contiguous(memory_format=torch.channels_last))
+        seen = image - local_mean(image, self.mean_spread) if self.mean_spread else image
+        x = self.head(torch.cat((seen, noise), dim=1).contiguous(memory_format=torch.channels_last))
         x = self.encoder(x)
         x = self.decoder(self.up(self.bottom(self.down(x))).add_(x))
         detail = functional.pixel_shuffle(self.tails[str(scale)](x), scale)

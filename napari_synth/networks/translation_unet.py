@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from napari_synth.networks.blind_spot_unet import BiasedBlock, unshuffled
 from napari_synth.networks.residual_translator import Normalisation, TranslationBlock
+from napari_synth.networks.unshuffled import BiasedBlock, Layers, encoded, initialise, unshuffled
 
 _LEVELS = 4
 _SLOPE = 0.2
@@ -57,8 +57,7 @@ class TranslationUNet(nn.Module):
             raise ValueError("A network needs two or three dimensions, and at least one channel everywhere.")
         self.dims, self.in_channels, self.out_channels, self.width = dims, in_channels, out_channels, width
         self.normalisation: Normalisation = normalisation
-        convolution: Any = nn.Conv2d if dims == 2 else nn.Conv3d
-        halving = (1,) * (dims - 2) + (2, 2)
+        convolution, _, halving, self._memory_format = Layers.of(dims)
         widths = [width * min(2**level, 4) for level in range(_LEVELS)]
 
         def block(channels: int) -> nn.Module:
@@ -77,13 +76,7 @@ class TranslationUNet(nn.Module):
         fine = max(width // 2, 1)
         self.finest = convolution(width + in_channels, fine, 3, padding=1)
         self.tail = convolution(fine, out_channels, 3, padding=1)
-        for name, parameter in self.named_parameters():
-            if name.endswith("weight"):
-                nn.init.kaiming_uniform_(
-                    parameter, a=_SLOPE if name.startswith("finest") else 5**0.5, generator=generator
-                )
-            elif name.endswith("bias"):
-                nn.init.zeros_(parameter)
+        initialise(self, generator, {"finest": _SLOPE})
         # Little is added at first, so that training starts from the mix.
         with torch.no_grad():
             self.tail.weight.mul_(0.1)
@@ -130,13 +123,8 @@ class TranslationUNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, in_channels, [Z,] Y, X), Y and X multiples of 16, to (N, out_channels, [Z,] Y, X)."""
-        layout = torch.channels_last if self.dims == 2 else torch.channels_last_3d
-        y = self.head(unshuffled(x).contiguous(memory_format=layout))
-        skips: list[Tensor] = []
-        for encoder, down in zip(self.encoders, self.downs, strict=True):
-            y = encoder(y)
-            skips.append(y)
-            y = down(y)
+        y = self.head(unshuffled(x).contiguous(memory_format=self._memory_format))
+        y, skips = encoded(y, self.encoders, self.downs)
         y = self.bottom(y)
         for up, decoder in zip(reversed(self.ups), reversed(self.decoders), strict=True):
             y = decoder(self._finer(up(y)) + skips.pop())

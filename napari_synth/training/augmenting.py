@@ -30,8 +30,8 @@ from napari_synth.augmentation import (
 )
 from napari_synth.augmentation.batch import shaded_batch
 from napari_synth.augmentation.plan import Plan
-from napari_synth.core.image import Image
-from napari_synth.core.trainable import Augmentation
+from napari_synth.contract.trainable import Augmentation
+from napari_synth.imaging.image import Image
 
 GEOMETRY = Pipeline(
     transforms=(Flip(), QuarterTurn(), Rotate(probability=0.5), Scale(probability=0.5), Elastic(probability=0.3))

@@ -8,9 +8,20 @@ import numpy as np
 import pytest
 import torch
 
-from napari_synth.augmentation import PRESETS, Crop, CutMix, Elastic, Flip, Frame, MixUp, Pipeline, Rotate, Sample
-from napari_synth.augmentation.dataset import AugmentedCrops
-from napari_synth.benchmark.dots import distances, drawn, places
+from benchmark.dots import distances, drawn, places
+from napari_synth.augmentation import (
+    PRESETS,
+    AugmentedCrops,
+    Crop,
+    CutMix,
+    Elastic,
+    Flip,
+    Frame,
+    MixUp,
+    Pipeline,
+    Rotate,
+    Sample,
+)
 from napari_synth.core.errors import AxesError, InvalidImageError, InvalidParameterError
 
 RNG = np.random.default_rng(0)

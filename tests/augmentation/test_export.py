@@ -14,9 +14,9 @@ from napari_builtins.io import csv_to_layer_data
 from napari_synth.augmentation import PRESETS, Flip, Pipeline, Rotate
 from napari_synth.augmentation.export import AnnotatedImage, DatasetPlan, export_dataset
 from napari_synth.core.errors import AxesError, Cancelled, ImageFileError, InvalidParameterError
-from napari_synth.core.image import Image
 from napari_synth.core.progress import CancelToken, Progress
 from napari_synth.files import read_image
+from napari_synth.imaging.image import Image
 
 PLAIN = Pipeline(transforms=(Flip(), Rotate()))
 

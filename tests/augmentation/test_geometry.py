@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from benchmark.dots import distances, drawn, places
+from benchmark.moves import PLANES, VOLUMES
 from napari_synth.augmentation import (
     Crop,
     Elastic,
@@ -25,8 +27,6 @@ from napari_synth.augmentation import (
     Transform,
     Translate,
 )
-from napari_synth.benchmark.dots import distances, drawn, places
-from napari_synth.benchmark.moves import PLANES, VOLUMES
 
 CASES = [pytest.param((140, 150), t, id=f"2D {name}") for name, t in PLANES.items()] + [
     pytest.param((44, 52, 56), t, id=f"3D {name}") for name, t in VOLUMES.items()

@@ -9,7 +9,7 @@ import torch
 import napari_synth
 from napari_synth.augmentation import CutMix, Flip, MixUp, Pipeline, Resize, Rotate, Sample, StainJitter
 from napari_synth.core.errors import AxesError, InvalidImageError, InvalidParameterError, SynthError
-from napari_synth.core.image import Image
+from napari_synth.imaging.image import Image
 
 PLANE = np.random.default_rng(0).integers(0, 1000, (40, 50)).astype(np.uint16)
 

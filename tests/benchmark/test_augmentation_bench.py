@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from benchmark import augmentation, augmenters, main
+from benchmark.augmentation import agreement, bench_augment
+from benchmark.augmenters import Augmenter, Load, Moved, typical
 from napari_synth.augmentation import Flip, Rotate
-from napari_synth.benchmark import augmentation, augmenters, main
-from napari_synth.benchmark.augmentation import agreement, bench_augment
-from napari_synth.benchmark.augmenters import Augmenter, Load, Moved, typical
 from napari_synth.core.errors import InvalidParameterError
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmark import large, main
+from benchmark.report import Report
 from napari_synth import cli
-from napari_synth.benchmark import large, main
-from napari_synth.benchmark.report import Report
 from napari_synth.core.errors import InvalidParameterError
 
 

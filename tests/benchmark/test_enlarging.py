@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from skimage import data
 
-from napari_synth.benchmark import enlarging
-from napari_synth.benchmark.enlarging import METHODS, Degradation, bench_super_resolution
+from benchmark import enlarging
+from benchmark.enlarging import METHODS, Degradation, bench_super_resolution
 from napari_synth.core.errors import ImageFileError
 
 

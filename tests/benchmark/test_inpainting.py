@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from skimage import data
 
-from napari_synth.benchmark import inpainting
-from napari_synth.benchmark.inpainting import KINDS, OWN, bench_inpaint, draw_holes, judged
+from benchmark import inpainting
+from benchmark.inpainting import KINDS, OWN, bench_inpaint, draw_holes, judged
 
 
 def test_quick_says_quality_and_seconds_and_shows_it(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:

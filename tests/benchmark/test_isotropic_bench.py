@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_synth.benchmark import isotropic, main
-from napari_synth.benchmark.report import Report
-from napari_synth.benchmark.volumes import Subsampling, drawn_cells, moved, volumes
+from benchmark import isotropic, main
+from benchmark.report import Report
+from benchmark.volumes import Subsampling, drawn_cells, moved, volumes
 from napari_synth.core.errors import InvalidImageError, InvalidParameterError
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_synth.benchmark import large
-from napari_synth.benchmark.large import Cost, bench_large, write_large_image
+from benchmark import large
+from benchmark.large import Cost, bench_large, write_large_image
 from napari_synth.core.errors import GeneratorError
 from napari_synth.files import read_image
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_synth.benchmark.metrics import psnr, ssim
+from benchmark.metrics import psnr, ssim
 
 
 def test_psnr_of_a_known_error() -> None:

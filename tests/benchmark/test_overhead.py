@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from napari_synth.benchmark import overhead
-from napari_synth.benchmark.overhead import WithHalo, bench_runner
-from napari_synth.core.generator import BlockSpec, Prepared
+from benchmark import overhead
+from benchmark.overhead import WithHalo, bench_runner
+from napari_synth.contract.generator import BlockSpec, Prepared
 
 
 class Twice(Prepared):

@@ -6,9 +6,9 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 
-from napari_synth.benchmark.command import main
-from napari_synth.benchmark.paired import METHODS, bench_pairs, pair_tasks
-from napari_synth.benchmark.report import Report
+from benchmark.command import main
+from benchmark.paired import METHODS, bench_pairs, pair_tasks
+from benchmark.report import Report
 from napari_synth.core.errors import InvalidParameterError
 from napari_synth.models import library
 

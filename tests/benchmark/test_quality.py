@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_synth.benchmark import peers, quality
-from napari_synth.benchmark.peers import BLIND, BM3D, BM3D_TOLD, CLASSICAL, NO_BM3D, SKIMAGE, SKIMAGE_NLM, Method
-from napari_synth.benchmark.quality import Comparison, Score, bench_denoise, compare
-from napari_synth.benchmark.scenes import GAUSSIAN_25, PHOTONS_30, Noise, Scene, six_images
+from benchmark import peers, quality
+from benchmark.peers import BLIND, BM3D, BM3D_TOLD, CLASSICAL, NO_BM3D, SKIMAGE, SKIMAGE_NLM, Method
+from benchmark.quality import Comparison, Score, bench_denoise, compare
+from benchmark.scenes import GAUSSIAN_25, PHOTONS_30, Noise, Scene, six_images
 
 
 def silent(_: str) -> None:

@@ -6,8 +6,8 @@ import imageio.v3 as imageio
 import numpy as np
 import pytest
 
-from napari_synth.benchmark.metrics import psnr
-from napari_synth.benchmark.scenes import (
+from benchmark.metrics import psnr
+from benchmark.scenes import (
     CORRELATED,
     GAUSSIAN_25,
     PHOTONS_30,

@@ -7,8 +7,8 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 
-from napari_synth.benchmark.movies import bouncing_digits, moving_blobs
-from napari_synth.benchmark.sequences import bench_predict_frames
+from benchmark.movies import bouncing_digits, moving_blobs
+from benchmark.sequences import bench_predict_frames
 
 
 def test_networks_stand_beside_what_needs_no_training(tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 
-from napari_synth.benchmark import synthesis
-from napari_synth.benchmark.command import main
-from napari_synth.benchmark.synthesis import FROM_ONE, bench_synthesize
+from benchmark import synthesis
+from benchmark.command import main
+from benchmark.synthesis import FROM_ONE, bench_synthesize
 from napari_synth.core.errors import InvalidParameterError
 from napari_synth.models import library
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_synth.benchmark import careamics_steps, training
-from napari_synth.benchmark.careamics_steps import careamics_speed
-from napari_synth.benchmark.training import bench_training
+from benchmark import careamics_steps, training
+from benchmark.careamics_steps import careamics_speed
+from benchmark.training import bench_training
 
 
 def test_the_loops_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from skimage import data
 
-from napari_synth.benchmark import translation
-from napari_synth.benchmark.command import main
-from napari_synth.benchmark.translation import NO_TORCHSTAIN, STAINS, restained, sliced_distance
+from benchmark import translation
+from benchmark.command import main
+from benchmark.translation import NO_TORCHSTAIN, STAINS, restained, sliced_distance
 from napari_synth.core.errors import InvalidParameterError
 
 

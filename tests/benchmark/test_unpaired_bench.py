@@ -5,8 +5,8 @@ from pathlib import Path
 import imageio.v3 as iio
 import numpy as np
 
-from napari_synth.benchmark.report import Report
-from napari_synth.benchmark.unpaired import METHODS, bench_unpaired, changed, unpaired_task
+from benchmark.report import Report
+from benchmark.unpaired import METHODS, bench_unpaired, changed, unpaired_task
 
 
 def test_what_is_learnt_stands_beside_histogram_matching(tmp_path: Path) -> None:

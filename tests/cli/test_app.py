@@ -17,10 +17,10 @@ import tifffile
 import zarr
 
 from napari_synth.cli import main
-from napari_synth.core.image import Image
-from napari_synth.core.recipe import Recipe
-from napari_synth.core.runner import PreparedRun
+from napari_synth.engine.recipe import Recipe
+from napari_synth.engine.runner import PreparedRun
 from napari_synth.files import read_image, write_image
+from napari_synth.imaging.image import Image
 
 MEDIAN = ["--generator", "median", "--radius", "1", "--device", "cpu"]
 
@@ -253,14 +253,24 @@ def test_a_result_is_not_replaced_unless_that_is_said(noisy: Path, tmp_path: Pat
     assert read_image(target).shape == (3, 40, 50)
 
 
-def test_list_names_every_generator(capfd: pytest.CaptureFixture[str]) -> None:
-    from napari_synth.core.registry import generators
+def test_list_names_all_that_there_is(capfd: pytest.CaptureFixture[str]) -> None:
+    from napari_synth.augmentation import TRANSFORMS
+    from napari_synth.registry import generators, trainables
 
-    assert main(["list", "--task", "denoise"]) == 0
+    assert main(["list"]) == 0
     shown = capfd.readouterr().out
-    for found in generators("denoise"):
+    for found in generators():
         assert found.info.name in shown
         assert found.info.summary in shown
+    assert all(f"train {found.info.id}: {found.info.summary}" in shown for found in trainables())
+    assert all(f"  {name}: {transform.summary}" in shown for name, transform in TRANSFORMS.items())
+
+
+def test_list_of_a_task_names_no_other(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "--task", "augment"]) == 0
+    shown = capfd.readouterr().out
+    assert "denoise" not in shown.splitlines()
+    assert "light-microscopy" in shown
 
 
 def test_progress_is_drawn_on_request(noisy: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -271,12 +281,27 @@ def test_progress_is_drawn_on_request(noisy: Path, tmp_path: Path, capfd: pytest
 
 
 def test_bench_hands_its_words_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    import napari_synth.benchmark
+    import benchmark
 
     seen: list[list[str]] = []
-    monkeypatch.setattr(napari_synth.benchmark, "main", lambda words: seen.append(words) or 3)
+    monkeypatch.setattr(benchmark, "main", lambda words: seen.append(words) or 3)
     assert main(["bench", "denoise", "--images", "x", "--help"]) == 3
     assert seen == [["denoise", "--images", "x", "--help"]]
+
+
+def test_bench_says_where_the_benchmarks_are_when_they_are_not_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "benchmark", None)
+    assert main(["bench", "denoise"]) == 2
+    assert capfd.readouterr().err.startswith("napari-synth: The benchmarks do not come with the installed package")
+    # One of somebody else's is not run instead.
+    (tmp_path / "benchmark").mkdir()
+    (tmp_path / "benchmark" / "__init__.py").write_text("raise SystemExit('of somebody else')")
+    monkeypatch.delitem(sys.modules, "benchmark")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert main(["bench", "denoise"]) == 2
+    assert "copy of the source" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("suffix", [".zarr", ".tif"])
@@ -311,7 +336,7 @@ def test_ctrl_c_in_a_real_process(tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
     )
     assert process.stderr is not None
-    killer = threading.Timer(120, process.kill)
+    killer = threading.Timer(600, process.kill)
     killer.start()
     try:
         seen = b""
@@ -320,7 +345,7 @@ def test_ctrl_c_in_a_real_process(tmp_path: Path) -> None:
             assert process.poll() is None or seen, "it ended before it began"
         process.send_signal(signal.SIGINT)
         rest = process.stderr.read()
-        assert process.wait(60) == 130, (seen + rest)[-2000:]
+        assert process.wait(600) == 130, (seen + rest)[-2000:]
     finally:
         killer.cancel()
         process.stderr.close()

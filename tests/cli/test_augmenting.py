@@ -8,8 +8,8 @@ from napari_builtins.io import napari_write_points, napari_write_shapes
 
 from napari_synth.augmentation import Flip, Pipeline
 from napari_synth.cli import main
-from napari_synth.core.image import Image
 from napari_synth.files import read_image, write_image
+from napari_synth.imaging.image import Image
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import pytest
 import tifffile
 
 import napari_synth
-from napari_synth.benchmark.movies import moving_blobs
+from benchmark.movies import moving_blobs
 from napari_synth.cli import main
-from napari_synth.core.recipe import Recipe
+from napari_synth.engine.recipe import Recipe
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ import tifffile
 
 from napari_synth.cli.jobs import Job, Outcome, plan_jobs, run_job
 from napari_synth.core.errors import ImageFileError
-from napari_synth.core.image import Image
-from napari_synth.core.recipe import Recipe
+from napari_synth.engine.recipe import Recipe
 from napari_synth.files import atomic, read_image, write_image
+from napari_synth.imaging.image import Image
 
 
 def touch(folder: Path, *names: str) -> None:
@@ -205,7 +205,7 @@ class TestOneRun:
         self, noisy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(atomic.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 100})())
-        monkeypatch.setattr("napari_synth.core.runner.PreparedRun.compute", lambda *_, **__: pytest.fail("it worked"))
+        monkeypatch.setattr("napari_synth.engine.runner.PreparedRun.compute", lambda *_, **__: pytest.fail("it worked"))
         with pytest.raises(ImageFileError, match="MiB left"):
             self.run(Job(noisy, tmp_path / "b.tif"))
 

@@ -9,14 +9,15 @@ import pytest
 import tifffile
 import torch
 
+from napari_synth import registry
 from napari_synth.cli import main
 from napari_synth.cli.masks import find_mask
-from napari_synth.core import registry
+from napari_synth.contract.generator import BlockSpec, Context, GeneratorInfo, Prepared, Task
+from napari_synth.contract.params import Params
 from napari_synth.core.errors import ImageFileError
-from napari_synth.core.generator import BlockSpec, Context, Generator, GeneratorInfo, Params, Prepared, Task
-from napari_synth.core.image import Image
-from napari_synth.core.recipe import Recipe
+from napari_synth.engine.recipe import Recipe
 from napari_synth.files import read_image, write_image
+from napari_synth.imaging.image import Image
 
 
 class Doubled(Prepared):
@@ -28,7 +29,7 @@ class Doubled(Prepared):
         return block[:, :-1] * 0 + 2.0
 
 
-class Fill(Generator[Params]):
+class Fill:
     info = GeneratorInfo("inpaint/fake", "Fake", "Fills.", Task.INPAINT, colour="joint", invents=True)
 
     def prepare(self, image: Image, params: Params, context: Context) -> Prepared:

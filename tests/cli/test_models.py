@@ -10,8 +10,8 @@ import pytest
 import tifffile
 from foreign_models import script_file, weights_file
 
+from napari_synth import registry
 from napari_synth.cli import main
-from napari_synth.core import registry
 from napari_synth.models import library
 
 
@@ -40,6 +40,16 @@ def test_a_model_is_added_listed_used_and_removed(tmp_path: Path, capsys: pytest
     assert "No models in" in capsys.readouterr().out
 
 
+def test_bundled_models_are_listed_and_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["model", "list"]) == 0
+    assert "denoise-blind: Blind denoiser, noise-conditioned-unet, comes with napari-synth" in capsys.readouterr().out
+    assert main(["model", "show", "denoise-blind"]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[0].startswith("Blind denoiser (denoise-blind, version ")
+    assert {"Trained on", "Measured", "Limits"} <= set(shown)
+    assert "  Licence of the weights: BSD-3-Clause" in shown
+
+
 def test_trust_and_task_are_options(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     script = str(script_file(tmp_path / "half.pt", lambda image: image * 0.5))
     assert main(["model", "add", script, "--task", "denoise"]) == 2
@@ -56,7 +66,12 @@ def test_a_broken_entry_is_listed(shelf: Path, capsys: pytest.CaptureFixture[str
 
 
 def test_errors_are_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for words in (["add", str(tmp_path / "no.pth")], ["remove", "no"], ["export", "no", str(tmp_path / "a.zip")]):
+    for words in (
+        ["add", str(tmp_path / "no.pth")],
+        ["remove", "no"],
+        ["show", "no"],
+        ["export", "no", str(tmp_path / "a.zip")],
+    ):
         assert main(["model", *words]) == 2
         said = capsys.readouterr().err.strip().splitlines()
         assert said[-1].startswith("napari-synth: ")

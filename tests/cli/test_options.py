@@ -11,9 +11,10 @@ from pydantic import Field
 
 from napari_synth.cli.app import VERBS, _task_command
 from napari_synth.cli.options import with_settings
-from napari_synth.core.generator import Context, Generator, GeneratorInfo, Params, Prepared, Task
-from napari_synth.core.image import Image
-from napari_synth.core.registry import generators
+from napari_synth.contract.generator import Context, GeneratorInfo, Prepared, Task
+from napari_synth.contract.params import Params
+from napari_synth.imaging.image import Image
+from napari_synth.registry import generators
 
 
 class Settings(Params):
@@ -23,7 +24,7 @@ class Settings(Params):
     again: bool = Field(False, title="Again", description="Twice.", json_schema_extra={"advanced": True})
 
 
-class Dummy(Generator[Settings]):
+class Dummy:
     info: ClassVar[GeneratorInfo] = GeneratorInfo("denoise/dummy", "Dummy", "Does nothing.", Task.DENOISE)
     params_type = Settings
 

@@ -13,9 +13,9 @@ import pytest
 
 from napari_synth.cli.app import main
 from napari_synth.cli.signals import exit_code, interrupting, stopping
-from napari_synth.core.image import Image
 from napari_synth.core.progress import CancelToken
 from napari_synth.files import read_image, write_image
+from napari_synth.imaging.image import Image
 
 SIGNALS = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name) and os.name == "posix"

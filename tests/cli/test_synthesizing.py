@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
+from napari_synth import registry
 from napari_synth.cli import main
-from napari_synth.core import registry
-from napari_synth.core.generator import GeneratorInfo, Task
-from napari_synth.core.image import Image
-from napari_synth.core.synthesis import Sampler, SampleSpec, SynthesisContext, SynthesisParams, Synthesizer
+from napari_synth.contract.generator import GeneratorInfo, Task
+from napari_synth.contract.synthesis import Sampler, SampleSpec, SynthesisContext, SynthesisParams
 from napari_synth.files import read_image, write_image
+from napari_synth.imaging.image import Image
 
 
 class Even(Sampler):
@@ -30,11 +30,11 @@ class Even(Sampler):
         return (100.0 + 10.0 * latents[..., None, None]).expand(-1, self.spec.channels, *size)
 
 
-class EvenSynthesizer(Synthesizer[SynthesisParams]):
+class EvenSynthesizer:
     info = GeneratorInfo("synthesize/even", "Even", "Fake.", Task.SYNTHESIZE, invents=True)
     spec = SampleSpec(1, "", "uint8", (8, 8), grid=8)
 
-    def open(self, source: Image | None, params: SynthesisParams, context: SynthesisContext) -> Sampler:
+    def prepare(self, source: Image | None, params: SynthesisParams, context: SynthesisContext) -> Sampler:
         return Even(self.spec)
 
 

@@ -12,8 +12,8 @@ import pytest
 import torch
 from training_images import retina_pair as pair
 
+from napari_synth import registry
 from napari_synth.cli import main
-from napari_synth.core import registry
 from napari_synth.files import read_image, write_image
 from napari_synth.models import library
 from napari_synth.training import checkpoint

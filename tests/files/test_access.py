@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from napari_synth.core.errors import AxesError, ImageFileError, InvalidImageError
-from napari_synth.core.image import Image
 from napari_synth.files import image_suffix, npy, read_image, write_image
 from napari_synth.files.raw import RawArray
+from napari_synth.imaging.image import Image
 
 SPACING = {"T": 2.5, "Z": 0.5, "Y": 0.25, "X": 0.125}
 UNITS = {"T": "second", "Z": "micrometer", "Y": "micrometer", "X": "nanometer"}

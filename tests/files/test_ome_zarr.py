@@ -12,9 +12,9 @@ import pytest
 import zarr
 
 from napari_synth.core.errors import Cancelled, ImageFileError, InvalidImageError
-from napari_synth.core.image import ChannelInfo, Image
 from napari_synth.core.progress import CancelToken
 from napari_synth.files import create_ome_zarr, ome_zarr, read_image, write_image
+from napari_synth.imaging.image import ChannelInfo, Image
 
 
 def foreign(path: Path, version: str) -> np.ndarray:

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from napari_synth.core.errors import ImageFileError
-from napari_synth.core.image import Image
 from napari_synth.files import origin, read_image, write_image
 from napari_synth.files.origin import FileOrigin
+from napari_synth.imaging.image import Image
 
 PIXELS = np.random.default_rng(0).integers(0, 255, (20, 30), dtype=np.uint8)
 

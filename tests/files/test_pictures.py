@@ -13,8 +13,8 @@ import pytest
 from PIL import Image as Pillow
 
 from napari_synth.core.errors import ImageFileError
-from napari_synth.core.image import Image
 from napari_synth.files import read_image, write_image
+from napari_synth.imaging.image import Image
 
 GRAY = np.random.default_rng(0).integers(0, 255, (20, 30), dtype=np.uint8)
 COLOUR = np.random.default_rng(1).integers(0, 255, (20, 30, 3), dtype=np.uint8)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from napari_synth.core.errors import ImageFileError, InvalidImageError
-from napari_synth.core.image import Image
 from napari_synth.files import raw, read_image, write_image
 from napari_synth.files.raw import RawArray
+from napari_synth.imaging.image import Image
 
 PIXELS = np.arange(3 * 4 * 50 * 60, dtype=">u2").reshape(3, 4, 50, 60)
 

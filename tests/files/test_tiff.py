@@ -9,9 +9,9 @@ import pytest
 import tifffile
 import zarr
 
-from napari_synth.core.image import Image
 from napari_synth.files import read_image, tiff, tiff_writing, write_image
 from napari_synth.files.raw import RawArray
+from napari_synth.imaging.image import Image
 
 PIXELS = np.arange(2 * 3 * 4 * 20 * 30, dtype=np.uint16).reshape(2, 3, 4, 20, 30)
 

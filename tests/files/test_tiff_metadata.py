@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_synth.core.image import ChannelInfo, Image
 from napari_synth.files import read_image, tiff, write_image
+from napari_synth.imaging.image import ChannelInfo, Image
 
 PLANE = np.random.default_rng(0).integers(0, 255, (20, 30), dtype=np.uint8)
 STACK = np.random.default_rng(0).integers(0, 60000, (2, 3, 20, 30), dtype=np.uint16)

@@ -12,8 +12,8 @@ import pytest
 import tifffile
 
 from napari_synth.core.errors import ImageFileError, InvalidImageError
-from napari_synth.core.image import Image
 from napari_synth.files import read_image, tiff, write_image
+from napari_synth.imaging.image import Image
 
 STACK = np.random.default_rng(0).integers(0, 60000, (6, 20, 26), dtype=np.uint16)
 

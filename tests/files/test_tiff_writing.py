@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_synth.core.image import ChannelInfo, Image
 from napari_synth.files import read_image, tiff_writing, write_image
+from napari_synth.imaging.image import ChannelInfo, Image
 
 SLIDE = np.random.default_rng(0).integers(0, 255, (300, 211, 3), dtype=np.uint8)
 

@@ -6,9 +6,10 @@ import torch
 from skimage import data
 
 import napari_synth
-from napari_synth.core import registry, runner
-from napari_synth.core.generator import Task
-from napari_synth.core.image import Image
+from napari_synth import registry
+from napari_synth.contract.generator import Task
+from napari_synth.engine import runner
+from napari_synth.imaging.image import Image
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,10 @@ import pytest
 import torch
 from pydantic import Field
 
-from napari_synth.core import registry
-from napari_synth.core.generator import BlockSpec, Context, Generator, GeneratorInfo, Params, Prepared, Task
-from napari_synth.core.image import Image
+from napari_synth import registry
+from napari_synth.contract.generator import BlockSpec, Context, GeneratorInfo, Prepared, Task
+from napari_synth.contract.params import Params
+from napari_synth.imaging.image import Image
 
 
 class Control:
@@ -38,7 +39,7 @@ class FakeParams(Params):
     mode: str = Field("plain", title="Mode", description="A word.", json_schema_extra={"advanced": True})
 
 
-class Fake(Generator[FakeParams]):
+class Fake:
     """Multiplies the pixels; in `prepare` it works until it may go on."""
 
     info = GeneratorInfo("denoise/fake", "Fake", "Multiplies every pixel.", Task.DENOISE, colour="joint")
@@ -102,7 +103,7 @@ class FakePrepared(Prepared):
 def control(monkeypatch: pytest.MonkeyPatch) -> Iterator[Control]:
     """Register the fakes as the only generators."""
     made = Control()
-    fakes = {fake.info.id: fake for fake in (Fake(made), Learning(made), Inventing(made))}
+    fakes = {fake.info.id: registry.adopted(fake) for fake in (Fake(made), Learning(made), Inventing(made))}
     monkeypatch.setattr(registry, "_registered", lambda: fakes)
     yield made
     made.go_on.set()

@@ -14,7 +14,7 @@ from npe2.manifest.schema import PluginManifest as Schema
 import napari_synth
 from napari_synth.gui import settings as settings_module
 from napari_synth.gui.commands import denoise_active_layer
-from napari_synth.gui.panel import TaskPanel
+from napari_synth.gui.panels.restore import RestorePanel
 from napari_synth.gui.settings import read_settings
 from napari_synth.samples import SAMPLES
 
@@ -53,14 +53,14 @@ def test_listing_the_plugin_loads_nothing_heavy() -> None:
 
 
 def test_opening_the_panel_module_does_not_load_torch() -> None:
-    code = "import sys; import napari_synth.gui.panel; print('torch' in sys.modules)"
+    code = "import sys; import napari_synth.gui.panels.restore; print('torch' in sys.modules)"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "False"
 
 
 def test_the_panel_opens_from_the_plugin_menu(window, control) -> None:
     _, panel = window.window.add_plugin_dock_widget("napari-synth", "Denoise")
-    assert isinstance(panel, TaskPanel)
+    assert isinstance(panel, RestorePanel)
     assert panel.viewer is window
 
 

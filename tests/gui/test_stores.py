@@ -6,10 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-
-from napari_synth.core.image import Image
-from napari_synth.files import create_ome_zarr, read_image
 from napari_synth.gui.stores import free_path
+
+from napari_synth.files import create_ome_zarr, read_image
+from napari_synth.imaging.image import Image
 
 
 def test_two_runs_on_layers_of_one_name_keep_both_results(tmp_path: Path) -> None:

@@ -18,11 +18,11 @@ from bioimageio.spec.model import v0_5
 from skimage import data
 
 import napari_synth
-from napari_synth.core import registry
+from napari_synth import registry
 from napari_synth.core.errors import ModelFileError, UntrustedModelError
 from napari_synth.models import ModelCard, bundled, export_bioimageio, library, load_model, save_model
 from napari_synth.models._blind import BlindEnlarger
-from napari_synth.models._processing import Processing
+from napari_synth.models.processing import Processing
 from napari_synth.models.reading import describe
 from napari_synth.networks.super_resolution_unet import SuperResolutionUNet
 
@@ -230,7 +230,7 @@ def test_the_exported_bundled_enlarger_neither_amplifies_noise_nor_loses_detail(
 def test_a_model_of_the_library_is_exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(library.VARIABLE, str(tmp_path / "shelf"))
     registry.refresh()
-    library.add(bundled("denoise-blind"), name="mine")
+    registry.add_model(bundled("denoise-blind"), name="mine")
     assert export_bioimageio("mine", tmp_path / "mine.zip").is_file()
     monkeypatch.undo()
     registry.refresh()
@@ -378,10 +378,10 @@ def test_a_package_is_named_by_its_description_too(tmp_path: Path) -> None:
 
 
 def test_processing_without_steps_is_the_way_to_counts_and_back() -> None:
+    from napari_synth.contract.generator import Context
     from napari_synth.core.device import resolve_device
-    from napari_synth.core.generator import Context
-    from napari_synth.core.image import Image
-    from napari_synth.core.intensity import IntensityTransform, measure_statistics
+    from napari_synth.imaging.image import Image
+    from napari_synth.imaging.intensity import IntensityTransform, measure_statistics
 
     image = Image.from_array(np.arange(100.0, dtype="f4").reshape(10, 10))
     statistics = measure_statistics(image)

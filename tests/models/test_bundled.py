@@ -11,6 +11,7 @@ from napari_synth.networks.gated_inpainter import smooth_fill
 FREE = {
     "BSD-3-Clause",
     "CC0-1.0",
+    "CC-BY-3.0",
     "CC-BY-4.0",
     "CC-BY-SA-3.0",
     "CC-BY-SA-4.0",

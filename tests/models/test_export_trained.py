@@ -14,15 +14,15 @@ from training_images import noisy, rings
 
 import napari_synth
 from napari_synth.core.errors import ModelFileError
-from napari_synth.core.image import Image
-from napari_synth.core.intensity import IntensityTransform, measure_statistics
-from napari_synth.generators.denoise._blind_spot import BlindSpotRestorer
+from napari_synth.imaging.image import Image
+from napari_synth.imaging.intensity import IntensityTransform, measure_statistics
+from napari_synth.methods.denoise.blind_spot import BlindSpotRestorer
 from napari_synth.models import ModelCard, export_bioimageio, save_model
 from napari_synth.models._in_counts import FromNeighbours, range_of
 from napari_synth.networks.blind_spot_unet import BlindSpotUNet
+from napari_synth.networks.hidden_pixels import BlindSpotMask
 from napari_synth.networks.residual_unet import ResidualUNet
 from napari_synth.networks.translation_unet import TranslationUNet
-from napari_synth.training.blind_spot import BlindSpotMask
 
 # The library leaves files for the garbage collector, and torch would rather have new packages in another format.
 pytestmark = [

@@ -1,10 +1,9 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -12,6 +11,8 @@ import pytest
 import torch
 
 from napari_synth.models import load_model
+from pretraining import evaluation
+from pretraining.__main__ import COURSES, app
 from pretraining.crops import CROP, CropStore, write_shard
 from pretraining.denoising import Denoising
 from pretraining.enlarging import Enlarging, reduced
@@ -22,7 +23,7 @@ from pretraining.training import Settings, Trainer
 SMALL = {"widths": (4, 6, 8), "encoder_blocks": (1, 1), "decoder_blocks": (1, 1), "bottom_blocks": 1}
 QUICK = Settings(steps=12, warm_up_steps=2)
 DENOISING = Denoising(batch=2, patch=24, config=SMALL)
-ENLARGING = Enlarging(batch=2, patch=12, config={"widths": (4, 6)})
+ENLARGING = Enlarging(batch=2, patch=16, config={"widths": (4, 6)})
 
 
 @pytest.fixture(scope="module")
@@ -91,8 +92,8 @@ def test_every_scale_is_taught_and_coarse_patches_are_of_one_size(store):
     batches = [ENLARGING.draw(store, generator) for _ in range(30)]
     assert {batch.scale for batch in batches} == {2, 3, 4}
     for batch in batches:
-        assert batch.coarse.shape == (2, 1, 12, 12)
-        assert batch.fine.shape == (2, 1, 12 * batch.scale, 12 * batch.scale)
+        assert batch.coarse.shape == (2, 1, 16, 16)
+        assert batch.fine.shape == (2, 1, 16 * batch.scale, 16 * batch.scale)
         clean = batch.sigma.amax(dim=(1, 2, 3)) == 0
         assert (batch.correlation[clean] == 0).all()
 
@@ -120,7 +121,7 @@ def test_the_length_in_minutes_is_kept(tmp_path, store):
     run = trainer(tmp_path, store, dataclasses.replace(QUICK, steps=None, minutes=0.02))
     begin = time.monotonic()
     run.run(lambda _: None)
-    assert 1.0 < time.monotonic() - begin < 4.0
+    assert time.monotonic() - begin > 1.0
     assert run.done == 1.0
 
 
@@ -166,21 +167,37 @@ def test_the_curve_is_a_line_a_report(tmp_path, store):
     assert json.loads(line)["step"] == 12
 
 
-@pytest.mark.parametrize(("what", "name"), [("denoise", "denoise-blind"), ("super-resolution", "super-resolution")])
-def test_the_command_trains_stops_and_goes_on(tmp_path, crops, what, name):
-    command = [sys.executable, "-m", "pretraining", what, "--out", str(tmp_path)]
-    command += ["--crops", str(crops), "--batch", "1", "--scenes", "0", "--device", "cpu", "--minutes"]
+@pytest.mark.parametrize(
+    ("what", "name", "lesson"),
+    [("denoise", "denoise-blind", DENOISING), ("super-resolution", "super-resolution", ENLARGING)],
+)
+def test_the_command_trains_stops_and_goes_on(tmp_path, crops, monkeypatch, what, name, lesson):
+    monkeypatch.setitem(COURSES, what, dataclasses.replace(COURSES[what], lesson=lesson))
+    monkeypatch.setattr(evaluation, "VALIDATION", ("coins",))
+    draw, drawn = type(lesson).draw, itertools.count(1)
+
+    def draw_and_stop(self, *arguments):
+        if next(drawn) == 3:
+            signal.raise_signal(signal.SIGTERM)
+        return draw(self, *arguments)
+
+    monkeypatch.setattr(type(lesson), "draw", draw_and_stop)
     (crops / "photographs.npy").write_bytes((crops / "generated-0.npy").read_bytes())
-    checkpoint = tmp_path / "checkpoint.pt"
-    with subprocess.Popen([*command, "60"], stderr=subprocess.PIPE, text=True) as first:
-        assert first.stderr is not None
-        assert any("crops, on cpu" in line for line in first.stderr)
-        time.sleep(1)
-        first.send_signal(signal.SIGTERM)
-        assert first.wait(timeout=60) == 0
-    step = torch.load(checkpoint, weights_only=True)["step"]
-    assert step > 0
-    subprocess.run([*command, "0.01", "--resume"], check=True, timeout=60)
+    command = [what, "--out", str(tmp_path), "--crops", str(crops), "--scenes", "0", "--device", "cpu", "--minutes"]
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        app([*command, "60"], result_action="return_value")
+        assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == 3
+        (tmp_path / f"{name}.safetensors").unlink()
+        app([*command, "60", "--resume", "--piece-minutes", "0.005"], result_action="return_value")
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert state["step"] >= 3
+    assert state["elapsed"] < 60 * 60
     network, card = load_model(tmp_path / f"{name}.safetensors")
     assert card.name == name
+    assert all(row["coins"] == row["mean"] > 10 for row in card.metrics.values())
+    assert card.training_command.startswith(f"python -m pretraining {what} --minutes 60")
     assert next(network.parameters()).dtype == torch.float32

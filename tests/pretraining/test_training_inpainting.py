@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_synth.benchmark.inpainting import CORNERS
+from benchmark.inpainting import CORNERS
 from napari_synth.networks.gated_inpainter import GatedInpainter
 from pretraining import holes as drawn
 from pretraining.__main__ import COURSES
@@ -66,7 +66,7 @@ def test_a_few_steps_lower_the_error(tmp_path: Path, store: CropStore, start: fl
 
     def error() -> float:
         with torch.no_grad():
-            errors, weights = LESSON.errors(run.network, batch, run.device)
+            errors, weights = LESSON.errors(run.network, batch)
         return float((errors.abs().mean((1, 2, 3)) * weights).mean())
 
     before = error()

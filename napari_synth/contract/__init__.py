@@ -1,0 +1,1 @@
+"""What a method, its settings and what it prepares must be."""

@@ -1,0 +1,1 @@
+"""The one road from an image to a result."""

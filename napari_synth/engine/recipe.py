@@ -1,0 +1,310 @@
+"""The serialised record of a run: what was done to which image, so that it can be shown, replayed and cited."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import shlex
+from collections.abc import Mapping
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
+
+import numpy as np
+import pydantic
+import yaml
+
+from napari_synth import registry
+from napari_synth.contract.generator import Method, Task
+from napari_synth.core.arguments import LARGEST_TILE, given_path
+from napari_synth.core.errors import RecipeError, UnknownGeneratorError
+from napari_synth.core.result_dtype import DtypeChoice
+from napari_synth.core.texts import TextError, plain, read_yaml, shown
+from napari_synth.engine.frame_plan import FrameRequest
+from napari_synth.imaging.image import Image
+from napari_synth.imaging.masks import RULES, Mask
+from napari_synth.imaging.sampling import sample_planes
+
+FORMAT: Literal[1] = 1
+_MOST_COUNTED = 2**28
+
+
+class Source(pydantic.BaseModel):
+    """What identifies the image that a recipe was made on."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    fingerprint: str
+
+    @classmethod
+    def of(cls, image: Image) -> Source:
+        """Describe an image; the fingerprint is a SHA-256 over evenly spread samples of its pixels."""
+        digest = hashlib.sha256()
+        for plane in sample_planes(image, most_pixels=2**18, window=64):
+            digest.update(np.ascontiguousarray(plane).tobytes())
+        return cls(name=image.name, shape=image.shape, dtype=str(image.dtype), fingerprint=digest.hexdigest()[:16])
+
+
+class MaskRecord(pydantic.BaseModel):
+    """How the mask of a run was made: what is needed to make it again, on this image or on another.
+
+    A mask by a rule can be made of any image; one that was drawn has to be given again, and its labels and growth hold for it.
+    """
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    rule: str | None = None
+    ids: tuple[int, ...] = ()
+    grow: int = 0
+    pixels: int | None = None
+    "How many of its pixels it marks; None where it is too large to be counted."
+    share: float | None = None
+    "The same over all of them."
+    fingerprint: str = ""
+
+    @pydantic.field_validator("rule")
+    @classmethod
+    def _known(cls, rule: str | None) -> str | None:
+        if rule is not None and rule not in RULES:
+            raise ValueError(f"there is no rule {rule!r} for a mask")
+        return rule
+
+    @classmethod
+    def of(cls, mask: Image) -> MaskRecord:
+        """Describe a mask; it is counted where it is in memory or has at most 2^28 pixels."""
+        made = mask if isinstance(mask, Mask) else Mask(mask.data, mask.axes)
+        pixels = None
+        if not mask.is_lazy or mask.n_pixels <= _MOST_COUNTED:
+            lead = "".join(axis for axis in mask.axes if axis not in "YX")
+            pixels = sum(int(np.count_nonzero(mask.read(**at))) for at in mask.indices(lead))
+        return cls(
+            rule=made.rule,
+            ids=made.ids,
+            grow=made.grow,
+            pixels=pixels,
+            share=None if pixels is None else pixels / mask.n_pixels,
+            fingerprint=Source.of(mask).fingerprint,
+        )
+
+    def options(self) -> dict[str, Any]:
+        """Return what makes the mask again, as the arguments of `napari_synth.run` but the mask itself."""
+        found = {"mask_from": self.rule, "mask_ids": list(self.ids) or None, "grow": self.grow or None}
+        return {name: value for name, value in found.items() if value is not None}
+
+    def sentences(self) -> tuple[str, ...]:
+        """Say how much is filled, where that is known."""
+        if self.pixels is None or self.share is None:
+            return ()
+        return (
+            f"The mask marks {self.pixels} pixel{'s' * (self.pixels != 1)}, {100 * self.share:.2g} % of the image.",
+        )
+
+
+class FramesRecord(FrameRequest):
+    """Which frames a run was asked for, and which frames of its result are invented, counted from 0."""
+
+    invented: tuple[int, ...] = ()
+
+    @property
+    def request(self) -> FrameRequest:
+        """What has to be asked for to repeat it."""
+        return FrameRequest(count=self.count, fill=self.fill, between=self.between)
+
+    def options(self) -> dict[str, Any]:
+        """Return what has to be asked for as the arguments of `napari_synth.run`."""
+        fill = list(self.fill) if isinstance(self.fill, tuple) else self.fill
+        found = {"count": self.count or None, "fill": fill, "between": self.between or None}
+        return {name: value for name, value in found.items() if value is not None}
+
+
+class Recipe(pydantic.BaseModel):
+    """A run that can be repeated: same input, same kind of device, same result."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = FORMAT
+    generator: str
+    params: dict[str, Any] = {}
+    axes: str | None = None
+    seed: int = 0
+    device: str = "auto"
+    precision: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    dtype: DtypeChoice = "auto"
+    tile: int | None = pydantic.Field(default=None, ge=1, le=LARGEST_TILE)
+    versions: dict[str, str] = {}
+    weights: dict[str, str] = {}
+    source: Source | None = None
+    reference: Source | None = None
+    mask: MaskRecord | None = None
+    frames: FramesRecord | None = None
+    notes: tuple[str, ...] = ()
+
+    @pydantic.field_validator("generator")
+    @classmethod
+    def _names_task_and_method(cls, generator: str) -> str:
+        task, _, name = generator.partition("/")
+        if task not in set(Task) or not name:
+            raise ValueError("it must be the id of a generator, such as denoise/blind")
+        return generator
+
+    @classmethod
+    def from_yaml(cls, text: str) -> Recipe:
+        """Read what `to_yaml` wrote.
+
+        Raises
+        ------
+        RecipeError
+            The text is no recipe, or one of a newer version.
+        """
+        try:
+            content = read_yaml(text)
+        except TextError as error:
+            raise RecipeError(f"This is no recipe: {error}; copy it again from the panel.") from error
+        return cls.from_dict(content)
+
+    @classmethod
+    def from_dict(cls, content: Any) -> Recipe:
+        """Read what ``model_dump`` returned; raises as `from_yaml`."""
+        if not isinstance(content, dict) or "generator" not in content:
+            raise RecipeError("This is no recipe: it names no generator; copy it again from the panel.")
+        if content.get("format", FORMAT) != FORMAT:
+            raise RecipeError(
+                f"The recipe has format {shown(content['format'])}, this version reads {FORMAT}: update napari-synth."
+            )
+        try:
+            return cls.model_validate(plain(content))
+        except TextError as error:
+            raise RecipeError(f"This is no recipe: {error}; copy it again from the panel.") from error
+        except pydantic.ValidationError as error:
+            problem = error.errors()[0]
+            field = ".".join(str(part) for part in problem["loc"])
+            raise RecipeError(f"The recipe's field {field!r} is wrong: {problem['msg'].lower()}.") from error
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> Recipe:
+        """Read a recipe file; raises `RecipeError` where it is missing or no recipe."""
+        try:
+            text = given_path(path, RecipeError).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RecipeError(f"The recipe {str(path)!r} cannot be read: check the path.") from error
+        return cls.from_yaml(text)
+
+    def to_yaml(self) -> str:
+        """Return the recipe as YAML."""
+        return str(yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+
+    def to_python(self) -> str:
+        """Return the run as Python that can be pasted."""
+        if self.makes_images:
+            given = "" if self.source is None else ", source=source"
+            arguments = given + "".join(f", {name}={value!r}" for name, value in self._options().items())
+            return f"import napari_synth\n\nimages = napari_synth.synthesize({self.generator!r}{arguments})\n"
+        given = ", mask=mask" if self.needs_mask else ""
+        given += ", reference=reference" if self.reference is not None else ""
+        arguments = given + "".join(f", {name}={value!r}" for name, value in self._options().items())
+        call = f"napari_synth.run({self.generator!r}, image{arguments})"
+        return f"import napari_synth\n\nresult = {call}\n"
+
+    def to_command(
+        self,
+        source: str = "IN.tif",
+        target: str = "OUT.tif",
+        mask: str = "MASK.tif",
+        reference: str = "REFERENCE.tif",
+        recipe: str = "RECIPE.yaml",
+    ) -> str:
+        """Return the run as a command line for a POSIX shell; what was learnt of a reference is in the recipe's file alone."""
+        if self.reference is None and any(self.params.get(name) is not None for name in self._learnt()):
+            return shlex.join(["napari-synth", "run", recipe, source, target])
+        task, name = self.generator.split("/", 1)
+        if self.makes_images:
+            words = ["napari-synth", Task(task).verb, name, target]
+            words += [] if self.source is None else ["--source", source]
+        else:
+            words = ["napari-synth", Task(task).verb, source, target, "--generator", name]
+        if self.needs_mask:
+            words += ["--mask", mask]
+        if self.reference is not None:
+            words += ["--reference", reference]
+        for option, value in self._options().items():
+            flag = option.replace("_", "-")
+            if isinstance(value, bool):
+                words.append(f"--{flag}" if value else f"--no-{flag}")
+            elif isinstance(value, (list, tuple)):
+                words += [word for item in value for word in (f"--{flag}", str(item))]
+            elif value is not None:
+                words += [f"--{flag}", str(value)]
+        return shlex.join(words)
+
+    @property
+    def makes_images(self) -> bool:
+        """Whether the run makes new images rather than something of an image."""
+        return self.generator.startswith(f"{Task.SYNTHESIZE}/")
+
+    @property
+    def needs_mask(self) -> bool:
+        """Whether a mask has to be given to repeat it: the run had one that no rule makes."""
+        return self.mask is not None and self.mask.rule is None
+
+    def differing_weights(self, repeated: Recipe) -> str | None:
+        """Return a sentence where a repeated run used other weights than this recipe's under the same name, else None."""
+        names = [name for name in self.weights if repeated.weights.get(name, self.weights[name]) != self.weights[name]]
+        if not names:
+            return None
+        return (
+            f"The weights of {', '.join(names)} differ from those of the recipe, and so may the result:"
+            " install the version of napari-synth that the recipe names to repeat it."
+        )
+
+    def _options(self) -> dict[str, Any]:
+        """Return what differs from a plain call."""
+        options = {
+            "axes": self.axes,
+            "device": self.device,
+            "precision": self.precision,
+            "dtype": self.dtype,
+            "seed": self.seed,
+            "tile": self.tile,
+        }
+        asked = self.mask.options() if self.mask is not None else {}
+        asked |= self.frames.options() if self.frames is not None else {}
+        usual = {"axes": None, "device": "auto", "precision": "auto", "dtype": "auto", "seed": 0, "tile": None}
+        return {k: v for k, v in options.items() if v != usual[k]} | asked | self._unusual_params()
+
+    def _unusual_params(self) -> dict[str, Any]:
+        """Return the settings that are not the generator's defaults; all of them where it is not installed here."""
+        try:
+            fields = registry.found(Method, self.generator).params_type.model_fields
+        except UnknownGeneratorError:
+            return self.params
+        usual = {name: field.get_default(call_default_factory=True) for name, field in fields.items()}
+        params = {name: value for name, value in self.params.items() if name not in usual or value != usual[name]}
+        again = self._learnt() if self.reference is not None else ()
+        return {name: value for name, value in params.items() if name not in again}
+
+    def _learnt(self) -> tuple[str, ...]:
+        """Return the names of the settings that hold what was learnt of a reference image."""
+        try:
+            return registry.found(Method, self.generator).params_type.learnt()
+        except UnknownGeneratorError:
+            return ()
+
+
+@cache
+def current_versions() -> Mapping[str, str]:
+    """Return the versions that decide a result; "unknown" for what runs from a folder without being installed."""
+    packages = ("napari-synth", "torch", "numpy", "scikit-image")
+    found = {"python": platform.python_version()} | {package: _version(package) for package in packages}
+    return MappingProxyType(found)
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "unknown"

@@ -1,1 +1,0 @@
-"""The built-in generators: one folder a task, one module a generator."""

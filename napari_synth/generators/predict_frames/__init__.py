@@ -1,1 +1,0 @@
-"""Frames of a time-lapse that were not measured."""

@@ -1,1 +1,0 @@
-"""Generators that make an image finer."""

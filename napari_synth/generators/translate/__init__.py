@@ -1,1 +1,0 @@
-"""Ways to make one image look like another, and to change its tone."""

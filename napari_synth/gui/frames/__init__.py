@@ -1,1 +1,0 @@
-"""The panel that invents frames of a time-lapse."""

@@ -1,0 +1,237 @@
+"""What the worker of a panel that restores does: functions of images that know neither Qt nor napari."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+from napari_synth.core.progress import CancelToken, Progress, ProgressCallback, Reporter
+from napari_synth.engine.runner import PreparedRun
+from napari_synth.engine.verdict import verdicts
+from napari_synth.files.origin import FileOrigin
+from napari_synth.gui.jobs.requests import LayerRun, Region, RestoreRequest
+from napari_synth.gui.jobs.result_store import discarding, run_levels, store
+from napari_synth.gui.settings import RunSettings
+from napari_synth.imaging.image import Image
+from napari_synth.imaging.masks import holes
+
+R = TypeVar("R", bound=LayerRun)
+
+_NEIGHBOURS = 4
+# Pixels are shown while training goes on after at least so many times as long as they took.
+_PATIENCE = 3.0
+
+
+@dataclass(frozen=True)
+class RunResult(Generic[R]):
+    """What a run gave.
+
+    Attributes
+    ----------
+    prepared : PreparedRun or PreparedMovie
+    levels : tuple of array-like
+        The result, along its axes: one numpy array, or dask arrays of the levels on disk, the finest first, where
+        it is larger than the memory budget.
+    path : pathlib.Path or None
+        Where it is on disk.
+    verdict : tuple of str
+        How far the result can be trusted, a sentence each.
+    filled : tuple of array-like
+        The levels of `filled_levels`.
+    """
+
+    prepared: R
+    levels: tuple[Any, ...]
+    path: Path | None = None
+    verdict: tuple[str, ...] = ()
+    filled: tuple[Any, ...] = ()
+
+
+def restore(request: RestoreRequest, progress: ProgressCallback, cancel: CancelToken) -> RunResult[PreparedRun]:
+    """Run a generator over a whole image; there is no result where its file changes meanwhile.
+
+    Parameters
+    ----------
+    request : RestoreRequest
+    progress, cancel
+        Of the job.
+    """
+    source = request.source()
+    if isinstance(source.origin, FileOrigin):
+        source = replace(source, origin=source.origin.renewed())
+    prepared = request.prepare(source, progress, cancel)
+    try:
+        result = RunResult(prepared, *run_levels(prepared, request.settings.folder, progress, cancel))
+        with discarding(result.path):
+            if source.origin is not None:
+                source.origin.check()
+            cancel.check()
+            filled = filled_levels(prepared, request.settings, progress, cancel)
+            judged = replace(result, verdict=verdicts(prepared, result.levels[0]), filled=filled)
+            cancel.check()
+            return judged
+    finally:
+        prepared.device.release_memory()
+
+
+def restore_region(
+    request: RestoreRequest,
+    region: Region,
+    prepared: PreparedRun | None,
+    progress: ProgressCallback,
+    cancel: CancelToken,
+) -> tuple[PreparedRun | None, Any]:
+    """Restore a region for a preview; a generator that trains lets what it has come to so far be shown.
+
+    Parameters
+    ----------
+    request : RestoreRequest
+    region : mapping of str to slice
+        In pixels of the image.
+    prepared : PreparedRun or None
+        What an earlier preview with the same request prepared, so that it is not done again.
+    progress, cancel
+        Of the job.
+
+    Returns
+    -------
+    PreparedRun or None
+        To be given to the next preview; None where it holds for this region only, because the generator learnt from it.
+    numpy.ndarray
+        The region's pixels, along the axes of the result.
+    """
+    if request.trains:
+        near, inside = _neighbourhood(request.image, region)
+        crop = request.source().select(**near)
+        crop = crop.with_data(crop.read())
+        interim = InterimPreview(inside, progress, cancel)
+        prepared = request.prepare(crop, interim.take_progress, cancel, interim.show)
+        return None, prepared.compute(region=inside, progress=progress, cancel=cancel)
+    if prepared is None:
+        prepared = request.prepare(request.source(), progress, cancel)
+    asked = {axis: part for axis, part in region.items() if axis not in prepared.joint_axes}
+    return prepared, prepared.compute(region=asked, progress=progress, cancel=cancel)
+
+
+def mask_region(
+    request: RestoreRequest,
+    region: Region,
+    _prepared: PreparedRun | None,
+    progress: ProgressCallback,
+    cancel: CancelToken,
+) -> tuple[None, Any]:
+    """Return which pixels of a region are to be filled, as `restore_region` returns the restored ones.
+
+    Parameters
+    ----------
+    request : RestoreRequest
+    region : mapping of str to slice
+        In pixels of the image.
+    progress, cancel
+        Of the job.
+
+    Returns
+    -------
+    None
+        Nothing is prepared.
+    numpy.ndarray, uint8
+        1 where a pixel is to be filled, along the axes of the image but S.
+    """
+    Reporter(progress, cancel).start("Making the mask")
+    source = request.source()
+    asked = {axis: region.get(axis, slice(0, size)) for axis, size in source.sizes.items() if axis != "S"}
+    shape = [part.stop - part.start for part in asked.values() if isinstance(part, slice)]
+    return None, np.broadcast_to(holes(source, {**asked, "S": 0}), shape).astype(np.uint8)
+
+
+def filled_levels(
+    prepared: PreparedRun, settings: RunSettings, progress: ProgressCallback, cancel: CancelToken
+) -> tuple[Any, ...]:
+    """Return which pixels were filled.
+
+    Parameters
+    ----------
+    prepared : PreparedRun
+    settings : RunSettings
+    progress, cancel
+        Of the job.
+
+    Returns
+    -------
+    tuple of array-like
+        uint8, 1 where a pixel was filled, along the axes of the image but S: one numpy array, or the levels on disk where the
+        result is there too. Empty where there was no mask.
+    """
+    source = prepared.source
+    mask = source.mask
+    if mask is None:
+        return ()
+    axes = source.axes.replace("S", "")
+    shape = tuple(source.sizes[axis] for axis in axes)
+    order = [mask.axes.index(axis) for axis in axes if axis in mask.axes]
+    missing = tuple(slice(None) if axis in mask.axes else None for axis in axes)
+    if not prepared.needs_store:
+        marked = np.asarray(mask.data).transpose(order)[missing]
+        return (np.array(np.broadcast_to(marked, shape)),)
+    import dask.array as da
+
+    lazy = da.broadcast_to(da.asarray(mask.data).transpose(order)[missing], shape)
+    image = Image(lazy, axes, source.spacing, source.units, f"{source.name} filled pixels")
+    return store(image, settings.folder, "Storing which pixels were filled", progress, cancel)
+
+
+@dataclass(frozen=True)
+class Interim:
+    """What a region looks like while a generator still learns."""
+
+    pixels: Any
+
+
+class InterimPreview:
+    """Shows on a region what training has come to so far, seldom enough not to hold it up.
+
+    Parameters
+    ----------
+    region : mapping of str to slice
+        In pixels of what is learnt from.
+    progress, cancel
+        Of the job.
+    """
+
+    def __init__(self, region: Region, progress: ProgressCallback, cancel: CancelToken) -> None:
+        self._region, self._progress, self._cancel = region, progress, cancel
+        self._latest = Progress("Preparing", 0, 0, 0.0)
+        self._ready = 0.0
+
+    def take_progress(self, progress: Progress) -> None:
+        """Hand progress on, and keep it: what is shown travels with the latest."""
+        self._latest = progress
+        self._progress(progress)
+
+    def show(self, run: PreparedRun) -> None:
+        """Show what a run would give now, where the last time is long enough ago."""
+        begun = time.monotonic()
+        if begun < self._ready:
+            return
+        pixels = run.compute(region=self._region, cancel=self._cancel)
+        now = time.monotonic()
+        self._ready = now + _PATIENCE * (now - begun)
+        self._progress(replace(self._latest, event=Interim(pixels)))
+
+
+def _neighbourhood(image: Image, region: Region) -> tuple[Mapping[str, slice], Mapping[str, slice]]:
+    """Return the region with a few planes and frames around it, and where it lies in there."""
+    near, inside = {}, {}
+    for axis, size in image.sizes.items():
+        part = region.get(axis, slice(0, size))
+        start, stop, _ = (slice(part, part + 1) if isinstance(part, int) else part).indices(size)
+        margin = _NEIGHBOURS if axis in "TZ" else 0
+        first = max(0, start - margin)
+        near[axis] = slice(first, min(size, stop + margin))
+        inside[axis] = slice(start - first, stop - first)
+    return near, inside

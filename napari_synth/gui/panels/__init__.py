@@ -1,0 +1,1 @@
+"""The panels: one base for every task, and what each task adds to it."""

@@ -1,0 +1,182 @@
+"""The panels that restore an image: one class for denoising, filling, upscaling and translating."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Labels
+from qtpy.QtWidgets import QHBoxLayout, QPushButton
+
+from napari_synth.contract.generator import Generator, Task
+from napari_synth.contract.params import Params
+from napari_synth.engine.runner import PreparedRun
+from napari_synth.gui.jobs.requests import RestoreRequest
+from napari_synth.gui.jobs.restore import RunResult, restore
+from napari_synth.gui.jobs.worker import Work
+from napari_synth.gui.layers.appearance import appearance, result_look
+from napari_synth.gui.layers.marks import FILLED, RESULT, mark
+from napari_synth.gui.layers.placement import Placement, result_placement
+from napari_synth.gui.layers.viewer_layers import insert_layer, layer_of_levels
+from napari_synth.gui.panels.layer_panel import LayerPanel
+from napari_synth.gui.widgets.form_rows import line
+from napari_synth.gui.widgets.mask_picker import MaskPicker
+from napari_synth.gui.widgets.reference_picker import ReferencePicker
+from napari_synth.gui.widgets.result_box import Finished
+from napari_synth.gui.widgets.run_preview import RunPreview
+
+if TYPE_CHECKING:
+    import napari
+    import napari.layers
+
+_ADDS = "Add a model file of your own: .safetensors, .pth, TorchScript, or a bioimage.io package (zip, or its .yaml)"
+_WORDS = {
+    Task.DENOISE: ("denoised", "Denoising"),
+    Task.SUPER_RESOLUTION: ("upscaled", "Upscaling"),
+    Task.INPAINT: ("inpainted", "Inpainting"),
+    Task.TRANSLATE: ("translated", "Translating"),
+}
+"""What is said of a result, and during a run."""
+
+
+class RestorePanel(LayerPanel[Generator[Params], PreparedRun]):
+    """The panel of one task that restores images.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+    task : Task
+    """
+
+    def __init__(self, napari_viewer: napari.Viewer, task: Task) -> None:
+        super().__init__(napari_viewer, Generator, task, _ADDS)
+        self._done, self._doing = _WORDS[task]
+        self.mask_picker = MaskPicker(self.viewer, self.source, self._wanted, self) if task == Task.INPAINT else None
+        self.reference_picker = ReferencePicker(self.viewer, self.source, self)
+        self.preview_button = QPushButton("Preview", self)
+        self.preview_button.setCheckable(True)
+        self.preview_button.setToolTip(
+            "Show the result on the visible field and the current slice, again whenever a setting or the view changes"
+        )
+        self.run_button.setToolTip(
+            "Work on the whole image in the background; the result is a new layer beside the source"
+        )
+        self.preview = RunPreview(self.viewer, self._wanted, self, look=self._look)
+        self._attach(self.preview, self.preview_button)
+        self.reference_picker.changed.connect(self.preview.request)
+        if self.mask_picker is not None:
+            self._attach(self.mask_picker.preview, self.mask_picker.preview_button, with_progress=False)
+            self.mask_picker.changed.connect(self.preview.request)
+        self._add_method_row()
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.preview_button, 1)
+        buttons.addWidget(self.run_button, 2)
+        self._lay_out(
+            self.source,
+            self.summary,
+            self.form_place,
+            line(self),
+            buttons,
+            self.progress,
+            self.device,
+            self.result,
+            self.messages,
+        )
+        self._on_method()
+        self._on_source()
+        self._on_theme()
+
+    def run(self) -> None:
+        """Run the generator over the chosen layer; its preview goes."""
+        if self._job is None:
+            self.preview_button.setChecked(False)
+            if self.mask_picker is not None:
+                self.mask_picker.stop()
+                self.mask_picker.renew()
+        super().run()
+
+    # What is wanted
+
+    def _wanted(self) -> tuple[napari.layers.Image, RestoreRequest]:
+        image = self.source.image()
+        layer = self.source.layer
+        assert layer is not None
+        params = self.form.params().model_dump()
+        mask = self.mask_picker.request(layer, image) if self.mask_picker is not None else None
+        reference = self.reference_picker.image(image)
+        return layer, RestoreRequest(self.method.info.id, image, params, self._settings(), mask, reference)
+
+    def _ask(self) -> Work:
+        return partial(restore, self._wanted()[1])
+
+    # What changes
+
+    def _on_method(self) -> None:
+        super()._on_method()
+        self.reference_picker.offer(self.method.info.reference_image)
+        self.form.changed.connect(self.preview.request)
+        self.preview.request()
+
+    def _on_source(self) -> None:
+        super()._on_source()
+        there = self.source.layer is not None
+        self.preview_button.setEnabled(there)
+        if not there:
+            self.preview_button.setChecked(False)
+        self.preview.request()
+
+    # The result
+
+    def _look(self, source: napari.layers.Image) -> dict[str, Any]:
+        """Return how a result is shown: as its source, but with the contrast limits of what it should look like."""
+        reference = self.reference_picker.layer
+        limits = (
+            {} if reference is None or source.rgb or reference.rgb else {"contrast_limits": reference.contrast_limits}
+        )
+        return appearance(source) | limits
+
+    def _described(
+        self, source: napari.layers.Image, place: Placement, run: PreparedRun
+    ) -> tuple[str, dict[str, Any], Placement, dict[str, Any]]:
+        invents = run.generator.info.invents
+        name = f"{source.name} {self._done}{' (synthetic)' if invents else ''}"
+        metadata = mark(RESULT, run.recipe.model_dump(mode="json"), synthetic=invents)
+        return name, metadata, result_placement(place, run), result_look(self._look(source), run)
+
+    def _add_more(self, result: RunResult[PreparedRun], finished: Finished[PreparedRun]) -> str:
+        """Add which pixels are invented, hidden since they would cover what was put there, and say so."""
+        if self.mask_picker is None or not result.filled:
+            return ""
+        self.mask_picker.uncover()
+        name = f"{finished.source.name} filled pixels"
+        layer = layer_of_levels(Labels, result.filled, name, mark(FILLED), finished.placement, visible=False)
+        insert_layer(self.viewer, layer, finished.result)
+        return f"The pixels that were filled are in {layer.name!r}."
+
+
+class DenoisePanel(RestorePanel):
+    """The panel for denoising, as napari's menu opens it."""
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__(napari_viewer, Task.DENOISE)
+
+
+class InpaintPanel(RestorePanel):
+    """The panel for inpainting, as napari's menu opens it."""
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__(napari_viewer, Task.INPAINT)
+
+
+class UpscalePanel(RestorePanel):
+    """The panel for super-resolution, as napari's menu opens it."""
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__(napari_viewer, Task.SUPER_RESOLUTION)
+
+
+class TranslatePanel(RestorePanel):
+    """The panel for translating stains, modalities and textures, as napari's menu opens it."""
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__(napari_viewer, Task.TRANSLATE)

@@ -1,1 +1,0 @@
-"""The panel for training: what learns from which layers or files, how it goes, and what came of it."""

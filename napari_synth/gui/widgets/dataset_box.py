@@ -1,0 +1,123 @@
+"""The part of the panel that writes a data set."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from napari.layers import Shapes
+from pydantic import Field
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
+
+from napari_synth.augmentation.export import AnnotatedImage, DatasetPlan, Written, export_dataset
+from napari_synth.augmentation.pipeline import Pipeline
+from napari_synth.contract.params import Params
+from napari_synth.core.progress import CancelToken, ProgressCallback
+from napari_synth.gui.layers.augmentation_layers import SampleLayers
+from napari_synth.gui.widgets.form import ParamsForm
+from napari_synth.gui.widgets.form_rows import FoldButton, button
+
+
+class DatasetParams(Params):
+    """What a data set is made of, as the panel asks for it."""
+
+    count: int = Field(100, ge=1, le=100000, title="Crops", description="Augmented crops to train on.")
+    crop: int = Field(256, ge=8, le=4096, title="Edge", description="Of a crop in pixels, along Y and X.")
+    depth: int | None = Field(
+        None,
+        ge=1,
+        le=1024,
+        title="Planes",
+        description="Of a crop: crops are volumes then, and planes where it is left on automatic.",
+    )
+    validation: float = Field(
+        0.2,
+        ge=0.0,
+        le=0.5,
+        title="Validation",
+        description="Part of the image that is kept for validation: no training crop shows anything of it.",
+    )
+    format: Literal["tiff", "ome-zarr"] = Field("tiff", title="Format", description="Of images and labels.")
+
+
+class DatasetBox(QWidget):
+    """Settings of a data set, folded under a button, and the button that writes it."""
+
+    wanted = Signal(object)
+    """The folder in which the data set shall be made."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.fold = FoldButton(
+            self, "Data set on disk", "Write augmented crops with their labels and points to a folder, to train on"
+        )
+        self.fold.toggled.connect(self._unfold)
+        self.form = ParamsForm(DatasetParams, self)
+        self.write = button(self, "Write data set…", "Choose where the folder of the data set shall be made")
+        self.write.clicked.connect(self._ask)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        layout.addWidget(self.fold)
+        layout.addWidget(self.form)
+        layout.addWidget(self.write)
+        self._unfold(False)
+
+    def work(self, layers: SampleLayers, pipeline: Pipeline, seed: int, folder: Path) -> partial[Written]:
+        """Return what writes the data set, to be called in a worker with progress and cancel.
+
+        Parameters
+        ----------
+        layers : SampleLayers
+            What is augmented.
+        pipeline : Pipeline
+        seed : int
+        folder : pathlib.Path
+            In which the folder of the data set is made.
+
+        Raises
+        ------
+        InvalidParameterError
+            A setting is out of bounds.
+        """
+        params = self.form.params()
+        assert isinstance(params, DatasetParams)
+        edge = (params.crop, params.crop)
+        plan = DatasetPlan(
+            pipeline,
+            edge if params.depth is None else (params.depth, *edge),
+            params.count,
+            seed,
+            params.validation,
+            "region",
+            params.format,
+        )
+        types = [kind for layer in layers.companions if isinstance(layer, Shapes) for kind in layer.shape_type]
+        source = AnnotatedImage(layers.sample, layers.source.name, layers.units, types)
+        return partial(_write, source, plan, free_folder(folder, f"{layers.source.name} augmented"))
+
+    def _unfold(self, unfold: bool) -> None:
+        self.form.setVisible(unfold)
+        self.write.setVisible(unfold)
+
+    def _ask(self) -> None:
+        chosen = QFileDialog.getExistingDirectory(self, "Where shall the folder of the data set be made?")
+        if chosen:
+            self.wanted.emit(Path(chosen))
+
+
+def free_folder(parent: Path, name: str) -> Path:
+    """Return a folder that is not there yet, with a number behind its name where that is taken."""
+    plain = "".join("_" if sign in '/\\:*?"<>|' else sign for sign in name)
+    path, number = parent / plain, 2
+    while path.exists():
+        path, number = parent / f"{plain} {number}", number + 1
+    return path
+
+
+def _write(
+    source: AnnotatedImage, plan: DatasetPlan, folder: Path, progress: ProgressCallback, cancel: CancelToken
+) -> Written:
+    return export_dataset([source], plan, folder, progress=progress, cancel=cancel)

@@ -1,0 +1,1 @@
+"""What an image is, and what can be measured on it."""

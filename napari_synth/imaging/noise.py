@@ -1,0 +1,667 @@
+"""Measure the noise of an image from the image itself.
+
+The image is cut into overlapping 8 x 8 blocks and each block is taken to its discrete cosine transform. The low
+frequencies say how flat a block is, the high ones how noisy: because the two are independent in a noisy image, the
+flattest blocks can be chosen without choosing the least noisy ones. In each class of intensity the flattest blocks
+give one variance, and a robust line through the classes gives gain and read noise. The spectrum of blocks on flat
+ground tells whether the noise of neighbouring pixels is correlated, and by how much the marginal variance then exceeds
+what the high frequencies show.
+
+References
+----------
+Ponomarenko et al., "An automatic approach to lossy compression of AVIRIS images", IGARSS 2007 (flat blocks by low
+frequencies, variance by high ones); Foi et al., "Practical Poissonian-Gaussian noise modeling and fitting for
+single-image raw-data", IEEE TIP 17 (2008) (variance as a line over the signal, clipping).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.fft import dct
+from scipy.ndimage import maximum_filter, minimum_filter
+from scipy.stats import chi2
+
+Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
+
+_BLOCK = 8
+# Odd, so that the blocks fall on all phases of noise that was upsampled by two.
+_STRIDE = 5
+_TILE = 63
+_MAX_BLOCKS = 16_000
+_MIN_BLOCKS = 48
+_FLATTEST = 0.2
+_MIN_CHOSEN = 10
+_MIN_DIFFERENCES = 8
+_CLIPPED = 1e-3
+_FEWEST_CLIPPED = 12
+# Pixels this many spreads away from the rest are no signal, and their square would not fit single precision.
+_ABSURD = 1e12
+# Ratio of the power near the Nyquist frequency to that at half of it below which noise counts as correlated: white
+# noise gives 1, the finest textures known to us 0.8, a blur of half a pixel 0.6.
+_WHITE_RATIO = 0.72
+_CORRELATED = 0.2
+# By calculation from the cosine coefficients of noise blurred by 0.5 to 2 pixels.
+_EXTRAPOLATE = 0.7
+_LEAKAGE = 1.09
+_CLASSES = 24
+# For the square of the signal: levels, their range, the error against a line's, and how steady variance over square is.
+_FEWEST_LEVELS, _WIDE, _BETTER, _STEADY = 6, 2.5, 0.5, 2.5
+# Power that a row or a column has over its noise, from which frequency on.
+_STRIPES, _STRIPED = 0.5, 4
+# Spread of the lower half of the energies over that of noise: upsampled noise gives 1.6, texture 1.7.
+_SCATTER = 1.65
+
+_FREQ_Y, _FREQ_X = np.meshgrid(np.arange(_BLOCK), np.arange(_BLOCK), indexing="ij")
+# Mean of the smallest nine tenths of the squares of normal numbers.
+_KEPT = 0.9
+_KEPT_POWER = float(chi2.cdf(chi2.ppf(_KEPT, 1), 3) / _KEPT)
+_AVERAGE = np.full(_BLOCK**2, 1.0 / _BLOCK**2, dtype=np.float32)
+_GATE_SELECT = ((np.minimum(_FREQ_Y, _FREQ_X) < 3) & (_FREQ_Y + _FREQ_X > 0) & (_FREQ_Y + _FREQ_X < 7)).ravel()
+_BASIS = dct(np.eye(_BLOCK), axis=0, norm="ortho")
+_TRANSFORM = np.ascontiguousarray(np.kron(_BASIS, _BASIS).T, dtype=np.float32)
+# What each frequency contributes to the product of direct neighbours.
+_LAG_ONE = (_BASIS[:, 1:] * _BASIS[:, :-1]).sum(axis=1) * _BLOCK / (_BLOCK - 1)
+
+
+@dataclass(frozen=True)
+class NoiseModel:
+    """Poisson-Gaussian noise: a variance that grows linearly with the signal; all in the image's own counts.
+
+    Attributes
+    ----------
+    gain : float
+        Counts per photo-electron, that is variance per signal; 0 for noise that does not depend on the signal.
+    offset : float
+        Signal level in counts at which only read noise is left.
+    read_noise : float
+        Standard deviation in counts at the offset.
+    """
+
+    gain: float
+    offset: float
+    read_noise: float
+
+    def variance(self, signal: npt.ArrayLike) -> Doubles:
+        """Return the variance in counts² expected at ``signal`` (any shape); never negative."""
+        level = np.maximum(np.asarray(signal, dtype=np.float64) - self.offset, 0.0)
+        return np.asarray(self.gain * level + self.read_noise**2)
+
+    def sigma(self, signal: npt.ArrayLike) -> Doubles:
+        """Return the standard deviation in counts expected at ``signal`` (any shape)."""
+        return np.asarray(np.sqrt(self.variance(signal)))
+
+    def scaled(self, scale: float, offset: float = 0.0) -> NoiseModel:
+        """Return the model of ``(image - offset) / scale``.
+
+        Parameters
+        ----------
+        scale : float
+            Counts of this model per unit of the new one, above 0.
+        offset : float
+            Level in counts that becomes 0.
+        """
+        return NoiseModel(self.gain / scale, (self.offset - offset) / scale, self.read_noise / scale)
+
+
+@dataclass(frozen=True)
+class NoiseReport:
+    """What was measured about the noise of an image.
+
+    Attributes
+    ----------
+    model : NoiseModel
+        The variance over the signal, in counts; marginal, that is per pixel, also where noise is correlated.
+    correlation : tuple of float
+        Correlation of the noise of direct neighbours along y and along x; exactly 0 where not significant.
+    correlated : bool
+        Whether the correlation is strong enough to need another treatment than independent pixels.
+    signal_range : tuple of float
+        Levels in counts between which the model was measured.
+    sigma_typical : float
+        Standard deviation in counts at the median signal.
+    snr_db : float
+        Variance of the signal over the mean variance of the noise, in dB; inf without noise.
+    psnr_db : float
+        Squared range of the signal over the mean variance of the noise, in dB; inf without noise.
+    n_pixels : int
+        Pixels that were looked at.
+    notes : tuple of str
+        What limits the estimate, one sentence each.
+    """
+
+    model: NoiseModel
+    correlation: tuple[float, float]
+    correlated: bool
+    signal_range: tuple[float, float]
+    sigma_typical: float
+    snr_db: float
+    psnr_db: float
+    n_pixels: int
+    notes: tuple[str, ...] = ()
+
+    def with_sigma(self, sigma: float, planes: Sequence[npt.NDArray[np.generic]], said: str) -> NoiseReport:
+        """Return the report with another noise, the same at every signal, and a sentence in place of the notes.
+
+        Parameters
+        ----------
+        sigma : float
+            In counts.
+        planes : sequence of ndarray
+            That were looked at, in counts.
+        said : str
+            Where it comes from.
+        """
+        finite = np.concatenate([np.asarray(plane, np.float64)[np.isfinite(plane)] for plane in planes])
+        low, high = np.quantile(finite, (0.005, 0.995))
+        return NoiseReport(
+            model=NoiseModel(0.0, 0.0, sigma),
+            correlation=(0.0, 0.0),
+            correlated=False,
+            signal_range=self.signal_range,
+            sigma_typical=sigma,
+            snr_db=_decibel(max(float(finite.var()) - sigma**2, 0.0), sigma**2),
+            psnr_db=_decibel(float(high - low) ** 2, sigma**2),
+            n_pixels=self.n_pixels,
+            notes=(said,),
+        )
+
+    def sentences(self) -> list[str]:
+        """Return the report in plain words, one sentence an item, notes last."""
+        model = self.model
+        if self.sigma_typical == 0.0 and model.gain == 0.0 and model.read_noise == 0.0:
+            said = ["No noise was found."]
+        elif model.gain > 0.0:
+            said = [
+                f"Gain {model.gain:.3g} counts per electron, read noise {model.read_noise:.3g} counts"
+                f" at an offset of {model.offset:.4g}; noise of {self.sigma_typical:.3g} counts at the median signal."
+            ]
+        else:
+            said = [f"Noise of {model.read_noise:.3g} counts, the same in dark and bright places."]
+        along = [f"{rho:.2f} along {axis}" for axis, rho in zip("yx", self.correlation, strict=True) if rho != 0.0]
+        if along:
+            treated = "" if self.correlated else ", too weakly to matter"
+            said.append(f"Noise of neighbouring pixels is correlated ({', '.join(along)}){treated}.")
+        return [*said, *self.notes]
+
+
+def estimate_noise(planes: Sequence[npt.NDArray[np.generic]], *, mask_saturated: bool = True) -> NoiseReport:
+    """Estimate the noise that the given planes share.
+
+    Parameters
+    ----------
+    planes : sequence of ndarray
+        Two-dimensional arrays ``(Y, X)`` of any real dtype and range, in counts; NaN and inf are ignored. Large
+        planes are sampled by tiles, always the same ones.
+    mask_saturated : bool
+        Leave out the intensities whose noise is cut off at the smallest or largest value of the image.
+
+    Returns
+    -------
+    NoiseReport
+        A model without noise, and a note that says so, where the planes are too small or hold no finite pixel.
+    """
+    tiles = _tiles(planes)
+    unit = _unit(tiles)
+    if unit is None:
+        return _estimate_tiny(planes)
+    blocks = _collect_blocks(tiles, unit)
+    if len(blocks.mean) < _MIN_BLOCKS:
+        return _estimate_tiny(planes)
+    clipped = _clipped_share(blocks.values) if mask_saturated else np.zeros(len(blocks.values), np.float32)
+    fit = _fit_line(blocks, clipped, _WHITE_BAND)
+    band = _correlated_band(blocks, fit)
+    if band is not None:
+        fit = _fit_line(blocks, clipped, band)
+    correlation = (0.0, 0.0) if band is None else band.correlation
+    return _report(blocks, fit, correlation, unit, sum(tile.size for tile in tiles))
+
+
+@dataclass(frozen=True)
+class _Unit:
+    """What the image is centred at and divided by before anything is measured, in counts."""
+
+    centre: float
+    scale: float
+
+
+@dataclass(frozen=True)
+class _Blocks:
+    """Blocks as rows: pixels, means, squared cosine coefficients; and how uneven the ground around each is."""
+
+    values: Floats
+    mean: Floats
+    power: Floats
+    unevenness: Floats
+
+
+@dataclass(frozen=True)
+class _Band:
+    """Coefficients that measure the noise and those that tell flat blocks, with the spectrum of unit noise."""
+
+    measure: npt.NDArray[np.bool_]
+    select: npt.NDArray[np.bool_]
+    spectrum: Doubles
+    correlation: tuple[float, float]
+
+    @property
+    def flat_power(self) -> float:
+        """Mean power of unit noise in the coefficients that tell flat blocks."""
+        return float(self.spectrum.ravel()[self.select].mean())
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """Variance as a line over the signal, the levels it was measured at, and what it was fitted to: level, variance, weight."""
+
+    slope: float
+    intercept: float
+    floor: float
+    darkest: float
+    levels: tuple[float, float]
+    notes: tuple[str, ...]
+    points: tuple[Doubles, Doubles, Doubles]
+
+    def variance(self, signal: npt.ArrayLike) -> Doubles:
+        line = self.slope * np.asarray(signal, dtype=np.float64) + self.intercept
+        return np.asarray(np.maximum(line, self.floor))
+
+
+def _window(first_y: int, last_y: int, first_x: int, last_x: int) -> npt.NDArray[np.bool_]:
+    """Return a mask (64,) of a range of frequencies, both ends included."""
+    mask = np.zeros((_BLOCK, _BLOCK), dtype=bool)
+    mask[first_y : last_y + 1, first_x : last_x + 1] = True
+    return mask.ravel()
+
+
+def _below(diagonal: int) -> npt.NDArray[np.bool_]:
+    """Return a mask (64,) of the frequencies under a diagonal, without the mean."""
+    total = (_FREQ_Y + _FREQ_X).ravel()
+    return np.asarray((total > 0) & (total < diagonal))
+
+
+def _from(diagonal: int) -> npt.NDArray[np.bool_]:
+    """Return a mask (64,) of the frequencies on and above a diagonal."""
+    return np.asarray((_FREQ_Y + _FREQ_X).ravel() >= diagonal)
+
+
+_WHITE_BAND = _Band(_from(9), _below(8), np.ones((_BLOCK, _BLOCK)), (0.0, 0.0))
+
+
+def _tiles(planes: Sequence[npt.NDArray[np.generic]]) -> list[npt.NDArray[np.generic]]:
+    """Return the planes that can hold a block, or tiles on a jittered grid where they hold too many pixels."""
+    usable = [plane for plane in planes if min(plane.shape) >= _BLOCK]
+    pixels = sum(plane.size for plane in usable)
+    if pixels <= _MAX_BLOCKS * _STRIDE**2:
+        return [np.asarray(plane) for plane in usable]
+    wanted = _MAX_BLOCKS // ((_TILE - _BLOCK) // _STRIDE + 1) ** 2
+    # A stack of many planes is thinned evenly.
+    looked_at = usable[:: -(-len(usable) // wanted)]
+    pixels = sum(plane.size for plane in looked_at)
+    rng = np.random.default_rng(0)
+    tiles = []
+    for plane in looked_at:
+        height, width = plane.shape
+        count = max(wanted * plane.size / pixels, 1.0)
+        rows = int(np.clip(round(np.sqrt(count * height / width)), 1, -(-height // _TILE)))
+        columns = int(np.clip(round(count / rows), 1, -(-width // _TILE)))
+        for row in range(rows):
+            for column in range(columns):
+                top = int((row + rng.random()) / rows * max(height - _TILE, 0))
+                left = int((column + rng.random()) / columns * max(width - _TILE, 0))
+                tiles.append(np.asarray(plane[top : top + _TILE, left : left + _TILE]))
+    return tiles
+
+
+def _unit(tiles: Sequence[npt.NDArray[np.generic]]) -> _Unit | None:
+    """Return the middle and the spread of the finite pixels; None where there is none or all are equal."""
+    sample = np.concatenate([np.ravel(tile)[::7] for tile in tiles]) if tiles else np.zeros(0)
+    sample = sample[np.isfinite(sample)].astype(np.float64)
+    if sample.size == 0:
+        return None
+    low, first, middle, third, high = np.quantile(sample, (0.0, 0.25, 0.5, 0.75, 1.0))
+    spread = third - first if third > first else high - low
+    return _Unit(float(middle), float(spread)) if spread > 0.0 and np.isfinite(spread) else None
+
+
+def _collect_blocks(tiles: Sequence[npt.NDArray[np.generic]], unit: _Unit) -> _Blocks:
+    with np.errstate(over="ignore", invalid="ignore"):
+        return _cut_blocks(tiles, unit)
+
+
+def _cut_blocks(tiles: Sequence[npt.NDArray[np.generic]], unit: _Unit) -> _Blocks:
+    values, means, uneven = [], [], []
+    for tile in tiles:
+        # Centred and scaled before single precision, which large offsets and ranges would exceed.
+        centred = ((np.asarray(tile, dtype=np.float64) - unit.centre) / unit.scale).astype(np.float32)
+        windows = np.lib.stride_tricks.sliding_window_view(centred, (_BLOCK, _BLOCK))[::_STRIDE, ::_STRIDE]
+        rows = windows.reshape(-1, _BLOCK * _BLOCK)
+        mean = rows @ _AVERAGE
+        grid = mean.reshape(windows.shape[:2])
+        values.append(rows)
+        means.append(mean)
+        uneven.append((maximum_filter(grid, 5) - minimum_filter(grid, 5)).ravel())
+    pixels, mean, unevenness = np.concatenate(values), np.concatenate(means), np.concatenate(uneven)
+    finite = (np.abs(mean) < _ABSURD) & np.isfinite(unevenness)
+    if not finite.all():
+        pixels, mean, unevenness = pixels[finite], mean[finite], unevenness[finite]
+    coefficients = (pixels - mean[:, None]) @ _TRANSFORM
+    return _Blocks(pixels, mean, np.square(coefficients, out=coefficients), unevenness)
+
+
+def _clipped_share(values: Floats) -> Floats:
+    """Return the share of pixels of each block that lie at an extreme where values pile up."""
+    share = np.zeros(len(values), np.float32)
+    lowest, highest = values.min(), values.max()
+    for touches in (values <= lowest, values >= highest):
+        if touches.sum() > max(_CLIPPED * touches.size, _FEWEST_CLIPPED):
+            share += touches.mean(axis=1, dtype=np.float32)
+    return share
+
+
+def _fit_line(blocks: _Blocks, clipped: Floats, band: _Band) -> _Fit:
+    """Fit variance over signal to the flattest blocks of each class of intensity."""
+    freedom = int(band.measure.sum())
+    weights = np.zeros((_BLOCK**2, 2), dtype=np.float32)
+    weights[band.measure, 0] = 1.0 / band.spectrum.ravel()[band.measure] / freedom
+    weights[band.select, 1] = 1.0 / band.select.sum()
+    energy, flatness = (blocks.power @ weights).T
+    to_mean = freedom / chi2.ppf(0.5, freedom)
+    level, variance, weight = [], [], []
+    dropped = []
+    for members in _intensity_classes(blocks.mean):
+        count = max(int(_FLATTEST * len(members)), min(_MIN_CHOSEN, len(members)))
+        chosen = members[np.argpartition(flatness[members], count - 1)[:count]]
+        point = (float(blocks.mean[chosen].mean()), float(np.median(energy[chosen]) * to_mean))
+        if clipped[chosen].mean() > 0.01:
+            dropped.append(point)
+            continue
+        level.append(point[0])
+        variance.append(point[1])
+        # Classes without flat ground have more power in the low frequencies than noise has.
+        texture = float(flatness[chosen].mean()) / (point[1] * band.flat_power) if point[1] > 0 else 1.0
+        relative = np.sqrt(2.5 / (count * freedom) + 0.03**2) * max(texture, 1.0)
+        weight.append(1.0 / relative)
+    notes: tuple[str, ...] = ()
+    if dropped:
+        notes = ("Intensities whose noise is cut off at the smallest or largest value were left out.",)
+    # What is cut off, and where nothing varies, tells less than a single class of intensity that is neither.
+    if not level:
+        level, variance = [point[0] for point in dropped], [point[1] for point in dropped]
+        weight = [10.0] * len(dropped)
+        notes = ("Most intensities are cut off at the smallest or largest value: the noise may be larger.",)
+    points = np.array(level), np.array(variance), np.array(weight)
+    slope, intercept, floor = _robust_line(*points)
+    return _Fit(slope, intercept, floor, float(blocks.mean.min()), (min(level), max(level)), notes, points)
+
+
+def _intensity_classes(mean: Floats) -> list[npt.NDArray[np.intp]]:
+    """Sort blocks into classes of equal number, cut further where a class spans a wide range of intensity."""
+    order = np.argsort(mean)
+    groups = np.array_split(order, int(np.clip(len(mean) // 100, 1, _CLASSES)))
+    span = (mean[order[-1]] - mean[order[0]]) / 12
+    classes = []
+    for group in groups:
+        width = mean[group[-1]] - mean[group[0]]
+        parts = int(min(np.ceil(width / span), len(group) // 25)) if span > 0 else 1
+        if parts <= 1:
+            classes.append(group)
+            continue
+        edges = mean[group[0]] + width * np.arange(1, parts) / parts
+        cuts = np.searchsorted(mean[group], edges)
+        classes.extend(part for part in np.split(group, cuts) if len(part) >= 20)
+    return classes
+
+
+def _robust_line(level: Doubles, variance: Doubles, weight: Doubles) -> tuple[float, float, float]:
+    """Fit ``variance = slope * level + intercept``; return both and the smallest variance to believe in."""
+    typical = float(np.median(variance))
+    if typical <= 0.0:
+        positive = variance > 0.0
+        if not positive.any():
+            return 0.0, 0.0, 0.0
+        typical = float(np.mean(variance))
+    floor = max(0.25 * float(variance.min()), 1e-4 * typical)
+    constant = _robust_fit(level, variance, weight, floor, slope=False)
+    if len(level) < 4:
+        return constant.slope, constant.intercept, floor
+    line = _robust_fit(level, variance, weight, floor, slope=True)
+    rise = line.slope * (level.max() - level.min())
+    if line.slope <= 0.0 or line.slope < 3.0 * line.slope_error or rise < 0.05 * typical:
+        return 0.0, constant.intercept, floor
+    return line.slope, line.intercept, floor
+
+
+@dataclass(frozen=True)
+class _Line:
+    slope: float
+    intercept: float
+    slope_error: float
+
+
+def _robust_fit(level: Doubles, variance: Doubles, weight: Doubles, floor: float, *, slope: bool) -> _Line:
+    """Reweighted least squares with relative errors; what lies above the line, as texture does, counts least."""
+    ones = np.ones_like(level)
+    design = np.stack([level, ones], axis=1) if slope else ones[:, None]
+    predicted = np.full_like(level, max(float(np.median(variance)), floor))
+    for _ in range(15):
+        residual = (variance / predicted - 1.0) * weight
+        robust = weight / predicted / np.sqrt(1.0 + (residual / 2.0) ** 2)
+        solution = np.linalg.lstsq(design * robust[:, None], variance * robust, rcond=None)[0]
+        predicted = np.maximum(design @ solution, floor)
+    residual = (variance - predicted) * robust
+    freedom = max(len(level) - design.shape[1], 1)
+    covariance = np.linalg.pinv((design * robust[:, None]).T @ (design * robust[:, None]))
+    error = float(np.sqrt(covariance[0, 0] * (residual @ residual) / freedom))
+    if slope:
+        return _Line(float(solution[0]), float(solution[1]), error)
+    return _Line(0.0, float(solution[0]), error)
+
+
+def _correlated_band(blocks: _Blocks, fit: _Fit) -> _Band | None:
+    """Return the band that measures correlated noise, or None where the noise is white as far as can be told."""
+    variance = fit.variance(blocks.mean).astype(np.float32)
+    if not (variance > 0.0).all():
+        return None
+    relative = blocks.power / variance[:, None]
+    ground = blocks.unevenness / np.sqrt(variance)
+    calm = relative[ground <= np.quantile(ground, _FLATTEST)]
+    texture = relative[:, _GATE_SELECT].mean(axis=1)
+    smooth = relative[texture <= np.quantile(texture, _FLATTEST)]
+    spectrum = _calm_power(calm)
+    if not (spectrum.ravel()[1:] > 0.0).all():
+        return None
+    ratios = np.maximum(_nyquist_ratios(spectrum), _nyquist_ratios(_calm_power(smooth)))
+    if (ratios > _WHITE_RATIO).all():
+        return None
+    along_y = _axis_spectrum(spectrum) if ratios[0] <= _WHITE_RATIO else np.ones(_BLOCK)
+    along_x = _axis_spectrum(spectrum.T) if ratios[1] <= _WHITE_RATIO else np.ones(_BLOCK)
+    low_y, high_y = _strong_frequencies(along_y)
+    low_x, high_x = _strong_frequencies(along_x)
+    correlation = (_lag_one(along_y), _lag_one(along_x))
+    band = _Band(
+        _window(low_y, high_y, low_x, high_x),
+        _below(max(low_y + low_x - 1, 2)),
+        np.outer(along_y, along_x),
+        correlation,
+    )
+    return band if _is_homogeneous(calm, band) else None
+
+
+def _calm_power(power: Floats) -> Doubles:
+    """Return the power (8, 8) of each frequency over blocks (N, 64), less the largest tenth, as of noise."""
+    kept = np.sort(power, axis=0)[: max(int(_KEPT * len(power)), 1)]
+    return np.asarray(kept.mean(axis=0, dtype=np.float64) / _KEPT_POWER).reshape(_BLOCK, _BLOCK)
+
+
+def _nyquist_ratios(spectrum: Doubles) -> Doubles:
+    """Return the power near the Nyquist frequency over that at half of it, along y and along x."""
+    return np.array([part[6:, 4:].mean() / max(part[3:6, 4:].mean(), 1e-12) for part in (spectrum, spectrum.T)])
+
+
+def _axis_spectrum(spectrum: Doubles) -> Doubles:
+    """Return the spectrum (8,) of the noise along the first axis, with mean 1, from one of blocks (8, 8)."""
+    across = np.sqrt(np.diag(spectrum))
+    low, high = _strong_frequencies(across)
+    along = (spectrum[:, low : high + 1] / across[low : high + 1]).mean(axis=1)
+    # Noise upsampled by two has no power at some frequencies of half the blocks.
+    along = np.maximum.accumulate(along[::-1])[::-1]
+    # The lowest frequency holds the image; what noise it has follows from how the next ones fall.
+    along[0] = along[1] * min(along[1] / along[2], 4.0) ** _EXTRAPOLATE
+    return np.asarray(along / along.mean())
+
+
+def _strong_frequencies(along: Doubles) -> tuple[int, int]:
+    """Return the first and the last frequency to measure at: the upper half of those where there is noise."""
+    highest = int(np.flatnonzero(along >= 0.15 * along[1:].max())[-1])
+    return max((highest + 1) // 2, 1), highest
+
+
+def _lag_one(along: Doubles) -> float:
+    if (along == 1.0).all():
+        return 0.0
+    return float(np.clip(_LEAKAGE * (along * _LAG_ONE).mean(), 0.0, 1.0))
+
+
+def _is_homogeneous(power: Floats, band: _Band) -> bool:
+    """Return whether the energy of blocks scatters as that of noise does; texture scatters more."""
+    # A wide band evens out the phases of noise that was upsampled.
+    wide = band.measure.reshape(_BLOCK, _BLOCK)
+    rows, columns = np.flatnonzero(wide.any(axis=1)), np.flatnonzero(wide.any(axis=0))
+    wide = _window(max(int(rows[0]) - 2, 1), int(rows[-1]), max(int(columns[0]) - 2, 1), int(columns[-1]))
+    shape = band.spectrum.ravel()[wide].astype(np.float32)
+    energy = (power[:, wide] / shape).mean(axis=1)
+    low, middle = np.quantile(energy, (0.1, 0.5))
+    return bool(middle <= _SCATTER * low * chi2.ppf(0.5, len(shape)) / chi2.ppf(0.1, len(shape)))
+
+
+def _report(blocks: _Blocks, fit: _Fit, correlation: tuple[float, float], unit: _Unit, n_pixels: int) -> NoiseReport:
+    variance = float(fit.variance(blocks.mean).mean())
+    signal = max(float(blocks.mean.var(dtype=np.float64)) - variance / _BLOCK**2, 0.0)
+    reach = float(blocks.mean.max() - blocks.mean.min())
+    model = _model(fit, unit)
+    notes = fit.notes
+    if model.gain == 0.0 and variance > 0.0:
+        notes = (*notes, "The noise does not grow with the signal, or the signal varies too little to tell.")
+    if _grows_squared(fit, -unit.centre / unit.scale):
+        notes = (
+            *notes,
+            "The variance of the noise grows with the square of the signal, as that of speckle in ultrasound, radar and OCT:"
+            " set the noise to multiplicative (denoise/blind).",
+        )
+    notes = (*notes, *_stripe_notes(blocks, fit))
+    return NoiseReport(
+        model=model,
+        correlation=correlation,
+        correlated=max(correlation) >= _CORRELATED,
+        signal_range=(
+            fit.levels[0] * unit.scale + unit.centre,
+            fit.levels[1] * unit.scale + unit.centre,
+        ),
+        sigma_typical=float(model.sigma(np.median(blocks.mean) * unit.scale + unit.centre)),
+        snr_db=_decibel(signal, variance),
+        psnr_db=_decibel(reach**2, variance),
+        n_pixels=n_pixels,
+        notes=notes,
+    )
+
+
+def _grows_squared(fit: _Fit, zero: float) -> bool:
+    """Return whether the square of the signal explains the variance far better than a line does; ``zero`` is the level of 0 counts."""
+    level, variance, weight = fit.points
+    signal = level - zero
+    if len(level) < _FEWEST_LEVELS or signal.min() <= 0.0 or signal.max() < _WIDE * signal.min() or fit.slope <= 0.0:
+        return False
+    # Both have one number for the noise beside one for its growth.
+    errors = []
+    for growth in (signal, signal**2):
+        design = np.stack([growth, np.ones_like(growth)], axis=1) * (weight / np.maximum(variance, fit.floor))[:, None]
+        solution = np.maximum(np.linalg.lstsq(design, weight, rcond=None)[0], 0.0)
+        expected = solution[0] * growth + solution[1]
+        errors.append(float(np.median(np.abs(np.log(np.maximum(expected, 1e-30) / np.maximum(variance, 1e-30))))))
+    relative = variance / signal**2
+    steady = float(np.quantile(relative, 0.9) / max(float(np.quantile(relative, 0.1)), 1e-30))
+    return errors[1] < _BETTER * errors[0] and steady < _STEADY
+
+
+def _stripe_notes(blocks: _Blocks, fit: _Fit) -> tuple[str, ...]:
+    """Say how much of the noise all pixels of a row, or of a column, have in common."""
+    variance = fit.variance(blocks.mean).astype(np.float32)
+    if not (variance > 0.0).all():
+        return ()
+    ground = blocks.unevenness / np.sqrt(variance)
+    spectrum = _calm_power((blocks.power / variance[:, None])[ground <= np.quantile(ground, _FLATTEST)])
+    along = {"rows": spectrum[_STRIPED:, 0], "columns": spectrum[0, _STRIPED:]}
+    beside = {"rows": spectrum[_STRIPED:, 1], "columns": spectrum[1, _STRIPED:]}
+    said = []
+    for name, power in along.items():
+        # What is in common stands in the lowest frequency across alone; texture and correlated noise do not.
+        excess = float(np.min(power) - np.max(beside[name]))
+        if excess > _STRIPES:
+            shared = float(power.mean() - beside[name].mean()) / _BLOCK
+            said.append(
+                f"{shared / (1.0 + shared):.0%} of the noise is the same all along {name}: a method that takes each pixel's noise"
+                " for its own leaves it in."
+            )
+    return tuple(said)
+
+
+def _model(fit: _Fit, unit: _Unit) -> NoiseModel:
+    """Return the line as a model in counts.
+
+    Only the line itself can be measured; which part of it is an offset is a convention: zero counts where the line
+    is positive there, as of an image without offset, else the darkest level of the image.
+    """
+    if fit.slope <= 0.0:
+        return NoiseModel(0.0, 0.0, float(np.sqrt(max(fit.intercept, fit.floor))) * unit.scale)
+    zero = -unit.centre / unit.scale
+    offset = min(zero, fit.darkest) if fit.slope * zero + fit.intercept >= 0.0 else fit.darkest
+    offset = max(offset, (fit.floor - fit.intercept) / fit.slope)
+    return NoiseModel(
+        fit.slope * unit.scale,
+        offset * unit.scale + unit.centre,
+        float(np.sqrt(max(fit.slope * offset + fit.intercept, 0.0))) * unit.scale,
+    )
+
+
+def _decibel(signal: float, noise: float) -> float:
+    if noise <= 0.0:
+        return float("inf")
+    return float(10.0 * np.log10(max(signal, 1e-12 * noise) / noise))
+
+
+def _estimate_tiny(planes: Sequence[npt.NDArray[np.generic]]) -> NoiseReport:
+    """Measure one standard deviation from second differences, as far as the planes have any."""
+    finite = [np.zeros(0)]
+    differences = [np.zeros(0)]
+    for plane in planes:
+        values = np.asarray(plane).astype(np.float64)
+        finite.append(values[np.isfinite(values)])
+        values = np.where(np.isfinite(values), values, np.nan)
+        for axis in range(values.ndim):
+            second = np.diff(values, 2, axis=axis) if values.shape[axis] > 2 else np.zeros(0)
+            differences.append(second[np.isfinite(second)])
+    signal, second = np.concatenate(finite), np.concatenate(differences)
+    if signal.size == 0 or second.size < _MIN_DIFFERENCES or signal.min() == signal.max():
+        sigma = 0.0
+        note = "The image is constant, or too small to measure its noise: it is taken as free of noise."
+    else:
+        sigma = float(1.4826 * np.median(np.abs(second)) / np.sqrt(6.0))
+        note = "The image is too small to tell how its noise depends on the signal: one value serves all of it."
+    low, high = (float(signal.min()), float(signal.max())) if signal.size else (0.0, 0.0)
+    spread = max(float(signal.var()) - sigma**2, 0.0) if signal.size else 0.0
+    return NoiseReport(
+        model=NoiseModel(0.0, 0.0, sigma),
+        correlation=(0.0, 0.0),
+        correlated=False,
+        signal_range=(low, high),
+        sigma_typical=sigma,
+        snr_db=_decibel(spread, sigma**2),
+        psnr_db=_decibel((high - low) ** 2, sigma**2),
+        n_pixels=int(signal.size),
+        notes=(note,),
+    )

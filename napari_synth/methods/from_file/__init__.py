@@ -1,0 +1,1 @@
+"""Methods that are made of model files, of the user's library or for one session."""

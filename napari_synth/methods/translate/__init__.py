@@ -1,0 +1,1 @@
+"""Style: stains, contrast, colours, modalities."""

@@ -1,0 +1,68 @@
+"""Which way to translate fits an image and its reference."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from napari_synth.contract.generator import Context, Generator, Prepared
+from napari_synth.imaging.image import Image
+from napari_synth.methods.translate.catalogue import METHODS, AutoParams
+from napari_synth.methods.translate.evidence import AsItIs, shows_something
+from napari_synth.methods.translate.slides import estimate_white, sample_colours
+
+_METHODS = {one.info.id: one for one in METHODS if isinstance(one, Generator)}
+_LIT, _DARK, _MOSTLY = 0.4, 0.1, 0.7
+_TINTED, _NEUTRAL = 0.1, 0.05
+
+
+def choose(image: Image, reference: Image | None) -> str:
+    """Return the name of the method that fits.
+
+    With a reference it decides alone, so that all tiles of a slide, and all images of a batch, go the same way.
+
+    Parameters
+    ----------
+    image : Image
+    reference : Image or None
+    """
+    if is_slide(image if reference is None else reference) and image.sizes.get("S") == 3:
+        return "macenko"
+    if reference is None:
+        return "contrast"
+    return "colour-transfer" if image.sizes.get("S") == 3 else "quantile-matching"
+
+
+def is_slide(image: Image) -> bool:
+    """Return whether an image looks like a stained slide: mostly lit, nowhere black, and more red than green comes through."""
+    if image.sizes.get("S") != 3:
+        return False
+    colours = sample_colours(image)
+    white = estimate_white(colours)
+    transmitted = colours / white
+    dark, usual = np.percentile(transmitted.mean(axis=1), [2.0, 50.0])
+    if usual < _LIT or dark < _DARK or np.ptp(white) > _TINTED * white.max():
+        return False
+    tinted = transmitted[np.ptp(transmitted, axis=1) > _TINTED]
+    return len(tinted) > 0 and float(np.mean(tinted[:, 1] <= tinted[:, 0] + _NEUTRAL)) > _MOSTLY
+
+
+def prepare_choice(image: Image, params: AutoParams, context: Context) -> Prepared:
+    """Prepare the method that fits, or the one that the recipe names.
+
+    For its parameters see `Generator.prepare`.
+    """
+    name = params.method or choose(image, context.reference)
+    method = _METHODS[f"translate/{name}"]
+    values: dict[str, Any] = {"strength": params.strength}
+    if "fitted" in method.params_type.model_fields:
+        values["fitted"] = params.fitted
+    prepared: Prepared
+    if name == "contrast" and not shows_something(image):
+        prepared = AsItIs()
+    else:
+        prepared = method.prepare(image, method.params_type.parse(values), context)
+    prepared.notes = (f"Done by {method.info.title} ({method.info.id}).", *prepared.notes)
+    prepared.resolved = {**prepared.resolved, "method": name}
+    return prepared

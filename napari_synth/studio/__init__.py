@@ -1,0 +1,1 @@
+"""Trains on the user's images and files the model away."""

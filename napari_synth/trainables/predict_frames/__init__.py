@@ -1,1 +1,0 @@
-"""Prediction of frames learnt from time-lapses."""

@@ -1,1 +1,0 @@
-"""Makers of images learnt from the user's own."""

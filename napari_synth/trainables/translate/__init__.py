@@ -1,1 +1,0 @@
-"""Translation learnt from the images of two kinds."""

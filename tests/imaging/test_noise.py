@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter, gaussian_filter1d
+from skimage import data
+
+from napari_synth.imaging.noise import NoiseModel, NoiseReport, estimate_noise
+
+
+def _natural(name: str) -> np.ndarray:
+    image = getattr(data, name)()
+    if image.ndim == 3:
+        image = image.mean(axis=2)
+    return image[:512, :512].astype(np.float64)
+
+
+def _correlated(kind: str, shape: tuple[int, int]) -> np.ndarray:
+    rng = np.random.default_rng(4)
+    noise = rng.normal(size=shape)
+    way, _, amount = kind.partition(" ")
+    if way == "upsampled":
+        noise = np.kron(noise[: shape[0] // 2, : shape[1] // 2], np.ones((2, 2)))
+    elif way == "along-x":
+        noise = gaussian_filter1d(noise, float(amount), axis=1)
+    else:
+        noise = gaussian_filter(noise, float(amount))
+    return noise / noise.std()
+
+
+def _lag_one(noise: np.ndarray) -> tuple[float, float]:
+    return float((noise[1:] * noise[:-1]).mean()), float((noise[:, 1:] * noise[:, :-1]).mean())
+
+
+def _error(report: NoiseReport, signal: np.ndarray, sigma: np.ndarray | float) -> float:
+    return float(np.sqrt(np.mean((report.model.sigma(signal) / sigma - 1.0) ** 2)))
+
+
+class TestModel:
+    def test_variance_grows_from_the_offset_and_is_never_negative(self) -> None:
+        model = NoiseModel(gain=2.0, offset=100.0, read_noise=3.0)
+        np.testing.assert_allclose(model.variance([0.0, 100.0, 150.0]), [9.0, 9.0, 109.0])
+        np.testing.assert_allclose(model.sigma(150.0), np.sqrt(109.0))
+
+    def test_scaled_model_describes_the_scaled_image(self) -> None:
+        model = NoiseModel(gain=2.0, offset=100.0, read_noise=3.0)
+        signal = np.array([90.0, 120.0, 4000.0])
+        scaled = model.scaled(50.0, 20.0)
+        np.testing.assert_allclose(scaled.sigma((signal - 20.0) / 50.0), model.sigma(signal) / 50.0)
+
+
+class TestGaussian:
+    @pytest.mark.parametrize("sigma", [5.0, 15.0, 25.0, 50.0])
+    @pytest.mark.parametrize("name", ["camera", "coins", "moon", "immunohistochemistry"])
+    def test_sigma_on_photographs_and_microscopy(self, name: str, sigma: float) -> None:
+        clean = _natural(name)
+        report = estimate_noise([clean + np.random.default_rng(0).normal(0, sigma, clean.shape)])
+        # Coins and camera carry noise of their own, which shows where little is added.
+        assert _error(report, clean, sigma) < (0.08 if sigma == 5.0 else 0.03)
+        assert report.correlation == (0.0, 0.0)
+        assert not report.correlated
+
+    @pytest.mark.parametrize("name", ["brick", "grass", "page", "coffee"])
+    def test_texture_is_not_called_correlated_noise(self, name: str) -> None:
+        clean = _natural(name)
+        report = estimate_noise([clean + np.random.default_rng(0).normal(0, 25, clean.shape)])
+        assert report.correlation == (0.0, 0.0)
+        assert _error(report, clean, 25.0) < 0.1
+
+    def test_clipping_at_eight_bits_does_not_bias_the_estimate(self) -> None:
+        clean = _natural("camera")
+        noisy = clean + np.random.default_rng(0).normal(0, 25, clean.shape)
+        report = estimate_noise([np.clip(np.rint(noisy), 0, 255).astype(np.uint8)])
+        assert _error(report, clean, 25.0) < 0.05
+        assert any("cut off" in note for note in report.notes)
+
+    def test_mostly_clipped_background_is_left_out(self) -> None:
+        yy, xx = np.mgrid[:256, :256]
+        clean = 180.0 * np.exp(-((yy - 128.0) ** 2 + (xx - 128.0) ** 2) / 2 / 50.0**2)
+        noisy = clean + np.random.default_rng(0).normal(0, 12, clean.shape)
+        clipped = np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
+        bright = clean > 40.0
+        left_out = estimate_noise([clipped])
+        taken_in = estimate_noise([clipped], mask_saturated=False)
+        assert _error(left_out, clean[bright], 12.0) < 0.1
+        assert _error(left_out, clean[clean > 12.0], 12.0) < _error(taken_in, clean[clean > 12.0], 12.0)
+
+
+class TestPoisson:
+    @pytest.mark.parametrize("peak", [10.0, 30.0, 100.0])
+    @pytest.mark.parametrize("name", ["camera", "astronaut", "cell"])
+    def test_photons_with_read_noise(self, name: str, peak: float) -> None:
+        clean = _natural(name)
+        clean *= peak / clean.max()
+        rng = np.random.default_rng(0)
+        report = estimate_noise([rng.poisson(clean) + rng.normal(0, 1, clean.shape)])
+        assert _error(report, clean, np.sqrt(clean + 1)) < 0.05
+        assert report.model.gain == pytest.approx(1.0, rel=0.2)
+
+    def test_camera_counts_with_offset(self) -> None:
+        photons = _natural("camera") / 255 * 30
+        rng = np.random.default_rng(0)
+        counts = 2.1 * (rng.poisson(photons) + rng.normal(0, 1, photons.shape)) + 100
+        report = estimate_noise([np.rint(counts).astype(np.uint16)])
+        assert report.model.gain == pytest.approx(2.1, rel=0.1)
+        assert report.model.offset == pytest.approx(100.0, abs=3.0)
+        assert report.model.read_noise == pytest.approx(2.1, rel=0.3)
+        assert report.sentences()[0].startswith("Gain 2.")
+
+    def test_estimate_follows_scale_and_offset_of_the_image(self) -> None:
+        photons = _natural("astronaut") / 255 * 30
+        rng = np.random.default_rng(0)
+        noisy = rng.poisson(photons) + rng.normal(0, 1, photons.shape)
+        plain = estimate_noise([noisy]).model
+        scaled = estimate_noise([noisy * 1e-4 + 1e3]).model
+        np.testing.assert_allclose(scaled.sigma(photons * 1e-4 + 1e3), plain.sigma(photons) * 1e-4, rtol=0.05)
+
+
+class TestCorrelated:
+    @pytest.mark.parametrize("name", ["camera", "cell"])
+    @pytest.mark.parametrize(
+        "kind",
+        ["blur 0.5", "blur 0.7", "blur 1.0", "blur 1.5", "along-x 0.7", "along-x 1.0", "along-x 1.5", "upsampled"],
+    )
+    def test_marginal_sigma_and_correlation(self, name: str, kind: str) -> None:
+        clean = _natural(name)
+        noise = _correlated(kind, clean.shape if kind != "upsampled" else (512, 512))
+        clean = clean[: noise.shape[0], : noise.shape[1]]
+        noise = noise[: clean.shape[0], : clean.shape[1]]
+        report = estimate_noise([clean + 25 * noise])
+        np.testing.assert_allclose(report.correlation, _lag_one(noise), atol=0.1)
+        assert _error(report, clean, 25.0) < 0.2
+        assert report.correlated
+        assert any("correlated" in sentence for sentence in report.sentences())
+
+    def test_stronger_blur_gives_more_correlation(self) -> None:
+        clean = _natural("moon")
+        seen = [
+            estimate_noise([clean + 20 * _correlated(f"blur {blur}", clean.shape)]).correlation[0]
+            for blur in (0.5, 0.7, 1.0, 1.5)
+        ]
+        assert all(less < more for less, more in pairwise(seen))
+
+
+class TestAnyImage:
+    @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (3, 3), (7, 300), (9, 9), (30, 30)])
+    def test_tiny_images(self, shape: tuple[int, int]) -> None:
+        report = estimate_noise([np.random.default_rng(0).normal(10, 2, shape)])
+        assert np.isfinite(report.model.read_noise)
+        if min(shape) * max(shape) >= 40:
+            assert report.model.read_noise == pytest.approx(2.0, rel=0.5)
+        if shape == (1, 1):
+            assert report.model == NoiseModel(0.0, 0.0, 0.0)
+            assert report.notes
+
+    @pytest.mark.parametrize("planes", [[], [np.zeros((0, 0))], [np.full((64, 64), np.nan)]])
+    def test_nothing_to_measure(self, planes: list[np.ndarray]) -> None:
+        report = estimate_noise(planes)
+        assert report.model == NoiseModel(0.0, 0.0, 0.0)
+        assert report.notes
+
+    @pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.int32])
+    def test_constant_image_has_no_noise(self, dtype: type) -> None:
+        report = estimate_noise([np.full((64, 80), 7, dtype)])
+        assert report.model.sigma(7.0) == 0.0
+        assert report.sentences()[0] == "No noise was found."
+
+    def test_nan_and_inf_are_ignored(self) -> None:
+        rng = np.random.default_rng(0)
+        image = _natural("camera") + rng.normal(0, 20, (512, 512))
+        image[100:140, 200:300] = np.nan
+        image[rng.integers(0, 512, 200), rng.integers(0, 512, 200)] = np.inf
+        report = estimate_noise([image])
+        assert _error(report, _natural("camera"), 20.0) < 0.05
+
+    def test_nan_in_every_block_still_gives_a_value(self) -> None:
+        image = np.random.default_rng(0).normal(0, 3, (128, 128))
+        image[::6, ::6] = np.nan
+        assert estimate_noise([image]).model.sigma(0.0) == pytest.approx(3.0, rel=0.1)
+
+    def test_absurd_pixels_do_not_matter(self) -> None:
+        image = np.random.default_rng(0).normal(0, 3, (256, 256))
+        image[17, 30], image[90, 200] = 1e30, -1e300
+        assert estimate_noise([image]).model.sigma(0.0) == pytest.approx(3.0, rel=0.05)
+
+    def test_large_offset_keeps_its_precision(self) -> None:
+        image = (1_000_000_000 + np.random.default_rng(0).normal(0, 8, (256, 256))).astype(np.int32)
+        assert estimate_noise([image]).model.sigma(1e9) == pytest.approx(8.0, rel=0.05)
+
+    def test_coarse_quantisation(self) -> None:
+        smooth = np.add.outer(np.linspace(0, 40, 256), np.linspace(0, 40, 256))
+        noisy = np.rint(smooth + np.random.default_rng(0).normal(0, 1.5, smooth.shape)).astype(np.uint8)
+        assert _error(estimate_noise([noisy]), smooth, 1.5) < 0.1
+
+    @pytest.mark.parametrize("name", ["camera", "moon", "retina"])
+    def test_clean_images_get_little_noise(self, name: str) -> None:
+        assert estimate_noise([_natural(name).astype(np.uint8)]).sigma_typical < 1.0
+
+    def test_views_of_any_layout_and_byte_order(self) -> None:
+        image = (_natural("camera") + np.random.default_rng(0).normal(100, 20, (512, 512))).astype(np.uint16)
+        expected = estimate_noise([image])
+        swapped = image.astype(">u2")
+        swapped.flags.writeable = False
+        assert estimate_noise([swapped]) == expected
+        assert estimate_noise([np.asfortranarray(image)]) == expected
+
+    def test_many_and_large_planes_are_sampled(self) -> None:
+        rng = np.random.default_rng(0)
+        ramp = np.add.outer(np.linspace(0, 50, 1500), np.linspace(0, 50, 1400))
+        report = estimate_noise([ramp + rng.normal(0, 4, ramp.shape) for _ in range(3)])
+        assert report.n_pixels < 3 * ramp.size / 4
+        assert _error(report, ramp, 4.0) < 0.05
+        assert estimate_noise([rng.normal(0, 4, (16, 16)) for _ in range(500)]).model.sigma(0.0) == pytest.approx(
+            4.0, rel=0.1
+        )
+
+
+def test_repeats_exactly() -> None:
+    planes = [np.random.default_rng(0).normal(0, 4, (1200, 900)) for _ in range(2)]
+    assert estimate_noise(planes) == estimate_noise(planes)
+
+
+def test_signal_to_noise_of_a_known_image() -> None:
+    clean = _natural("camera")
+    report = estimate_noise([clean + np.random.default_rng(0).normal(0, 25, clean.shape)])
+    assert report.snr_db == pytest.approx(10 * np.log10(clean.var() / 25**2), abs=0.7)
+
+
+def test_import_brings_no_torch() -> None:
+    code = "import sys, napari_synth.imaging.noise, napari_synth.imaging.trust; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
