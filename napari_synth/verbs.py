@@ -206,9 +206,10 @@ def make_isotropic(
     from napari_synth.imaging.image import Image, as_array
 
     is_image = isinstance(volume, Image)
-    if not is_image:
+    is_named = is_image or hasattr(volume, "dims")
+    if not is_named:
         volume = as_array(volume)
-    if axes is None and not is_image and not hasattr(volume, "dims") and len(volume.shape) == 3:
+    if axes is None and not is_named and len(volume.shape) == 3:
         axes = "ZYX"
     image = Image.from_array(volume, axes)
     if spacing is not None:
@@ -521,10 +522,9 @@ def run(
         )
     if image is None:
         raise InvalidImageError("There is no image: only what makes new images can do without one.")
-    if not isinstance(image, Image):
-        image = as_array(image)
-    # An xarray names its dimensions itself.
     is_named = isinstance(image, Image) or hasattr(image, "dims")
+    if not is_named:
+        image = as_array(image)
     fits = recipe.axes is not None and not is_named and len(recipe.axes) == len(image.shape)
     is_movie = isinstance(registry.found(Method, recipe.generator), FramePredictor)
     if axes is None and is_movie and not fits and not is_named:

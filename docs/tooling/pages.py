@@ -21,6 +21,7 @@ from pydantic.fields import FieldInfo
 
 from napari_synth import cli, registry
 from napari_synth.contract.generator import GeneratorInfo, Method, Task
+from napari_synth.models.files import bundled, bundled_names, read_card
 from napari_synth.registry import AnyMethod
 
 FIGURES = Path(__file__).parents[1] / "figures.json"
@@ -84,11 +85,13 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Put the measured figures where a page asks for them, by a line ``<!-- figures -->``."""
-    if "<!-- figures -->" not in markdown:
-        return markdown
-    figures = json.loads(FIGURES.read_text(encoding="utf-8"))
-    return markdown.replace("<!-- figures -->", "\n".join(_reports(figures)))
+    """Put in what a page asks for: measured figures by a line ``<!-- figures -->``, the bundled models by ``<!-- weights -->``."""
+    if "<!-- figures -->" in markdown:
+        figures = json.loads(FIGURES.read_text(encoding="utf-8"))
+        markdown = markdown.replace("<!-- figures -->", "\n".join(_reports(figures)))
+    if "<!-- weights -->" in markdown:
+        markdown = markdown.replace("<!-- weights -->", "\n".join(_weights()))
+    return markdown
 
 
 def methods_page() -> str:
@@ -263,6 +266,29 @@ def _reports(figures: Mapping[str, Any]) -> Iterator[str]:
             )
             yield ""
         yield from (f"{remark}\n" for remark in report["remarks"])
+
+
+def _weights() -> Iterator[str]:
+    """Yield what the cards of the bundled models say."""
+    for name in bundled_names():
+        card = read_card(bundled(name))
+        yield f"## {card.title}"
+        yield ""
+        facts = [
+            ("architecture", card.architecture),
+            ("made by", f"`{card.training_command}`"),
+            ("licence", card.weights_licence),
+        ]
+        yield from _table(("model", f"`{card.name}`"), facts)
+        yield ""
+        yield "It learnt from:"
+        yield ""
+        yield from _table(("data", "licence"), [(data.name, data.licence) for data in card.training_data])
+        yield ""
+        yield "Its limits:"
+        yield ""
+        yield from (f"- {limit}" for limit in card.limits)
+        yield ""
 
 
 def _machine(report: Mapping[str, Any]) -> str:

@@ -243,7 +243,16 @@ def _fitting(job: Job, image: Image) -> Path:
 
 @contextmanager
 def recorded(path: Path, recipe: Recipe, wanted: bool) -> Iterator[Callable[[], None]]:
-    """Give what writes the record of a run; it is withdrawn where the run fails after that."""
+    """Give what writes the record of a run; it is withdrawn where the run fails after that.
+
+    Parameters
+    ----------
+    path : Path
+        Of the record.
+    recipe : Recipe
+    wanted : bool
+        Whether a record is written at all.
+    """
     is_new = not path.exists()
 
     def write() -> None:

@@ -9,24 +9,29 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 import napari_synth
-from napari_synth.contract.generator import Generator, Task
+from napari_synth.contract.frames import FramePredictor
+from napari_synth.contract.generator import Generator, Method, Task
+from napari_synth.contract.synthesis import Synthesizer
 from napari_synth.core.errors import Cancelled, InvalidParameterError, MaskError, SynthError
 from napari_synth.core.progress import CancelToken, Progress
 from napari_synth.engine import runner
 from napari_synth.imaging.image import Image
 from napari_synth.registry import AnyMethod, adopted
-from napari_synth.testing.subject import Subject, clean, hole, noisy
+from napari_synth.testing.subject import FrameSubject, Subject, SynthesisSubject, clean, hole, known, noisy
 
 _DTYPES = ("u1", "u2", "i4", "f2", "f4", "f8", ">u2")
 _SHAPES = ((1, 1), (1, 33), (33, 1), (7, 9), (31, 45))
 _STACKS = {"ZYX": (5, 40, 44), "TYX": (4, 40, 44), "CYX": (2, 40, 44), "YXS": (40, 44, 3), "TCZYX": (2, 2, 3, 32, 33)}
 _WITH_HOLES = {"YX": (40, 44), "ZYX": (3, 40, 44), "YXS": (40, 44, 3)}
 _TILE = 64
+
+Planned = tuple[str, Callable[[], None]]
 
 
 @dataclass(frozen=True)
@@ -109,8 +114,7 @@ def contract_checks(
 ) -> list[Check]:
     """Return the checks that `check_method` makes, to run each as a test of its own.
 
-    Of what is trained, of synthesizers, of frame predictors and of generators that take nothing but volumes, only what they say of
-    themselves is checked.
+    Of what is trained, and of generators that take nothing but volumes, only what they say of themselves is checked.
 
     Parameters
     ----------
@@ -124,13 +128,17 @@ def contract_checks(
     ... def test_the_contract(check):
     ...     check()
     """
-    value = adopted(method)
+    value, given = adopted(method), dict(settings or {})
     checks = [Check("it_says_what_it_is", lambda: it_says_what_it_is(value))]
-    if not isinstance(value, Generator) or 2 not in value.info.spatial_dims:
-        return checks
-    finer = scale or (2 if value.info.task == Task.SUPER_RESOLUTION else 1)
-    subject = Subject(value, dict(settings or {}), dict(settings or {}) | dict(thorough or {}), finer)
-    return checks + [Check(name, _known(subject, function, case)) for name, function, case in _planned(subject)]
+    planned: Iterator[Planned] = iter(())
+    if isinstance(value, FramePredictor):
+        planned = _of_frames(FrameSubject(value, given))
+    elif isinstance(value, Synthesizer):
+        planned = _of_synthesis(SynthesisSubject(value, given))
+    elif isinstance(value, Generator) and 2 in value.info.spatial_dims:
+        finer = scale or (2 if value.info.task == Task.SUPER_RESOLUTION else 1)
+        planned = _of_planes(Subject(value, given, given | dict(thorough or {}), finer))
+    return checks + [Check(name, _while_known(value, function)) for name, function in planned]
 
 
 def it_says_what_it_is(method: AnyMethod) -> None:
@@ -297,8 +305,69 @@ def only_holes_are_filled(subject: Subject, axes: str) -> None:
     _expect(low >= 50 and high < 200, f"Holes were filled with {low} to {high} where the image has 50 to 199.")
 
 
-def _planned(subject: Subject) -> Iterator[tuple[str, Callable[..., None], tuple[Any, ...]]]:
-    """Yield every check of a generator: its name, its function, its case."""
+def measured_frames_stay_as_they_are(subject: FrameSubject, dtype: str) -> None:
+    """Check that frames are added behind a movie whose own frames do not change by a bit."""
+    movie = noisy((4, 24, 28), dtype)
+    result = subject.predict(movie, 2)
+    _expect_shape(result, (6, 24, 28))
+    _expect(result.dtype == movie.dtype, f"Frames are {result.dtype} where the movie is {movie.dtype}.")
+    np.testing.assert_array_equal(result[:4], movie)
+
+
+def missing_frames_are_made_of_those_around_them(subject: FrameSubject) -> None:
+    """Check that a missing frame is filled in, whatever it holds, and that no other one changes."""
+    movie = noisy((5, 24, 28), "f4")
+    result = subject.predict(movie, 0, fill=[2])
+    rest = [0, 1, 3, 4]
+    np.testing.assert_array_equal(result[rest], movie[rest])
+    again = subject.predict(np.where(np.arange(5)[:, None, None] == 2, 9999, movie).astype("f4"), 0, fill=[2])
+    # What a missing frame holds may move the range by which the movie is normalised, and so the last digits.
+    np.testing.assert_allclose(again, result, atol=1e-2)
+
+
+def where_nothing_moves_nothing_changes(subject: FrameSubject) -> None:
+    """Check that the next frames of a constant movie are like it."""
+    np.testing.assert_allclose(subject.predict(np.full((4, 24, 28), 7.5, "f4"), 2), 7.5, atol=1e-3)
+
+
+def the_same_movie_gives_the_same_frames(subject: FrameSubject) -> None:
+    """Check that a prediction repeats bit by bit."""
+    movie = noisy((4, 24, 28))
+    np.testing.assert_array_equal(subject.predict(movie, 2, seed=3), subject.predict(movie, 2, seed=3))
+
+
+def movies_of_any_size_are_taken(subject: FrameSubject, shape: tuple[int, int]) -> None:
+    """Check that no plane is too small or too odd."""
+    result = subject.predict(noisy((3, *shape), "f4"), 1)
+    _expect_shape(result, (4, *shape))
+    _expect(bool(np.isfinite(result).all()), "A finite movie gave NaN or inf.")
+
+
+def images_come_in_the_number_that_is_asked_for(subject: SynthesisSubject) -> None:
+    """Check the number of images, and that all of them are finite."""
+    images = subject.synthesize(2)
+    _expect(len(images) == 2, f"Two images were asked for, and {len(images)} came.")
+    _expect(bool(np.isfinite(images).all()), "An image has NaN or inf.")
+
+
+def a_seed_gives_the_same_images_however_many(subject: SynthesisSubject) -> None:
+    """Check that the first images of a seed do not depend on how many follow, and that another seed gives others."""
+    many = subject.synthesize(2, seed=3)
+    np.testing.assert_array_equal(subject.synthesize(1, seed=3), many[:1])
+    _expect(not np.array_equal(subject.synthesize(1, seed=4), many[:1]), "Two seeds gave the same image.")
+
+
+def settings_that_are_not_there_are_refused(subject: FrameSubject | SynthesisSubject) -> None:
+    """Check that an unknown setting is an error."""
+    with _raises(InvalidParameterError):
+        if isinstance(subject, FrameSubject):
+            subject.predict(noisy((3, 16, 16)), 1, no_such_setting=1)
+        else:
+            subject.synthesize(1, no_such_setting=1)
+
+
+def _of_planes(subject: Subject) -> Iterator[Planned]:
+    """Yield every check of a generator that restores planes."""
     plain = (
         constant_images_stay_as_they_are,
         nan_and_inf_never_spread,
@@ -309,29 +378,56 @@ def _planned(subject: Subject) -> Iterator[tuple[str, Callable[..., None], tuple
         unknown_and_impossible_settings_are_refused,
         read_only_and_strided_images_are_taken,
     )
-    cases: dict[Callable[..., None], tuple[Any, ...]] = {
-        shape_and_dtype_are_kept: _DTYPES,
-        tiny_and_odd_sizes: _SHAPES,
-        stacks_channels_colours_and_movies: tuple(_STACKS),
-        results_scale_with_the_image: (1e-6, 1e6),
-        a_cancel_stops_within_a_block_or_step: ("preparing", "restoring"),
-    }
+    denoising = (noise_is_removed_and_the_mean_is_kept,) if subject.task == Task.DENOISE else ()
+    yield from _cases(subject, *plain, *denoising)
+    yield from _cases(subject, shape_and_dtype_are_kept, cases=_DTYPES)
+    yield from _cases(subject, tiny_and_odd_sizes, cases=_SHAPES)
+    yield from _cases(subject, stacks_channels_colours_and_movies, cases=tuple(_STACKS))
+    yield from _cases(subject, results_scale_with_the_image, cases=(1e-6, 1e6))
+    yield from _cases(subject, a_cancel_stops_within_a_block_or_step, cases=("preparing", "restoring"))
     if subject.task == Task.INPAINT:
-        cases[only_holes_are_filled] = tuple(_WITH_HOLES)
-    for function in plain + ((noise_is_removed_and_the_mean_is_kept,) if subject.task == Task.DENOISE else ()):
-        yield function.__name__, function, ()
-    for function, each in cases.items():
-        for case in each:
+        yield from _cases(subject, only_holes_are_filled, cases=tuple(_WITH_HOLES))
+
+
+def _of_frames(subject: FrameSubject) -> Iterator[Planned]:
+    """Yield every check of a predictor of frames."""
+    yield from _cases(
+        subject,
+        missing_frames_are_made_of_those_around_them,
+        where_nothing_moves_nothing_changes,
+        the_same_movie_gives_the_same_frames,
+        settings_that_are_not_there_are_refused,
+    )
+    yield from _cases(subject, measured_frames_stay_as_they_are, cases=("u1", "u2", "f4"))
+    yield from _cases(subject, movies_of_any_size_are_taken, cases=_SHAPES)
+
+
+def _of_synthesis(subject: SynthesisSubject) -> Iterator[Planned]:
+    """Yield every check of a synthesizer."""
+    yield from _cases(
+        subject,
+        images_come_in_the_number_that_is_asked_for,
+        a_seed_gives_the_same_images_however_many,
+        settings_that_are_not_there_are_refused,
+    )
+
+
+def _cases(subject: Any, *functions: Callable[..., None], cases: tuple[Any, ...] = ()) -> Iterator[Planned]:
+    """Yield checks by name, one for every case where there are several."""
+    for function in functions:
+        if not cases:
+            yield function.__name__, partial(function, subject)
+        for case in cases:
             said = "x".join(map(str, case)) if isinstance(case, tuple) else str(case)
-            yield f"{function.__name__}[{said}]", function, (case,)
+            yield f"{function.__name__}[{said}]", partial(function, subject, case)
 
 
-def _known(subject: Subject, function: Callable[..., None], case: tuple[Any, ...]) -> Callable[[], None]:
-    """Return a check that finds its generator in the registry."""
+def _while_known(method: Method[Any], function: Callable[[], None]) -> Callable[[], None]:
+    """Return a check that finds its method in the registry."""
 
     def check() -> None:
-        with subject.known():
-            function(subject, *case)
+        with known(method):
+            function()
 
     return check
 

@@ -1,4 +1,4 @@
-"""A method under test: which images suit it, what it is run with, and how large its results must be."""
+"""Methods under test: which images suit them, what they are run with, and how large their results must be."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ import numpy.typing as npt
 
 import napari_synth
 from napari_synth import registry
-from napari_synth.contract.generator import Generator, Task
+from napari_synth.contract.frames import FramePredictor
+from napari_synth.contract.generator import Generator, Method, Task
+from napari_synth.contract.synthesis import Synthesizer
 from napari_synth.imaging.image import Image
 from napari_synth.imaging.masks import as_mask
 
@@ -87,18 +89,64 @@ class Subject:
         result: Pixels = napari_synth.run(self.generator.info.id, image, **options).data
         return result if image.axes == axes else result[..., 0]
 
-    @contextmanager
-    def known(self) -> Iterator[None]:
-        """Take the generator up in the registry for as long as it is run, where it is not there already."""
-        identifier = self.generator.info.id
-        if any(one.info.id == identifier for one in registry.generators()):
-            yield
-            return
-        registry.register(self.generator)
-        try:
-            yield
-        finally:
-            registry.forget(identifier)
+
+@dataclass(frozen=True)
+class FrameSubject:
+    """A predictor of frames, with what it is run with."""
+
+    predictor: FramePredictor[Any]
+    settings: Mapping[str, Any]
+
+    def predict(self, movie: Pixels, count: int, **options: Any) -> Pixels:
+        """Return a movie (T, Y, X) with ``count`` frames behind it.
+
+        Parameters
+        ----------
+        movie : numpy.ndarray, (T, Y, X)
+        count : int
+        **options : object
+            Of `napari_synth.predict_frames`.
+        """
+        options = {**self.settings, **options}
+        result: Pixels = napari_synth.predict_frames(movie, count, self.predictor.info.id, axes="TYX", **options)
+        return result
+
+
+@dataclass(frozen=True)
+class SynthesisSubject:
+    """A synthesizer, with what it is run with."""
+
+    synthesizer: Synthesizer[Any]
+    settings: Mapping[str, Any]
+
+    def synthesize(self, count: int, **options: Any) -> Pixels:
+        """Return new images along the first axis, of the source that the synthesizer needs.
+
+        Parameters
+        ----------
+        count : int
+        **options : object
+            Of `napari_synth.synthesize`.
+        """
+        labels = hole((48, 48), "YX").astype(np.int64)
+        source = {"nothing": None, "image": noisy((48, 48)), "labels": labels}[self.synthesizer.needs]
+        options = {**self.settings, **options}
+        result: Pixels = napari_synth.synthesize(self.synthesizer.info.id, count, source=source, **options)
+        return result
+
+
+@contextmanager
+def known(method: Method[Any]) -> Iterator[None]:
+    """Take a method up in the registry for as long as it is run, where it is not there already."""
+    identifier = method.info.id
+    if any(one.info.id == identifier for one in registry.listed(Method)):
+        yield
+        return
+    registry.register(method)
+    try:
+        yield
+    finally:
+        registry.forget(identifier)
 
 
 def hole(shape: tuple[int, ...], axes: str) -> npt.NDArray[np.bool_]:

@@ -45,7 +45,7 @@ def names(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> dict[str, Any]:
         "movie": random.poisson(100, (4, 48, 48)).astype(np.uint16),
         "volume": random.poisson(100, (12, 48, 48)).astype(np.uint16),
         "noisy": random.poisson(100, (128, 128)).astype(np.uint16),
-        "clean": np.full((128, 128), 100, np.uint16),
+        "clean": np.add.outer(np.arange(128), np.arange(128)).astype(np.uint16),
         "mask": mask,
         "labels": mask,
         "points": np.array([[10.0, 20.0]]),

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -16,6 +17,7 @@ from code_blocks import ROOT
 
 from napari_synth import registry
 from napari_synth.contract.generator import Method
+from napari_synth.models.files import bundled, bundled_names, read_card
 
 FIGURES = json.loads((ROOT / "docs" / "figures.json").read_text(encoding="utf-8"))
 BUILT_IN = [
@@ -115,6 +117,14 @@ def test_figures_are_on_the_page_of_their_method(site: Path) -> None:
     (row,) = [one for one in report["tables"][0]["rows"] if one[0] == "denoise/blind"]
     for value in row[1:]:
         assert f"<strong>{value:.2f}</strong>" in text
+
+
+def test_the_cards_of_the_bundled_models_are_shown(site: Path) -> None:
+    text = (site / "how-it-works" / "weights.html").read_text(encoding="utf-8")
+    for name in bundled_names():
+        card = read_card(bundled(name))
+        for shown in (card.name, card.weights_licence, *(data.licence for data in card.training_data)):
+            assert escape(shown, quote=False) in text, (card.name, shown)
 
 
 def test_the_file_of_figures_is_well_formed() -> None:

@@ -18,6 +18,7 @@ BRIEF: dict[str, dict[str, Any]] = {
     "super-resolution/adapted": {"steps": 2, "patch": 16, "batch": 1},
     "inpaint/adapted": {"steps": 2, "patch": 32, "batch": 1},
     "translate/patch-style": {"steps": 1, "structure": 7},
+    "synthesize/patches": {"steps": 2, "size": 32},
 }
 THOROUGH: dict[str, dict[str, Any]] = {
     "denoise/noise2void": {"steps": 60, "batch": 8},

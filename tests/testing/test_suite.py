@@ -10,8 +10,10 @@ import torch
 from pydantic import Field
 
 from napari_synth import registry
+from napari_synth.contract.frames import FramePredictor, PreparedFrames
 from napari_synth.contract.generator import BlockSpec, Generator, GeneratorInfo, Prepared, Task
 from napari_synth.contract.params import NoParams, Params
+from napari_synth.contract.synthesis import Sampler, SampleSpec, SynthesisParams, Synthesizer
 from napari_synth.contract.trainable import Trainable, TrainableInfo, TrainParams
 from napari_synth.testing import Check, check_method, contract_checks
 
@@ -115,3 +117,34 @@ def test_the_scale_that_is_told_is_the_one_that_is_wanted() -> None:
 def nothing_is_left() -> Iterator[None]:
     yield
     assert not registry._of_session
+
+
+class Restless(PreparedFrames):
+    def predict(self, past: torch.Tensor, count: int) -> torch.Tensor:
+        return past[:, -1:].expand(-1, count, -1, -1, -1) + 1
+
+
+def test_frames_that_change_where_nothing_moves_are_found() -> None:
+    info = GeneratorInfo("predict-frames/restless", "Restless", "Goes on.", Task.PREDICT_FRAMES, invents=True)
+    restless = FramePredictor(info, NoParams, lambda movie, params, context: Restless())
+    with pytest.raises(AssertionError):
+        check("where_nothing_moves_nothing_changes", restless)()
+    check("measured_frames_stay_as_they_are[u2]", restless)()
+
+
+class Stubborn(Sampler):
+    spec = SampleSpec(1, "", "uint8", (16, 16))
+
+    def latent_shape(self, size: tuple[int, int]) -> tuple[int, ...]:
+        return (2,)
+
+    def decode(self, latents: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+        return torch.full((len(latents), 1, *size), 7.0)
+
+
+def test_images_that_do_not_depend_on_the_seed_are_found() -> None:
+    info = GeneratorInfo("synthesize/stubborn", "Stubborn", "Makes one image.", Task.SYNTHESIZE, invents=True)
+    stubborn = Synthesizer(info, SynthesisParams, lambda source, params, context: Stubborn())
+    with pytest.raises(AssertionError, match="Two seeds gave the same image"):
+        check("a_seed_gives_the_same_images_however_many", stubborn)()
+    check("images_come_in_the_number_that_is_asked_for", stubborn)()

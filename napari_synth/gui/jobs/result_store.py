@@ -48,7 +48,10 @@ def run_levels(
     """
     compute = partial(run.compute, progress=progress, cancel=cancel)
     if not run.needs_store:
-        return (compute(),), None
+        pixels = compute()
+        if run.source.origin is not None:
+            run.source.origin.check()
+        return (pixels,), None
     return computed_into(compute, run.result, run.chunks, folder, cancel)
 
 
