@@ -68,8 +68,6 @@ def restore(request: RestoreRequest, progress: ProgressCallback, cancel: CancelT
     try:
         result = RunResult(prepared, *run_levels(prepared, request.settings.folder, progress, cancel))
         with discarding(result.path):
-            if source.origin is not None:
-                source.origin.check()
             cancel.check()
             filled = filled_levels(prepared, request.settings, progress, cancel)
             judged = replace(result, verdict=verdicts(prepared, result.levels[0]), filled=filled)
