@@ -193,6 +193,7 @@ def _with_axes(image: Image, axes: str | None) -> Image:
         axes=wanted,
         spacing={axis: size for axis, size in image.spacing.items() if axis in same},
         units={axis: unit for axis, unit in image.units.items() if axis in same},
+        channels=image.channels if "C" in same else (),
     )
 
 
