@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import shutil
@@ -29,7 +30,8 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = tempfile.TemporaryDirectory(prefix="napari-synth-models-")
     os.environ["NAPARI_SYNTH_MODELS"] = folder.name
     os.environ["NAPARI_SYNTH_SETTINGS"] = f"{folder.name}/settings"
-    config.add_cleanup(folder.cleanup)
+    # Workers end without the clean-up of their configuration.
+    atexit.register(folder.cleanup)
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

@@ -12,10 +12,11 @@ import napari_synth
 from napari_synth import registry
 from napari_synth.contract.generator import Method
 from napari_synth.core.errors import AxesError, ImageFileError, UnknownGeneratorError
+from napari_synth.engine.image_run import PreparedImage
 from napari_synth.engine.recipe import Recipe
-from napari_synth.engine.runner import PreparedRun, prepare
 from napari_synth.files import read_image, write_image
 from napari_synth.imaging.image import Image
+from napari_synth.verbs import prepare
 
 PIXELS = np.random.default_rng(0).poisson(50, (6, 32, 40)).astype(np.uint16)
 
@@ -24,13 +25,13 @@ PIXELS = np.random.default_rng(0).poisson(50, (6, 32, 40)).astype(np.uint16)
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Collect the axes of what is restored."""
     axes: list[str] = []
-    compute = PreparedRun.compute
+    compute = PreparedImage.compute
 
-    def noted(run: PreparedRun, **options: object) -> object:
+    def noted(run: PreparedImage, **options: object) -> object:
         axes.append(run.source.axes)
         return compute(run, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(PreparedRun, "compute", noted)
+    monkeypatch.setattr(PreparedImage, "compute", noted)
     return axes
 
 

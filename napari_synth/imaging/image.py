@@ -487,3 +487,15 @@ def _without_hidden(data: np.ma.MaskedArray[Any, Any], hidden: npt.NDArray[np.bo
 
     nearest = distance_transform_edt(hidden, return_distances=False, return_indices=True)
     return np.asarray(pixels[tuple(nearest)])
+
+
+def guess_movie_axes(shape: tuple[int, ...]) -> str | None:
+    """Return the axes of an array that is a movie: as `guess_axes`, but a third dimension is time.
+
+    None where it has too few or too many dimensions to be one.
+    """
+    rgb = len(shape) >= 4 and shape[-1] in (3, 4)
+    plain = len(shape) - rgb
+    if plain == 4:
+        return ("TCYX" if shape[1] <= _MOST_CHANNELS else "TZYX") + "S" * rgb
+    return {3: "TYX", 5: "TCZYX"}[plain] + "S" * rgb if plain in (3, 5) else None

@@ -17,7 +17,7 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins import Precision
 from lightning_fabric.strategies.ddp import DDPStrategy
-from lightning_fabric.utilities.apply_func import apply_to_collection
+from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, nn
 
 from napari_synth.core.device import Device
@@ -110,13 +110,13 @@ class _Replicas(DDPStrategy):
         return module
 
 
-def single_process(device: Device) -> Fabric:
-    """Return what trains on one device."""
+def single_process(device: Device, *, full_precision: bool = False) -> Fabric:
+    """Return what trains on one device; in float32 where `full_precision` is wanted, else in what suits the device."""
     index = int(device.torch_name.partition(":")[2] or 0)
     return Fabric(
         accelerator=device.kind,
         devices=1 if device.kind == "cpu" else [index],
-        **_arithmetic(device),
+        **({"precision": "32-true"} if full_precision else _arithmetic(device)),
     )
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from napari_synth.core.device import Device
 from napari_synth.core.progress import Reporter
+from napari_synth.training.distributed import single_process
 from napari_synth.training.optim import Budget, FitSettings, usual_optimizers
 from napari_synth.training.trainer import FitResult, Trainer
 from napari_synth.training.training_module import Networks, StepContext, TrainingModule, Validation
@@ -50,6 +51,7 @@ def fit(
     settings: FitSettings | None = None,
     report: Reporter | None = None,
     stage: str = "Training",
+    full_precision: bool = False,
 ) -> FitResult:
     """Train ``network`` in place.
 
@@ -68,6 +70,9 @@ def fit(
         Told of every step; a cancel takes effect within one.
     stage : str
         What the user is told is being done.
+    full_precision : bool
+        Whether to compute in float32 whatever the device is good at: what finished weights gain by a few more steps is less than
+        what bfloat16 rounds away.
 
     Raises
     ------
@@ -81,7 +86,8 @@ def fit(
     settings = settings or FitSettings()
     with torch.inference_mode(False), torch.enable_grad():
         module = _Single(network, objective, settings)
-        trainer = Trainer(module, budget, device, generator, settings=settings, report=report)
+        fabric = single_process(device, full_precision=full_precision)
+        trainer = Trainer(module, budget, device, generator, settings=settings, report=report, fabric=fabric)
         return trainer.run(stage)
 
 

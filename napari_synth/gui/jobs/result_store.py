@@ -26,7 +26,7 @@ def run_levels(
 
     Parameters
     ----------
-    run : PreparedRun or PreparedMovie
+    run : PreparedImage or PreparedMovie
     folder : pathlib.Path
         Of large results.
     progress, cancel
@@ -46,7 +46,7 @@ def run_levels(
     ImageFileError
         The folder cannot be written.
     """
-    compute = partial(run.compute, progress=progress, cancel=cancel)
+    compute = partial(run.compute, report=Reporter(progress, cancel))
     if not run.needs_store:
         pixels = compute()
         if run.source.origin is not None:

@@ -80,6 +80,7 @@ def adapt(image: Image, params: AdaptParams, context: Context) -> Prepared:
             settings=FitSettings(_RATE[params.learn], params.batch, warm_up=10, averaging=0.95, validations=4),
             report=context.report,
             stage=_STAGE[params.learn],
+            full_precision=True,
         )
     except TrainingDivergedError:
         bundled.notes = (*bundled.notes, "Adapting did not settle on this image: the bundled network is used.")

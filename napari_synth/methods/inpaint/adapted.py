@@ -64,7 +64,17 @@ def adapt(image: Image, params: AdaptedParams, context: Context) -> Prepared:
     settings = FitSettings(_RATE, params.batch, warm_up=10, averaging=0.95, validations=4)
     budget, random = Budget(steps=params.steps), context.torch_generator()
     try:
-        fit(learner, setup, budget, context.device, random, settings=settings, report=context.report, stage="Adapting")
+        fit(
+            learner,
+            setup,
+            budget,
+            context.device,
+            random,
+            settings=settings,
+            report=context.report,
+            stage="Adapting",
+            full_precision=True,
+        )
     except TrainingDivergedError:
         return bundled.saying("Adapting did not settle on this image: the bundled network is used.")
     before, after, error = setup.compare(network, learner.eval())
