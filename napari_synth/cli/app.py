@@ -179,6 +179,10 @@ def _task_command(verb: Verb, words: Sequence[str]) -> Callable[..., int]:
     """Return the command of a task with the options of the generator that the words name."""
     named = _named_generator(words) if words[:1] == [verb.name] else None
     name = named or verb.generator or listed(Method, verb.task)[0].info.name
+    if "/" in name and not name.startswith(f"{verb.task}/"):
+        raise UnknownGeneratorError(
+            f"{name!r} is not for {verb.name}: give a generator of the task {verb.task}, or call the command of the other."
+        )
     chosen = found(Method, f"{verb.task}/{name.removeprefix(f'{verb.task}/')}")
 
     def restore(

@@ -14,6 +14,7 @@ from napari_synth.files.kinds import (
     DICOM_SUFFIXES,
     NPY_SUFFIXES,
     PICTURE_SUFFIXES,
+    READABLE_SUFFIXES,
     TIFF_SUFFIXES,
     VOLUME_SUFFIXES,
     WRITABLE_SUFFIXES,
@@ -85,7 +86,7 @@ def _read(path: Path, suffix: str, series: Series, axes: str | None) -> tuple[Im
         from napari_synth.files.ome_zarr import read_ome_zarr
 
         return read_ome_zarr(path, series), ()
-    if suffix in DICOM_SUFFIXES or (not suffix and holds_dicom(path)):
+    if suffix in DICOM_SUFFIXES or (suffix not in READABLE_SUFFIXES and holds_dicom(path)):
         from napari_synth.files.dicom import read_dicom
 
         image = read_dicom(path)
@@ -192,6 +193,7 @@ def _with_axes(image: Image, axes: str | None) -> Image:
         axes=wanted,
         spacing={axis: size for axis, size in image.spacing.items() if axis in same},
         units={axis: unit for axis, unit in image.units.items() if axis in same},
+        channels=image.channels if "C" in same else (),
     )
 
 

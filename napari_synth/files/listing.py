@@ -8,7 +8,7 @@ from itertools import takewhile
 from pathlib import Path
 
 from napari_synth.core.errors import ImageFileError
-from napari_synth.files.kinds import READABLE_SUFFIXES, image_suffix, is_folder
+from napari_synth.files.kinds import READABLE_SUFFIXES, holds_dicom, image_suffix, is_folder
 from napari_synth.files.order import natural_key
 
 
@@ -68,4 +68,6 @@ def _is_result(path: Path, pattern: str, results: Path | None) -> bool:
 
 
 def _is_image(path: Path) -> bool:
-    return not path.name.startswith(".") and image_suffix(path) in READABLE_SUFFIXES and not is_folder(path)
+    if path.name.startswith(".") or is_folder(path):
+        return False
+    return image_suffix(path) in READABLE_SUFFIXES or (not path.suffix and path.is_file() and holds_dicom(path))

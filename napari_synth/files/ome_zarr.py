@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -32,6 +33,7 @@ VERSION = "0.5"
 CHUNK = {"T": 1, "C": 1, "Z": 16, "Y": 512, "X": 512, "S": 1}
 SMALLEST_LEVEL = 1024
 _SMALLEST_CHUNK, _LARGEST_CHUNK = 128, 1024
+_CHUNK_NAME = re.compile(r"(c\.)?\d+(\.\d+)*")
 _TYPES = {"T": "time", "C": "channel"}
 
 
@@ -124,7 +126,7 @@ def _missing_chunks(path: Path, array: Any) -> tuple[str, ...]:
     total = prod(-(-size // edge) for size, edge in zip(array.shape, array.shards or array.chunks, strict=True))
     if total > MOST_FILES:
         return ()
-    there = sum(not name.startswith(".z") and name != "zarr.json" for _, _, names in os.walk(path) for name in names)
+    there = sum(_CHUNK_NAME.fullmatch(name) is not None for _, _, names in os.walk(path) for name in names)
     if there >= total:
         return ()
     what = "shards" if array.shards else "chunks"

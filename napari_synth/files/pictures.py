@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import struct
+import warnings
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -43,7 +45,7 @@ def read_picture(path: Path) -> Image:
     elif content.startswith(_JPEG) and not _ends(content):
         raise ImageFileError(f"{path.name!r} ends too early, a part of the picture is missing: copy it again.")
     notes = []
-    with Pillow.open(io.BytesIO(content)) as picture:
+    with _of_any_size(path), Pillow.open(io.BytesIO(content)) as picture:
         if (count := getattr(picture, "n_frames", 1)) > 1:
             notes.append(f"{path.name!r} holds {count} pictures: the first is read.")
         orientation = int(picture.getexif().get(_ORIENTATION, 1))
@@ -59,6 +61,21 @@ def read_picture(path: Path) -> Image:
     axes = "YX" if data.ndim == 2 else "YXS"
     data, _ = oriented(data, axes, orientation)
     return Image(np.ascontiguousarray(data), axes, notes=tuple(notes))
+
+
+@contextmanager
+def _of_any_size(path: Path) -> Iterator[None]:
+    """Let large pictures be read, and say of those that Pillow refuses for their size that this is why."""
+    from PIL import Image as Pillow
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)
+            yield
+    except Pillow.DecompressionBombError as error:
+        raise ImageFileError(
+            f"{path.name!r} is too large for a picture: convert it to OME-TIFF, which is read part by part."
+        ) from error
 
 
 def check_png(image: Image) -> None:

@@ -152,7 +152,8 @@ def _suits_imagej(image: Image) -> bool:
     """Return whether ImageJ can hold an image: no colours but 8 bits of red, green and blue, and at most 4 GB."""
     if image.dtype.name not in _IMAGEJ_DTYPES or _n_bytes(image) > _LARGEST_CLASSIC_TIFF:
         return False
-    return "S" not in image.axes or (image.sizes["S"] == 3 and image.dtype == np.uint8)
+    coloured = "C" not in image.axes and image.sizes.get("S") == 3 and image.dtype == np.uint8
+    return "S" not in image.axes or coloured
 
 
 def _write_imagej(path: Path, image: Image, compression: str | None) -> None:
@@ -270,13 +271,13 @@ def _ome_facts(image: Image) -> Mapping[str, Any]:
         facts["TimeIncrementUnit"] = time_unit
     if len(image.channels) == image.sizes.get("C", 0) > 0:
         facts["Channel"] = {"Name": [channel.name for channel in image.channels]}
-        if all(channel.colour for channel in image.channels):
-            facts["Channel"]["Color"] = [_ome_colour(channel.colour) for channel in image.channels if channel.colour]
+        if any(channel.colour for channel in image.channels):
+            facts["Channel"]["Color"] = [_ome_colour(channel.colour) for channel in image.channels]
     return facts
 
 
-def _ome_colour(colour: tuple[int, int, int]) -> int:
-    """Return a colour as the signed 32-bit number of red, green, blue and alpha that OME keeps."""
-    red, green, blue = colour
+def _ome_colour(colour: tuple[int, int, int] | None) -> int:
+    """Return a colour as the signed 32-bit number of red, green, blue and alpha that OME keeps; white where there is none."""
+    red, green, blue = colour or (255, 255, 255)
     bits = red << 24 | green << 16 | blue << 8 | 255
     return bits - 2**32 if bits >= 2**31 else bits

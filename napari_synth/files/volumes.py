@@ -49,7 +49,8 @@ def read_volume(path: Path) -> Image:
     # The arrays of SimpleITK have the axes of the file in the opposite order.
     steps = [abs(float(step)) for step in volume.GetSpacing()[::-1]]
     plain = data.shape[: data.ndim - (n_samples > 1)]
-    axes = {2: "YX", 3: "ZYX", 4: "TZYX"}.get(len(plain)) or guess_axes(plain)
+    # NIfTI has further values of each voxel behind the times.
+    axes = {2: "YX", 3: "ZYX", 4: "TZYX", 5: "CTZYX"}.get(len(plain)) or guess_axes(plain)
     coloured = n_samples in (3, 4) and data.dtype == np.uint8
     spacing = {axis: step for axis, step in zip(axes, steps, strict=True) if axis != "C" and step > 0}
     units = dict.fromkeys((axis for axis in spacing if axis != "T"), "millimeter")

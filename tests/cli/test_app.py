@@ -384,3 +384,13 @@ def test_a_volume_is_made_isotropic(tmp_path: Path) -> None:
     result = read_image(target)
     assert result.shape == (16, 40, 40)
     assert len(set(result.spacing.values())) == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "generator"), [("denoise", "super-resolution/network"), ("upscale", "denoise/median")]
+)
+def test_a_generator_of_another_task_is_refused(
+    noisy: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], command: str, generator: str
+) -> None:
+    assert main([command, str(noisy), str(tmp_path / "out.tif"), "--generator", generator]) == 2
+    assert f"{generator!r} is not for {command}" in capfd.readouterr().err

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from napari_synth.core.errors import ImageFileError, MissingExtraError
-from napari_synth.files import read_image, write_image
+from napari_synth.files import find_images, read_image, write_image
 
 pydicom = pytest.importorskip("pydicom")
 PIXELS = np.random.default_rng(0).integers(0, 4000, (24, 30), dtype=np.uint16)
@@ -66,8 +66,11 @@ def test_spacing_is_that_of_rows_and_columns(tmp_path: Path) -> None:
 
 
 def test_a_file_without_a_suffix_is_known_by_its_first_bytes(tmp_path: Path) -> None:
-    dicom(tmp_path / "IM000001")
-    np.testing.assert_array_equal(read_image(tmp_path / "IM000001").read(), PIXELS)
+    for name in ("IM000001", "1.2.840.10008.5"):
+        dicom(tmp_path / name)
+        np.testing.assert_array_equal(read_image(tmp_path / name).read(), PIXELS)
+    (tmp_path / "notes").write_text("no image")
+    assert [path.name for path in find_images(tmp_path)[0]] == ["IM000001"]
 
 
 @pytest.mark.parametrize(

@@ -196,6 +196,7 @@ def test_chunks_that_are_not_there_are_counted(tmp_path: Path) -> None:
     assert read_image(tmp_path / "a.zarr").notes == ()
     chunk = next(path for path in (tmp_path / "a.zarr" / "full").rglob("*") if path.is_file() and path.name == "1")
     chunk.unlink()
+    (chunk.parent / ".DS_Store").touch()
     image = read_image(tmp_path / "a.zarr")
     assert image.notes == (f"1 of {3 * 2 * 2 * 2} chunks of 'full' are not there: their pixels are the fill value 0.",)
     assert image.read().shape == pixels.shape

@@ -170,3 +170,12 @@ def test_a_jpeg_with_something_behind_its_end_is_whole(tmp_path: Path) -> None:
     Pillow.fromarray(smooth()).save(made, format="JPEG", progressive=True)
     (tmp_path / "a.jpg").write_bytes(made.getvalue() + b"\0" * 100)
     assert read_image(tmp_path / "a.jpg").shape == (48, 64, 3)
+
+
+def test_a_picture_that_is_too_large_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Pillow.fromarray(GRAY).save(tmp_path / "a.png")
+    monkeypatch.setattr(Pillow, "MAX_IMAGE_PIXELS", GRAY.size - 1)
+    assert read_image(tmp_path / "a.png").shape == GRAY.shape
+    monkeypatch.setattr(Pillow, "MAX_IMAGE_PIXELS", GRAY.size // 3)
+    with pytest.raises(ImageFileError, match="too large for a picture: convert it to OME-TIFF"):
+        read_image(tmp_path / "a.png")

@@ -14,7 +14,7 @@ from napari_synth.imaging.image import ChannelInfo, Image
 
 PLANE = np.random.default_rng(0).integers(0, 255, (20, 30), dtype=np.uint8)
 STACK = np.random.default_rng(0).integers(0, 60000, (2, 3, 20, 30), dtype=np.uint16)
-NAMED = (ChannelInfo("DAPI", (0, 0, 255)), ChannelInfo("GFP", (0, 255, 0)), ChannelInfo("Cy5", (255, 0, 64)))
+NAMED = (ChannelInfo("DAPI", (0, 0, 255)), ChannelInfo("brightfield"), ChannelInfo("Cy5", (255, 0, 64)))
 
 
 def test_spacing_of_tifffile_s_own_json(tmp_path: Path) -> None:
@@ -241,7 +241,7 @@ def test_what_imagej_reads_is_there(tmp_path: Path) -> None:
         assert facts["mode"] == "composite"
         assert facts["unit"] == "um"
         assert facts["finterval"] == 2.5
-        assert facts["Labels"] == ["DAPI", "GFP", "Cy5"] * 2
-        assert [table[:, 255].tolist() for table in facts["LUTs"]] == [[0, 0, 255], [0, 255, 0], [255, 0, 64]]
+        assert facts["Labels"] == ["DAPI", "brightfield", "Cy5"] * 2
+        assert [table[:, 255].tolist() for table in facts["LUTs"]] == [[0, 0, 255], [255, 255, 255], [255, 0, 64]]
         numerator, denominator = file.pages.first.tags["XResolution"].value
         assert numerator / denominator == pytest.approx(10)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_synth.core.errors import ImageFileError
+from napari_synth.core.errors import ImageFileError, InvalidImageError
 from napari_synth.files import read_image, tiff, write_image
 from napari_synth.imaging.image import Image
 
@@ -230,3 +230,21 @@ def test_a_large_file_that_shrinks_while_it_is_read_is_an_error(
     with pytest.raises(ImageFileError, match="changed"):
         write_image(tmp_path / "b.npy", image.with_data(STACK))
     assert [path.name for path in tmp_path.iterdir()] == ["a.tif"]
+
+
+@pytest.mark.parametrize("compression", ["zlib", "lzw"])
+@pytest.mark.parametrize("is_lazy", [False, True])
+def test_a_tile_that_does_not_decode_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compression: str, is_lazy: bool
+) -> None:
+    if is_lazy:
+        monkeypatch.setattr(tiff, "EAGER_BYTES", 1000)
+    tifffile.imwrite(tmp_path / "a.tif", STACK, tile=(16, 16), compression=compression, photometric="minisblack")
+    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+        page = file.pages[3]
+        offset, count = page.dataoffsets[1], page.databytecounts[1]
+    content = bytearray((tmp_path / "a.tif").read_bytes())
+    content[offset : offset + count] = bytes([0xAA]) * count
+    (tmp_path / "a.tif").write_bytes(content)
+    with pytest.raises((ImageFileError, InvalidImageError), match="cannot be read"):
+        read_image(tmp_path / "a.tif").read()

@@ -53,6 +53,19 @@ def test_few_times_of_few_planes_keep_their_roles(tmp_path: Path) -> None:
     assert read_image(tmp_path / "a.nii.gz").axes == "TZYX"
 
 
+def test_further_values_of_each_voxel_are_channels(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).random((3, 1, 5, 12, 16), np.float32)
+    nifti(tmp_path / "a.nii", values, (0.25, 0.5, 2.0, 1.0, 1.0))
+    image = read_image(tmp_path / "a.nii")
+    assert image.axes == "CZYX"
+    assert set(image.spacing) == set("ZYX")
+    np.testing.assert_array_equal(image.read(), values[:, 0])
+    nifti(tmp_path / "b.nii", np.concatenate((values, values), axis=1), (0.25, 0.5, 2.0, 4.0, 1.0))
+    image = read_image(tmp_path / "b.nii")
+    assert image.axes == "CTZYX"
+    assert image.spacing["T"] == 4
+
+
 def test_one_plane_and_one_time_are_no_axes(tmp_path: Path) -> None:
     nifti(tmp_path / "a.nii", VOLUME[:1], (0.25, 0.5, 2.0))
     assert read_image(tmp_path / "a.nii").axes == "YX"

@@ -11,11 +11,12 @@ import zarr
 from napari.layers import Image as ImageLayer
 from napari.layers import Labels
 from napari.layers._source import layer_source
-from napari_synth.gui.runs import Request, restore
 
 from napari_synth.core.errors import AxesError, ImageFileError, InvalidImageError
 from napari_synth.core.progress import CancelToken, Progress
 from napari_synth.files import write_image
+from napari_synth.gui.jobs.requests import RestoreRequest
+from napari_synth.gui.jobs.restore import restore
 from napari_synth.gui.layers.appearance import appearance
 from napari_synth.gui.layers.images import full_resolution, guess_layer_axes, to_image
 from napari_synth.gui.layers.marks import PREVIEW, is_source, kind_of, mark
@@ -169,8 +170,8 @@ def test_the_file_of_a_layer_that_is_not_loaded_is_watched(tmp_path: Path) -> No
         opened = ImageLayer(zarr.open(str(tmp_path / "a.zarr" / "0"), mode="r"), contrast_limits=(0, 100))
     image = to_image(opened, "YX")
     settings = RunSettings("cpu", "auto", None, tmp_path)
-    request = Request("denoise/median", image, {"radius": 1}, settings)
-    assert restore(request, lambda progress: None, CancelToken()).pixels.shape == (32, 40)
+    request = RestoreRequest("denoise/median", image, {"radius": 1}, settings)
+    assert restore(request, lambda progress: None, CancelToken()).levels[0].shape == (32, 40)
 
     def spoil(progress: Progress) -> None:
         shutil.rmtree(tmp_path / "a.zarr", ignore_errors=True)
