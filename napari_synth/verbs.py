@@ -53,7 +53,7 @@ def denoise(
         Any integer or float dtype and range, 2 to 6 dimensions; numpy, dask, zarr or an
         `napari_synth.imaging.image.Image`.
     generator : str or Generator
-        ``"blind"`` (a bundled network behind the noise measured in the image), ``"auto"``, ``"adapt"``, ``"noise2void"``,
+        ``"blind"`` (a bundled network behind the noise measured in the image), ``"auto"``, ``"adapted"``, ``"noise2void"``,
         ``"zero-shot-noise2noise"``, ``"non-local-means"``, ``"total-variation"``, ``"wavelet"``, ``"median"``, or one of another
         package.
     axes : str, optional

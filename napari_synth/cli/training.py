@@ -127,8 +127,8 @@ def _telling(console: Console, draw: Callable[[Progress], None] | None) -> Calla
     """Return what tells of validations and messages, and draws the bar where one is wanted."""
 
     def tell(state: Progress) -> None:
-        if isinstance(state.news, Validated) and state.news.metrics:
-            figures = ", ".join(f"{name} {value:.2f}" for name, value in state.news.metrics.items())
+        if isinstance(state.event, Validated) and state.event.metrics:
+            figures = ", ".join(f"{name} {value:.2f}" for name, value in state.event.metrics.items())
             say(console, f"Step {state.news.step}: {figures}{' (best)' if state.news.is_best else ''}")
         if draw is not None:
             draw(state)

@@ -27,7 +27,7 @@ from lightning_fabric import Fabric
 
 from napari_synth import registry
 from napari_synth.contract.generator import Method
-from napari_synth.contract.trainable import Lesson, Trainable, TrainContext, TrainParams
+from napari_synth.contract.trainable import Trainable, TrainContext, TrainingSetup, TrainParams
 from napari_synth.core.arguments import given_path
 from napari_synth.core.device import Device, PrecisionChoice, resolve_device
 from napari_synth.core.errors import CheckpointError, ModelFileError, SynthError
@@ -45,7 +45,7 @@ from napari_synth.training.dataset import TrainingImages, describe, gather
 from napari_synth.training.distributed import several_processes
 from napari_synth.training.occupation import OccupiedError, occupied
 from napari_synth.training.optim import Budget
-from napari_synth.training.trainer import FitResult, Session
+from napari_synth.training.trainer import FitResult, Trainer
 
 _HELD_OUT = "held-out pixels"
 
@@ -117,7 +117,7 @@ def train_model(
         Devices of each machine, and machines, which must share the folder and the library; with more than one device, this
         program is started once more for each.
     progress : callable, optional
-        Told of every step; of what can be drawn as ``Progress.news``, see `napari_synth.training.events`.
+        Told of every step; of what can be drawn as ``Progress.event``, see `napari_synth.training.events`.
     cancel : CancelToken, optional
         A `napari_synth.training.control.TrainingControl` can pause the training, and stop it with its best weights.
     checkpoint_seconds : float
@@ -162,48 +162,46 @@ def train_model(
             record.write(folder)
         held.enter_context(_seeded(settings.seed, place))
         context = TrainContext(place, settings.seed, report)
-        lesson = chosen.prepare(images, settings, context)
+        setup = chosen.prepare(images, settings, context)
         images.check_files()
-        for note in lesson.notes:
+        for note in setup.notes:
             if note not in images.notes:
                 report.message(note)
-        session = Session(
-            lesson.trainee,
+        trainer = Trainer(
+            setup.module,
             _budget(settings),
             place,
             torch.Generator(place.torch_name).manual_seed(settings.seed * 1000),
-            settings=replace(lesson.settings, early_validations=True, finds_batch=settings.batch is None),
+            settings=replace(setup.settings, early_validations=True, finds_batch=settings.batch is None),
             report=report,
             fabric=fabric,
             folder=folder,
             identity=_identity(chosen, settings, images, model),
             checkpoint_seconds=checkpoint_seconds,
-            tells=True,
+            emit_events=True,
         )
         if resume:
-            session.resume()
+            trainer.resume()
             _refuse_taken(chosen, model, images, resume=True)
-        outcome = partial(_card, chosen, lesson, images, settings, session, model)
+        outcome = partial(_card, chosen, setup, images, settings, trainer, model)
         try:
-            result = session.run(f"Training {model}")
+            result = trainer.run(f"Training {model}")
         except CheckpointError as error:
-            session.keep_best()
-            raise CheckpointError(_with_rescued(error, folder, lesson, outcome(session.result))) from error
+            trainer.keep_best()
+            raise CheckpointError(_with_rescued(error, folder, setup, outcome(trainer.result))) from error
         card = outcome(result)
         path = folder / f"{model}.safetensors"
         generator_id = f"{chosen.info.task}/{model}"
         if is_main:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
-                save_model(path, lesson.network, card)
+                save_model(path, setup.network, card)
             except (ModelFileError, OSError) as error:
-                raise ModelFileError(_with_rescued(error, folder, lesson, card)) from error
+                raise ModelFileError(_with_rescued(error, folder, setup, card)) from error
             _file_away(path, chosen, model, images, resume=resume)
     _wait_for_main(fabric)
     registry.refresh()
-    return Trained(
-        registry.found(Method, generator_id), path, card, result, (*lesson.notes, *_outcome(result, session))
-    )
+    return Trained(registry.found(Method, generator_id), path, card, result, (*setup.notes, *_outcome(result, trainer)))
 
 
 def _taken_up(
@@ -283,14 +281,14 @@ def _is_own(generator_id: str, images: TrainingImages) -> bool:
     return False
 
 
-def _with_rescued(error: Exception, folder: Path, lesson: Lesson, card: ModelCard) -> str:
+def _with_rescued(error: Exception, folder: Path, setup: TrainingSetup, card: ModelCard) -> str:
     """Keep the weights wherever there is room, and return the message of an error with the place."""
     said = str(error) if isinstance(error, SynthError) else f"The model cannot be written to {folder}: {error}."
     for place in (folder, library.folder(), Path.home(), Path(tempfile.gettempdir())):
         path = place / f"{card.name}-{secrets.token_hex(4)}.safetensors"
         try:
             place.mkdir(parents=True, exist_ok=True)
-            save_model(path, lesson.network, card)
+            save_model(path, setup.network, card)
         except (SynthError, OSError):
             continue
         return (
@@ -377,18 +375,18 @@ def _seeded(seed: int, device: Device) -> Iterator[None]:
 
 def _card(
     chosen: Trainable[Any],
-    lesson: Lesson,
+    setup: TrainingSetup,
     images: TrainingImages,
     settings: TrainParams,
-    session: Session,
+    trainer: Trainer,
     model: str,
     result: FitResult,
 ) -> ModelCard:
     best = result.best
-    metrics = {f"{_HELD_OUT}, {what}": dict(figures) for what, figures in session.baselines.items()}
+    metrics = {f"{_HELD_OUT}, {what}": dict(figures) for what, figures in trainer.baselines.items()}
     if best is not None:
         metrics[f"{_HELD_OUT}, this model"] = dict(best.metrics)
-    config: Any = lesson.network
+    config: Any = setup.network
     # With the batch that was found, the command gives the same model again.
     repeated = settings if settings.batch else settings.model_copy(update={"batch": result.batch_size})
     name = images.source[0].name
@@ -397,15 +395,15 @@ def _card(
         name=model,
         title=f"{name}, {chosen.info.title}" if count == 1 else f"{name} and {count - 1} more, {chosen.info.title}",
         task=str(chosen.info.task),
-        architecture=lesson.architecture,
+        architecture=setup.architecture,
         config=config.config,
         training_data=(TrainingData(name="The user's own images", licence="as the images"),),
         training_command=f"{chosen.info.id} {repeated.model_dump_json(exclude_none=True)}, {result.steps} steps in"
-        f" {result.seconds:.0f} s on {session.device.title}, {result.precision}, {result.batch_size} patches a step",
+        f" {result.seconds:.0f} s on {trainer.device.title}, {result.precision}, {result.batch_size} patches a step",
         metrics=metrics,
-        limits=(*lesson.limits, *_found_limits(session, result)),
-        normalisation=dict(lesson.normalisation),
-        extras=dict(lesson.extras),
+        limits=(*setup.limits, *_found_limits(trainer, result)),
+        normalisation=dict(setup.normalisation),
+        extras=dict(setup.extras),
         images=tuple(describe((*images.source, *images.target))),
         curve=_curve(result),
         versions=dict(current_versions()),
@@ -426,7 +424,7 @@ def _curve(result: FitResult) -> dict[str, list[float]]:
     return columns
 
 
-def _outcome(result: FitResult, session: Session) -> tuple[str, ...]:
+def _outcome(result: FitResult, trainer: Trainer) -> tuple[str, ...]:
     """Say how the training went, and whether it was worth it."""
     ending = " It was stopped." if result.was_stopped else ""
     said = [f"Trained {result.steps} steps in {result.seconds:.0f} s.{ending}"]
@@ -434,21 +432,21 @@ def _outcome(result: FitResult, session: Session) -> tuple[str, ...]:
     if best is not None and best.metrics:
         name, value = next(iter(best.metrics.items()))
         others = ", ".join(
-            f"{figures[name]:.2f} for {what}" for what, figures in session.baselines.items() if name in figures
+            f"{figures[name]:.2f} for {what}" for what, figures in trainer.baselines.items() if name in figures
         )
         said.append(
             f"On pixels that were held out: {name} {value:.2f} at step {best.step}"
             + (f"; {others}." if others else ".")
         )
-    said += _found_limits(session, result)
+    said += _found_limits(trainer, result)
     if result.roll_backs:
         said.append(f"Training became unstable {result.roll_backs} times and went back to earlier weights.")
     return tuple(said)
 
 
-def _found_limits(session: Session, result: FitResult) -> tuple[str, ...]:
+def _found_limits(trainer: Trainer, result: FitResult) -> tuple[str, ...]:
     """Return what was found against the weights that are kept."""
-    return session.trainee.limits(result.best.metrics) if result.best is not None else ()
+    return trainer.module.limits(result.best.metrics) if result.best is not None else ()
 
 
 def _wait_for_main(fabric: Fabric | None) -> None:

@@ -23,7 +23,7 @@ from napari_synth.imaging.image import Image, without_alpha
 from napari_synth.imaging.intensity import IntensityTransform, measure_statistics
 from napari_synth.imaging.masks import as_mask, holes
 from napari_synth.imaging.sampling import sample_planes
-from napari_synth.training.patches import MOST_PIXELS, Field
+from napari_synth.training.patches import MOST_PIXELS, PatchRegion
 
 _LEAST_ROWS = 16
 # Fewer images or frames than this are split by bands rather than among each other.
@@ -241,7 +241,7 @@ def read_fields(
     others: Sequence[Image] = (),
     other_normalisation: Normalisation | None = None,
     most_pixels: int = MOST_PIXELS,
-) -> list[Field]:
+) -> list[PatchRegion]:
     """Read the pixels to learn from: whole images where they are small, evenly spread windows of them where they are not.
 
     Parameters
@@ -271,13 +271,13 @@ def read_fields(
                 second = _read(pair, where, axes, joint, other_normalisation.transforms[number][apart])
                 pixels = np.concatenate((pixels, second))
             place = tuple(part.start or 0 if isinstance(part := at[axis], slice) else part for axis in axes)
-            fields.append(Field(pixels, _inside(image, at, axes, joint), number, frame, place, apart))
+            fields.append(PatchRegion(pixels, _inside(image, at, axes, joint), number, frame, place, apart))
     return fields
 
 
 def split_fields(
-    fields: Sequence[Field], share: float = 1 / 8, least: int = _LEAST_ROWS
-) -> tuple[list[Field], list[Field]]:
+    fields: Sequence[PatchRegion], share: float = 1 / 8, least: int = _LEAST_ROWS
+) -> tuple[list[PatchRegion], list[PatchRegion]]:
     """Hold a part out that is never learnt from: some images where there are many, else the last times, else a band of rows.
 
     Parameters
@@ -307,8 +307,8 @@ def split_fields(
                 [field for field, group in zip(fields, groups, strict=True) if group not in last],
                 [field for field, group in zip(fields, groups, strict=True) if group in last],
             )
-    training: list[Field] = []
-    held_out: list[Field] = []
+    training: list[PatchRegion] = []
+    held_out: list[PatchRegion] = []
     for image in sorted({field.image for field in fields}):
         own = [field for field in fields if field.image == image]
         cut = _cut(own, share, least)
@@ -568,7 +568,7 @@ def _inside(image: Image, at: dict[str, slice | int], axes: str, joint: str) -> 
     return ~np.broadcast_to(outside.transpose([kept.index(axis) for axis in axes]), sizes)
 
 
-def _cut(fields: Sequence[Field], share: float, least: int) -> int:
+def _cut(fields: Sequence[PatchRegion], share: float, least: int) -> int:
     """Return the row of an image below which about ``share`` of what may be learnt from lies."""
     bottom = max(field.place[-2] + field.spatial[-2] for field in fields)
     per_row = np.zeros(bottom)

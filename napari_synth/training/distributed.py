@@ -1,9 +1,9 @@
 """Sets training up on one device or on several, of one machine or of many, with Lightning Fabric.
 
 Every process holds all weights and draws the same batch, of which it takes its share; the gradients are averaged before each step
-of an optimiser. So the number of processes changes nothing but rounding, and a trainee may have as many networks, backward passes
-and gradients of gradients as it likes. Only what looks at a whole batch (batch norms, the spread that the critics of GANs see) sees
-the share of its process.
+of an optimiser. So the number of processes changes nothing but rounding, and a training module may have as many networks,
+backward passes and gradients of gradients as it likes. Only what looks at a whole batch (batch norms, the spread that the critics
+of GANs see) sees the share of its process.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class MemoryShortElsewhereError(Exception):
     """Another process has no memory for its share of the batch."""
 
 
-class Team:
+class ProcessGroup:
     """The processes that train together; one that is alone agrees with itself at no cost.
 
     Parameters
@@ -104,7 +104,7 @@ class Team:
 
 
 class _Replicas(DDPStrategy):
-    """Starts and connects processes as DDP does, and leaves networks and gradients to the session."""
+    """Starts and connects processes as DDP does, and leaves networks and gradients to the trainer."""
 
     def setup_module(self, module: nn.Module) -> nn.Module:  # type: ignore[override]
         return module

@@ -15,7 +15,7 @@ from napari_synth.core.device import Device
 from napari_synth.imaging.image import Image
 from napari_synth.imaging.intensity import IntensityTransform
 from napari_synth.training.events import Preview
-from napari_synth.training.patches import Field
+from napari_synth.training.patches import PatchRegion
 
 PLANES = 8
 """Of a patch of a volume."""
@@ -62,16 +62,16 @@ class Block:
         Shape (1, C, *spatial), on the device.
     inside : Tensor or None
         Shape (*spatial), bool.
-    field : Field
+    field : PatchRegion
         Where it comes from.
     """
 
     pixels: Tensor
     inside: Tensor | None
-    field: Field
+    field: PatchRegion
 
 
-def held_out_blocks(fields: Sequence[Field], multiple: Sequence[int], device: str) -> list[Block]:
+def held_out_blocks(fields: Sequence[PatchRegion], multiple: Sequence[int], device: str) -> list[Block]:
     """Return parts of held-out fields whose sizes a network takes, spread evenly and few enough to be looked at often.
 
     Parameters
@@ -144,7 +144,7 @@ def preview_of(block: Block, restored: Tensor, intensity: IntensityTransform, ax
     return Preview(shown, axes + "S" * colours, place, block.field.image)
 
 
-def _middle(field: Field, multiple: Sequence[int]) -> tuple[slice, ...]:
+def _middle(field: PatchRegion, multiple: Sequence[int]) -> tuple[slice, ...]:
     """Return the middle of a field, or of its region, at most so large that it is looked at quickly."""
     parts = []
     for axis, (size, step) in enumerate(zip(field.spatial, multiple, strict=True)):

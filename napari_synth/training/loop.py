@@ -1,6 +1,6 @@
 """Fits one network to an objective within a number of steps or minutes, and keeps the best weights it has seen.
 
-This is what generators that learn from the image itself use: a `Session` with one network, without checkpoints.
+This is what generators that learn from the image itself use: a `Trainer` with one network, without checkpoints.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from napari_synth.core.device import Device
 from napari_synth.core.progress import Reporter
 from napari_synth.training.optim import Budget, FitSettings, usual_optimizers
-from napari_synth.training.trainer import FitResult, Session
-from napari_synth.training.training_module import Networks, Trainee, Validation, Work
+from napari_synth.training.trainer import FitResult, Trainer
+from napari_synth.training.training_module import Networks, StepContext, TrainingModule, Validation
 
 __all__ = ["Budget", "FitResult", "FitSettings", "Objective", "fit"]
 
@@ -80,12 +80,12 @@ def fit(
     """
     settings = settings or FitSettings()
     with torch.inference_mode(False), torch.enable_grad():
-        trainee = _Single(network, objective, settings)
-        session = Session(trainee, budget, device, generator, settings=settings, report=report)
-        return session.run(stage)
+        module = _Single(network, objective, settings)
+        trainer = Trainer(module, budget, device, generator, settings=settings, report=report)
+        return trainer.run(stage)
 
 
-class _Single(Trainee):
+class _Single(TrainingModule):
     """One network with one objective."""
 
     def __init__(self, network: nn.Module, objective: Objective, settings: FitSettings) -> None:
@@ -95,7 +95,7 @@ class _Single(Trainee):
     def optimizers(self) -> Mapping[str, Sequence[torch.optim.Optimizer]]:
         return {_NAME: usual_optimizers(self.networks[_NAME], self.settings)}
 
-    def step(self, work: Work) -> Mapping[str, Tensor]:
+    def step(self, work: StepContext) -> Mapping[str, Tensor]:
         loss = self.objective.loss(work.networks[_NAME], work.batch_size, work.generator)
         work.update(_NAME, loss)
         return {"loss": loss}

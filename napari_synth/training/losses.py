@@ -17,7 +17,7 @@ BOUNDED_EVERY = 4
 """`steepness` is slow: it is penalised in one of so many steps, and weighs so many times more there."""
 
 
-def critic_loss(game: Game, real: Tensor, made: Tensor) -> Tensor:
+def discriminator_loss(game: Game, real: Tensor, made: Tensor) -> Tensor:
     """Return what the one who judges is trained for.
 
     Parameters
@@ -33,7 +33,7 @@ def critic_loss(game: Game, real: Tensor, made: Tensor) -> Tensor:
     return 0.5 * (functional.relu(1.0 - real).mean() + functional.relu(1.0 + made).mean())
 
 
-def maker_loss(game: Game, made: Tensor) -> Tensor:
+def generator_loss(game: Game, made: Tensor) -> Tensor:
     """Return what the one who makes images is trained for, by the judgement of those that it made, any shape."""
     if game == "lsgan":
         return (made - 1.0).square().mean()
@@ -68,7 +68,7 @@ def steepness(judged: Tensor, images: Tensor) -> Tensor:
 
 
 @contextmanager
-def held(*networks: nn.Module) -> Iterator[None]:
+def frozen(*networks: nn.Module) -> Iterator[None]:
     """Let gradients through networks, but none to their weights: less is computed."""
     weights = [weight for network in networks for weight in network.parameters() if weight.requires_grad]
     for weight in weights:

@@ -10,14 +10,14 @@ from typing import Any
 
 import torch
 
-from napari_synth.training.distributed import Team
+from napari_synth.training.distributed import ProcessGroup
 from napari_synth.training.events import Figures, FitResult, Validated
 from napari_synth.training.optim import Budget, Clock, FitSettings
-from napari_synth.training.training_module import Trainee, Validation
-from napari_synth.training.training_state import Parts
+from napari_synth.training.training_module import TrainingModule, Validation
+from napari_synth.training.training_state import TrainingState
 
 
-class Course:
+class BudgetTracker:
     """The course of a run, which may have been given its budget more than once.
 
     Parameters
@@ -108,7 +108,7 @@ RECENT = 10
 _OUTLYING = 30.0
 
 
-class Health:
+class DivergenceMonitor:
     """Watches losses for values that are not finite, and for a sudden rise that stays.
 
     Parameters
@@ -143,15 +143,15 @@ class Health:
 _LEAST_SECONDS, _MOST_SHARE = 5.0, 10.0
 
 
-class Validations:
+class Validator:
     """The validations of a run.
 
     Parameters
     ----------
-    trainee : Trainee
-    parts : Parts
-    course : Course
-    team : Team
+    module : TrainingModule
+    parts : TrainingState
+    course : BudgetTracker
+    team : ProcessGroup
 
     Attributes
     ----------
@@ -167,8 +167,8 @@ class Validations:
         Whether the untrained networks were measured.
     """
 
-    def __init__(self, trainee: Trainee, parts: Parts, course: Course, team: Team) -> None:
-        self.trainee, self.parts, self.course, self.team = trainee, parts, course, team
+    def __init__(self, module: TrainingModule, parts: TrainingState, course: BudgetTracker, team: ProcessGroup) -> None:
+        self.module, self.parts, self.course, self.team = module, parts, course, team
         self.best: tuple[float, dict[str, Any]] | None = None
         self.collapsed = ""
         self.baselines: Mapping[str, Figures] = {}
@@ -251,5 +251,5 @@ class Validations:
         # One process measures, since those that are not the same to the last bit would go on differently.
         if self.team.fabric.is_global_zero:
             with torch.no_grad(), self.team.fabric.autocast():
-                found = self.trainee.validate(self.parts.kept())
+                found = self.module.validate(self.parts.kept())
         return self.team.from_main(found)

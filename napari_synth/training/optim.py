@@ -150,11 +150,11 @@ class FitSettings:
     Attributes
     ----------
     learning_rate : float
-        Warmed up, held, then lowered along a cosine. Optimisers that a trainee makes itself start from their own.
+        Warmed up, held, then lowered along a cosine. Optimisers that a training module makes itself start from their own.
     batch_size : int
-        Halved by the session where the device's memory is short.
+        Halved by the trainer where the device's memory is short.
     finds_batch : bool
-        Whether the session looks for a better one before it begins, from this one on; see `napari_synth.training.trainer`.
+        Whether the trainer looks for a better one before it begins, from this one on; see `napari_synth.training.trainer`.
     held_flat : float
         Share of the budget before the learning rate falls.
     warm_up : int

@@ -207,7 +207,7 @@ _MOST_PLACES = 2**22
 
 
 @dataclass(frozen=True)
-class Field:
+class PatchRegion:
     """A part of an image.
 
     Attributes
@@ -238,14 +238,14 @@ class Field:
         """Size along each spatial axis."""
         return self.pixels.shape[1:]
 
-    def rows(self, start: int, stop: int) -> Field:
+    def rows(self, start: int, stop: int) -> PatchRegion:
         """Return the part with these rows of the field."""
         at = (slice(None),) * (len(self.spatial) - 2) + (slice(start, stop),)
         place = (*self.place[:-2], self.place[-2] + start, self.place[-1])
         inside = None if self.inside is None else self.inside[at]
         return replace(self, pixels=self.pixels[(slice(None), *at)], inside=inside, place=place)
 
-    def at_least(self, least: Sequence[int]) -> Field:
+    def at_least(self, least: Sequence[int]) -> PatchRegion:
         """Return the field mirrored at its far ends up to a size."""
         if all(size >= wanted for size, wanted in zip(self.spatial, least, strict=True)):
             return self
@@ -257,7 +257,7 @@ class Field:
         return replace(self, pixels=pixels, inside=inside)
 
 
-class FieldPool:
+class PatchSampler:
     """Draws patches of one size from fields.
 
     Parameters
@@ -284,7 +284,7 @@ class FieldPool:
 
     def __init__(
         self,
-        fields: Sequence[Field],
+        fields: Sequence[PatchRegion],
         patch: Sequence[int],
         device: str,
         *,
@@ -391,7 +391,7 @@ class FieldPool:
         return patches, field
 
 
-def fitting_patch(fields: Sequence[Field], wanted: Sequence[int], multiple: Sequence[int]) -> tuple[int, ...]:
+def fitting_patch(fields: Sequence[PatchRegion], wanted: Sequence[int], multiple: Sequence[int]) -> tuple[int, ...]:
     """Return the largest patch up to ``wanted`` that fits into half of the fields and is a multiple of ``multiple``.
 
     Parameters
@@ -409,7 +409,7 @@ def fitting_patch(fields: Sequence[Field], wanted: Sequence[int], multiple: Sequ
     )
 
 
-def _allowed_places(fields: Sequence[Field], patch: tuple[int, ...]) -> npt.NDArray[np.int64]:
+def _allowed_places(fields: Sequence[PatchRegion], patch: tuple[int, ...]) -> npt.NDArray[np.int64]:
     """Return the numbers of those places of patches that lie at least half inside, evenly thinned out where they are many."""
     allowed, before = [], 0
     for field in fields:

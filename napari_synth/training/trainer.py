@@ -1,6 +1,6 @@
 """Trains any number of networks with their own optimisers, and keeps the best weights it has seen: the loop of all training here.
 
-The session knows nothing of images or losses: what a step is, and what is measured on held-out pixels, is the trainee's affair. It
+The trainer knows nothing of images or losses: what a step is, and what is measured on held-out pixels, is the module's affair. It
 sees to everything else: devices and precision, several processes, the running average of the weights, clipping, short memory,
 going back where training became unstable, budgets, pausing and stopping, checkpoints from which a run goes on exactly.
 """
@@ -25,27 +25,27 @@ from napari_synth.core.memory import is_memory_short
 from napari_synth.core.progress import Reporter
 from napari_synth.training import checkpoint
 from napari_synth.training.control import TrainingControl
-from napari_synth.training.distributed import MemoryShortElsewhereError, Team, single_process
+from napari_synth.training.distributed import MemoryShortElsewhereError, ProcessGroup, single_process
 from napari_synth.training.events import Curve, Figures, FitResult, Previewed, Resumed
-from napari_synth.training.monitoring import RECENT, WINDOW, Course, Health, Validations
+from napari_synth.training.monitoring import RECENT, WINDOW, BudgetTracker, DivergenceMonitor, Validator
 from napari_synth.training.optim import Budget, FitSettings
-from napari_synth.training.training_module import Networks, Trainee
-from napari_synth.training.training_state import Parts
+from napari_synth.training.training_module import Networks, TrainingModule
+from napari_synth.training.training_state import TrainingState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["FitResult", "Session"]
+__all__ = ["FitResult", "Trainer"]
 
 _MOST_ROLL_BACKS = 5
 
 
-class Session:
+class Trainer:
     """One training run.
 
     Parameters
     ----------
-    trainee : Trainee
+    module : TrainingModule
         Its networks are moved to the device, and left in evaluation mode with the averaged weights whose score was the best (the
         last ones where nothing is held out).
     budget : Budget
@@ -64,13 +64,13 @@ class Session:
         What a checkpoint must say of itself for the run to go on from it.
     checkpoint_seconds : float
         Between checkpoints; 0 for one after every step.
-    tells : bool
+    emit_events : bool
         Whether points of the curve, validations and previews are handed to the reporter.
     """
 
     def __init__(
         self,
-        trainee: Trainee,
+        module: TrainingModule,
         budget: Budget,
         device: Device,
         generator: torch.Generator,
@@ -81,27 +81,27 @@ class Session:
         folder: Path | None = None,
         identity: Mapping[str, str] | None = None,
         checkpoint_seconds: float = 60.0,
-        tells: bool = False,
+        emit_events: bool = False,
     ) -> None:
-        self.trainee, self.budget, self.device, self.generator = trainee, budget, device, generator
+        self.module, self.budget, self.device, self.generator = module, budget, device, generator
         self.settings, self.report = settings or FitSettings(), report or Reporter()
         self.folder, self.identity, self.checkpoint_seconds = folder, dict(identity or {}), checkpoint_seconds
-        self.tells = tells
+        self.emit_events = emit_events
         self.control = self.report.cancel if isinstance(self.report.cancel, TrainingControl) else TrainingControl()
         self.fabric = fabric or single_process(device)
-        self.team = Team(self.fabric)
+        self.team = ProcessGroup(self.fabric)
         self.result = FitResult(
             str(self.fabric.strategy.precision.precision), self.team.divisible(self.settings.batch_size)
         )
-        self.parts = Parts(trainee, self.fabric, device, self.settings.averaging)
+        self.parts = TrainingState(module, self.fabric, device, self.settings.averaging)
         self.networks: Networks = self.parts.networks
-        self.course = Course(budget, self.settings, self.result)
-        self.validations = Validations(trainee, self.parts, self.course, self.team)
+        self.course = BudgetTracker(budget, self.settings, self.result)
+        self.validations = Validator(module, self.parts, self.course, self.team)
         self.step, self.spent = 0, 0.0
         self._curve = Curve()
         self._scale = 1.0
         self._safe = self.parts.snapshot()
-        self._health = Health(trainee.settles)
+        self._health = DivergenceMonitor(module.settles)
         # Reading the loss waits for a GPU: there it is looked at only now and then.
         self._look_every = 1 if device.kind == "cpu" else RECENT
         self._pending: list[tuple[int, dict[str, Tensor]]] = []
@@ -112,7 +112,7 @@ class Session:
         """Figures of what needs no learning, by what it is."""
         return self.validations.baselines
 
-    # What a trainee is given: see `Work`.
+    # What a training module is given: see `StepContext`.
 
     @property
     def batch_size(self) -> int:
@@ -120,11 +120,11 @@ class Session:
         return self.result.batch_size
 
     def share(self, batch: Tensor) -> Tensor:
-        """Return this process' share of a batch; see `Work.share`."""
+        """Return this process' share of a batch; see `StepContext.share`."""
         return self.team.share(batch)
 
     def update(self, optimizers: str, loss: Tensor) -> None:
-        """Take one step of the named optimisers; see `Work.update`."""
+        """Take one step of the named optimisers; see `StepContext.update`."""
         group = self.parts.optimizers[optimizers]
         for optimizer in group:
             optimizer.zero_grad(set_to_none=True)
@@ -163,12 +163,12 @@ class Session:
         before = course.done
         announced = course.announced()
         self.report.start(stage, announced)
-        if self.tells and result.steps:
-            self.report.tell(Resumed(tuple(self._curve.points), tuple(result.validations)))
+        if self.emit_events and result.steps:
+            self.report.emit(Resumed(tuple(self._curve.points), tuple(result.validations)))
         if self.settings.finds_batch and not result.steps and self.team.is_alone:
             self._find_batch()
-        if self.tells or self.folder is not None:
-            validations.baselines = self.trainee.baselines() if self.settings.validations else {}
+        if self.emit_events or self.folder is not None:
+            validations.baselines = self.module.baselines() if self.settings.validations else {}
         validating = time.perf_counter()
         if not validations.has_begun:
             self._validate()
@@ -213,7 +213,7 @@ class Session:
         while True:
             drawn = None if self.team.is_alone else self.generator.get_state()
             try:
-                losses = self.trainee.step(self)
+                losses = self.module.step(self)
                 break
             except (RuntimeError, MemoryError) as error:
                 if not is_memory_short(error):
@@ -258,12 +258,12 @@ class Session:
         self.result.was_stopped = self.result.was_stopped or stops[0] > 0
         for (step, _), row in zip(self._pending, values, strict=True):
             point = self._curve.add(step, self.result.seconds, dict(zip(names, row, strict=True)))
-            if point is not None and self.tells:
-                self.report.tell(point)
+            if point is not None and self.emit_events:
+                self.report.emit(point)
         self._pending.clear()
         self.result.losses.extend(row[0] for row in values)
         is_good = self._health.is_good(values)
-        if is_good and self.trainee.settles and self._health.is_known and self.result.steps % WINDOW < self._look_every:
+        if is_good and self.module.settles and self._health.is_known and self.result.steps % WINDOW < self._look_every:
             self._safe = self.parts.snapshot()
         return is_good
 
@@ -291,16 +291,16 @@ class Session:
         validated = self.validations.take()
         if validated is None:
             return
-        if not self.trainee.settles and not self.validations.collapsed:
+        if not self.module.settles and not self.validations.collapsed:
             # Losses of networks that play against each other do not tell whether they are well.
             self._safe = self.parts.snapshot()
-        if self.tells:
-            self.report.tell(validated)
-            if self.fabric.is_global_zero and self.report.is_heard:
+        if self.emit_events:
+            self.report.emit(validated)
+            if self.fabric.is_global_zero and self.report.has_listener:
                 with torch.no_grad(), self.fabric.autocast():
-                    preview = self.trainee.preview(self.parts.kept())
+                    preview = self.module.preview(self.parts.kept())
                 if preview is not None:
-                    self.report.tell(Previewed(self.result.steps, preview))
+                    self.report.emit(Previewed(self.result.steps, preview))
 
     # Checkpoints.
 
@@ -328,7 +328,7 @@ class Session:
             "safe": self._safe,
             "best": self.validations.best,
             "scaler": self.fabric.strategy.precision.state_dict(),
-            "trainee": self.trainee.state(),
+            "module": self.module.state(),
             "random": checkpoint.random_states() | {"generator": self.generator.get_state()},
             "curve": self._curve.state(),
             "pending": self._pending,
@@ -377,7 +377,7 @@ class Session:
         self.parts.take_up(state["parts"])
         self._safe, self.validations.best = state["safe"], state["best"]
         self.fabric.strategy.precision.load_state_dict(state["scaler"])
-        self.trainee.restore(state["trainee"])
+        self.module.restore(state["module"])
         checkpoint.set_random_states(state["random"])
         self.generator.set_state(state["random"]["generator"])
         self._curve.restore(state["curve"])
@@ -469,51 +469,51 @@ def fitting_batch(start: int, bytes_a_patch: float, free: float) -> int:
     return start
 
 
-def found_batch(session: Session) -> int:
-    """Return how many patches a step of a session that has not begun should have; the session is left as it was."""
-    device, start = session.device, session.batch_size
-    with _restored(session):
+def found_batch(trainer: Trainer) -> int:
+    """Return how many patches a step of a training that has not begun should have; the trainer is left as it was."""
+    device, start = trainer.device, trainer.batch_size
+    with _restored(trainer):
         if device.kind == "cuda":
-            minutes = session.budget.minutes
+            minutes = trainer.budget.minutes
             most = min(_MOST_SECONDS, _SHARE * 60.0 * minutes) if minutes else _MOST_SECONDS
-            return quickest_batch(start, lambda batch: _tried(session, batch), most)
-        return fitting_batch(start, _bytes_a_patch(session), device.free_memory())
+            return quickest_batch(start, lambda batch: _tried(trainer, batch), most)
+        return fitting_batch(start, _bytes_a_patch(trainer), device.free_memory())
 
 
 @contextmanager
-def _restored(session: Session) -> Iterator[None]:
+def _restored(trainer: Trainer) -> Iterator[None]:
     """Let steps be tried, and take back all that they change."""
-    parts, trainee = session.parts.snapshot(), copy.deepcopy(session.trainee.state())
-    precision = session.fabric.strategy.precision
+    parts, module = trainer.parts.snapshot(), copy.deepcopy(trainer.module.state())
+    precision = trainer.fabric.strategy.precision
     scaler = copy.deepcopy(precision.state_dict())
-    drawn, states, batch = session.generator.get_state(), checkpoint.random_states(), session.batch_size
+    drawn, states, batch = trainer.generator.get_state(), checkpoint.random_states(), trainer.batch_size
     try:
         yield
     finally:
-        session.parts.forget_gradients()
-        session.parts.take_up(parts)
-        session.trainee.restore(trainee)
+        trainer.parts.forget_gradients()
+        trainer.parts.take_up(parts)
+        trainer.module.restore(module)
         precision.load_state_dict(scaler)
-        session.generator.set_state(drawn)
+        trainer.generator.set_state(drawn)
         checkpoint.set_random_states(states)
-        session.result.batch_size = batch
-        session.device.release_memory()
+        trainer.result.batch_size = batch
+        trainer.device.release_memory()
 
 
-def _tried(session: Session, batch: int) -> Trial | None:
-    session.result.batch_size = batch
-    session.parts.forget_gradients()
-    session.device.release_memory()
-    place = session.device.torch_name
-    free, before = session.device.free_memory(), torch.cuda.memory_allocated(place)
+def _tried(trainer: Trainer, batch: int) -> Trial | None:
+    trainer.result.batch_size = batch
+    trainer.parts.forget_gradients()
+    trainer.device.release_memory()
+    place = trainer.device.torch_name
+    free, before = trainer.device.free_memory(), torch.cuda.memory_allocated(place)
     torch.cuda.reset_peak_memory_stats(place)
     try:
         for _ in range(_WARM):
-            session.trainee.step(session)
+            trainer.module.step(trainer)
         torch.cuda.synchronize(place)
         begun = time.perf_counter()
         for _ in range(_TIMED):
-            session.trainee.step(session)
+            trainer.module.step(trainer)
         torch.cuda.synchronize(place)
     except torch.OutOfMemoryError:
         return None
@@ -521,7 +521,7 @@ def _tried(session: Session, batch: int) -> Trial | None:
     return Trial((time.perf_counter() - begun) / _TIMED, taken / max(free, 1))
 
 
-def _bytes_a_patch(session: Session) -> float:
+def _bytes_a_patch(trainer: Trainer) -> float:
     """Return what one patch keeps in memory for the backward pass."""
     kept = 0
 
@@ -531,10 +531,10 @@ def _bytes_a_patch(session: Session) -> float:
         return tensor
 
     # Some networks need two to learn from.
-    few = session.result.batch_size = min(2, session.batch_size)
+    few = trainer.result.batch_size = min(2, trainer.batch_size)
     try:
         with torch.autograd.graph.saved_tensors_hooks(counted, lambda tensor: tensor):
-            session.trainee.step(session)
+            trainer.module.step(trainer)
     except (RuntimeError, MemoryError) as error:
         if not is_memory_short(error):
             raise

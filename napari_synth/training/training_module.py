@@ -1,4 +1,4 @@
-"""What a session trains: any number of networks with their own optimisers, and what they are trained for."""
+"""What a trainer trains: any number of networks with their own optimisers, and what they are trained for."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Validation:
     metrics : mapping of str to float
         What the user is shown, by name with its unit; higher or lower is better as the name says.
     collapsed : str
-        Says what went wrong where the networks are useless now, e.g. all samples of a GAN being alike; the session then goes back
+        Says what went wrong where the networks are useless now, e.g. all samples of a GAN being alike; the trainer then goes back
         to its last good weights. Else "".
     """
 
@@ -35,8 +35,8 @@ class Validation:
     collapsed: str = ""
 
 
-class Work(Protocol):
-    """What a trainee is given for a step.
+class StepContext(Protocol):
+    """What a training module is given for a step.
 
     Attributes
     ----------
@@ -69,13 +69,13 @@ class Work(Protocol):
         """
 
 
-class Trainee(ABC):
+class TrainingModule(ABC):
     """Networks that learn.
 
     Attributes
     ----------
     networks : mapping of str to nn.Module
-        Everything with weights; moved to the device by the session.
+        Everything with weights; moved to the device by the trainer.
     averaged : collection of str
         Those of which a running average is kept, which is what is validated, previewed and kept in the end.
     settles : bool
@@ -93,11 +93,14 @@ class Trainee(ABC):
 
     @abstractmethod
     def optimizers(self) -> Mapping[str, Sequence[torch.optim.Optimizer]]:
-        """Return fresh optimisers by the name that `Work.update` is given; their learning rates are the highest of the run."""
+        """Return fresh optimisers, by the name that `StepContext.update` is given.
+
+        Their learning rates are the highest of the run.
+        """
 
     @abstractmethod
-    def step(self, work: Work) -> Mapping[str, Tensor]:
-        """Draw a batch, update the networks with `Work.update`, and return the losses, what is trained for first.
+    def step(self, work: StepContext) -> Mapping[str, Tensor]:
+        """Draw a batch, update the networks with `StepContext.update`, and return the losses, what is trained for first.
 
         Where the memory is short it is called again with half the batch.
         """

@@ -12,18 +12,18 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from napari_synth.core.device import Device
 from napari_synth.networks.layout import channels_last
-from napari_synth.training.training_module import Networks, Trainee
+from napari_synth.training.training_module import Networks, TrainingModule
 
 if TYPE_CHECKING:
     pass
 
 
-class Parts:
-    """The networks of a trainee, set up to learn.
+class TrainingState:
+    """The networks of a training module, set up to learn.
 
     Parameters
     ----------
-    trainee : Trainee
+    module : TrainingModule
         Its networks are moved to the device.
     fabric : Fabric
     device : Device
@@ -35,17 +35,17 @@ class Parts:
     networks : mapping of str to nn.Module
         To be called while training, in the precision of the run.
     optimizers : mapping of str to list
-        By the name that `Work.update` is given.
+        By the name that `StepContext.update` is given.
     """
 
-    def __init__(self, trainee: Trainee, fabric: Fabric, device: Device, averaging: float) -> None:
-        self._plain = {name: channels_last(net.to(device.torch_name)).train() for name, net in trainee.networks.items()}
+    def __init__(self, module: TrainingModule, fabric: Fabric, device: Device, averaging: float) -> None:
+        self._plain = {name: channels_last(net.to(device.torch_name)).train() for name, net in module.networks.items()}
         self._averages = {
             name: AveragedModel(self._plain[name], multi_avg_fn=_warmed_average(averaging), use_buffers=True).eval()
-            for name in trainee.averaged
+            for name in module.averaged
         }
         self.networks: Networks = {name: fabric.setup_module(network) for name, network in self._plain.items()}
-        made = trainee.optimizers()
+        made = module.optimizers()
         # The rates are noted before the schedule changes them.
         self._rates = {name: [[g["lr"] for g in o.param_groups] for o in group] for name, group in made.items()}
         self.optimizers = {name: _as_list(fabric.setup_optimizers(*group)) for name, group in made.items()}

@@ -14,7 +14,7 @@ from napari_synth.testing import Check, contract_checks
 BRIEF: dict[str, dict[str, Any]] = {
     "denoise/noise2void": {"steps": 2, "patch": 32, "batch": 1},
     "denoise/zero-shot-noise2noise": {"steps": 2, "patch": 32, "batch": 1},
-    "denoise/adapt": {"steps": 2},
+    "denoise/adapted": {"steps": 2},
     "super-resolution/adapted": {"steps": 2, "patch": 16, "batch": 1},
     "inpaint/adapted": {"steps": 2, "patch": 32, "batch": 1},
     "translate/patch-style": {"steps": 1, "structure": 7},

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from training_images import retina_pair as pair
-from training_lines import Curves, run, session
+from training_lines import Curves, run, trainer
 
 import napari_synth
 from napari_synth import registry
@@ -25,7 +25,7 @@ from napari_synth.studio.train import train_model
 from napari_synth.training import checkpoint
 from napari_synth.training.occupation import OccupiedError, occupied
 
-SMALL: dict[str, Any] = {"start": "scratch", "width": 8, "patch": 32, "batch": 1, "steps": 2}
+SMALL: dict[str, Any] = {"initial_weights": "scratch", "width": 8, "patch": 32, "batch": 1, "steps": 2}
 METHOD = "denoise/supervised"
 
 
@@ -237,7 +237,7 @@ DAMAGES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "no parts": _without("parts"),
     "no safe": _without("safe"),
     "no best": _without("best"),
-    "no trainee": _without("trainee"),
+    "no module": _without("module"),
     "no random": _without("random"),
     "no curve": _without("curve"),
     "no pending": _without("pending"),
@@ -264,11 +264,11 @@ DAMAGES: dict[str, Callable[[dict[str, Any]], Any]] = {
 
 @pytest.mark.parametrize("name", DAMAGES)
 def test_a_damaged_or_foreign_checkpoint_is_one_sentence(tmp_path: Path, name: str) -> None:
-    path = checkpoint.save(tmp_path, session(Curves(), tmp_path).state())
+    path = checkpoint.save(tmp_path, trainer(Curves(), tmp_path).state())
     state = torch.load(path, weights_only=True)
     torch.save(DAMAGES[name](state), path)
     with pytest.raises(CheckpointError, match=r"another (name|folder)") as caught:
-        session(Curves(), tmp_path).resume()
+        trainer(Curves(), tmp_path).resume()
     assert "\n" not in str(caught.value)
     assert path.exists()
 
@@ -276,7 +276,7 @@ def test_a_damaged_or_foreign_checkpoint_is_one_sentence(tmp_path: Path, name: s
 @pytest.mark.parametrize("kept", ["../../stolen", "/tmp/stolen", "", "A b", "x\n"])
 def test_a_checkpoint_cannot_name_a_model_anywhere(tmp_path: Path, kept: str) -> None:
     noisy, clean = pair(64)
-    state = session(Curves(), tmp_path).state()
+    state = trainer(Curves(), tmp_path).state()
     state["identity"] = {"name": kept}
     checkpoint.save(tmp_path / "run", state)
     said: list[str] = []
@@ -350,13 +350,13 @@ CANNOT = RuntimeError(
 
 @pytest.mark.parametrize("error", [CANNOT, MemoryError(), RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED")])
 def test_short_memory_is_known_whatever_says_so(error: BaseException) -> None:
-    trainee = Hungry()
-    trainee.error = error
-    assert run(trainee).batch_size <= 2
-    trainee = Hungry()
-    trainee.error, trainee.most = error, 0
+    module = Hungry()
+    module.error = error
+    assert run(module).batch_size <= 2
+    module = Hungry()
+    module.error, module.most = error, 0
     with pytest.raises(OutOfMemoryError, match="Not even one patch"):
-        run(trainee)
+        run(module)
 
 
 def test_other_errors_are_no_short_memory() -> None:

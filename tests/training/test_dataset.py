@@ -11,14 +11,14 @@ from napari_synth.core.errors import AxesError, ImageFileError, TrainingDataErro
 from napari_synth.files import write_image
 from napari_synth.imaging.image import Image
 from napari_synth.training.dataset import Normalisation, Scaling, gather, read_fields, split_fields
-from napari_synth.training.patches import Field
+from napari_synth.training.patches import PatchRegion
 
 
 def ramp(shape: tuple[int, ...], axes: str, dtype: str = "f4") -> Image:
     return Image(np.arange(np.prod(shape)).reshape(shape).astype(dtype), axes)
 
 
-def fields_of(image: Image, axes: str = "YX", **options: Any) -> list[Field]:
+def fields_of(image: Image, axes: str = "YX", **options: Any) -> list[PatchRegion]:
     return read_fields([image], Normalisation.of([image]), axes, **options)
 
 
@@ -121,7 +121,7 @@ def test_a_huge_lazy_image_is_read_in_windows_spread_over_it() -> None:
     assert len({field.place for field in fields}) == len(fields) == 4
 
 
-def places(fields: list[Field]) -> set[tuple[int, int, int, int]]:
+def places(fields: list[PatchRegion]) -> set[tuple[int, int, int, int]]:
     """Every pixel's image, row and column, and that of its frame."""
     return {
         (field.image, field.frame or 0, field.place[-2] + y, field.place[-1] + x)

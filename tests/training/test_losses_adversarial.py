@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from napari_synth.training.losses import Game, critic_loss, held, maker_loss, relative_loss, steepness
+from napari_synth.training.losses import Game, discriminator_loss, frozen, generator_loss, relative_loss, steepness
 
 GAMES: tuple[Game, ...] = ("lsgan", "vanilla", "hinge")
 
@@ -11,18 +11,18 @@ GAMES: tuple[Game, ...] = ("lsgan", "vanilla", "hinge")
 @pytest.mark.parametrize("game", GAMES)
 def test_who_judges_well_loses_little_and_who_deceives_too(game: Game) -> None:
     real, made = torch.ones(4, 1, 3, 3), torch.full((4, 1, 3, 3), 0.0 if game == "lsgan" else -1.0)
-    assert critic_loss(game, real, made) < critic_loss(game, made, real)
-    assert maker_loss(game, real) < maker_loss(game, made)
+    assert discriminator_loss(game, real, made) < discriminator_loss(game, made, real)
+    assert generator_loss(game, real) < generator_loss(game, made)
 
 
 @pytest.mark.parametrize("game", GAMES)
 def test_each_moves_the_judgement_its_way(game: Game) -> None:
     judged = torch.full((3,), 0.5, requires_grad=True)
-    maker_loss(game, judged).backward()
+    generator_loss(game, judged).backward()
     assert judged.grad is not None
     assert (judged.grad < 0).all()
     judged.grad = None
-    critic_loss(game, torch.ones(3), judged).backward()
+    discriminator_loss(game, torch.ones(3), judged).backward()
     assert (judged.grad > 0).all()
 
 
@@ -30,7 +30,7 @@ def test_gradients_pass_a_held_network_and_leave_its_weights() -> None:
     network = torch.nn.Linear(2, 1)
     network.bias.requires_grad_(False)
     x = torch.ones(1, 2, requires_grad=True)
-    with held(network):
+    with frozen(network):
         network(x).sum().backward()
     assert x.grad is not None
     assert network.weight.grad is None

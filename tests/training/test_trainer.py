@@ -12,7 +12,7 @@ import pytest
 import torch
 import training_lines
 from torch import Tensor
-from training_lines import STEPS, Curves, run, session, weights
+from training_lines import STEPS, Curves, run, trainer, weights
 
 from napari_synth.core.errors import Cancelled, CheckpointError, TrainingDivergedError
 from napari_synth.core.progress import Progress
@@ -20,7 +20,7 @@ from napari_synth.training import checkpoint
 from napari_synth.training.control import TrainingControl
 from napari_synth.training.events import CurvePoint, Validated
 from napari_synth.training.optim import Budget
-from napari_synth.training.training_module import Networks, Validation, Work
+from napari_synth.training.training_module import Networks, StepContext, Validation
 
 
 def equal(ones: list[Tensor], others: list[Tensor]) -> bool:
@@ -29,24 +29,24 @@ def equal(ones: list[Tensor], others: list[Tensor]) -> bool:
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Curves:
-    trainee = Curves()
-    run(trainee, tmp_path_factory.mktemp("uninterrupted"))
-    return trainee
+    module = Curves()
+    run(module, tmp_path_factory.mktemp("uninterrupted"))
+    return module
 
 
 def test_all_networks_learn_with_their_own_optimisers() -> None:
-    trainee = Curves()
-    result = run(trainee, budget=Budget(steps=300))
+    module = Curves()
+    result = run(module, budget=Budget(steps=300))
     assert result.held_out[-1][1] < 0.3 * result.held_out[0][1]
-    assert trainee.networks["line"].weight.item() == pytest.approx(3.0, abs=0.2)
+    assert module.networks["line"].weight.item() == pytest.approx(3.0, abs=0.2)
     assert result.curve[-1].losses["line"] < 0.05 * result.curve[0].losses["line"]
 
 
 def test_what_can_be_drawn_is_told() -> None:
     seen: list[Progress] = []
     run(Curves(), callback=seen.append)
-    points = [p.news for p in seen if isinstance(p.news, CurvePoint)]
-    validated = [p.news for p in seen if isinstance(p.news, Validated)]
+    points = [p.event for p in seen if isinstance(p.event, CurvePoint)]
+    validated = [p.event for p in seen if isinstance(p.event, Validated)]
     assert [point.step for point in points] == list(range(1, STEPS + 1))
     assert set(points[0].losses) == {"sine", "line"}
     assert [found.step for found in validated] == [0, 8, 16, 24, 32, 40]
@@ -70,15 +70,15 @@ def test_a_run_that_was_thrown_away_goes_on_exactly(at: int, tmp_path: Path, uni
 
     with pytest.raises(Cancelled):
         run(Curves(), tmp_path, callback=cancel, token=control, checkpoint_seconds=0.0)
-    trainee = Curves()
-    again = session(trainee, tmp_path)
+    module = Curves()
+    again = trainer(module, tmp_path)
     assert again.resume()
     torch.manual_seed(99)
     checkpoint.set_random_states(checkpoint.load(tmp_path)["random"])  # type: ignore[index]
     result = again.run()
     assert result.steps == len(result.losses) == STEPS
-    assert trainee.drawn == STEPS
-    assert equal(weights(trainee), weights(uninterrupted))
+    assert module.drawn == STEPS
+    assert equal(weights(module), weights(uninterrupted))
 
 
 def test_a_run_that_was_killed_goes_on_exactly(tmp_path: Path, uninterrupted: Curves) -> None:
@@ -86,17 +86,17 @@ def test_a_run_that_was_killed_goes_on_exactly(tmp_path: Path, uninterrupted: Cu
         [sys.executable, training_lines.__file__, str(tmp_path), "23"], check=False, capture_output=True
     )
     assert killed.returncode == -signal.SIGKILL
-    trainee = Curves()
-    again = session(trainee, tmp_path)
+    module = Curves()
+    again = trainer(module, tmp_path)
     assert again.resume()
     assert 20 < again.result.steps < 24
     again.run()
-    assert equal(weights(trainee), weights(uninterrupted))
+    assert equal(weights(module), weights(uninterrupted))
 
 
 def test_a_finished_run_gets_its_budget_once_more(tmp_path: Path) -> None:
     run(Curves(), tmp_path)
-    again = session(Curves(), tmp_path)
+    again = trainer(Curves(), tmp_path)
     assert again.resume()
     result = again.run()
     assert result.steps == 2 * STEPS
@@ -104,12 +104,12 @@ def test_a_finished_run_gets_its_budget_once_more(tmp_path: Path) -> None:
 
 
 def test_nothing_to_resume_is_no_error(tmp_path: Path) -> None:
-    assert not session(Curves(), tmp_path).resume()
+    assert not trainer(Curves(), tmp_path).resume()
 
 
 def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
     run(Curves(), tmp_path)
-    other = session(Curves(), tmp_path)
+    other = trainer(Curves(), tmp_path)
     other.identity = {"kind": "others"}
     with pytest.raises(CheckpointError, match="another kind"):
         other.resume()
@@ -121,7 +121,7 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path, left: int) -> None:
     path = tmp_path / checkpoint.FILE
     path.write_bytes(path.read_bytes()[:left])
     with pytest.raises(CheckpointError, match="damaged"):
-        session(Curves(), tmp_path).resume()
+        trainer(Curves(), tmp_path).resume()
 
 
 def test_a_folder_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None:
@@ -143,20 +143,20 @@ def test_a_stop_keeps_the_best_and_can_be_resumed(tmp_path: Path) -> None:
                 self.at_best = [weight.detach().clone() for weight in networks["sine"].parameters()]
             return Validation(abs(self.seen - 2.0))
 
-    control, trainee = TrainingControl(), Overfitting()
+    control, module = TrainingControl(), Overfitting()
 
     def stop(progress: Progress) -> None:
         if progress.done == 30:
             control.stop()
 
-    result = run(trainee, tmp_path, callback=stop, token=control)
+    result = run(module, tmp_path, callback=stop, token=control)
     assert result.was_stopped
     assert result.steps == 31
     assert result.held_out[-1][0] == 31
     assert result.best is not None
     assert result.best.step == 8
-    assert equal([*trainee.networks["sine"].parameters()], trainee.at_best)
-    again = session(Curves(), tmp_path)
+    assert equal([*module.networks["sine"].parameters()], module.at_best)
+    again = trainer(Curves(), tmp_path)
     assert again.resume()
     assert again.run().steps == STEPS
 
@@ -169,15 +169,15 @@ def test_training_lasts_until_it_is_stopped() -> None:
         if progress.done == 60:
             control.stop()
 
-    trainee = Curves()
-    result = run(trainee, budget=Budget(until_stopped=True), callback=stop, token=control)
+    module = Curves()
+    result = run(module, budget=Budget(until_stopped=True), callback=stop, token=control)
     assert result.steps == 61
     assert result.planned == 0
     assert result.held_out[-1][0] == 61
 
 
 def test_a_pause_waits_and_leaves_a_checkpoint(tmp_path: Path, uninterrupted: Curves) -> None:
-    control, trainee, messages = TrainingControl(), Curves(), []
+    control, module, messages = TrainingControl(), Curves(), []
 
     def pause(progress: Progress) -> None:
         if progress.message:
@@ -187,10 +187,10 @@ def test_a_pause_waits_and_leaves_a_checkpoint(tmp_path: Path, uninterrupted: Cu
             control.pause()
 
     start = time.perf_counter()
-    result = run(trainee, tmp_path, callback=pause, token=control)
+    result = run(module, tmp_path, callback=pause, token=control)
     assert messages == ["Training waits: nothing is lost."]
     assert result.seconds <= time.perf_counter() - start - 0.3
-    assert equal(weights(trainee), weights(uninterrupted))
+    assert equal(weights(module), weights(uninterrupted))
 
 
 def test_a_pause_can_be_cancelled(tmp_path: Path) -> None:
@@ -215,7 +215,7 @@ class Duel(Curves):
         super().__init__()
         self.collapses, self.validated = collapses, 0
 
-    def step(self, work: Work) -> Mapping[str, Tensor]:
+    def step(self, work: StepContext) -> Mapping[str, Tensor]:
         losses = super().step(work)
         return {"up": losses["sine"] * 10.0**work.step} if work.step < 30 else losses
 

@@ -215,7 +215,7 @@ class InterimPreview:
         pixels = run.compute(region=self._region, cancel=self._cancel)
         now = time.monotonic()
         self._ready = now + _PATIENCE * (now - begun)
-        self._progress(replace(self._latest, news=Interim(pixels)))
+        self._progress(replace(self._latest, event=Interim(pixels)))
 
 
 def _neighbourhood(image: Image, region: Region) -> tuple[Mapping[str, slice], Mapping[str, slice]]:

@@ -47,7 +47,7 @@ class DenoiserTrainParams(TrainParams):
 class PairTrainParams(DenoiserTrainParams):
     """Settings of a training on pairs."""
 
-    start: Literal["auto", "bundled", "scratch"] = advanced(
+    initial_weights: Literal["auto", "bundled", "scratch"] = advanced(
         "auto",
         title="Start from",
         description="The bundled denoiser, which knows images already and is told the measured noise, or a fresh network."
@@ -286,7 +286,7 @@ METHODS = (
     ),
     Generator(
         GeneratorInfo(
-            id="denoise/adapt",
+            id="denoise/adapted",
             title="Adapted network",
             summary="Adapts the bundled network to this image in seconds; kept only where held-out pixels say it helps.",
             task=Task.DENOISE,

@@ -25,7 +25,7 @@ from napari_synth.methods.denoise.shared import measure_noise, noise_variance
 CANDIDATES: Mapping[str, Generator[Any]] = {one.info.id: one for one in METHODS if isinstance(one, Generator)}
 # By steps, not by the clock, so that the choice can be repeated.
 TRAINED: Mapping[str, Mapping[str, Any]] = {
-    "denoise/adapt": {},
+    "denoise/adapted": {},
     "denoise/zero-shot-noise2noise": {},
     "denoise/noise2void": {"steps": 300},
 }

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_synth.contract.generator import BlockSpec, Context, Prepared
-from napari_synth.contract.trainable import Lesson, TrainContext
+from napari_synth.contract.trainable import TrainContext, TrainingSetup
 from napari_synth.imaging.image import Image
 from napari_synth.imaging.intensity import IntensityTransform
 from napari_synth.methods.denoise.blind_spot import BlindSpotRestorer
@@ -25,8 +25,8 @@ from napari_synth.training.dataset import TrainingImages
 from napari_synth.training.events import Figures, Preview
 from napari_synth.training.held_out import psnr
 from napari_synth.training.optim import FitSettings, usual_optimizers
-from napari_synth.training.patches import Field, FieldPool, fitting_patch
-from napari_synth.training.training_module import Networks, Trainee, Validation, Work
+from napari_synth.training.patches import PatchRegion, PatchSampler, fitting_patch
+from napari_synth.training.training_module import Networks, StepContext, TrainingModule, Validation
 
 # What lies further away hardly changes a result.
 _HALO = 48
@@ -157,7 +157,7 @@ _PSNR = "PSNR of frames not looked at (dB)"
 _RATE = 2e-2
 
 
-def learn_over_time(images: TrainingImages, params: OverTimeTrainParams, context: TrainContext) -> Lesson:
+def learn_over_time(images: TrainingImages, params: OverTimeTrainParams, context: TrainContext) -> TrainingSetup:
     """Set up the training.
 
     For its parameters see `Trainable.prepare`.
@@ -180,17 +180,17 @@ def learn_over_time(images: TrainingImages, params: OverTimeTrainParams, context
         notes = (
             "Clips are flipped and turned, and not augmented further: the noise is learnt from as it was measured.",
         )
-    trainee = Interpolation(
+    module = Interpolation(
         network,
-        FieldPool(training, patch, context.device.torch_name),
+        PatchSampler(training, patch, context.device.torch_name),
         held_out_clips(held_out, frames, network.multiple),
         settings,
         normalisation.transforms,
         context.device.torch_name,
         has_colours=any("S" in image.axes for image in images.source),
     )
-    return Lesson(
-        trainee,
+    return TrainingSetup(
+        module,
         settings,
         network,
         "simvp",
@@ -204,13 +204,13 @@ def learn_over_time(images: TrainingImages, params: OverTimeTrainParams, context
     )
 
 
-class Interpolation(Trainee):
+class Interpolation(TrainingModule):
     """Learns to predict the middle frame of clips from the others.
 
     Parameters
     ----------
     network : SimVP
-    pool : FieldPool
+    pool : PatchSampler
         Of whole clips.
     held_out : list of Field
         Clips.
@@ -226,8 +226,8 @@ class Interpolation(Trainee):
     def __init__(
         self,
         network: SimVP,
-        pool: FieldPool,
-        held_out: list[Field],
+        pool: PatchSampler,
+        held_out: list[PatchRegion],
         settings: FitSettings,
         shown: Sequence[Sequence[IntensityTransform]],
         device: str,
@@ -240,11 +240,11 @@ class Interpolation(Trainee):
         self._clips = [torch.from_numpy(field.pixels).transpose(0, 1)[None].to(device) for field in held_out]
 
     def optimizers(self) -> Mapping[str, Sequence[torch.optim.Optimizer]]:
-        """See `Trainee.optimizers`."""
+        """See `TrainingModule.optimizers`."""
         return {_NAME: usual_optimizers(self.networks[_NAME], self.settings)}
 
-    def step(self, work: Work) -> Mapping[str, Tensor]:
-        """See `Trainee.step`."""
+    def step(self, work: StepContext) -> Mapping[str, Tensor]:
+        """See `TrainingModule.step`."""
         clips = work.share(draw_clips(self.pool, work.batch_size, work.generator, backwards=True))
         around, middle = _parts(clips)
         # Whose noise has mean zero: the mean of what may have been measured is the clean frame.
@@ -253,7 +253,7 @@ class Interpolation(Trainee):
         return {"loss": loss}
 
     def validate(self, networks: Networks) -> Validation:
-        """See `Trainee.validate`."""
+        """See `TrainingModule.validate`."""
         return self._measured(networks[_NAME])
 
     def baselines(self) -> Mapping[str, Figures]:
@@ -269,7 +269,7 @@ class Interpolation(Trainee):
         return found
 
     def preview(self, networks: Networks) -> Preview:
-        """See `Trainee.preview`."""
+        """See `TrainingModule.preview`."""
         field = self.held_out[0]
         around, _ = _parts(self._clips[0])
         restored = networks[_NAME](around)[0, 0].float().cpu().numpy()

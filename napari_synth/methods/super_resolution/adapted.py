@@ -54,15 +54,15 @@ def adapt(image: Image, params: AdaptedParams, context: Context) -> Prepared:
     if bundled.is_noisy:
         return bundled.saying("The image is noisy, and adapting would learn its noise: the bundled network is used.")
     watch = partial(_show, bundled, context.interim) if context.interim else None
-    lesson = CoarserCopy(training, held_out, bundled.scale, params.patch, params.pixels, watch)
+    setup = CoarserCopy(training, held_out, bundled.scale, params.patch, params.pixels, watch)
     learner = copy.deepcopy(network).requires_grad_(True)
     settings = FitSettings(_RATE, params.batch, warm_up=10, averaging=0.95, validations=4)
     budget, random = Budget(steps=params.steps), context.torch_generator()
     try:
-        fit(learner, lesson, budget, context.device, random, settings=settings, report=context.report, stage="Adapting")
+        fit(learner, setup, budget, context.device, random, settings=settings, report=context.report, stage="Adapting")
     except TrainingDivergedError:
         return bundled.saying("Adapting did not settle on this image: the bundled network is used.")
-    before, after, error = lesson.compare(network, learner.eval())
+    before, after, error = setup.compare(network, learner.eval())
     change = after / before - 1.0 if before > 0 else 0.0
     if before - after <= _CONVINCING * error:
         return bundled.saying(

@@ -9,14 +9,14 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from napari_synth.contract.trainable import Lesson, TrainContext
+from napari_synth.contract.trainable import TrainContext, TrainingSetup
 from napari_synth.methods.synthesize.catalogue import AutoencoderTrainParams
 from napari_synth.methods.synthesize.crops import JUDGED, Crops, Judge, in_parts, learnt_crops
 from napari_synth.networks.variational_autoencoder import VariationalAutoencoder, drawn_latents
 from napari_synth.training.dataset import TrainingImages
 from napari_synth.training.events import Figures, Preview
 from napari_synth.training.optim import FitSettings, usual_optimizers
-from napari_synth.training.training_module import Networks, Trainee, Validation, Work
+from napari_synth.training.training_module import Networks, StepContext, TrainingModule, Validation
 
 _NAME = "autoencoder"
 _RATE = 2e-3
@@ -25,7 +25,7 @@ _LINEAR = 1024
 _SHOWN = 4
 
 
-def learn_latents(images: TrainingImages, params: AutoencoderTrainParams, context: TrainContext) -> Lesson:
+def learn_latents(images: TrainingImages, params: AutoencoderTrainParams, context: TrainContext) -> TrainingSetup:
     """Set up the training.
 
     For its parameters see `Trainable.prepare`.
@@ -41,7 +41,7 @@ def learn_latents(images: TrainingImages, params: AutoencoderTrainParams, contex
         averaging=0.998,
         validations=10,
     )
-    return Lesson(
+    return TrainingSetup(
         Autoencoding(network, crops, settings, params),
         settings,
         network,
@@ -58,7 +58,7 @@ def batch_of(context: TrainContext) -> int:
     return 16 if context.device.kind == "cpu" else 64
 
 
-class Autoencoding(Trainee):
+class Autoencoding(TrainingModule):
     """Learns latents, and what images to make of them.
 
     Parameters
@@ -77,11 +77,11 @@ class Autoencoding(Trainee):
         self.judge = Judge(crops)
 
     def optimizers(self) -> Mapping[str, Sequence[torch.optim.Optimizer]]:
-        """See `Trainee.optimizers`."""
+        """See `TrainingModule.optimizers`."""
         return {_NAME: usual_optimizers(self.networks[_NAME], self.settings)}
 
-    def step(self, work: Work) -> Mapping[str, Tensor]:
-        """See `Trainee.step`."""
+    def step(self, work: StepContext) -> Mapping[str, Tensor]:
+        """See `TrainingModule.step`."""
         images = self.crops.sample(work.batch_size, work.generator)
         noise = torch.randn((len(images), self.params.latent_size), generator=work.generator, device=images.device)
         images, noise = work.share(images), work.share(noise)
@@ -94,7 +94,7 @@ class Autoencoding(Trainee):
         return {"squared error": (decoded.detach() - images).square().mean(), "divergence": apart.sum(), "bound": loss}
 
     def validate(self, networks: Networks) -> Validation:
-        """See `Trainee.validate`."""
+        """See `TrainingModule.validate`."""
         network, images = _autoencoder(networks[_NAME]), self.crops.held_out
         mean, log_variance = posterior(network, images)
         drawn = drawn_latents(mean, log_variance, self._normal(len(images), 1))
@@ -105,7 +105,7 @@ class Autoencoding(Trainee):
         return Validation(float(bound), {PSNR: found} | self.judge.figures(samples) | usage(apart))
 
     def baselines(self) -> Mapping[str, Figures]:
-        """See `Trainee.baselines`."""
+        """See `TrainingModule.baselines`."""
         images = self.crops.held_out
         learnt = self.crops.sample(_LINEAR, torch.Generator(images.device).manual_seed(3))
         linear = principal_psnr(learnt, images, self.params.latent_size)

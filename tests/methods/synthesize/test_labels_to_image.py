@@ -15,7 +15,7 @@ from skimage.measure import label
 
 import napari_synth
 from napari_synth import registry
-from napari_synth.contract.trainable import Lesson, TrainContext
+from napari_synth.contract.trainable import TrainContext, TrainingSetup
 from napari_synth.core.device import Device
 from napari_synth.core.errors import TrainingDataError
 from napari_synth.engine.synthesis_run import prepare_synthesis
@@ -53,7 +53,7 @@ def painted(labels: npt.NDArray[Any], seed: int = 1) -> npt.NDArray[np.uint16]:
     return (1000 + 1500.0 * labels + 800 * grain).clip(0, 65535).astype(np.uint16)
 
 
-def prepared(source: Any, target: Any, **params: Any) -> Lesson:
+def prepared(source: Any, target: Any, **params: Any) -> TrainingSetup:
     chosen = trainable(METHOD)
     context = TrainContext(Device("cpu", "CPU", "for the test"))
     return chosen.prepare(gather(source, target, kind="paired"), chosen.params_type(**(SMALL | params)), context)
@@ -126,17 +126,17 @@ def test_objects_that_touch_are_told_apart_by_their_rims() -> None:
 def test_objects_are_learnt_in_colours() -> None:
     objects = label(regions() == 2)
     colours = np.stack([painted(objects > 0, seed) for seed in range(3)], axis=-1)
-    lesson = prepared(objects, Image(colours, "YXS"))
-    assert lesson.extras["labels"]["encoding"] == "instances"
-    assert isinstance(lesson.trainee, Painting)
-    assert lesson.extras["sample"]["axis"] == "S"
-    assert any("objects" in note for note in lesson.notes)
+    setup = prepared(objects, Image(colours, "YXS"))
+    assert setup.extras["labels"]["encoding"] == "instances"
+    assert isinstance(setup.module, Painting)
+    assert setup.extras["sample"]["axis"] == "S"
+    assert any("objects" in note for note in setup.notes)
     with torch.no_grad():
-        figures = lesson.trainee.validate(lesson.trainee.networks)
+        figures = setup.module.validate(setup.module.networks)
     assert figures is not None
     assert not figures.collapsed
     # It starts from the mean of each kind of pixel.
-    assert figures.metrics[PSNR] > lesson.trainee.baselines()[BY_LABEL][PSNR] - 3
+    assert figures.metrics[PSNR] > setup.module.baselines()[BY_LABEL][PSNR] - 3
 
 
 def test_patches_of_labels_can_be_looked_at() -> None:

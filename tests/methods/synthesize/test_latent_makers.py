@@ -218,12 +218,12 @@ def test_an_autoencoder_learns_and_shows_it(tmp_path: Path) -> None:
         device="cpu",
         progress=seen.append,
     )
-    validated = [item.news for item in seen if isinstance(item.news, Validated)]
+    validated = [item.event for item in seen if isinstance(item.event, Validated)]
     assert validated[-1].metrics["PSNR of images found again (dB)"] > 1 + float(
         validated[0].metrics["PSNR of images found again (dB)"]
     )
     assert "principal components" in validated[0].baselines
-    previews = [item.news.preview for item in seen if isinstance(item.news, Previewed)]
+    previews = [item.event.preview for item in seen if isinstance(item.event, Previewed)]
     assert previews[-1].axes == "YX"
     assert previews[-1].pixels.shape == (4 * 18 - 2, 4 * 18 - 2)
     assert found.result.curve[-1].losses["squared error"] < found.result.curve[0].losses["squared error"]
