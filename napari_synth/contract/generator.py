@@ -315,6 +315,20 @@ class Method(Generic[P]):
     function: Callable[..., Any] | str
     model: ModelSource | None = None
 
+    @property
+    def given(self) -> str:
+        """What it works on, in the user's words; "" where random numbers are enough."""
+        return "an image"
+
+    @property
+    def makes_many(self) -> bool:
+        """Whether its result is a stack of images that have nothing to do with each other."""
+        return False
+
+    def guess_axes(self, shape: tuple[int, ...]) -> str | None:
+        """Return the axes of an array that does not say them, None where they are no others than for every method."""
+        return None
+
 
 @dataclass(frozen=True)
 class Generator(Method[P]):

@@ -9,19 +9,21 @@ import numpy.typing as npt
 
 from napari_synth.contract.generator import Task
 from napari_synth.core.errors import Cancelled, InvalidImageError
-from napari_synth.engine.runner import PreparedRun
+from napari_synth.engine.prepared import PreparedRun
 from napari_synth.imaging.image import without_alpha
 from napari_synth.imaging.noise import estimate_noise
 from napari_synth.imaging.sampling import sample_planes
 from napari_synth.imaging.screening import Screen, ScreenedImage
 from napari_synth.imaging.trust import assess
 
+_MEANT_TO_DIFFER = (Task.TRANSLATE, Task.PREDICT_FRAMES, Task.SYNTHESIZE)
+
 
 def verdicts(prepared: PreparedRun, pixels: Any) -> tuple[str, ...]:
     """Judge a result by whether what was removed looks like the measured noise.
 
-    Where the image is huge, evenly spread windows are looked at. Nothing is said of invented content, of a translation, of a
-    result on another grid, and of an image that is too small or too flat to be judged.
+    Where the image is huge, evenly spread windows are looked at. Nothing is said of invented content, of frames, of a translation,
+    of a result on another grid, and of an image that is too small or too flat to be judged.
 
     Parameters
     ----------
@@ -30,8 +32,8 @@ def verdicts(prepared: PreparedRun, pixels: Any) -> tuple[str, ...]:
         Its result, along the axes of its source, in counts.
     """
     source = prepared.source
-    info = prepared.generator.info
-    if info.invents or info.task == Task.TRANSLATE or pixels.shape != source.shape:
+    info = prepared.method.info
+    if source is None or info.invents or info.task in _MEANT_TO_DIFFER or pixels.shape != source.shape:
         return ()
     result = source.with_data(pixels)
     said = []

@@ -48,7 +48,8 @@ def read_ome_zarr(path: Path, series: Series = None) -> Image:
     node = zarr.open(str(path), mode="r")
     if isinstance(node, zarr.Array):
         chosen_series(path, [path.name], [node.shape], series)
-        return replace(Image.from_array(without_bools(node)), notes=_missing_chunks(path, node))
+        axes = guess_axes(node.shape, _dimension_names(node))
+        return Image(without_bools(node), axes, notes=_missing_chunks(path, node))
     attributes: dict[str, Any] = dict(node.attrs)
     metadata = attributes.get("ome", attributes)
     if "multiscales" not in metadata and "bioformats2raw.layout" in metadata:
@@ -63,6 +64,12 @@ def read_ome_zarr(path: Path, series: Series = None) -> Image:
     numbers, notes = chosen_series(path, titles, [image.shape for image in images], series)
     image = joined([images[number] for number in numbers])
     return replace(image, notes=(*image.notes, *notes))
+
+
+def _dimension_names(array: Any) -> list[str] | None:
+    """Return the names that a bare array gives its dimensions, in version 3 of Zarr or as xarray writes them in version 2."""
+    names = getattr(array.metadata, "dimension_names", None) or array.attrs.get("_ARRAY_DIMENSIONS")
+    return [str(name or "") for name in names] if names and len(names) == array.ndim else None
 
 
 def _read_several(path: Path, node: zarr.Group, series: Series) -> Image:

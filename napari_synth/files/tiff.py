@@ -85,7 +85,12 @@ def read_tiff(path: Path, series: Series = None, axes: str | None = None) -> tup
             others |= {Path(page.parent.filehandle.path) for page in every[number].pages if page is not None}
         notes += _judged(path, records)
     image = joined(images)
-    return replace(image, notes=(*image.notes, *notes)), tuple(sorted(others - {path.resolve(), path.absolute()}))
+    further = tuple(sorted(others - {path.resolve(), path.absolute()}))
+    if further:
+        notes.append(
+            f"The image lies in {len(further) + 1} files, of which {path.name!r} is one: it is read from all of them."
+        )
+    return replace(image, notes=(*image.notes, *notes)), further
 
 
 def names_axes(path: Path) -> bool:

@@ -571,7 +571,7 @@ def _report(blocks: _Blocks, fit: _Fit, correlation: tuple[float, float], unit: 
 
 
 def _grows_squared(fit: _Fit, zero: float) -> bool:
-    """Return whether the square of the signal explains the variance far better than a line does; ``zero`` is the level of 0 counts."""
+    """Return whether the square of the signal explains the variance far better than a line; ``zero`` is the level of 0 counts."""
     level, variance, weight = fit.points
     signal = level - zero
     if len(level) < _FEWEST_LEVELS or signal.min() <= 0.0 or signal.max() < _WIDE * signal.min() or fit.slope <= 0.0:

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_synth.core.jpeg import BRIGHTNESS, jpeg_grid, sigma_before_jpeg
 from napari_synth.imaging import hot_pixels as hot
 from napari_synth.imaging import no_data
 from napari_synth.imaging.image import Image
+from napari_synth.imaging.jpeg import BRIGHTNESS, jpeg_grid, sigma_before_jpeg
 from napari_synth.imaging.masks import holes
 from napari_synth.imaging.noise import NoiseModel, NoiseReport, estimate_noise
 from napari_synth.imaging.sampling import MOST_PIXELS, sample_planes, sample_windows

@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 
 import napari_synth
+from napari_synth import verbs
 from napari_synth.contract.frames import FramePredictor
 from napari_synth.contract.generator import Generator, Method, Task
 from napari_synth.contract.synthesis import Synthesizer
 from napari_synth.core.errors import Cancelled, InvalidParameterError, MaskError, SynthError
 from napari_synth.core.progress import CancelToken, Progress
-from napari_synth.engine import runner
+from napari_synth.engine.prepared import PreparedRun
 from napari_synth.imaging.image import Image
 from napari_synth.registry import AnyMethod, adopted
 from napari_synth.testing.subject import FrameSubject, Subject, SynthesisSubject, clean, hole, known, noisy
@@ -434,8 +435,8 @@ def _while_known(method: Method[Any], function: Callable[[], None]) -> Callable[
     return check
 
 
-def _prepared(subject: Subject, image: Image, seed: int = 0) -> runner.PreparedRun:
-    return runner.prepare(subject.generator.info.id, image, dict(subject.settings), seed=seed, **subject.beside(image))
+def _prepared(subject: Subject, image: Image, seed: int = 0) -> PreparedRun:
+    return verbs.prepare(subject.generator.info.id, image, dict(subject.settings), seed=seed, **subject.beside(image))
 
 
 def _expect(kept: bool, otherwise: str) -> None:

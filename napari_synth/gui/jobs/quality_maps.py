@@ -59,7 +59,7 @@ def removed_signal(
 
     Parameters
     ----------
-    run : PreparedRun
+    run : PreparedImage
     restored : array-like
         The result at full resolution.
     settings : RunSettings
@@ -93,7 +93,7 @@ def trust_map(
 
     Parameters
     ----------
-    run : PreparedRun
+    run : PreparedImage
     restored : array-like
         The result at full resolution.
     settings : RunSettings
@@ -129,7 +129,7 @@ def confidence_map(
 
     Parameters
     ----------
-    run : PreparedRun or PreparedMovie
+    run : PreparedImage or PreparedMovie
     settings : RunSettings
     progress, cancel
         Of the job.

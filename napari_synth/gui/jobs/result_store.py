@@ -26,7 +26,7 @@ def run_levels(
 
     Parameters
     ----------
-    run : PreparedRun or PreparedMovie
+    run : PreparedImage or PreparedMovie
     folder : pathlib.Path
         Of large results.
     progress, cancel
@@ -46,9 +46,12 @@ def run_levels(
     ImageFileError
         The folder cannot be written.
     """
-    compute = partial(run.compute, progress=progress, cancel=cancel)
+    compute = partial(run.compute, report=Reporter(progress, cancel))
     if not run.needs_store:
-        return (compute(),), None
+        pixels = compute()
+        if run.source.origin is not None:
+            run.source.origin.check()
+        return (pixels,), None
     return computed_into(compute, run.result, run.chunks, folder, cancel)
 
 

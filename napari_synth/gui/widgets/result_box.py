@@ -18,6 +18,7 @@ from napari_synth.gui.layers.marks import CONFIDENCE, DERIVED, REMOVED, TRUST, k
 from napari_synth.gui.layers.placement import Placement
 from napari_synth.gui.layers.viewer_layers import grid_of
 from napari_synth.gui.widgets.form_rows import button, line, menu_button, put_on_clipboard, wrapped
+from napari_synth.spelling import as_command, as_python
 
 if TYPE_CHECKING:
     import napari.layers
@@ -34,7 +35,7 @@ class Finished(Generic[Run]):
 
     Attributes
     ----------
-    prepared : PreparedRun or PreparedMovie
+    prepared : PreparedImage or PreparedMovie
     source : napari.layers.Image
         The layer that was restored; it may have been deleted since.
     result : napari.layers.Image
@@ -108,8 +109,8 @@ class ResultBox(QWidget, Generic[Run]):
             "Copy how the result was made, so that it can be repeated",
             (
                 ("As YAML", "For a file: napari-synth run RECIPE IN OUT", partial(self.copy, Recipe.to_yaml)),
-                ("As Python", "For a script or a notebook", partial(self.copy, Recipe.to_python)),
-                ("As command line", "For a terminal, a cluster or many files", partial(self.copy, Recipe.to_command)),
+                ("As Python", "For a script or a notebook", partial(self.copy, as_python)),
+                ("As command line", "For a terminal, a cluster or many files", partial(self.copy, as_command)),
             ),
         )
 
@@ -150,9 +151,9 @@ class ResultBox(QWidget, Generic[Run]):
             # Only pixel by pixel can a result be subtracted from its source; what is filled was no signal, and what is
             # translated is meant to differ.
             comparable = (
-                prepared.result_shape == prepared.source.shape
+                prepared.shape == prepared.source.shape
                 and prepared.source.mask is None
-                and prepared.generator.info.task not in {Task.TRANSLATE, Task.PREDICT_FRAMES}
+                and prepared.method.info.task not in {Task.TRANSLATE, Task.PREDICT_FRAMES}
             )
             self.removed.setVisible(comparable)
             self.trust.setVisible(comparable)

@@ -13,6 +13,7 @@ from napari_synth.contract.generator import BlockSpec, Context, Prepared
 from napari_synth.engine.rotations import RotationEnsemble
 from napari_synth.imaging.image import Image
 from napari_synth.methods.denoise.catalogue import BlindParams
+from napari_synth.methods.denoise.multiplicative import prepare_multiplicative
 from napari_synth.methods.noise_conditioning import (
     Condition,
     bundled_network,
@@ -273,7 +274,7 @@ def prepare_conditioned(
     params: BlindParams,
     context: Context,
 ) -> Prepared:
-    """Measure the noise of an image, and put it before a denoising network.
+    """Measure the noise of an image, as added or as multiplied, and put it before a denoising network.
 
     Parameters
     ----------
@@ -285,8 +286,16 @@ def prepare_conditioned(
     params : BlindParams
     context : Context
     """
-    condition = measure_condition(image, context, sigma=params.sigma, correlated=params.noise)
-    condition = condition.stronger(params.strength)
-    neighbours = choose_neighbours(image, condition, context) if params.neighbours == "auto" else None
-    prepared = Conditioned(network, condition, neighbours, weights)
+
+    def added(image: Image, context: Context) -> Prepared:
+        if params.noise == "multiplicative":
+            condition = measure_condition(image, context)
+        else:
+            condition = measure_condition(image, context, sigma=params.sigma, correlated=params.noise)
+        condition = condition.stronger(params.strength)
+        neighbours = choose_neighbours(image, condition, context) if params.neighbours == "auto" else None
+        return Conditioned(network, condition, neighbours, weights)
+
+    is_multiplied = params.noise == "multiplicative"
+    prepared = prepare_multiplicative(image, context, added) if is_multiplied else added(image, context)
     return RotationEnsemble(prepared, "mean") if params.ensemble else prepared

@@ -14,7 +14,7 @@ from torch.nn import functional
 from napari_synth.contract.generator import Context, Generator, Prepared
 from napari_synth.contract.params import Params
 from napari_synth.core.errors import Cancelled, OutOfMemoryError, SynthError
-from napari_synth.engine.blockwise import MemoryShortError, translated_errors
+from napari_synth.engine.computing import MemoryShortError, translated_errors
 from napari_synth.imaging.image import Image
 from napari_synth.imaging.noise import NoiseReport
 from napari_synth.methods.denoise.catalogue import METHODS, AutoParams

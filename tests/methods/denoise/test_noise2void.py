@@ -7,11 +7,10 @@ from scipy.ndimage import gaussian_filter, gaussian_filter1d
 from training_images import gain_db, noisy, prepare, restore, rings
 
 import napari_synth
-from napari_synth import registry
+from napari_synth import registry, verbs
 from napari_synth.contract.generator import Prepared
 from napari_synth.core.errors import Cancelled
 from napari_synth.core.progress import CancelToken, Progress, Reporter
-from napari_synth.engine import runner
 from napari_synth.imaging.image import Image
 from napari_synth.imaging.noise import NoiseModel, NoiseReport
 from napari_synth.methods.denoise.blind_spot import BlindSpotRestorer
@@ -155,7 +154,7 @@ def test_minutes_end_in_time_and_the_steps_are_noted() -> None:
 
 def test_the_recipe_of_a_run_by_the_clock_repeats_it() -> None:
     image = Image.from_array(noisy(rings(32)))
-    run = runner.prepare("denoise/noise2void", image, {"minutes": 0.02, "batch": 1, "patch": 16}, device="cpu")
+    run = verbs.prepare("denoise/noise2void", image, {"minutes": 0.02, "batch": 1, "patch": 16}, device="cpu")
     assert run.recipe.params["steps"] > 1
-    again = runner.prepare(run.recipe.generator, image, run.recipe.params, device="cpu", seed=run.recipe.seed)
+    again = verbs.prepare(run.recipe.generator, image, run.recipe.params, device="cpu", seed=run.recipe.seed)
     np.testing.assert_array_equal(again.compute(), run.compute())

@@ -16,10 +16,10 @@ from napari_synth.contract.generator import BlockSpec, Context, Generator, Gener
 from napari_synth.contract.params import NoParams
 from napari_synth.core.errors import Cancelled, ModelFileError, OutOfMemoryError
 from napari_synth.core.progress import CancelToken
-from napari_synth.engine.runner import prepare
 from napari_synth.imaging.image import Image
 from napari_synth.methods.denoise import selection
 from napari_synth.methods.denoise.catalogue import Noise2VoidParams
+from napari_synth.verbs import prepare
 
 QUICK = ["denoise/blind", "denoise/wavelet", "denoise/non-local-means", "denoise/total-variation", "denoise/median"]
 

@@ -13,7 +13,6 @@ import napari_synth
 from napari_synth.core import errors
 from napari_synth.core.device import Device
 from napari_synth.engine.resampling import resized
-from napari_synth.engine.runner import prepare
 from napari_synth.imaging.image import Image
 from napari_synth.methods.noise_conditioning import bundled_network
 from napari_synth.methods.super_resolution.adapted import CoarserCopy
@@ -21,6 +20,7 @@ from napari_synth.methods.super_resolution.enlarged import MODEL, coarse, consis
 from napari_synth.networks.super_resolution_unet import enlarged
 from napari_synth.training.loop import Budget, FitSettings, fit
 from napari_synth.training.patches import PatchPool
+from napari_synth.verbs import prepare
 
 ALL = ("network", "lanczos", "bicubic")
 
@@ -136,7 +136,7 @@ def test_tiles_equal_the_whole_at_the_default_halo(factor: float) -> None:
 
 def test_more_than_the_network_can_is_said() -> None:
     run = prepare("super-resolution/network", Image.from_array(camera(32)), {"factor": 8})
-    assert run.result_shape == (256, 256)
+    assert run.shape == (256, 256)
     assert any("4 times finer" in note for note in run.notes)
 
 

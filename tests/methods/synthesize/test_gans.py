@@ -20,7 +20,6 @@ from napari_synth.contract.trainable import TrainContext
 from napari_synth.core.device import Device
 from napari_synth.core.errors import InvalidParameterError, ModelFileError, TrainingDataError
 from napari_synth.core.progress import Progress
-from napari_synth.engine.synthesis_run import prepare_synthesis
 from napari_synth.imaging.image import Image
 from napari_synth.methods.synthesize.crops import (
     DISTANCE,
@@ -39,6 +38,7 @@ from napari_synth.training.events import Previewed
 from napari_synth.training.optim import Budget, FitSettings
 from napari_synth.training.trainer import Trainer
 from napari_synth.training.training_module import Networks, StepContext, TrainingModule, Validation
+from napari_synth.verbs import prepare
 
 CPU = Device("cpu", "CPU", "for the test")
 BRIEF: dict[str, Any] = {"width": 8, "patch": 16, "batch": 4, "latent_size": 6, "steps": 3}
@@ -86,7 +86,7 @@ def test_images_are_of_the_kind_that_was_learnt_from(
     name: str, image: Image, axes: str, shape: tuple[int, ...], tmp_path: Path
 ) -> None:
     trained = train(name, tmp_path / f"{name}-{axes.lower()}", image)
-    prepared = prepare_synthesis(trained.generator.info.id, {"count": 2}, device="cpu")
+    prepared = prepare(trained.generator.info.id, None, {"count": 2}, device="cpu")
     found = prepared.image(prepared.compute())
     assert (found.axes, found.shape, found.dtype) == (axes, shape, image.dtype)
     assert found.spacing == image.spacing
@@ -151,7 +151,7 @@ def test_what_is_watched(tmp_path: Path) -> None:
 
 def test_a_directory_of_directions_and_sliders(tmp_path: Path) -> None:
     trained = train("dcgan", tmp_path / "sliders")
-    sampler = prepare_synthesis(trained.generator.info.id, device="cpu").sampler
+    sampler = prepare(trained.generator.info.id, device="cpu").sampler
     assert sampler.latent_size == 6
     found = sampler.directions(4)
     torch.testing.assert_close(found @ found.T, torch.eye(4), atol=1e-5, rtol=0)

@@ -18,7 +18,6 @@ from napari_synth import registry
 from napari_synth.contract.trainable import TrainContext, TrainingSetup
 from napari_synth.core.device import Device
 from napari_synth.core.errors import TrainingDataError
-from napari_synth.engine.synthesis_run import prepare_synthesis
 from napari_synth.imaging.image import Image
 from napari_synth.methods.synthesize.labels_to_image import BY_LABEL, DISTANCE, PSNR, VARIETY, Painting
 from napari_synth.methods.synthesize.samplers import LabelChannels
@@ -28,6 +27,7 @@ from napari_synth.registry import trainable
 from napari_synth.studio.examples import augmented_examples
 from napari_synth.studio.train import Trained, train_model
 from napari_synth.training.dataset import gather
+from napari_synth.verbs import prepare
 
 SMALL: dict[str, Any] = {"width": 8, "patch": 32, "batch": 4}
 METHOD = "synthesize/labels-to-image"
@@ -93,9 +93,9 @@ def test_the_model_says_how_good_it_is(trained: Trained) -> None:
 def test_every_plane_of_labels_gets_images_and_unknown_labels_are_told(trained: Trained) -> None:
     labels = np.stack([regions(32, seed=3), np.full((32, 32), 9, np.uint8)])
     generator = napari_synth.load_model(trained.path)
-    run = prepare_synthesis(generator.info.id, {"count": 2}, source=Image(labels, "TYX"), device="cpu")
+    run = prepare(generator.info.id, Image(labels, "TYX"), {"count": 2}, device="cpu")
     assert run.compute().shape == (2, 2, 32, 32)
-    alone = prepare_synthesis(generator.info.id, source=Image(labels[1], "YX"), device="cpu")
+    alone = prepare(generator.info.id, Image(labels[1], "YX"), device="cpu")
     assert any("9 are taken for 0" in note for note in alone.notes)
 
 

@@ -17,7 +17,7 @@ from skimage import data
 from napari_synth import registry
 from napari_synth.core.errors import Cancelled, InvalidParameterError, ModelFileError, TrainingDataError
 from napari_synth.core.progress import Progress
-from napari_synth.engine.synthesis_run import PreparedSynthesis, prepare_synthesis
+from napari_synth.engine.synthesis_run import PreparedSynthesis
 from napari_synth.imaging.image import Image
 from napari_synth.methods.synthesize.vae import divergence, negative_evidence, principal_psnr, psnr, usage, warmed
 from napari_synth.models import library
@@ -26,6 +26,7 @@ from napari_synth.studio.train import Trained, train_model
 from napari_synth.training.control import TrainingControl
 from napari_synth.training.dataset import gather
 from napari_synth.training.events import Previewed, Validated
+from napari_synth.verbs import prepare
 
 BRIEF: dict[str, Any] = {"width": 8, "patch": 16, "batch": 4, "steps": 3}
 LATENT = BRIEF | {"latent_size": 6}
@@ -61,7 +62,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Trained]:
 
 
 def opened(found: Trained, seed: int = 0, **params: Any) -> PreparedSynthesis:
-    return prepare_synthesis(found.generator.info.id, params, device="cpu", seed=seed)
+    return prepare(found.generator.info.id, None, params, device="cpu", seed=seed)
 
 
 def images(found: Trained, seed: int = 0, **params: Any) -> npt.NDArray[Any]:

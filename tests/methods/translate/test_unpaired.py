@@ -16,7 +16,6 @@ import napari_synth
 from napari_synth import registry
 from napari_synth.core.errors import AxesError, Cancelled, TrainingDataError
 from napari_synth.core.progress import Progress
-from napari_synth.engine.runner import prepare
 from napari_synth.imaging.image import Image
 from napari_synth.methods.translate.cyclegan import CycleGANModule
 from napari_synth.methods.translate.figures import PatchTarget, content_correlation, is_flat
@@ -25,6 +24,7 @@ from napari_synth.models import library
 from napari_synth.studio.train import train_model
 from napari_synth.training.control import TrainingControl
 from napari_synth.training.events import Previewed
+from napari_synth.verbs import prepare
 
 TINY: dict[str, Any] = {"width": 4, "blocks": 1, "patch": 16, "batch": 1, "steps": 2}
 CYCLE, CUT = "translate/cyclegan", "translate/cut"
