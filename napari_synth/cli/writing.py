@@ -39,7 +39,19 @@ def alone(prepared: PreparedRun, pixels: Any = None) -> Image:
 
 
 def write_folder(folder: Path, prepared: PreparedRun, report: Reporter, *, overwrite: bool) -> None:
-    """Write each image of a stack into a file: PNG where that holds it without loss, else TIFF."""
+    """Write each image of a stack into a file: PNG where that holds it without loss, else TIFF.
+
+    Parameters
+    ----------
+    folder : Path
+        It is made where it is not there.
+    prepared : PreparedRun
+        Whose result is a stack.
+    report : Reporter
+        Told of every block.
+    overwrite : bool
+        Whether files that are there already are replaced.
+    """
     if folder.exists() and not folder.is_dir():
         raise ImageFileError(
             f"{str(folder)!r} is a file: name a folder, or a file that ends in one of {', '.join(WRITABLE_SUFFIXES)}."

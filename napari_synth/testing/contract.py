@@ -131,6 +131,8 @@ def contract_checks(
     """
     value, given = adopted(method), dict(settings or {})
     checks = [Check("it_says_what_it_is", lambda: it_says_what_it_is(value))]
+    if not isinstance(value, Method):
+        return checks
     planned: Iterator[Planned] = iter(())
     if isinstance(value, FramePredictor):
         planned = _of_frames(FrameSubject(value, given))

@@ -22,6 +22,7 @@ from napari_synth.imaging.masks import as_mask
 Pixels = npt.NDArray[Any]
 
 _EDGE = 96
+_RAMP = 8
 
 
 @dataclass(frozen=True)
@@ -67,11 +68,18 @@ class Subject:
         return Image(np.stack([pixels, pixels[::-1], pixels], -1), f"{axes}S")
 
     def beside(self, image: Image) -> dict[str, Any]:
-        """Return what a run needs besides the image: a reference of the same kind, which is the image turned over."""
+        """Return what a run needs besides the image: a reference of the same kind, which is the image turned over.
+
+        A blank image would be refused as a reference: then it is a ramp.
+        """
         if self.generator.info.reference_image != "needed":
             return {}
         flipped = tuple(slice(None, None, -1) if axis in "YX" else slice(None) for axis in image.axes)
-        return {"reference": image.with_data(image.data[flipped])}
+        pixels = image.data[flipped]
+        if np.ptp(pixels) == 0:
+            shape = tuple(max(size, _RAMP) if axis in "YX" else size for axis, size in image.sizes.items())
+            pixels = np.arange(np.prod(shape)).reshape(shape).astype(image.dtype)
+        return {"reference": image.with_data(pixels)}
 
     def run(self, pixels: Pixels, axes: str = "YX", **options: Any) -> Pixels:
         """Run the generator with its settings and return the pixels, without the colours that were only made for it.
