@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING, Any, cast
@@ -45,14 +46,20 @@ _MARGIN = 4
 """Pixels around the places that a map reads, which interpolation and smoothing may need."""
 
 
-def apply(pipeline: Pipeline, sample: Sample, draw: Draw, partner: Sample | None) -> Sample:
+def apply(
+    pipeline: Pipeline,
+    sample: Sample,
+    draw: Draw,
+    partner: Sample | None,
+    given: Sequence[tuple[float, float]] | None = None,
+) -> Sample:
     """Return the sample as the draw changes it; see `Pipeline.apply`."""
     plan = _plan(draw)
     if sample.sizes:
         draw.check_fits(_sizes(sample, draw.axes))
-    ranges = draw.ranges
+    ranges = tuple(given or ())
     if sample.image is not None and len(ranges) != sample.frame(draw.axes).channels:
-        ranges = measured_ranges(sample)
+        ranges = sample.ranges
     moved = _moved(sample, plan.map(), draw, pipeline.sampling, ranges)
     mixing = [step for step in plan.intensities if step.kind in MIXING]
     if mixing and partner is None:
