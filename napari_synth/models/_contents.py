@@ -11,7 +11,7 @@ from torch import nn
 from napari_synth.core.errors import ModelFileError
 from napari_synth.models._blind import BlindDenoiser, BlindEnlarger
 from napari_synth.models._in_counts import FromNeighbours, InCounts
-from napari_synth.models.card import ModelCard
+from napari_synth.models.card import ModelCard, reading_card
 from napari_synth.training.blind_spot import BlindSpotMask
 
 _MEASURES = (
@@ -133,7 +133,8 @@ def _restorer(network: Any, card: ModelCard, scale: int | None) -> Content:
 
 def _blind_spot(network: Any, card: ModelCard, scale: int | None) -> Content:
     _refuse_scale(card, scale)
-    mask = BlindSpotMask(tuple(card.extras["reach"]), card.extras["gap"])
+    with reading_card(card.name):
+        mask = BlindSpotMask(tuple(card.extras["reach"]), card.extras["gap"])
     return Content(
         InCounts(FromNeighbours(network, mask)),
         title=card.title,

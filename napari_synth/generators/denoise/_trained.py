@@ -11,6 +11,7 @@ from napari_synth.core.generator import BlockSpec, Context, Prepared
 from napari_synth.core.image import Image
 from napari_synth.generators.denoise._blind_spot import BlindSpotRestorer
 from napari_synth.generators.denoise._common import Unchanged, is_clean, measure_noise
+from napari_synth.models.card import reading_card
 from napari_synth.networks.blind_spot_unet import BlindSpotUNet
 from napari_synth.networks.residual_unet import ResidualUNet
 from napari_synth.training.blind_spot import BlindSpotMask
@@ -63,8 +64,9 @@ def blind_spot_restorer_of(
     noise = measure_noise(image, context)
     if is_clean(noise):
         return Unchanged(noise)
-    mask = BlindSpotMask(tuple(extras["reach"]), extras["gap"])
+    with reading_card("blind-spot network"):
+        mask, axes = BlindSpotMask(tuple(map(int, extras["reach"])), int(extras["gap"])), str(extras["axes"])
     model = noise.model.scaled(context.intensity.scale, context.intensity.offset)
-    prepared = BlindSpotRestorer(network, mask, model if weigh_measurement else None, extras["axes"], noise, ())
+    prepared = BlindSpotRestorer(network, mask, model if weigh_measurement else None, axes, noise, ())
     prepared.weights = weights
     return prepared

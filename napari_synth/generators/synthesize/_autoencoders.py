@@ -7,13 +7,13 @@ from typing import Any
 
 from torch import Tensor
 
-from napari_synth.core.errors import ModelFileError
 from napari_synth.core.image import Image
 from napari_synth.core.intensity import IntensityTransform
 from napari_synth.core.synthesis import SampleSpec
 from napari_synth.generators.synthesize._networks import VectorSampler
 from napari_synth.generators.synthesize._options import RefinedParams
 from napari_synth.models import ModelCard
+from napari_synth.models.card import reading_card
 
 
 class AutoencoderSampler(VectorSampler):
@@ -59,13 +59,9 @@ class RefinedSampler(AutoencoderSampler):
         super().__init__(network, card, weights, params, source)
         self._encoded, spec = self.intensity, self.spec
         if (told := card.extras.get("encoded")) is not None:
-            try:
+            with reading_card(card.name):
                 spec = SampleSpec.from_record(told["sample"])
                 self._encoded = tuple(IntensityTransform(**one) for one in told["intensity"])
-            except (KeyError, TypeError, ValueError) as error:
-                raise ModelFileError(
-                    f"The card of the model {card.name!r} is damaged: train the model again."
-                ) from error
         if params.manner != "auto":
             self.spec, self.intensity = spec, self._encoded
 

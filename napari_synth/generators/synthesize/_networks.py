@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from napari_synth.core.errors import ModelFileError
 from napari_synth.core.image import Image
 from napari_synth.core.intensity import IntensityTransform
 from napari_synth.core.synthesis import Sampler, SampleSpec, SynthesisParams
 from napari_synth.models import ModelCard
+from napari_synth.models.card import reading_card
 
 
 class NetworkSampler(Sampler):
@@ -47,11 +47,11 @@ class NetworkSampler(Sampler):
     ) -> None:
         self.network, self.params, self.source = network, params, source
         self.weights, self.notes = weights, card.limits
-        try:
+        with reading_card(card.name):
             self.spec = SampleSpec.from_record(card.extras["sample"])
             self.intensity = tuple(IntensityTransform(**one) for one in card.normalisation["source"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise ModelFileError(f"The card of the model {card.name!r} is damaged: train the model again.") from error
+            if len(self.intensity) not in {1, self.spec.channels}:
+                raise ValueError("not a range for each channel")
 
     @abstractmethod
     def made(self, latents: Tensor, size: tuple[int, int]) -> Tensor:

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from napari_synth.core.errors import ModelFileError
 from napari_synth.core.image import Image
 from napari_synth.core.synthesis import SynthesisParams
 from napari_synth.generators.synthesize._label_channels import LabelChannels
 from napari_synth.generators.synthesize._networks import NetworkSampler
 from napari_synth.models import ModelCard
+from napari_synth.models.card import reading_card
 
 _NAMED = 8
 
@@ -45,10 +45,8 @@ class PaintedSampler(NetworkSampler):
     ) -> None:
         super().__init__(network, card, weights, params, source)
         assert source is not None
-        try:
+        with reading_card(card.name):
             channels = LabelChannels.from_record(card.extras["labels"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise ModelFileError(f"The card of the model {card.name!r} is damaged: train the model again.") from error
         plane = np.asarray(source.read(), np.int64)
         height, width = plane.shape
         self.spec = replace(self.spec, size=(height, width), grid=None)
