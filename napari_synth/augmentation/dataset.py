@@ -138,7 +138,7 @@ class AugmentedCrops(Dataset[Item]):
         # How often each was asked for, by all workers together.
         self._asked = torch.zeros(self.count, dtype=torch.int32)
         with suppress(RuntimeError, OSError):
-            self._asked.share_memory_()
+            self._asked.share_memory_()  # type: ignore[no-untyped-call]
         self.device = torch.device(device)
         axes = "ZYX"[3 - len(crop) :]
         self._scenes = [scene for source in sources for scene in _scenes(source, axes, self.device)]

@@ -214,7 +214,8 @@ class Pipeline(pydantic.BaseModel):
             What MixUp and CutMix bring in, of the size of the result; another draw of the same sample where left out.
         ranges : sequence of (float, float), optional
             Low and high end of each channel, where the sample is a part of an image whose ends count (``draw.ranges``). Those of
-            the sample itself where left out, so that a draw means the same on another channel.
+            the sample itself where left out, so that a draw means the same on another channel; a lazy image is not read for
+            them, and has those of the draw unless that is `Draw.for_another`.
 
         Returns
         -------

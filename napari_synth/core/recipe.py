@@ -17,7 +17,7 @@ import pydantic
 import yaml
 
 from napari_synth.core import registry
-from napari_synth.core.arguments import LARGEST_TILE, given_path
+from napari_synth.core.arguments import given_path
 from napari_synth.core.errors import RecipeError, UnknownGeneratorError
 from napari_synth.core.frame_plan import FrameRequest
 from napari_synth.core.generator import Method, Task
@@ -134,7 +134,7 @@ class Recipe(pydantic.BaseModel):
     seed: int = 0
     device: str = "auto"
     precision: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
-    tile: int | None = pydantic.Field(default=None, ge=1, le=LARGEST_TILE)
+    tile: int | None = None
     versions: dict[str, str] = {}
     weights: dict[str, str] = {}
     source: Source | None = None
@@ -147,7 +147,7 @@ class Recipe(pydantic.BaseModel):
     @classmethod
     def _names_task_and_method(cls, generator: str) -> str:
         task, _, name = generator.partition("/")
-        if task not in set(Task) or not name:
+        if not task or not name:
             raise ValueError("it must be the id of a generator, such as denoise/blind")
         return generator
 
@@ -218,9 +218,10 @@ class Recipe(pydantic.BaseModel):
         recipe: str = "RECIPE.yaml",
     ) -> str:
         """Return the run as a command line for a POSIX shell; what was learnt of a reference is in the recipe's file alone."""
-        if self.reference is None and any(self.params.get(name) is not None for name in self._learnt()):
-            return shlex.join(["napari-synth", "run", recipe, source, target])
         task, name = self.generator.split("/", 1)
+        is_learnt = self.reference is None and any(self.params.get(learnt) is not None for learnt in self._learnt())
+        if is_learnt or task not in set(Task):
+            return shlex.join(["napari-synth", "run", recipe, source, target])
         if self.makes_images:
             words = ["napari-synth", Task(task).verb, name, target]
             words += [] if self.source is None else ["--source", source]
