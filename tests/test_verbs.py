@@ -130,3 +130,21 @@ def test_the_dimensions_of_an_xarray_beat_a_recipe_and_a_guess(seen: list[str]) 
     assert seen == ["ZYX"]
     with pytest.raises(AxesError):
         napari_synth.predict_frames(array, 1, "linear")
+
+
+@pytest.mark.parametrize("span", [(0.0, 2.5e38), (-2.5e38, 2.5e38), (0.0, 1e-38), (1e30, 1.001e30)])
+@pytest.mark.parametrize(
+    "generator", ["denoise/median", "denoise/blind", "translate/gamma", "super-resolution/bicubic"]
+)
+def test_intensities_at_the_ends_of_float32_stay_finite_and_in_proportion(
+    span: tuple[float, float], generator: str
+) -> None:
+    plain = np.random.default_rng(0).random((24, 25))
+    image = (span[0] + plain * (span[1] - span[0])).astype(np.float32)
+    result = napari_synth.run(generator, image, device="cpu")
+    assert result.dtype == np.float32
+    assert np.isfinite(result).all()
+    expected = napari_synth.run(generator, plain.astype(np.float32), device="cpu")
+    # Of (1e30, 1.001e30) float32 holds few steps.
+    back = (result.astype(np.float64) - span[0]) / (span[1] - span[0])
+    np.testing.assert_allclose(back, expected, atol=2e-2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING, Any, cast
@@ -35,18 +36,28 @@ if TYPE_CHECKING:
     from napari_synth.augmentation.pipeline import Pipeline
     from napari_synth.augmentation.transform import Sampling
 
+# Of a range: what two measurements of one image may differ by, such as of one that is changed a little to find gradients.
+_SAME = 0.01
 _MARGIN = 4
 """Pixels around the places that a map reads, which interpolation and smoothing may need."""
 
 
-def apply(pipeline: Pipeline, sample: Sample, draw: Draw, partner: Sample | None) -> Sample:
+def apply(
+    pipeline: Pipeline,
+    sample: Sample,
+    draw: Draw,
+    partner: Sample | None,
+    given: Sequence[tuple[float, float]] | None = None,
+) -> Sample:
     """Return the sample as the draw changes it; see `Pipeline.apply`."""
     plan = _plan(draw)
     if sample.sizes:
         draw.check_fits(_sizes(sample, draw.axes))
-    ranges = draw.ranges
-    if sample.image is not None and len(ranges) != sample.frame(draw.axes).channels:
-        ranges = measured_ranges(sample)
+    ranges = draw.ranges if given is None else tuple(given)
+    if sample.image is not None and (
+        len(ranges) != sample.frame(draw.axes).channels or (given is None and _is_of_another(sample, ranges))
+    ):
+        ranges = sample.ranges
     moved = _moved(sample, plan.map(), draw, pipeline.sampling, ranges)
     mixing = [step for step in plan.intensities if step.kind in MIXING]
     if mixing and partner is None:
@@ -68,6 +79,17 @@ def apply(pipeline: Pipeline, sample: Sample, draw: Draw, partner: Sample | None
             for axis, old, new in zip(draw.axes, entry.sizes, sizes, strict=True):
                 spacing[axis] = spacing.get(axis, 1.0) * old / new
     return moved.with_spacing(spacing)
+
+
+def _is_of_another(sample: Sample, ranges: Sequence[tuple[float, float]]) -> bool:
+    """Return whether a draw was made for an image of other intensities; lazy images are not read to find out."""
+    if not isinstance(sample.image, np.ndarray | Tensor):
+        return False
+    for (low, high), (own_low, own_high) in zip(ranges, sample.ranges, strict=True):
+        least = _SAME * min(high - low, own_high - own_low)
+        if abs(own_low - low) > least or abs(own_high - high) > least:
+            return True
+    return False
 
 
 def invert(pipeline: Pipeline, sample: Sample, draw: Draw) -> Sample:

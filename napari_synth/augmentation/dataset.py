@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import product
 from math import ceil
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
+from torch.utils.data._utils.collate import default_collate_fn_map
 
 from napari_synth.augmentation.batch import (
     Range,
@@ -31,10 +33,13 @@ from napari_synth.augmentation.pipeline import Pipeline
 from napari_synth.augmentation.plan import Plan
 from napari_synth.augmentation.sample import Floats, Sample
 from napari_synth.augmentation.sampling import Windows, folded, steps
+from napari_synth.augmentation.shading import MIXING
 from napari_synth.augmentation.transform import Frame, Transform
+from napari_synth.core.arguments import whole
 from napari_synth.core.errors import AxesError, InvalidImageError, InvalidParameterError
 
 _MARGIN = 4
+_MOST_CROPS = 2**32
 _LABEL_TYPES = {torch.uint16: torch.int32, torch.uint32: torch.int64, torch.bool: torch.uint8}
 
 
@@ -61,11 +66,26 @@ class _Scene:
     ranges: tuple[Range, ...]
 
 
+class Places(Tensor):
+    """Points of one crop, of which torch's data loaders make a list: crops have different numbers of them."""
+
+
+def _listed(items: list[Any], **_: Any) -> list[Any]:
+    return [item.as_subclass(Tensor) if isinstance(item, Places) else item for item in items]
+
+
+# What torch documents for types of one's own, so that its data loaders need no other function to make batches.
+default_collate_fn_map[Places] = _listed
+default_collate_fn_map[Draw] = _listed
+
+
 class AugmentedCrops(Dataset[Item]):
     """Random crops of a few samples, augmented, as many as wanted; the same ones for the same seed and epoch.
 
-    Crops are cut and moved in one step, so that what is turned into a crop comes from the image around it. A
-    `torch.utils.data.DataLoader` works; `batches` is faster, and the way to go on a GPU.
+    Crops are cut and moved in one step, so that what is turned into a crop comes from the image around it. With a
+    `torch.utils.data.DataLoader`, with workers or without, each crop is the same to the last bit whatever the batch size; whenever
+    an index is asked for again, its crop is that of the next epoch. `batches` is faster, and the way to go on a GPU; its crops
+    differ from those by the rounding of a batch. On several machines, set ``epoch`` before each.
 
     Parameters
     ----------
@@ -102,6 +122,8 @@ class AugmentedCrops(Dataset[Item]):
         seed: int = 0,
         device: str | torch.device = "cpu",
     ) -> None:
+        self.count = whole("The count of crops", count, 1, _MOST_CROPS)
+        self.seed = whole("The seed", seed, -(2**63), 2**63 - 1)
         if not sources:
             raise InvalidParameterError("There is nothing to cut crops from: give at least one sample.")
         if len(crop) not in (2, 3) or min(crop) < 1:
@@ -112,7 +134,11 @@ class AugmentedCrops(Dataset[Item]):
         depth = {"depth": crop[0]} if len(crop) == 3 else {}
         first = Crop(height=crop[-2], width=crop[-1], **depth)
         self.pipeline = given.model_copy(update={"transforms": (first, *given.transforms)})
-        self.count, self.seed, self.epoch = count, seed, 0
+        self.epoch = 0
+        # How often each was asked for, by all workers together.
+        self._asked = torch.zeros(self.count, dtype=torch.int32)
+        with suppress(RuntimeError, OSError):
+            self._asked.share_memory_()  # type: ignore[no-untyped-call]
         self.device = torch.device(device)
         axes = "ZYX"[3 - len(crop) :]
         self._scenes = [scene for source in sources for scene in _scenes(source, axes, self.device)]
@@ -126,20 +152,18 @@ class AugmentedCrops(Dataset[Item]):
 
     def __getitem__(self, index: int) -> Item:
         """Return one crop: image (C, [Z,] Y, X), labels ([Z,] Y, X), points (N, D)."""
-        return self.__getitems__([index])[0]
-
-    def __getitems__(self, indices: Sequence[int]) -> list[Item]:
-        """Return crops, made in one batch; data loaders call it."""
-        batch = self.batch(indices)
-        items: list[Item] = []
-        for i in range(len(indices)):
-            item: Item = {"image": batch["image"][i], "draw": batch["draw"][i]}
-            if "labels" in batch:
-                item["labels"] = batch["labels"][i]
-            if "points" in batch:
-                item["points"] = batch["points"][i]
-            items.append(item)
-        return items
+        if not -self.count <= index < self.count:
+            raise IndexError(f"There are {self.count} crops, and none has the number {index}.")
+        index = int(index) % self.count
+        epoch = self.epoch + int(self._asked[index])
+        self._asked[index] += 1
+        batch = self._made([(index, epoch)])
+        item: Item = {"image": batch["image"][0], "draw": batch["draw"][0]}
+        if "labels" in batch:
+            item["labels"] = batch["labels"][0]
+        if "points" in batch:
+            item["points"] = batch["points"][0].as_subclass(Places)
+        return item
 
     def batches(self, batch_size: int, *, drop_last: bool = True) -> Iterator[Item]:
         """Iterate over an epoch in batches on the device, then begin the next epoch."""
@@ -151,8 +175,21 @@ class AugmentedCrops(Dataset[Item]):
 
     def batch(self, indices: Sequence[int]) -> Item:
         """Return crops as one batch: image (B, C, [Z,] Y, X), labels (B, [Z,] Y, X), and points as a list of (N, D)."""
-        scenes, draws = zip(*(self._drawn(index) for index in indices), strict=True)
+        return self._made([(index, self.epoch) for index in indices])
+
+    def _made(self, numbers: Sequence[tuple[int, int]]) -> Item:
+        """Return crops, each given by its index and its epoch, as one batch."""
+        drawn = [self._drawn(*number) for number in numbers]
+        own = len(drawn)
+        others = list(range(own))
+        for i, number in enumerate(numbers):
+            if (partner := self._partner(*number, drawn[i][1])) is not None:
+                others[i] = len(drawn)
+                drawn.append(self._drawn(*partner))
+        scenes, draws = zip(*drawn, strict=True)
         plan = Plan.of(draws)
+        if len(drawn) > own:
+            plan = plan.mixed_with(MIXING, own, others + list(range(own, len(drawn))))
         warp, sampling = plan.map(), self.pipeline.sampling
         sizes = torch.tensor([scene.frame.sizes[::-1] for scene in scenes], dtype=torch.float32, device=self.device)
         places = folded(warp.coordinates(sizes), sizes, sampling.outside)
@@ -168,7 +205,8 @@ class AugmentedCrops(Dataset[Item]):
         ]
         origin = torch.tensor(starts.flip(1).tolist(), dtype=torch.float32, device=self.device)
         images = warped(Windows(torch.stack(cut), origin, sizes), warp, places, sampling, level)
-        item: Item = {"image": shaded_batch(images, plan, low, high, rgb=scenes[0].frame.rgb), "draw": list(draws)}
+        shown = shaded_batch(images, plan, low, high, rgb=scenes[0].frame.rgb)
+        item: Item = {"image": shown[:own], "draw": list(draws[:own])}
         if self._labelled:
             none = torch.zeros(1, dtype=torch.long)
             parts = [
@@ -177,15 +215,24 @@ class AugmentedCrops(Dataset[Item]):
                 if scene.labels is not None
             ]
             moved = warped_labels(Windows(torch.stack(parts), origin, sizes), places)
-            item["labels"] = pasted(moved, plan)[:, 0]
+            item["labels"] = pasted(moved, plan)[:own, 0]
         if self._dotted:
             points = [scene.points for scene in scenes if scene.points is not None]
-            item["points"] = list(moved_points(points, plan, warp, plan.axes, sampling)[0])
+            item["points"] = list(moved_points(points, plan, warp, plan.axes, sampling)[0][:own])
         return item
 
-    def _drawn(self, index: int) -> tuple[_Scene, Draw]:
+    def _partner(self, index: int, epoch: int, draw: Draw) -> tuple[int, int] | None:
+        """Return which other crop of the epoch is mixed in, whatever batch it comes in; None where none is."""
+        step = next((step for step in draw.steps if step.kind in MIXING and step.applied), None)
+        if step is None:
+            return None
+        share = step.values["partner"]
+        assert isinstance(share, float)
+        return (index + 1 + int(share * max(self.count - 1, 1))) % self.count, epoch
+
+    def _drawn(self, index: int, epoch: int) -> tuple[_Scene, Draw]:
         """Choose a scene, the larger the likelier, and draw."""
-        key = np.array([self.seed % 2**64, (self.epoch << 40) | index], dtype=np.uint64)
+        key = np.array([self.seed % 2**64, (epoch << 40) | index], dtype=np.uint64)
         rng = np.random.Generator(np.random.Philox(key=key))
         weights = np.cumsum([float(np.prod(scene.frame.sizes)) for scene in self._scenes])
         chosen = int(np.searchsorted(weights, rng.random() * weights[-1], side="right"))

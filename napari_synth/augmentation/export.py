@@ -400,7 +400,7 @@ def _augmented(
     draw = pipeline.draw_for(
         seed, Frame(plan.axes, frame.sizes, frame.spacing, frame.channels, 1, frame.rgb), region.ranges
     )
-    return region, pipeline.apply(scene, draw), place, draw
+    return region, pipeline.apply(scene, draw, ranges=draw.ranges), place, draw
 
 
 def _tiles(regions: Sequence[_Region], plan: DatasetPlan) -> list[tuple[_Region, dict[str, int]]]:

@@ -149,9 +149,7 @@ class Pipeline(pydantic.BaseModel):
         SynthError
             A transform cannot be applied to such an image.
         """
-        from napari_synth.augmentation.batch import measured_ranges
-
-        ranges = measured_ranges(sample) if sample.image is not None else ()
+        ranges = sample.ranges if sample.image is not None else ()
         return self.draw_for(seed, sample.frame(self.moved_axes(sample.axes)), ranges)
 
     def draw_for(self, seed: int, frame: Frame, ranges: Sequence[tuple[float, float]] = ()) -> Draw:
@@ -179,7 +177,14 @@ class Pipeline(pydantic.BaseModel):
             steps=tuple(steps),
         )
 
-    def apply(self, sample: Sample, draw: Draw, *, partner: Sample | None = None) -> Sample:
+    def apply(
+        self,
+        sample: Sample,
+        draw: Draw,
+        *,
+        partner: Sample | None = None,
+        ranges: Sequence[tuple[float, float]] | None = None,
+    ) -> Sample:
         """Return the sample as the draw changes it.
 
         Parameters
@@ -189,6 +194,10 @@ class Pipeline(pydantic.BaseModel):
         draw : Draw
         partner : Sample, optional
             What MixUp and CutMix bring in, of the size of the result; another draw of the same sample where left out.
+        ranges : sequence of (float, float), optional
+            Low and high end of each channel, where the sample is a part of an image whose ends count (``draw.ranges``). Those of
+            the sample itself where left out, so that a draw means the same on another channel; a lazy image is not read for
+            them, and has those of the draw unless that is `Draw.for_another`.
 
         Returns
         -------
@@ -202,7 +211,7 @@ class Pipeline(pydantic.BaseModel):
         """
         from napari_synth.augmentation.apply import apply
 
-        return apply(self, sample, draw, partner)
+        return apply(self, sample, draw, partner, ranges)
 
     def invert(self, sample: Sample, draw: Draw) -> Sample:
         """Return a sample that was augmented to the frame it came from, as far as it was in view.

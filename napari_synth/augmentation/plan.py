@@ -5,8 +5,8 @@ The values may require a gradient, so that parameters can be learnt: replace the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -34,6 +34,8 @@ class PlannedStep:
         One an item, for random fields.
     sizes, spacing : Tensor (B, D), float64
         Of the frame before it, in the order ([Z,] Y, X).
+    others : Tensor (B,), optional
+        Which other item each is mixed with; drawn from the batch where left out.
     """
 
     kind: str
@@ -42,6 +44,7 @@ class PlannedStep:
     seeds: tuple[int, ...]
     sizes: Tensor
     spacing: Tensor
+    others: Tensor | None = None
 
     @property
     def room(self) -> Room:
@@ -105,6 +108,24 @@ class Plan:
                 )
             )
         return cls(tuple(steps), first.axes, first.sizes, first.result, len(draws))
+
+    def mixed_with(self, kinds: Collection[str], own: int, others: Sequence[int]) -> Plan:
+        """Return the plan whose first ``own`` items are mixed with named ones, which are not mixed themselves.
+
+        Parameters
+        ----------
+        kinds : collection of str
+            Of the transforms that mix.
+        own : int
+        others : sequence of int
+            For each item of the batch, which other it is mixed with.
+        """
+        is_own = torch.arange(self.batch) < own
+        steps = (
+            replace(step, active=step.active & is_own, others=torch.tensor(others)) if step.kind in kinds else step
+            for step in self.steps
+        )
+        return replace(self, steps=tuple(steps))
 
     @property
     def intensities(self) -> tuple[PlannedStep, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -175,6 +176,13 @@ class Sample:
         elif name == "tracks":
             return "T" + SPATIAL_AXES[4 - rows.shape[1] :]
         return self._axes_of(name, rows.shape[1])
+
+    @cached_property
+    def ranges(self) -> tuple[tuple[float, float], ...]:
+        """Low and high end of each channel of the image, in counts; measured once."""
+        from napari_synth.augmentation.batch import measured_ranges
+
+        return measured_ranges(self)
 
     @property
     def sizes(self) -> dict[str, int]:

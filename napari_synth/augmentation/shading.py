@@ -116,6 +116,8 @@ def shades(kind: str) -> bool:
 
 def partners(step: PlannedStep) -> Tensor:
     """Return which other item of the batch each item is mixed with; itself where there is no other."""
+    if step.others is not None:
+        return step.others
     count = len(step.active)
     others = torch.floor(step.values["partner"] * max(count - 1, 1)).long()
     return (torch.arange(count) + (1 + others if count > 1 else 0)) % count

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from math import prod
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+import numpy as np
 from pydantic import Field
 
 from napari_synth.contract.generator import Method, resolved
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 Needs = Literal["nothing", "image", "labels"]
 """What a synthesizer is given besides random numbers: nothing, an image to make others like, or labels to make images for."""
+# Pixels along an edge, and channels.
+_LARGEST = 65_536
 
 
 class SynthesisParams(Params):
@@ -85,7 +88,12 @@ class SampleSpec:
     def from_record(cls, record: Mapping[str, Any]) -> SampleSpec:
         """Take up what `record` returned; TypeError, KeyError or ValueError where it is something else."""
         height, width = record["size"]
-        return cls(**{**record, "size": (int(height), int(width))})
+        found = cls(**{**record, "size": (int(height), int(width))})
+        np.dtype(found.dtype)
+        numbers = (found.channels, *found.size, 1 if found.grid is None else found.grid)
+        if found.axis not in {"C", "S", ""} or not all(1 <= number <= _LARGEST for number in numbers):
+            raise ValueError("no images can be like that")
+        return found
 
     @property
     def axes(self) -> str:

@@ -50,7 +50,12 @@ def checked_seed(seed: Any) -> int:
 
 def checked_tile(tile: Any) -> int | None:
     """Return the edge of a block, None where it is left to us; raises as `whole`."""
-    return None if tile is None else whole("The tile", tile, 1, LARGEST_TILE)
+    if tile is None:
+        return None
+    edge = whole("The tile", tile, -LARGEST_TILE, LARGEST_TILE)
+    if edge < 1:
+        raise InvalidParameterError(f"A tile of {edge} pixels cannot be: give at least 1, or leave it out.")
+    return edge
 
 
 def checked_settings(settings: Any) -> Mapping[str, Any]:

@@ -50,20 +50,20 @@ def _no_autocast() -> Iterator[None]:
 
     enabled = [kind for kind in ("cpu", "cuda", "mps") if torch.is_autocast_enabled(kind)]
     depth = 0
-    while torch.autocast_decrement_nesting() >= 0:  # type: ignore[no-untyped-call]
+    while torch.autocast_decrement_nesting() >= 0:
         depth += 1
-    torch.autocast_increment_nesting()  # type: ignore[no-untyped-call]
+    torch.autocast_increment_nesting()
     for kind in enabled:
-        torch.set_autocast_enabled(kind, False)  # type: ignore[no-untyped-call]
+        torch.set_autocast_enabled(kind, False)
     if depth:
-        torch.clear_autocast_cache()  # type: ignore[no-untyped-call]
+        torch.clear_autocast_cache()
     try:
         yield
     finally:
         for kind in enabled:
-            torch.set_autocast_enabled(kind, True)  # type: ignore[no-untyped-call]
+            torch.set_autocast_enabled(kind, True)
         for _ in range(depth):
-            torch.autocast_increment_nesting()  # type: ignore[no-untyped-call]
+            torch.autocast_increment_nesting()
 
 
 @contextmanager
@@ -77,7 +77,7 @@ def random_states_kept(*, cuda: bool = False) -> Iterator[None]:
     """
     import torch
 
-    counts = torch.cuda.is_available() and (cuda or torch.cuda.is_initialized())
+    counts = torch.cuda.is_available() and (cuda or torch.cuda.is_initialized())  # type: ignore[no-untyped-call]
     devices = list(range(torch.cuda.device_count())) if counts else []
     of_numpy, of_python = np.random.get_state(), random.getstate()  # noqa: NPY002 - others draw from it
     try:

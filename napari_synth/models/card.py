@@ -3,12 +3,33 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from napari_synth.core.errors import ModelFileError
+
 FORMAT_VERSION = 1
 """Version of the layout of model files; a file with a larger one was written by a newer napari-synth."""
+
+
+@contextmanager
+def reading_card(name: str) -> Iterator[None]:
+    """Take out of a card what a model needs to run; what is not there, or is something else, is the file's fault.
+
+    Raises
+    ------
+    ModelFileError
+        It is.
+    """
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise ModelFileError(
+            f"The card of the model {name!r} is damaged: download or train the model again."
+        ) from error
 
 
 class TrainingData(BaseModel):
@@ -67,6 +88,8 @@ class ModelCard(BaseModel):
                 waiting += [(name, item) for item in value]
             elif isinstance(value, float) and not math.isfinite(value):
                 raise ValueError(f"{name} is not finite")
-            elif name == "scale" and isinstance(value, int | float) and not value > 0:
+            elif name in {"scale", "offset"} and not isinstance(value, int | float):
+                raise ValueError(f"{name} is no number")
+            elif name == "scale" and not value > 0:
                 raise ValueError("a scale is not above 0")
         return values

@@ -14,7 +14,7 @@ from torch import nn
 from napari_synth.core.errors import ModelFileError
 from napari_synth.models._blind import BlindDenoiser, BlindEnlarger
 from napari_synth.models._in_counts import FromNeighbours, InCounts
-from napari_synth.models.card import ModelCard
+from napari_synth.models.card import ModelCard, reading_card
 from napari_synth.networks.hidden_pixels import BlindSpotMask
 
 _MEASURES = (
@@ -172,7 +172,8 @@ def blind_spot(network: Any, card: ModelCard, scale: int | None) -> Content:
         Must be None: only super-resolution has scales.
     """
     _refuse_scale(card, scale)
-    mask = BlindSpotMask(tuple(card.extras["reach"]), card.extras["gap"])
+    with reading_card(card.name):
+        mask = BlindSpotMask(tuple(card.extras["reach"]), card.extras["gap"])
     return Content(
         InCounts(FromNeighbours(network, mask)),
         title=card.title,

@@ -12,6 +12,8 @@ from benchmark.dots import distances, drawn, places
 from napari_synth.augmentation import (
     PRESETS,
     AugmentedCrops,
+    Brightness,
+    Contrast,
     Crop,
     CutMix,
     Elastic,
@@ -171,3 +173,69 @@ def test_crops_need_sources_that_go_together() -> None:
     with pytest.raises(InvalidImageError, match="different numbers of channels"):
         AugmentedCrops([plane, Sample(np.zeros((2, 20, 20), np.uint8), "CYX")], [], crop=(8, 8))
     assert AugmentedCrops([plane], [Crop(height=4, width=4)], crop=(8, 8))[0]["image"].shape == (1, 4, 4)
+
+
+def _loaded(crops: AugmentedCrops, batch_size: int, **how: Any) -> list[Any]:
+    return list(torch.utils.data.DataLoader(crops, batch_size=batch_size, **how))
+
+
+@pytest.mark.parametrize("transforms", ["light-microscopy", [Flip(), MixUp(), CutMix()]])
+def test_crops_are_the_same_whatever_the_batch_size_and_the_workers(transforms: Any) -> None:
+    def fresh() -> AugmentedCrops:
+        return AugmentedCrops(sources(), transforms, crop=(40, 44), count=8, seed=5)
+
+    def images(batches: list[Any]) -> torch.Tensor:
+        return torch.cat([batch["image"] for batch in batches])
+
+    whole = _loaded(fresh(), 8)
+    assert whole[0]["image"].shape == (8, 1, 40, 44)
+    assert whole[0]["labels"].shape == (8, 40, 44)
+    assert len(whole[0]["points"]) == len(whole[0]["draw"]) == 8
+    assert all(type(points) is torch.Tensor for points in whole[0]["points"])
+    for batch_size in (1, 3):
+        assert torch.equal(images(_loaded(fresh(), batch_size)), images(whole))
+    # Batches round otherwise, and noise is counted in whole photons: a few pixels may differ by one.
+    for batch_size in (2, 8):
+        made = torch.cat([batch["image"] for batch in fresh().batches(batch_size)])
+        assert ((made - images(whole)).abs() > 1.0).float().mean() < 0.01
+    dots = [points for batch in whole for points in batch["points"]]
+    again = [points for batch in fresh().batches(4) for points in batch["points"]]
+    assert all(torch.allclose(a, b, atol=1e-3) for a, b in zip(dots, again, strict=True))
+
+
+def test_workers_make_the_same_crops_and_epochs_differ_with_them_too() -> None:
+    def epochs(**how: Any) -> list[torch.Tensor]:
+        crops = AugmentedCrops(sources(), [Flip()], crop=(32, 32), count=6, seed=1)
+        loader = torch.utils.data.DataLoader(crops, batch_size=4, **how)
+        return [torch.cat([batch["image"] for batch in loader]) for _ in range(2)]
+
+    alone, helped = epochs(), epochs(num_workers=2)
+    assert not torch.equal(alone[0], alone[1])
+    assert all(torch.equal(a, b) for a, b in zip(alone, helped, strict=True))
+
+
+def test_an_index_asked_for_again_is_of_the_next_epoch() -> None:
+    def fresh() -> AugmentedCrops:
+        return AugmentedCrops(sources(), [Flip()], crop=(32, 32), count=4, seed=1)
+
+    crops, other = fresh(), fresh()
+    first, second = crops[2]["image"], crops[2]["image"]
+    assert not torch.equal(first, second)
+    other.epoch = 1
+    assert torch.equal(other[2]["image"], second)
+    assert torch.equal(fresh()[-2]["image"], first)
+    assert sum(1 for _ in fresh()) == 4
+    with pytest.raises(IndexError, match="4 crops"):
+        crops[4]
+
+
+def test_a_draw_on_another_channel_is_in_parts_of_that_channel_s_range() -> None:
+    faint = np.random.default_rng(0).normal(100, 10, (40, 44)).astype(np.float32)
+    bright = 50 * faint + 3000
+    pipeline = Pipeline.of([Brightness(strength=0.3), Contrast()])
+    draw = pipeline.draw(3, Sample(faint, "YX"))
+    changed = pipeline.apply(Sample(faint, "YX"), draw).image
+    np.testing.assert_allclose(pipeline.apply(Sample(bright, "YX"), draw).image, 50 * changed + 3000, rtol=1e-4)
+    # A part of the image is changed as it is in the whole.
+    whole = pipeline.apply(Sample(bright, "YX"), draw, ranges=draw.ranges).image
+    assert np.abs(whole - (50 * changed + 3000)).max() > 100

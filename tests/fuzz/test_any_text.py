@@ -126,7 +126,6 @@ def test_any_text_is_plain_values_or_refused(text: str) -> None:
         "generator: denoise/median\ntile: .nan\n",
         "generator: [denoise]\n",
         "generator: median\n",
-        "generator: fly/high\n",
         # Ten lists that hold the one before ten times stand for ten thousand million values.
         "generator: denoise/median\na0: &a0 [x]\n"
         + "".join(f"a{i + 1}: &a{i + 1} [{', '.join([f'*a{i}'] * 10)}]\n" for i in range(10)),

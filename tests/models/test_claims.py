@@ -216,3 +216,43 @@ def test_what_is_pickled_with_programs_is_refused(tmp_path: Path) -> None:
 class _Program:
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[str]]:
         return (Path.home, ())  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"extras": {}},
+        {"extras": {"reach": 3, "gap": 3, "axes": "YX"}},
+        {"extras": {"reach": [0, 0], "gap": "wide", "axes": "YX"}},
+        {"extras": {"reach": [], "gap": 3}},
+    ],
+)
+def test_a_card_without_what_the_model_needs_is_one_sentence(tmp_path: Path, changes: dict[str, Any]) -> None:
+    from napari_synth.networks.blind_spot_unet import BlindSpotUNet
+
+    network = BlindSpotUNet(dims=2, width=4)
+    content = CARD.model_dump() | {"architecture": "blind-spot-unet", "config": network.config} | changes
+    path = save_model(tmp_path / "spots.safetensors", network, ModelCard.model_validate(content))
+    generator = napari_synth.load_model(path)
+    image = np.random.default_rng(0).normal(100, 20, (32, 32)).astype("f4")
+    with pytest.raises(ModelFileError, match="damaged: download or train"):
+        napari_synth.denoise(image, generator)
+
+
+@pytest.mark.parametrize(
+    "sample",
+    [
+        None,
+        {"size": [10**9, 10**9], "channels": 1, "axis": "", "dtype": "uint8"},
+        {"size": [16, 16], "channels": 10**9, "axis": "C", "dtype": "uint8"},
+        {"size": [16, 16], "channels": 1, "axis": "Q", "dtype": "uint8"},
+        {"size": [16, 16], "channels": 1, "axis": "", "dtype": "picture"},
+        {"size": [16], "channels": 1, "axis": "", "dtype": "uint8"},
+    ],
+)
+def test_a_sampler_beyond_all_bounds_is_one_sentence(sample: Any) -> None:
+    from napari_synth.contract.synthesis import SampleSpec
+    from napari_synth.models.card import reading_card
+
+    with pytest.raises(ModelFileError, match="'small' is damaged"), reading_card("small"):
+        SampleSpec.from_record(sample)

@@ -197,7 +197,8 @@ def draw_slice(
         sample.tracks,
         sample.spacing,
     )
-    return Drawn((pipeline.apply(shown, draw),), (draw,))
+    # What is shown is a part of the image, whose intensities are those of the whole.
+    return Drawn((pipeline.apply(shown, draw, ranges=draw.ranges),), (draw,))
 
 
 def displacement(pipeline: Pipeline, draw: Draw, progress: ProgressCallback, cancel: CancelToken) -> Any:

@@ -16,6 +16,7 @@ from napari_synth.imaging.intensity import IntensityTransform
 from napari_synth.methods.denoise.blind_spot import BlindSpotRestorer
 from napari_synth.methods.denoise.catalogue import OverTimeTrainParams
 from napari_synth.methods.denoise.shared import Unchanged, is_clean, measure_noise
+from napari_synth.models.card import reading_card
 from napari_synth.networks.blind_spot_unet import BlindSpotUNet
 from napari_synth.networks.hidden_pixels import BlindSpotMask
 from napari_synth.networks.residual_unet import ResidualUNet
@@ -89,9 +90,10 @@ def blind_spot_restorer_of(
     noise = measure_noise(image, context)
     if is_clean(noise):
         return Unchanged(noise)
-    mask = BlindSpotMask(tuple(extras["reach"]), extras["gap"])
+    with reading_card("blind-spot network"):
+        mask, axes = BlindSpotMask(tuple(map(int, extras["reach"])), int(extras["gap"])), str(extras["axes"])
     model = noise.model.scaled(context.intensity.scale, context.intensity.offset)
-    prepared = BlindSpotRestorer(network, mask, model if weigh_measurement else None, extras["axes"], noise, ())
+    prepared = BlindSpotRestorer(network, mask, model if weigh_measurement else None, axes, noise, ())
     prepared.weights = weights
     return prepared
 

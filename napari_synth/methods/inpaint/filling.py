@@ -237,9 +237,9 @@ class Holes:
     thin : int
         How many of the others are thin.
     thick : int
-        How many are not.
+        How many are not, at least in a part.
     is_thick : numpy.ndarray of bool, (A, Y, X)
-        The pixels of those.
+        The pixels of those parts.
     boxes : tuple of tuple of slice
         Boxes around the thick ones; where boxes would lie too near to each other, around several.
     """
@@ -264,18 +264,30 @@ class Holes:
         """
         missing = np.asarray(holes.all((1, 2)))
         labels, count = ndimage.label(holes & ~missing[:, None, None], np.ones((3, 3, 3), bool))
-        chosen, boxes = np.zeros(count + 1, bool), []
+        is_thick, thick = np.zeros(holes.shape, bool), 0
         for index, box in enumerate(ndimage.find_objects(labels), 1):
-            if min(part.stop - part.start for part in box[1:]) >= thin and _radius(labels, index, box) > thin:
-                chosen[index] = True
-                boxes.append(box)
-        return cls(missing, count - len(boxes), len(boxes), chosen[labels], tuple(_merged(boxes, apart)))
+            if min(part.stop - part.start for part in box[1:]) >= thin:
+                around = grown(box, (0, 1, 1), labels.shape)
+                found = _thick_part(labels[around] == index, thin)
+                is_thick[around] |= found
+                thick += bool(found.any())
+        pieces, _ = ndimage.label(is_thick, np.ones((3, 3, 3), bool))
+        boxes = list(ndimage.find_objects(pieces))
+        return cls(missing, count - thick, thick, is_thick, tuple(_merged(boxes, apart)))
 
 
-def _radius(labels: npt.NDArray[np.integer], index: int, box: Box) -> float:
-    """Return the radius in pixels of the largest circle in any plane of a hole; beyond the border of the image nothing ends it."""
-    around = grown(box, (0, 1, 1), labels.shape)
-    return max(float(ndimage.distance_transform_edt(plane == index).max()) for plane in labels[around])
+def _thick_part(hole: Bools, thin: float) -> Bools:
+    """Return what of a hole (A, Y, X) lies around circles larger than ``thin``: a scratch that runs into a spot stays a scratch.
+
+    Beyond the border of the image nothing ends a circle.
+    """
+    found = np.zeros_like(hole)
+    for plane, part in zip(hole, found, strict=True):
+        middle = ndimage.distance_transform_edt(plane) > thin
+        if middle.any():
+            # The corners of a hole belong to it.
+            part |= plane & (ndimage.distance_transform_edt(~middle) <= 2 * (thin + 1))
+    return found
 
 
 def grown(box: Box, by: tuple[int, int, int], shape: tuple[int, ...]) -> Box:

@@ -17,12 +17,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from napari_synth.contract.synthesis import Sampler, SampleSpec, SynthesisParams
-from napari_synth.core.errors import ModelFileError, TrainingDataError
+from napari_synth.core.errors import TrainingDataError
 from napari_synth.core.progress import check_cancelled
 from napari_synth.imaging.image import Image
 from napari_synth.imaging.intensity import IntensityTransform
 from napari_synth.methods.synthesize.catalogue import FlowParams, RefinedParams
 from napari_synth.models import ModelCard
+from napari_synth.models.card import reading_card
 from napari_synth.networks.velocity_unet import flow
 
 
@@ -57,11 +58,11 @@ class NetworkSampler(Sampler):
     ) -> None:
         self.network, self.params, self.source = network, params, source
         self.weights, self.notes = weights, card.limits
-        try:
+        with reading_card(card.name):
             self.spec = SampleSpec.from_record(card.extras["sample"])
             self.intensity = tuple(IntensityTransform(**one) for one in card.normalisation["source"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise ModelFileError(f"The card of the model {card.name!r} is damaged: train the model again.") from error
+            if len(self.intensity) not in {1, self.spec.channels}:
+                raise ValueError("not a range for each channel")
 
     @abstractmethod
     def made(self, latents: Tensor, size: tuple[int, int]) -> Tensor:
@@ -247,13 +248,9 @@ class RefinedSampler(AutoencoderSampler):
         super().__init__(network, card, weights, params, source)
         self._encoded, spec = self.intensity, self.spec
         if (told := card.extras.get("encoded")) is not None:
-            try:
+            with reading_card(card.name):
                 spec = SampleSpec.from_record(told["sample"])
                 self._encoded = tuple(IntensityTransform(**one) for one in told["intensity"])
-            except (KeyError, TypeError, ValueError) as error:
-                raise ModelFileError(
-                    f"The card of the model {card.name!r} is damaged: train the model again."
-                ) from error
         if params.manner != "auto":
             self.spec, self.intensity = spec, self._encoded
 
@@ -323,10 +320,8 @@ class PaintedSampler(NetworkSampler):
     ) -> None:
         super().__init__(network, card, weights, params, source)
         assert source is not None
-        try:
+        with reading_card(card.name):
             channels = LabelChannels.from_record(card.extras["labels"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise ModelFileError(f"The card of the model {card.name!r} is damaged: train the model again.") from error
         plane = np.asarray(source.read(), np.int64)
         height, width = plane.shape
         self.spec = replace(self.spec, size=(height, width), grid=None)

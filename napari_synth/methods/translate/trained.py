@@ -9,10 +9,11 @@ from typing import Any, Literal
 from torch import Tensor
 
 from napari_synth.contract.generator import BlockSpec, Prepared, ResultSpec
-from napari_synth.core.errors import AxesError, ModelFileError
+from napari_synth.core.errors import AxesError
 from napari_synth.imaging.image import Image, colour_samples
 from napari_synth.imaging.intensity import IntensityTransform, Statistics, measure_statistics
 from napari_synth.models import ModelCard
+from napari_synth.models.card import reading_card
 
 _BYTES_PER_PIXEL = 1200
 # Times as bright, or as far off in ranges: such images were not among those that were learnt from.
@@ -124,17 +125,13 @@ def translator_of(
     ModelFileError
         The card lacks what is needed.
     """
-    try:
+    with reading_card(card.name):
         learnt, back = (
             tuple(IntensityTransform(**one) for one in card.normalisation[what]) for what in ("source", "target")
         )
         of_source, of_target = card.extras["source"], card.extras["target"]
         result = ResultSpec(of_target["axis"], back, of_target["dtype"])
         wanted = of_source["axis"]
-    except (KeyError, TypeError) as missing:
-        raise ModelFileError(
-            f"The card of {card.name!r} does not say what the model was trained on: train it again."
-        ) from missing
     _check_channels(card.title, wanted, len(learnt), image)
     own, statistics = _measured(image)
     used = own if own_intensities else learnt
