@@ -221,7 +221,7 @@ class Panel(QWidget):
         if self._job is None and not on:
             self.progress.end()
 
-    def _clear_error(self, _on: bool = False) -> None:
+    def _clear_error(self, _event: object = None) -> None:
         self.messages.show_error("")
 
     def _on_theme(self, _event: object = None) -> None:
@@ -261,7 +261,8 @@ class MethodPanel(Panel, Generic[M]):
         self.form = ParamsForm(self.method.params_type, self)
         self.form_place = QVBoxLayout()
         self.form_place.addWidget(self.form)
-        self.run_button = self.main_button = QPushButton(task.verb.replace("-", " ").capitalize(), self)
+        self._verb = task.verb.replace("-", " ").capitalize()
+        self.run_button = self.main_button = QPushButton(self._verb, self)
         self.device = DeviceBadge(self)
         self.methods.chosen.connect(self._on_method)
         self.open_model.clicked.connect(self.add_model)

@@ -51,6 +51,7 @@ class PredictFramesPanel(LayerPanel[FramePredictor[Any], PreparedMovie]):
         super().__init__(napari_viewer, FramePredictor, Task.PREDICT_FRAMES, _ADDS)
         self._guessed: WeakSet[napari.layers.Image] = WeakSet()
         self.frames = FramesChoice(self)
+        self.frames.changed.connect(self._clear_error)
         self.run_button.setToolTip(
             "Invent the frames in the background; the result is a new layer with the measured frames as they are"
         )
@@ -71,8 +72,8 @@ class PredictFramesPanel(LayerPanel[FramePredictor[Any], PreparedMovie]):
         self._on_source()
         self._on_theme()
 
-    def _ask(self) -> Work:
-        movie = self.source.image()
+    def _ask(self, layer: napari.layers.Image) -> Work:
+        movie = self.source.image(layer)
         check_time(movie)
         params = self.form.params().model_dump()
         return partial(

@@ -64,9 +64,11 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedRun]):
         self.preview = RunPreview(self.viewer, self._wanted, self, look=self._look)
         self._attach(self.preview, self.preview_button)
         self.reference_picker.changed.connect(self.preview.request)
+        self.reference_picker.changed.connect(self._clear_error)
         if self.mask_picker is not None:
             self._attach(self.mask_picker.preview, self.mask_picker.preview_button, with_progress=False)
             self.mask_picker.changed.connect(self.preview.request)
+            self.mask_picker.changed.connect(self._clear_error)
         self._add_method_row()
         buttons = QHBoxLayout()
         buttons.addWidget(self.preview_button, 1)
@@ -97,17 +99,17 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedRun]):
 
     # What is wanted
 
-    def _wanted(self) -> tuple[napari.layers.Image, RestoreRequest]:
-        image = self.source.image()
-        layer = self.source.layer
+    def _wanted(self, layer: napari.layers.Image | None = None) -> tuple[napari.layers.Image, RestoreRequest]:
+        image = self.source.image(layer)
+        layer = layer or self.source.layer
         assert layer is not None
         params = self.form.params().model_dump()
         mask = self.mask_picker.request(layer, image) if self.mask_picker is not None else None
         reference = self.reference_picker.image(image)
         return layer, RestoreRequest(self.method.info.id, image, params, self._settings(), mask, reference)
 
-    def _ask(self) -> Work:
-        return partial(restore, self._wanted()[1])
+    def _ask(self, layer: napari.layers.Image) -> Work:
+        return partial(restore, self._wanted(layer)[1])
 
     # What changes
 

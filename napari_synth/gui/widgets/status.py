@@ -97,11 +97,20 @@ class Messages(QWidget):
         self.error.setText(escape(sentence, quote=False))
         self.error.setVisible(bool(sentence))
 
-    def show_notes(self, sentences: Iterable[str]) -> None:
-        """Show sentences in place of the last ones."""
+    def show_notes(self, sentences: Iterable[str], about: str = "") -> None:
+        """Show sentences in place of the last ones.
+
+        Parameters
+        ----------
+        sentences : iterable of str
+        about : str
+            The name of the layer that they are about, which stands above them.
+        """
         paragraphs = [
             f"<p style='margin: 0 0 4px 0'>{escape(sentence, quote=False)}</p>" for sentence in sentences if sentence
         ]
+        if about and paragraphs:
+            paragraphs.insert(0, f"<p style='margin: 0 0 4px 0'><b>{escape(about, quote=False)}</b></p>")
         self.notes.setText("".join(paragraphs))
         self.notes.setVisible(bool(paragraphs))
 
