@@ -149,7 +149,11 @@ def _trust(levels: tuple[Any, ...]) -> QualityMap:
 
 
 def uncertainty_map(
-    judged: LayerRun | RepeatRequest, _restored: Any, settings: RunSettings, progress: ProgressCallback, cancel: CancelToken
+    judged: LayerRun | RepeatRequest,
+    _restored: Any,
+    settings: RunSettings,
+    progress: ProgressCallback,
+    cancel: CancelToken,
 ) -> QualityMap:
     """Compute in counts how much the result varies over flips and rotations; of an RGB pixel, the sample that varies most.
 

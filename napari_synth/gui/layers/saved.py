@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from napari_synth.core.errors import ImageFileError, RecipeError
+from napari_synth.core.progress import CancelToken, ProgressCallback, Reporter
 from napari_synth.core.texts import TextError, plain
 from napari_synth.engine.recipe import Recipe
 from napari_synth.files import ZARR_SUFFIXES, image_suffix, read_image, write_image
@@ -62,6 +63,14 @@ def write_layers(path: Path, layers: Sequence[LayerData]) -> list[Path]:
     for layer in others:
         written += _write(_beside(path, str(layer[1].get("name", "layer"))), [layer], overwrite=False)
     return written
+
+
+def write_in_job(
+    path: Path, layers: Sequence[LayerData], progress: ProgressCallback, cancel: CancelToken
+) -> list[Path]:
+    """Do what `write_layers` does, as the work of a job."""
+    Reporter(progress, cancel).start("Writing")
+    return write_layers(path, layers)
 
 
 def read_layers(path: Path, record: Mapping[str, Any]) -> list[LayerData]:
@@ -171,7 +180,9 @@ def _entry(meta: Mapping[str, Any], kind: str) -> dict[str, Any]:
     """Return what is kept of a layer, as plain values."""
     kept = {name: _plain(meta[name]) for name in (*_WHERE, *_LOOK) if meta.get(name) is not None}
     if kind == "labels":
-        kept = {name: value for name, value in kept.items() if name not in {"colormap", "contrast_limits", "gamma", "rgb"}}
+        kept = {
+            name: value for name, value in kept.items() if name not in {"colormap", "contrast_limits", "gamma", "rgb"}
+        }
     own = meta.get("metadata", {}).get(METADATA_KEY)
     if own:
         kept["metadata"] = {METADATA_KEY: _plain(own)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from napari.layers import Image as ImageLayer
@@ -15,6 +16,7 @@ from napari_synth.core.progress import CancelToken, Progress, ProgressCallback
 from napari_synth.gui.jobs.again import RepeatRequest, SourceAlone
 from napari_synth.gui.jobs.quality_maps import MAPS, QualityMap
 from napari_synth.gui.jobs.requests import LayerRun
+from napari_synth.gui.jobs.report import Report, make_report
 from napari_synth.gui.jobs.restore import RunResult
 from napari_synth.gui.jobs.series import SeriesItem, run_in_turn
 from napari_synth.gui.jobs.worker import Work
@@ -23,10 +25,12 @@ from napari_synth.gui.layers.images import to_image
 from napari_synth.gui.layers.marks import REMOVED, TRUST, UNCERTAINTY, mark, note
 from napari_synth.gui.layers.placement import Placement
 from napari_synth.gui.layers.results import notes_of_run, said_of
+from napari_synth.gui.layers.saved import write_in_job
 from napari_synth.gui.layers.viewer_layers import insert_layer, layer_of_levels
 from napari_synth.gui.panels.base import MethodPanel
 from napari_synth.gui.widgets.form_rows import label
-from napari_synth.gui.widgets.result_box import Finished, ResultBox
+from napari_synth.gui.widgets.report_file import write_report
+from napari_synth.gui.widgets.result_box import Finished, ResultBox, report_request
 from napari_synth.gui.widgets.source_picker import SourcePicker
 
 if TYPE_CHECKING:
@@ -76,6 +80,8 @@ class LayerPanel(MethodPanel[M], Generic[M, R]):
         self.source.changed.connect(self._on_source)
         self.source.selection_changed.connect(self._on_selection)
         self.result.map_wanted.connect(self.add_map)
+        self.result.save_wanted.connect(self.save)
+        self.result.report_wanted.connect(self.write_report)
         self.result.chosen.connect(self._on_result_chosen)
         self._on_result_chosen()
 
@@ -131,6 +137,22 @@ class LayerPanel(MethodPanel[M], Generic[M, R]):
             return partial(compute, run, finished.pixels, settings)
 
         self._attempt(ask, doing, partial(self._on_map, kind, finished))
+
+    def save(self, path: Path) -> None:
+        """Write the chosen result to a file with all that it carries, see `napari_synth.gui.layers.saved.write_layers`."""
+        finished = self.result.finished
+        if finished is not None:
+            if not path.suffix:
+                path = path.with_name(f"{path.name}.ome.tif")
+            work = partial(write_in_job, path, [finished.result.as_layer_data_tuple()])
+            self._attempt(lambda: work, "Saving", self._on_saved)
+
+    def write_report(self, path: Path) -> None:
+        """Write a page on the chosen result, as HTML, PDF or PNG by the name of the file."""
+        finished = self.result.finished
+        if finished is not None:
+            ask = partial(report_request, self.viewer, finished, self.source.axes.axes_of, self._settings())
+            self._attempt(lambda: partial(make_report, ask()), "Making the report", partial(self._on_report, path))
 
     def stop(self) -> None:
         """Cancel everything, and show source and result as they were; the panel was closed."""
@@ -267,6 +289,17 @@ class LayerPanel(MethodPanel[M], Generic[M, R]):
         self.result.show_run(finished)
         self.device.show_device(run.device)
         return finished
+
+    def _on_saved(self, written: list[Path]) -> None:
+        self.messages.show_notes([f"Written: {path}" for path in written])
+
+    def _on_report(self, path: Path, report: Report) -> None:
+        try:
+            write_report(path, report)
+        except SynthError as error:
+            self._on_failed(error)
+            return
+        self.messages.show_notes([f"The report is in {path}."])
 
     def _on_map(self, kind: str, finished: Finished[R], found: QualityMap) -> None:
         if finished.source is None or finished.result not in self.viewer.layers:

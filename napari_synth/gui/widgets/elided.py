@@ -102,4 +102,3 @@ def breakable(text: str) -> str:
             parts.append("\u200b")
             length = 0
     return "".join(parts)
-

@@ -5,23 +5,39 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from qtpy.QtCore import Qt, QTimer, Signal
-from qtpy.QtWidgets import QComboBox, QGridLayout, QHBoxLayout, QLabel, QPushButton, QSlider, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFileDialog,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSlider,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_synth.contract.generator import Task
 from napari_synth.engine.recipe import Recipe
 from napari_synth.gui.jobs.again import why_not_again
 from napari_synth.gui.jobs.requests import LayerRun
-from napari_synth.gui.layers.images import full_resolution
+from napari_synth.gui.jobs.report import ReportRequest
+from napari_synth.gui.layers.images import full_resolution, guessed_axes, to_image
 from napari_synth.gui.layers.marks import DERIVED, REMOVED, TRUST, UNCERTAINTY, kind_of
 from napari_synth.gui.layers.placement import Placement
-from napari_synth.gui.layers.results import recipe_of, results_of, source_of
+from napari_synth.gui.layers.results import recipe_of, results_of, said_of, source_of
 from napari_synth.gui.layers.viewer_layers import grid_of
+from napari_synth.gui.layers.visible_field import slice_of
+from napari_synth.gui.settings import RunSettings
 from napari_synth.gui.widgets.elided import NameBox
 from napari_synth.gui.widgets.form_rows import button, line, menu_button, put_on_clipboard
 from napari_synth.gui.widgets.map_legend import MapLegend
+from napari_synth.gui.widgets.report_file import KINDS as REPORT_KINDS
+from napari_synth.imaging.image import Image
 
 if TYPE_CHECKING:
     import napari.layers
@@ -103,6 +119,8 @@ class ResultBox(QWidget, Generic[Run]):
 
     map_wanted = Signal(str)
     """The kind of layer that judges the result: removed signal, trust or relative uncertainty."""
+    save_wanted = Signal(Path)
+    report_wanted = Signal(Path)
     chosen = Signal()
     """Another result was chosen, or the chosen one is gone."""
 
@@ -143,6 +161,19 @@ class ResultBox(QWidget, Generic[Run]):
                 ("As command line", "For a terminal, a cluster or many files", partial(self.copy, Recipe.to_command)),
             ),
         )
+        self.save = button(
+            self,
+            "Save…",
+            "Write the result as OME-TIFF or OME-Zarr, with its place, units and look and its recipe; opened in napari, it comes back"
+            " as it is now",
+        )
+        self.save.clicked.connect(self._ask_where_to_save)
+        self.report = button(
+            self,
+            "Report…",
+            "Write one page with source, result, maps, verdict, method and its paper, settings, versions and a sentence for a paper",
+        )
+        self.report.clicked.connect(self._ask_where_to_report)
         self.legend = MapLegend(self)
 
         ends = QHBoxLayout()
@@ -151,7 +182,13 @@ class ResultBox(QWidget, Generic[Run]):
         ends.addWidget(QLabel("result", self))
         self.grid = QGridLayout()
         self.grid.setSpacing(4)
-        for index, made in enumerate((self.blink, self.beside, self.removed, self.trust, self.uncertainty, self.recipe)):
+        rows = (
+            (self.blink, self.beside),
+            (self.removed, self.trust),
+            (self.uncertainty, self.recipe),
+            (self.save, self.report),
+        )
+        for index, made in enumerate(made for row in rows for made in row):
             self.grid.addWidget(made, index // 2, index % 2)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -247,6 +284,22 @@ class ResultBox(QWidget, Generic[Run]):
         grid_of(self._viewer).enabled = beside
         self._viewer.reset_view()
 
+    def _ask_where_to_save(self) -> None:
+        if self._finished is not None:
+            name = f"{self._finished.result.name}.ome.tif"
+            chosen, _ = QFileDialog.getSaveFileName(
+                self, "Where shall the result be saved?", name, "OME-TIFF (*.ome.tif);;OME-Zarr (*.ome.zarr)"
+            )
+            if chosen:
+                self.save_wanted.emit(Path(chosen))
+
+    def _ask_where_to_report(self) -> None:
+        if self._finished is not None:
+            name = f"{self._finished.result.name}.html"
+            chosen, _ = QFileDialog.getSaveFileName(self, "Where shall the report be written?", name, REPORT_KINDS)
+            if chosen:
+                self.report_wanted.emit(Path(chosen))
+
     # Which result
 
     def _list(self) -> None:
@@ -310,6 +363,8 @@ class ResultBox(QWidget, Generic[Run]):
             (self.beside, "Show the layers beside each other in a grid"),
         ):
             _allow(control, tooltip, gone)
+        for control in (self.save, self.report):
+            control.setEnabled(not self._busy)
         for kind, control, tooltip in (
             (REMOVED, self.removed, _REMOVED),
             (TRUST, self.trust, _TRUST),
@@ -324,3 +379,45 @@ def _allow(control: QPushButton | QSlider, tooltip: str, refusal: str) -> None:
     control.setToolTip(refusal or tooltip)
     if refusal and isinstance(control, QPushButton) and control.isCheckable():
         control.setChecked(False)
+
+
+def report_request(
+    viewer: ViewerModel, finished: Finished[Any], axes_of: Callable[[Any], str], settings: RunSettings
+) -> ReportRequest:
+    """Return what a report on a result is made of: the plane of Y and X that the viewer is at.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+    finished : Finished
+    axes_of : callable
+        Returns the roles of a layer's axes.
+    settings : RunSettings
+
+    Raises
+    ------
+    AxesError
+        The axes of a layer do not fit it.
+    """
+    source, result = finished.source, finished.result
+    own = guessed_axes(result)
+    axes = axes_of(source) if source is not None else own
+    result_axes = axes if source is not None and len(axes) == full_resolution(result).ndim else own
+    comparable = not finished.refusal(REMOVED)
+    limits = (0.0, 255.0) if result.rgb else result.contrast_limits
+    return ReportRequest(
+        recipe=finished.recipe,
+        name=result.name,
+        said=said_of(result),
+        source=None if source is None else _plane(viewer, source, axes),
+        result=_plane(viewer, result, result_axes),
+        limits=(float(limits[0]), float(limits[1])),
+        comparable=comparable,
+        settings=settings,
+    )
+
+
+def _plane(viewer: ViewerModel, layer: napari.layers.Image, axes: str) -> Image:
+    """Return the plane of a layer that the viewer is at; no pixel is read."""
+    at = slice_of(layer, viewer, axes)
+    return to_image(layer, axes).select(**{axis: place for axis, place in at.items() if axis not in "YXS"})

@@ -215,7 +215,9 @@ class SourcePicker(QWidget):
         self.layers.blockSignals(True)
         self.layers.clear()
         self.layers.addItems([layer.name for layer in self._layers])
-        likely = next((index for index, layer in enumerate(self._layers) if is_followed(layer)), 0 if self._layers else -1)
+        likely = next(
+            (index for index, layer in enumerate(self._layers) if is_followed(layer)), 0 if self._layers else -1
+        )
         keep = self._layers.index(self._shown) if self._shown in self._layers else likely
         self.layers.setCurrentIndex(keep)
         self.layers.blockSignals(False)

@@ -68,7 +68,17 @@ def test_a_result_comes_back_as_it_was(viewer, tmp_path, suffix) -> None:
     (again,) = opened(path)
     assert np.array_equal(np.asarray(again.data), layer.data)
     assert np.asarray(again.data).dtype == layer.data.dtype
-    for name in ("scale", "translate", "rotate", "shear", "contrast_limits", "gamma", "opacity", "axis_labels", "units"):
+    for name in (
+        "scale",
+        "translate",
+        "rotate",
+        "shear",
+        "contrast_limits",
+        "gamma",
+        "opacity",
+        "axis_labels",
+        "units",
+    ):
         assert np.all(np.asarray(getattr(again, name)) == np.asarray(getattr(layer, name))), name
     assert (again.name, again.blending, again.colormap.name) == (layer.name, layer.blending, layer.colormap.name)
     assert kind_of(again) == RESULT
@@ -149,7 +159,9 @@ def test_a_layer_on_disk_is_written_and_opened_block_by_block(viewer, tmp_path) 
     assert np.array_equal(np.asarray(again.data[0][1, :50]), np.asarray(lazy[1, :50]))
 
 
-@pytest.mark.parametrize("name", ["plain.tif", "plain.ome.tif", "plain.ome.zarr", "no.tif", "empty.zarr", "missing.tif"])
+@pytest.mark.parametrize(
+    "name", ["plain.tif", "plain.ome.tif", "plain.ome.zarr", "no.tif", "empty.zarr", "missing.tif"]
+)
 def test_files_without_our_record_are_left_to_other_readers(tmp_path, name) -> None:
     path = tmp_path / name
     if name.startswith("plain"):

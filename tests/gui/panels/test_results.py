@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
+from qtpy.QtGui import QImage
+
 from napari_synth.contract.generator import Task
+from napari_synth.gui.files import get_reader
 from napari_synth.gui.layers.marks import REMOVED, TRUST, UNCERTAINTY, kind_of
 from napari_synth.gui.layers.results import recipe_of, source_of
 from napari_synth.gui.panels.restore import RestorePanel
@@ -55,7 +58,11 @@ def test_a_panel_that_is_opened_again_judges_the_results_that_are_there(viewer, 
     assert again.result.finished.result is viewer.layers["cells denoised"]
     assert again.result.finished.prepared is None
     assert "The fake multiplied." in notes(again)
-    for button, kind in ((again.result.removed, REMOVED), (again.result.trust, TRUST), (again.result.uncertainty, UNCERTAINTY)):
+    for button, kind in (
+        (again.result.removed, REMOVED),
+        (again.result.trust, TRUST),
+        (again.result.uncertainty, UNCERTAINTY),
+    ):
         assert button.isEnabled()
         button.click()
         finish(qtbot, again)
@@ -154,7 +161,9 @@ def test_a_map_is_explained_as_long_as_it_is_there(viewer, panel, qtbot, noisy) 
 
 
 def test_several_selected_layers_are_several_runs(viewer, panel, qtbot, noisy) -> None:
-    layers = [viewer.add_image(noisy(24, 24, seed=seed), name=f"channel {seed}", blending="additive") for seed in range(3)]
+    layers = [
+        viewer.add_image(noisy(24, 24, seed=seed), name=f"channel {seed}", blending="additive") for seed in range(3)
+    ]
     made = panel()
     viewer.layers.selection = set(layers)
     assert made.run_button.text() == "Denoise 3 layers"
@@ -197,3 +206,57 @@ def test_an_error_goes_when_its_cause_may_have_gone(viewer, panel, qtbot, noisy)
     viewer.add_image(noisy(8, 8), name="other")
     made.source.choose(viewer.layers["other"])
     assert error(made) == ""
+
+
+def test_a_result_is_saved_from_the_panel_and_judged_the_next_day(viewer, panel, qtbot, noisy, tmp_path) -> None:
+    pixels = noisy(48, 48)
+    viewer.add_image(pixels, name="cells", scale=(0.5, 0.5), units=("um", "um"))
+    made = panel()
+    run(qtbot, made)
+    made.result.save_wanted.emit(tmp_path / "today.ome.tif")
+    finish(qtbot, made)
+    assert "today.ome.tif" in notes(made)
+    reader = get_reader(str(tmp_path / "today.ome.tif"))
+    viewer.layers.clear()
+    viewer.add_image(pixels, name="cells", scale=(0.5, 0.5), units=("um", "um"))
+    for data, meta, kind in reader(""):
+        getattr(viewer, f"add_{kind}")(data, **meta)
+    assert made.result.finished.result.name == "cells denoised"
+    assert "The fake multiplied." in notes(made)
+    made.result.removed.click()
+    finish(qtbot, made)
+    assert "cells removed signal" in viewer.layers
+
+
+@pytest.mark.parametrize("suffix", [".html", ".pdf", ".png"])
+def test_a_report_is_one_page_with_all_that_a_reader_asks(viewer, panel, qtbot, noisy, tmp_path, suffix) -> None:
+    viewer.add_image(noisy(3, 64, 64), name="cells <1>")
+    made = panel()
+    run(qtbot, made)
+    path = tmp_path / f"report{suffix}"
+    made.result.report_wanted.emit(path)
+    finish(qtbot, made)
+    assert error(made) == ""
+    assert path.stat().st_size > 3000
+    if suffix == ".html":
+        page = path.read_text(encoding="utf-8")
+        titles = ("Source", "Result", "Removed signal", "Trust", "For the section on methods", "Settings", "Versions")
+        assert [title for title in titles if title not in page] == []
+        assert "cells &lt;1&gt; denoised" in page
+        assert "Images were denoised with the method “Fake” (denoise/fake)" in page
+        assert page.count("data:image/png") == 4
+    if suffix == ".png":
+        picture = QImage(str(path))
+        assert picture.width() == 1588
+        colours = {picture.pixelColor(x, y).name() for x in range(0, 1588, 7) for y in range(0, picture.height(), 7)}
+        assert len(colours) > 50
+
+
+def test_a_report_that_cannot_be_written_is_said(viewer, panel, qtbot, noisy, tmp_path) -> None:
+    viewer.add_image(noisy(32, 32), name="cells")
+    made = panel()
+    run(qtbot, made)
+    for path in (tmp_path / "report.docx", tmp_path / "nowhere" / "report.html", tmp_path / "nowhere" / "report.png"):
+        made.result.report_wanted.emit(path)
+        finish(qtbot, made)
+        assert "report" in error(made)
