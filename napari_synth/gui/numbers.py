@@ -19,7 +19,7 @@ def three_digits(value: float) -> str:
         return "0"
     if size >= _LARGEST or size < _MOST_ZEROS:
         digits, power = f"{value:.2e}".split("e")
-        return f"{digits} × 10{_raised(int(power))}"
+        return f"{digits}·10{_raised(int(power))}"
     text = f"{value:.{max(0, 2 - int(np.floor(np.log10(size))))}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 

@@ -42,7 +42,7 @@ def wheel(widget: QWidget, down: bool = True) -> None:
 def value(control: Any) -> Any:
     if isinstance(control, QComboBox):
         return control.currentIndex(), control.currentText()
-    return control.value()
+    return control.value() if hasattr(control, "value") else control.text()
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ _SHARE_OF_NOISE = 0.05
 _GUESSED_NOISE = 1e-3
 # Noise alone exceeds three deviations in a quarter of a percent of the pixels.
 _EXPECTED_SHARE = 0.5
-_SIGMAS = "σ of the noise"
+_SIGMAS = "times the noise"
 _ALL_THE_SAME = "This method gives the same answer in all orientations: its uncertainty cannot be told this way."
 
 
@@ -142,7 +142,7 @@ def _trust(levels: tuple[Any, ...]) -> QualityMap:
     share = 100.0 * float(np.mean(z > TRUST_EXPLAINED)) if z.size else 0.0
     where = "of the middle plane" if middle else "of the image"
     if share < _EXPECTED_SHARE:
-        said = f"Nothing stands out: noise explains the change in all but {three_digits(share)} % {where}, and the map is empty there."
+        said = f"Nothing stands out: noise explains the change in all but {three_digits(share)} % {where}."
     else:
         said = f"Noise cannot explain the change in {three_digits(share)} % {where}: look there before you trust the result."
     return QualityMap(levels, TRUST_LIMIT, (said,), _SIGMAS)

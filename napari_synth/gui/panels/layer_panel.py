@@ -15,8 +15,8 @@ from napari_synth.core.errors import InvalidImageError, SynthError
 from napari_synth.core.progress import CancelToken, Progress, ProgressCallback
 from napari_synth.gui.jobs.again import RepeatRequest, SourceAlone
 from napari_synth.gui.jobs.quality_maps import MAPS, QualityMap
-from napari_synth.gui.jobs.requests import LayerRun
 from napari_synth.gui.jobs.report import Report, make_report
+from napari_synth.gui.jobs.requests import LayerRun
 from napari_synth.gui.jobs.restore import RunResult
 from napari_synth.gui.jobs.series import SeriesItem, run_in_turn
 from napari_synth.gui.jobs.worker import Work

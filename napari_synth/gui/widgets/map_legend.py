@@ -9,8 +9,8 @@ from qtpy.QtCore import QRect
 from qtpy.QtGui import QColor, QLinearGradient, QPainter, QPaintEvent
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
-from napari_synth.gui.widgets.form_rows import wrapped
 from napari_synth.gui.numbers import three_digits
+from napari_synth.gui.widgets.form_rows import wrapped
 
 if TYPE_CHECKING:
     import napari.layers

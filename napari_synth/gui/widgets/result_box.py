@@ -24,8 +24,8 @@ from qtpy.QtWidgets import (
 from napari_synth.contract.generator import Task
 from napari_synth.engine.recipe import Recipe
 from napari_synth.gui.jobs.again import why_not_again
-from napari_synth.gui.jobs.requests import LayerRun
 from napari_synth.gui.jobs.report import ReportRequest
+from napari_synth.gui.jobs.requests import LayerRun
 from napari_synth.gui.layers.images import full_resolution, guessed_axes, to_image
 from napari_synth.gui.layers.marks import DERIVED, REMOVED, TRUST, UNCERTAINTY, kind_of
 from napari_synth.gui.layers.placement import Placement
@@ -164,14 +164,13 @@ class ResultBox(QWidget, Generic[Run]):
         self.save = button(
             self,
             "Save…",
-            "Write the result as OME-TIFF or OME-Zarr, with its place, units and look and its recipe; opened in napari, it comes back"
-            " as it is now",
+            "Write the result as OME-TIFF or OME-Zarr, with its place, units, look and recipe; opened again, it is as it was",
         )
         self.save.clicked.connect(self._ask_where_to_save)
         self.report = button(
             self,
             "Report…",
-            "Write one page with source, result, maps, verdict, method and its paper, settings, versions and a sentence for a paper",
+            "Write one page with source, result, maps, verdict, method, paper, settings, versions and a sentence for your paper",
         )
         self.report.clicked.connect(self._ask_where_to_report)
         self.legend = MapLegend(self)

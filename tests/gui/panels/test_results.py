@@ -7,7 +7,6 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from napari.components import ViewerModel
-
 from qtpy.QtGui import QImage
 
 from napari_synth.contract.generator import Task
@@ -154,7 +153,7 @@ def test_a_map_is_explained_as_long_as_it_is_there(viewer, panel, qtbot, noisy) 
     legend = made.result.legend
     assert not legend.isHidden()
     assert "red where the result is darker" in legend.words.text()
-    assert (legend.low.text(), legend.high.text()) == ("-8", "8 σ of the noise")
+    assert (legend.low.text(), legend.high.text()) == ("-8", "8 times the noise")
     assert "Nothing stands out" in notes(made)
     viewer.layers.remove("cells trust")
     assert legend.isHidden()
