@@ -66,6 +66,9 @@ def test_nothing_lies_outside_a_narrow_panel(name, make_napari_viewer, qtbot) ->
         settle()
         assert panel.width() <= WIDTH + 20
         assert outside(panel) == []
+        for said in (panel.messages.error, panel.messages.notes):
+            assert said.document().idealWidth() <= said.viewport().width()
+            assert said.document().size().height() <= said.viewport().height() + 1
     panel.stop()
 
 

@@ -124,6 +124,7 @@ class PredictFramesPanel(LayerPanel[FramePredictor[Any], PreparedMovie]):
         run = result.prepared
         if not run.invented:
             return ""
+        assert finished.source is not None
         rim = Labels(
             rim_of(run),
             name=f"{finished.source.name} invented frames",

@@ -159,6 +159,7 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedRun]):
         """Add which pixels are invented, hidden since they would cover what was put there, and say so."""
         if self.mask_picker is None or not result.filled:
             return ""
+        assert finished.source is not None
         self.mask_picker.uncover()
         name = f"{finished.source.name} filled pixels"
         layer = layer_of_levels(Labels, result.filled, name, mark(FILLED), finished.placement, visible=False)

@@ -10,7 +10,7 @@ from qtpy.QtGui import QColor, QLinearGradient, QPainter, QPaintEvent
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_synth.gui.numbers import three_digits
-from napari_synth.gui.widgets.form_rows import wrapped
+from napari_synth.gui.widgets.sentences import Sentences
 
 if TYPE_CHECKING:
     import napari.layers
@@ -29,7 +29,7 @@ class MapLegend(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.words = wrapped(self, "What the map shows")
+        self.words = Sentences(self, "What the map shows")
         self.strip = _Strip(self)
         self.low, self.high = QLabel(self), QLabel(self)
         row = QHBoxLayout()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from html import escape
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_synth.core.device import Device
@@ -15,7 +15,7 @@ from napari_synth.core.progress import Progress
 from napari_synth.gui.jobs.resources import find_device
 from napari_synth.gui.jobs.worker import Job
 from napari_synth.gui.settings import RunSettings
-from napari_synth.gui.widgets.form_rows import wrapped
+from napari_synth.gui.widgets.sentences import Sentences
 
 
 class ProgressRow(QWidget):
@@ -82,8 +82,8 @@ class Messages(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.error = _text(self, "What went wrong, and what to do")
-        self.notes = _text(self, "What was found and done; the text can be selected and copied")
+        self.error = Sentences(self, "What went wrong, and what to do")
+        self.notes = Sentences(self, "What was found and done; the text can be selected and copied")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(6)
@@ -123,7 +123,7 @@ class Messages(QWidget):
             Of the bar, the words and what is behind them, as hexadecimal numbers.
         """
         self.error.setStyleSheet(
-            f"QLabel {{ color: {text}; background: {ground}; border-left: 4px solid {error}; padding: 6px; }}"
+            f"QTextEdit {{ color: {text}; background: {ground}; border: 0; border-left: 4px solid {error}; padding: 6px; }}"
         )
 
 
@@ -176,11 +176,3 @@ def duration(seconds: float) -> str:
     if seconds < 5400:
         return f"{round(seconds / 60)} min"
     return f"{seconds / 3600:.1f} h"
-
-
-def _text(parent: QWidget, tooltip: str) -> QLabel:
-    label = wrapped(parent, tooltip)
-    label.setTextFormat(Qt.TextFormat.RichText)
-    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.MinimumExpanding)
-    return label
