@@ -66,8 +66,8 @@ def _camera(sigma: float) -> tuple[Doubles, npt.NDArray[np.float32]]:
 def _run_own(noisy: npt.NDArray[np.float32], minutes: float, options: argparse.Namespace) -> tuple[Any, int, float]:
     import torch
 
+    from napari_synth import verbs
     from napari_synth.core.progress import Progress
-    from napari_synth.engine import runner
     from napari_synth.imaging.image import Image
 
     steps = 0
@@ -79,12 +79,12 @@ def _run_own(noisy: npt.NDArray[np.float32], minutes: float, options: argparse.N
     torch.set_num_threads(options.threads)
     image, params = Image(noisy, "YX"), {"minutes": minutes}
     if options.processor_time:
-        runner.prepare("denoise/noise2void", image, {"steps": 10}, device="cpu")
+        verbs.prepare("denoise/noise2void", image, {"steps": 10}, device="cpu")
         start = time.process_time()
-        runner.prepare("denoise/noise2void", image, {"steps": _PILOT}, device="cpu")
+        verbs.prepare("denoise/noise2void", image, {"steps": _PILOT}, device="cpu")
         params = {"steps": round(60.0 * minutes * _PILOT / (time.process_time() - start))}
     start = time.process_time()
-    run = runner.prepare("denoise/noise2void", image, params, device="cpu", progress=count)
+    run = verbs.prepare("denoise/noise2void", image, params, device="cpu", progress=count)
     restored = run.compute()
     return restored, steps, time.process_time() - start
 

@@ -20,9 +20,10 @@ from benchmark.report import Report, Table, load, mean
 from benchmark.scenes import six_images, textures
 from napari_synth.core.device import resolve_device
 from napari_synth.core.errors import ImageFileError
+from napari_synth.engine.image_run import PreparedImage
 from napari_synth.engine.resampling import resized
-from napari_synth.engine.runner import PreparedRun, prepare
 from napari_synth.imaging.image import Image
+from napari_synth.verbs import prepare
 
 SCALES = (2, 3, 4)
 METHODS = ("bicubic", "lanczos", "network")
@@ -161,6 +162,7 @@ def _add_speed(report: Report, edge: int, device: str, say: Say) -> None:
     rows: list[tuple[str | float | None, ...]] = []
     for scale in SCALES:
         run = prepare(_NETWORK, Image.from_array(image), {"factor": scale, "denoise": False}, device=device)
+        assert isinstance(run, PreparedImage)
         cubic = _best(partial(interpolate, block, scale_factor=float(scale), mode="bicubic"), place.kind)
         bare = _best(partial(_apply, run, block), place.kind)
         whole = _best(run.compute, place.kind)
@@ -170,7 +172,7 @@ def _add_speed(report: Report, edge: int, device: str, say: Say) -> None:
     report.tables.append(Table(f"Time for {edge} x {edge} pixels on {place.title}", columns, tuple(rows), digits=3))
 
 
-def _apply(run: PreparedRun, block: Any) -> Any:
+def _apply(run: PreparedImage, block: Any) -> Any:
     import torch
 
     with torch.inference_mode():

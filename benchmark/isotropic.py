@@ -14,8 +14,8 @@ import numpy.typing as npt
 from benchmark.report import Report, Table, load
 from benchmark.volumes import Floats, Subsampling, Volume, volumes
 from napari_synth.contract.generator import Kernel
-from napari_synth.engine.runner import prepare
 from napari_synth.imaging.image import Image
+from napari_synth.verbs import prepare
 
 FACTOR = 4
 EDGE, QUICK_EDGE = 256, 48

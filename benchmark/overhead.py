@@ -15,10 +15,11 @@ from benchmark.report import Report, Table, load
 from benchmark.scenes import GAUSSIAN_25, six_images
 from napari_synth.contract.generator import Prepared
 from napari_synth.core.device import Device
-from napari_synth.engine.runner import PreparedRun, prepare
+from napari_synth.engine.image_run import PreparedImage
 from napari_synth.imaging.image import Image
 from napari_synth.models import bundled, load_model
 from napari_synth.networks.noise_conditioned_unet import NoiseConditionedUNet
+from napari_synth.verbs import prepare
 
 _TARGET_RATIO = 1.10
 _EDGE, _QUICK_EDGE = 2048, 512
@@ -69,6 +70,7 @@ def bench_runner(
     noisy = _noisy(edge)
     start = time.perf_counter()
     run = prepare("denoise/blind", Image(noisy, "YX"), device=device)
+    assert isinstance(run, PreparedImage)
     preparing = time.perf_counter() - start
     whole, pieces = _bare_network(run, noisy, edge), _bare_network(run, noisy, _PIECE)
     works: dict[str, Callable[[], Any]] = {"whole": whole, "pieces": pieces, "runner": run.compute}
@@ -111,7 +113,7 @@ def _noisy(edge: int) -> npt.NDArray[np.float32]:
     return GAUSSIAN_25.added(filled, 0)
 
 
-def _bare_network(run: PreparedRun, noisy: npt.NDArray[np.float32], edge: int) -> Callable[[], Any]:
+def _bare_network(run: PreparedImage, noisy: npt.NDArray[np.float32], edge: int) -> Callable[[], Any]:
     """Return a call of the network alone, on pieces of an image that is on the device already."""
     place = run.device
     loaded, _ = load_model(bundled("denoise-blind"))
@@ -121,9 +123,9 @@ def _bare_network(run: PreparedRun, noisy: npt.NDArray[np.float32], edge: int) -
         if parameter.ndim == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
     channel = run.channels[0]
-    image = torch.from_numpy(channel.intensity.forward(noisy))[None, None].to(place.torch_name)
+    image = torch.from_numpy(channel.intensity[0].forward(noisy))[None, None].to(place.torch_name)
     pieces = [piece.contiguous() for row in _split(image, edge, -2) for piece in _split(row, edge, -1)]
-    sigma = torch.tensor(25.0 / channel.intensity.scale, device=place.torch_name).reshape(1, 1, 1, 1)
+    sigma = torch.tensor(25.0 / channel.intensity[0].scale, device=place.torch_name).reshape(1, 1, 1, 1)
     correlation = torch.zeros(1, 2, device=place.torch_name)
 
     def call() -> Any:
@@ -144,7 +146,7 @@ def _precision(place: Device) -> Any:
     return torch.autocast(place.kind, getattr(torch, place.precision), enabled=place.precision != "float32")
 
 
-def _timed(work: Callable[[], Any], run: PreparedRun) -> float:
+def _timed(work: Callable[[], Any], run: PreparedImage) -> float:
     """Return the seconds that something takes: of all threads on the CPU, which other work disturbs less, else by the clock."""
     clock = time.process_time if run.device.kind == "cpu" else time.perf_counter
     start = clock()
@@ -159,14 +161,15 @@ def _add_tiles(report: Report, *, quick: bool, device: str, say: Callable[[str],
     edge, tile = (_QUICK_FIELD, _QUICK_TILE) if quick else (_FIELD, _TILE)
     noisy = _noisy(edge)
     run = prepare("denoise/blind", Image(noisy, "YX"), device=device, precision="float32")
-    whole = replace(run, tile=edge).compute()
+    assert isinstance(run, PreparedImage)
+    whole = replace(run, options=replace(run.options, tile=edge)).compute()
     loaded, _ = load_model(bundled("denoise-blind"))
     covering = cast(NoiseConditionedUNet, loaded).receptive_field + _BEYOND_NETWORK
     default = run.channels[0].prepared.spec.halo[-1]
     rows: list[tuple[str | float | None, ...]] = []
     for title, halo, target in (("default", default, 1e-3), ("covers the receptive field", covering, 1e-5)):
         channels = tuple(replace(c, prepared=WithHalo(c.prepared, halo)) for c in run.channels)
-        tiled = replace(run, channels=channels, tile=tile).compute()
+        tiled = replace(run, channels=channels, options=replace(run.options, tile=tile)).compute()
         difference = float(np.abs(tiled - whole).max() / np.ptp(noisy))
         rows.append((title, str(halo), f"{difference:.1e}", f"{target:.0e}", "yes" if difference <= target else "no"))
         say(f"Tiles of {tile} with a halo of {halo}: {difference:.1e} of the range from the whole.")

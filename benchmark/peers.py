@@ -38,8 +38,8 @@ def own(name: str, title: str | None = None, **params: object) -> Method:
     """Return one of this package's denoisers."""
 
     def restore(noisy: Floats, _: Noise) -> npt.NDArray[np.floating]:
-        from napari_synth.engine.runner import prepare
         from napari_synth.imaging.image import Image
+        from napari_synth.verbs import prepare
 
         run = prepare(f"denoise/{name}", Image(noisy, "YX"), params, device="cpu", precision="float32")
         return np.asarray(run.compute())

@@ -13,6 +13,7 @@ from typing import Any
 
 from napari_synth.core.errors import ImageFileError
 
+_FIGURES = "napari_synth_figures"
 _PACKAGES = (
     "napari-synth",
     "torch",
@@ -99,15 +100,31 @@ class Report:
     def write(self, path: Path) -> None:
         """Write JSON where the name ends so, and Markdown otherwise.
 
+        Where there is a file of figures already, as the documentation shows them, the report takes its place among the others.
+
         Raises
         ------
         ImageFileError
             The file cannot be written.
         """
         try:
-            path.write_text(self.to_json() if path.suffix == ".json" else self.to_markdown(), encoding="utf-8")
+            written = self._within(path) if path.suffix == ".json" else self.to_markdown()
+            path.write_text(written, encoding="utf-8")
         except OSError as error:
             raise ImageFileError(f"The report {str(path)!r} cannot be written: {error.strerror}.") from error
+
+    def _within(self, path: Path) -> str:
+        """Return the report as JSON, among the others of a file of figures where ``path`` is one."""
+        try:
+            figures = json.loads(path.read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            return self.to_json()
+        if not isinstance(figures, dict) or _FIGURES not in figures:
+            return self.to_json()
+        reports = {report["title"]: report for report in figures["reports"]}
+        known = reports.get(self.title, {"task": "", "command": "napari-synth bench"})
+        reports[self.title] = known | asdict(self)
+        return json.dumps(figures | {"reports": list(reports.values())}, ensure_ascii=False, indent=1) + "\n"
 
 
 def describe_machine() -> dict[str, Any]:

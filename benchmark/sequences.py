@@ -25,9 +25,9 @@ from napari_synth.imaging.intensity import IntensityTransform, measure_statistic
 from napari_synth.methods.predict_frames.flow import Copied, Lines, Moved
 from napari_synth.methods.predict_frames.trained import LearntFrames
 from napari_synth.registry import trainable
-from napari_synth.training.schedule import Budget
-from napari_synth.training.session import Session
-from napari_synth.training.sources import gather
+from napari_synth.training.dataset import gather
+from napari_synth.training.optim import Budget
+from napari_synth.training.trainer import Trainer
 
 _MINUTES, _QUICK_STEPS = 3.0, 4
 _TRAINABLES = {"SimVP": "predict-frames/simvp", "ConvLSTM": "predict-frames/convlstm"}
@@ -176,12 +176,12 @@ def _trained(identifier: str, movies: Movies, budget: Budget, place: Device) -> 
     settings: Any = chosen.params_type.parse(movies.params)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        lesson = chosen.prepare(gather(list(movies.training), kind="one"), settings, TrainContext(place))
+        setup = chosen.prepare(gather(list(movies.training), kind="one"), settings, TrainContext(place))
     generator = torch.Generator(place.torch_name).manual_seed(0)
-    fitted = replace(lesson.settings, early_validations=True, validations=12)
-    result = Session(lesson.trainee, budget, place, generator, settings=fitted).run()
-    network: Any = lesson.network
-    return LearntFrames(network, {}, lesson.extras), f"{result.steps} steps, {result.seconds:.0f} s"
+    fitted = replace(setup.settings, early_validations=True, validations=12)
+    result = Trainer(setup.module, budget, place, generator, settings=fitted).run()
+    network: Any = setup.network
+    return LearntFrames(network, {}, setup.extras), f"{result.steps} steps, {result.seconds:.0f} s"
 
 
 def _errors(method: PreparedFrames, movies: Movies, place: Device) -> tuple[float, float, float, float]:

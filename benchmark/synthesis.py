@@ -37,7 +37,7 @@ from napari_synth.methods.synthesize.quality import (
     report_quality,
 )
 from napari_synth.studio.train import train_model
-from napari_synth.training.sources import gather
+from napari_synth.training.dataset import gather
 
 Say = Callable[[str], None]
 Pixels = npt.NDArray[np.uint8]

@@ -22,11 +22,11 @@ from napari_synth.imaging.image import Image
 from napari_synth.networks.layout import channels_last
 from napari_synth.networks.residual_unet import ResidualUNet
 from napari_synth.training.augmenting import patch_augmentation
-from napari_synth.training.pools import Field, FieldPool
-from napari_synth.training.precision import training_precision
-from napari_synth.training.schedule import Budget, FitSettings
-from napari_synth.training.session import Session
-from napari_synth.training.trainee import Networks, Trainee, Work
+from napari_synth.training.distributed import training_precision
+from napari_synth.training.optim import Budget, FitSettings
+from napari_synth.training.patches import PatchRegion, PatchSampler
+from napari_synth.training.trainer import Trainer
+from napari_synth.training.training_module import Networks, StepContext, TrainingModule
 
 _TARGET = 1.05
 _PATCH, _BATCH = 64, 8
@@ -34,17 +34,17 @@ _STEPS, _QUICK_STEPS = 60, 4
 _RATE = 1e-3
 
 
-class _Pairs(Trainee):
+class _Pairs(TrainingModule):
     """The network of the plain loop, in a session."""
 
-    def __init__(self, network: nn.Module, pool: FieldPool) -> None:
+    def __init__(self, network: nn.Module, pool: PatchSampler) -> None:
         self.networks: Networks = {"network": network}
         self.pool = pool
 
     def optimizers(self) -> Mapping[str, Sequence[torch.optim.Optimizer]]:
         return {"network": [torch.optim.Adam(self.networks["network"].parameters(), lr=_RATE)]}
 
-    def step(self, work: Work) -> Mapping[str, Tensor]:
+    def step(self, work: StepContext) -> Mapping[str, Tensor]:
         pixels = self.pool.sample(work.batch_size, work.generator)
         loss = (work.networks["network"](pixels[:, :1]) - pixels[:, 1:]).abs().mean()
         work.update("network", loss)
@@ -135,16 +135,16 @@ def _pair() -> npt.NDArray[np.float32]:
     return np.stack([GAUSSIAN_25.added(clean, 0), clean]).astype(np.float32) / 255.0
 
 
-def _pool(pair: npt.NDArray[np.float32], place: Device, augmentation: Augmentation) -> FieldPool:
+def _pool(pair: npt.NDArray[np.float32], place: Device, augmentation: Augmentation) -> PatchSampler:
     chosen, _ = patch_augmentation(augmentation, [Image(pair[0], "YX")], "YX", sources=1)
-    return FieldPool([Field(pair)], (_PATCH, _PATCH), place.torch_name, sources=1, augmentation=chosen)
+    return PatchSampler([PatchRegion(pair)], (_PATCH, _PATCH), place.torch_name, sources=1, augmentation=chosen)
 
 
 def _network(place: Device) -> nn.Module:
     return channels_last(ResidualUNet(generator=torch.Generator().manual_seed(0)).to(place.torch_name))
 
 
-def _plain(pool: FieldPool, place: Device, steps: int, *, averages: bool) -> None:
+def _plain(pool: PatchSampler, place: Device, steps: int, *, averages: bool) -> None:
     """Train as a tutorial would."""
     network = _network(place).train()
     rule: Any = get_ema_multi_avg_fn(0.99)  # type: ignore[no-untyped-call]
@@ -166,10 +166,10 @@ def _plain(pool: FieldPool, place: Device, steps: int, *, averages: bool) -> Non
             average.update_parameters(network)
 
 
-def _session(pool: FieldPool, place: Device, steps: int) -> None:
+def _session(pool: PatchSampler, place: Device, steps: int) -> None:
     generator = torch.Generator(place.torch_name).manual_seed(0)
     settings = FitSettings(batch_size=_BATCH, validations=0)
-    Session(_Pairs(_network(place), pool), Budget(steps=steps), place, generator, settings=settings).run()
+    Trainer(_Pairs(_network(place), pool), Budget(steps=steps), place, generator, settings=settings).run()
 
 
 def _timed(work: Callable[[], None], place: Device) -> float:

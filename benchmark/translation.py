@@ -23,9 +23,9 @@ from benchmark.paired import MINUTES, bench_pairs
 from benchmark.report import Report, Table, load
 from benchmark.unpaired import bench_unpaired
 from napari_synth.engine.recipe import Recipe
-from napari_synth.engine.runner import prepare
 from napari_synth.imaging.image import Image
 from napari_synth.samples import load as sample
+from napari_synth.verbs import prepare
 
 Pixels = npt.NDArray[np.uint8]
 Say = Callable[[str], None]

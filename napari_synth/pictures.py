@@ -1,4 +1,4 @@
-"""Pictures of what the methods do on the samples, each panel beside the truth where it is known; the README shows them."""
+"""Pictures of what the methods do on the samples, each panel beside the truth where it is known; the documentation shows them."""
 
 from __future__ import annotations
 
@@ -120,11 +120,23 @@ def translated(sample: str = "restained", reference: str = "tissue") -> Strip:
     return Strip({name: np.asarray(panel) for name, panel in panels.items()})
 
 
+def augmented(sample: str = "tissue", draws: int = 3) -> Strip:
+    """Draw a slide several times anew, with the preset for histology."""
+    from napari_synth import augment
+
+    image = samples.load_truth(sample) or samples.load(sample)
+    panels = {"slide": np.asarray(image.data)}
+    for seed in range(draws):
+        panels[f"draw {seed + 1}"] = np.asarray(augment(image.data, transforms="histology", axes=image.axes, seed=seed))
+    return Strip(panels)
+
+
 STRIPS: dict[str, Callable[[], Strip]] = {
     "denoise": denoised,
     "upscale": upscaled,
     "inpaint": inpainted,
     "translate": translated,
+    "augment": augmented,
 }
 """The picture of each verb, on its usual sample."""
 

@@ -14,12 +14,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_synth.contract.frames import FramePredictor
 from napari_synth.contract.generator import Generator, Method, Task
 from napari_synth.contract.params import NoParams
-from napari_synth.contract.synthesis import Synthesizer
+from napari_synth.contract.synthesis import SynthesisParams, Synthesizer
 from napari_synth.contract.trainable import Trainable, TrainableInfo
 from napari_synth.core.errors import ModelFileError, SynthError, UnknownGeneratorError
 from napari_synth.core.progress import Reporter
@@ -109,6 +110,62 @@ def register(method: Any) -> Method[Any]:
     return made
 
 
+def forget(identifier: str) -> None:
+    """Let go of a method that `register` took up; nothing happens where there is none of this id."""
+    _of_session.pop(identifier, None)
+
+
+def load(path: Path | str, *, task: str | None = None, name: str | None = None, trusted: bool = False) -> Method[Any]:
+    """Make a method of a model file for this session; `add_model` keeps one.
+
+    Parameters
+    ----------
+    path, task, name, trusted
+        As for `add_model`.
+
+    Raises
+    ------
+    ModelFileError, UntrustedModelError, MissingExtraError
+        As `add_model`.
+    """
+    from napari_synth.models import library
+    from napari_synth.models.reading import describe
+
+    file = library.resolved(path)
+    return register(method_for(describe(file, task=task, name=name, trusted=trusted), file))
+
+
+def chosen(kind: type[M], task: Task | str, given: Method[Any] | Path | str) -> M:
+    """Return the method of a kind that a user means.
+
+    Parameters
+    ----------
+    kind : type of Method
+    task : Task
+        Of a name that stands alone.
+    given : Method, Path or str
+        A method, which is taken up for this session; a model file of ours, likewise; an id such as ``"denoise/blind"``; or the name
+        in one.
+
+    Raises
+    ------
+    UnknownGeneratorError
+        There is none, or it is of another kind.
+    ModelFileError
+        The file cannot be used.
+    """
+    if isinstance(given, PurePath) or (isinstance(given, str) and given.endswith(".safetensors")):
+        return found(kind, load(given).info.id)
+    identifier = given if isinstance(given, str) else register(given).info.id
+    identifier = identifier if "/" in identifier else f"{task}/{identifier}"
+    one = found(kind, identifier)
+    if one.info.task != task:
+        raise UnknownGeneratorError(
+            f"{identifier!r} is not for the task {task}: give a generator of that task, or call the verb of the other."
+        )
+    return one
+
+
 def adopted(method: Any) -> AnyMethod:
     """Return a method as a value: itself, or what wraps another package's object with ``info``, ``params_type`` and ``prepare``.
 
@@ -125,7 +182,7 @@ def adopted(method: Any) -> AnyMethod:
         raise UnknownGeneratorError(
             f"{type(method).__name__!r} is no generator: give an id, or an object with info, params_type and prepare."
         ) from error
-    params_type = getattr(method, "params_type", NoParams)
+    params_type = getattr(method, "params_type", SynthesisParams if task == Task.SYNTHESIZE else NoParams)
     if isinstance(info, TrainableInfo):
         return Trainable(info, params_type, prepare)
     if task == Task.SYNTHESIZE:

@@ -1,12 +1,15 @@
-"""The public verbs: numpy in gives numpy out, dask or zarr in gives a lazy dask array out."""
+"""The public verbs: numpy in gives numpy out, dask or zarr in gives a lazy dask array out.
+
+Each fills in its inputs and opens one door: `prepare`, which `run` and all others stand on. What several verbs share is described
+at `run`.
+"""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 from napari_synth.core.boundary import guarded
 
@@ -19,12 +22,12 @@ if TYPE_CHECKING:
     from napari_synth.contract.frames import FramePredictor
     from napari_synth.contract.generator import Generator, Method
     from napari_synth.core.device import PrecisionChoice
-    from napari_synth.core.progress import CancelToken, ProgressCallback
+    from napari_synth.core.progress import CancelToken, ProgressCallback, Reporter
     from napari_synth.core.result_dtype import DtypeChoice
+    from napari_synth.engine.image_run import PreparedImage
+    from napari_synth.engine.prepared import PreparedRun
     from napari_synth.engine.recipe import Recipe
     from napari_synth.imaging.image import Image
-
-M = TypeVar("M", bound="Method[Any]")
 
 _MOST_ON_A_PATH = 10_000
 _LARGEST_SIZE = 2**16
@@ -53,33 +56,16 @@ def denoise(
         Any integer or float dtype and range, 2 to 6 dimensions; numpy, dask, zarr or an
         `napari_synth.imaging.image.Image`.
     generator : str or Generator
-        ``"blind"`` (a bundled network behind the noise measured in the image), ``"auto"``, ``"adapt"``, ``"noise2void"``,
+        ``"blind"`` (a bundled network behind the noise measured in the image), ``"auto"``, ``"adapted"``, ``"noise2void"``,
         ``"zero-shot-noise2noise"``, ``"non-local-means"``, ``"total-variation"``, ``"wavelet"``, ``"median"``, or one of another
         package.
-    axes : str, optional
-        A role of ``TCZYXS`` for each dimension; guessed where it is left out.
-    device : str
-        ``"auto"`` (CUDA, then MPS, then the CPU), ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
-    precision : {"auto", "float32", "float16", "bfloat16"}
-        Of the network's arithmetic.
-    dtype : {"auto", "source", "float32"}
-        Of the result: that of the source, or float32, which auto takes where rounding to whole counts would lose signal.
-    seed : int
-        Same input, seed and kind of device: same result.
-    tile : int, optional
-        Edge of a block in pixels; chosen from the free memory where it is left out.
-    progress : callable, optional
-        Called with a `napari_synth.core.progress.Progress` after every block or step.
-    cancel : CancelToken, optional
-        Stops the run within one block or step.
-    **params
-        Settings of the generator.
+    axes, device, precision, dtype, seed, tile, progress, cancel, **params
+        As for `run`.
 
     Returns
     -------
     array
-        Of the shape of the source: numpy for numpy, a lazy dask array for dask and zarr, an Image for an Image, a masked array or
-        an xarray for such a one.
+        Of the shape and dtype of the source: numpy for numpy, a lazy dask array for dask and zarr, an Image for an Image.
 
     Raises
     ------
@@ -87,7 +73,7 @@ def denoise(
         One of its subclasses for every cause that lies with the input; see `napari_synth.core.errors`.
     """
     return run(
-        _of_task("denoise", generator),
+        _chosen("denoise", generator),
         image,
         axes=axes,
         device=device,
@@ -122,14 +108,14 @@ def upscale(
     Parameters
     ----------
     image : array-like or Image
-        As for `denoise`.
+        As for `run`.
     factor : float
         How many times finer, 1 to 16; it need not be a whole number.
     generator : str or Generator
         ``"network"`` (a bundled network, held to the measured pixels), ``"adapted"`` (the same, fine-tuned on the image itself),
         ``"lanczos"``, ``"bicubic"``, or one of another package.
     axes, device, precision, dtype, seed, tile, progress, cancel, **params
-        As for `denoise`.
+        As for `run`.
 
     Returns
     -------
@@ -143,7 +129,7 @@ def upscale(
         One of its subclasses for every cause that lies with the input; see `napari_synth.core.errors`.
     """
     return run(
-        _of_task("super-resolution", generator),
+        _chosen("super-resolution", generator),
         image,
         axes=axes,
         device=device,
@@ -179,16 +165,16 @@ def make_isotropic(
     Parameters
     ----------
     volume : array-like or Image
-        As for `denoise`, with a Z axis.
+        As for `run`, with a Z axis.
     spacing : mapping of str to float, or sequence of float, optional
         Distance of neighbouring pixels along Z, Y and X: by axis, or in the order of the volume's axes. An Image has its own, and
         none is needed where ``factor`` is given.
     axes : str, optional
-        As for `denoise`; an array of three dimensions is taken for ZYX.
+        As for `run`; an array of three dimensions is taken for ZYX.
     generator : str or Generator
         ``"isotropic"`` (trained on the volume itself), or one of another package.
     device, precision, dtype, seed, tile, progress, cancel
-        As for `denoise`.
+        As for `run`.
     **params
         Settings of the generator: ``slices`` ("thick" or "thin"), ``minutes``, ``steps``, ``factor``.
 
@@ -206,15 +192,16 @@ def make_isotropic(
     from napari_synth.imaging.image import Image, as_array
 
     is_image = isinstance(volume, Image)
-    if not is_image:
+    is_named = is_image or hasattr(volume, "dims")
+    if not is_named:
         volume = as_array(volume)
-    if axes is None and not is_image and len(volume.shape) == 3:
+    if axes is None and not is_named and len(volume.shape) == 3:
         axes = "ZYX"
     image = Image.from_array(volume, axes)
     if spacing is not None:
         image = replace(image, spacing={**image.spacing, **_spacing_of(image, spacing)})
     result: Image = run(
-        _of_task("super-resolution", generator),
+        _chosen("super-resolution", generator),
         image,
         device=device,
         precision=precision,
@@ -252,7 +239,7 @@ def inpaint(
     Parameters
     ----------
     image : array-like or Image
-        As for `denoise`.
+        As for `run`.
     mask : array-like or Image, optional
         Of bool or integers, not zero where a pixel is to be filled, with Y and X and any other axes of the image: what is marked
         once is filled along those that it lacks. Axes are found by their sizes. The mask of an Image where it is left out.
@@ -266,7 +253,7 @@ def inpaint(
     grow : int
         Pixels in Y and X by which the mask is grown.
     axes, device, precision, dtype, seed, tile, progress, cancel, **params
-        As for `denoise`.
+        As for `run`.
 
     Returns
     -------
@@ -279,7 +266,7 @@ def inpaint(
         One of its subclasses for every cause that lies with the input; see `napari_synth.core.errors`.
     """
     return run(
-        _of_task("inpaint", generator),
+        _chosen("inpaint", generator),
         image,
         mask=mask,
         mask_from=mask_from,
@@ -318,7 +305,7 @@ def translate(
     Parameters
     ----------
     image : array-like or Image
-        As for `denoise`.
+        As for `run`.
     reference : array-like or Image, optional
         How the result should look: of any size, with as many channels and colours as the image, or one channel for all. What it
         lacks has a standard where the generator knows one.
@@ -327,7 +314,7 @@ def translate(
         reference ``"quantile-matching"``, ``"colour-transfer"``, ``"patch-style"``; for the tone ``"contrast"``, ``"gamma"``,
         ``"clahe"``, ``"unsharp"``, ``"colour-balance"``; or one of another package.
     axes, device, precision, dtype, seed, tile, progress, cancel, **params
-        As for `denoise`.
+        As for `run`.
 
     Returns
     -------
@@ -340,7 +327,7 @@ def translate(
         One of its subclasses for every cause that lies with the input; see `napari_synth.core.errors`.
     """
     return run(
-        _of_task("translate", generator),
+        _chosen("translate", generator),
         image,
         reference=reference,
         axes=axes,
@@ -353,6 +340,69 @@ def translate(
         cancel=cancel,
         **params,
     )
+
+
+@guarded
+def synthesize(
+    model: str | Path | Method[Any],
+    count: int = 1,
+    *,
+    source: Any = None,
+    size: int | tuple[int, int] | None = None,
+    axes: str | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    precision: PrecisionChoice = "auto",
+    progress: ProgressCallback | None = None,
+    cancel: CancelToken | None = None,
+    **params: Any,
+) -> Any:
+    """Make new images that look like those that a model was trained on.
+
+    Parameters
+    ----------
+    model : str, Path or Method
+        The name or id of a model of your library, a model file, or what `train` or `load_model` returned.
+    count : int
+        How many images.
+    source : array-like or Image, optional
+        What some methods need: an image to make others like, or labels to make images for, each plane of them.
+    size : int or (int, int), optional
+        Height and width in pixels, for models that can make others than they were trained on.
+    axes : str, optional
+        A role of ``TCZYXS`` for each dimension of the source; guessed where it is left out.
+    seed : int
+        The same seed gives the same images; the first ones are the same however many are made.
+    device, precision, progress, cancel
+        As for `run`.
+    **params
+        Settings of the method.
+
+    Returns
+    -------
+    numpy.ndarray
+        The images along the first axis, then the axes of labels besides their planes, then those of one image (``CYX``, ``YXS`` or
+        ``YX``), in the counts and of the dtype of the images that were learnt from.
+
+    Raises
+    ------
+    SynthError
+        One of its subclasses for every cause that lies with the input; see `napari_synth.core.errors`.
+    """
+    from napari_synth.contract.synthesis import Synthesizer
+
+    prepared = prepare(
+        _chosen("synthesize", model, Synthesizer),
+        source,
+        {"count": count} | _size(size) | params,
+        axes=axes,
+        device=device,
+        precision=precision,
+        seed=seed,
+        progress=progress,
+        cancel=cancel,
+    )
+    return prepared.compute(report=_reporter(progress, cancel))
 
 
 @guarded
@@ -378,7 +428,7 @@ def predict_frames(
     Parameters
     ----------
     movie : array-like or Image
-        As for `denoise`, with a T axis.
+        As for `run`, with a T axis.
     count : int
         How many frames behind the last one.
     generator : str or FramePredictor
@@ -390,7 +440,7 @@ def predict_frames(
     between : int
         How many frames between any two neighbours; stands alone.
     axes : str, optional
-        As for `denoise`; an array of three dimensions is taken for TYX, one of four for TZYX or TCYX.
+        As for `run`; an array of three dimensions is taken for TYX, one of four for TZYX or TCYX.
     device, precision, dtype, seed, tile, progress, cancel, **params
         As for `denoise`.
 
@@ -405,15 +455,11 @@ def predict_frames(
     SynthError
         One of its subclasses for every cause that lies with the input; see `napari_synth.core.errors`.
     """
-    from napari_synth import registry
     from napari_synth.contract.frames import FramePredictor
 
-    chosen = _of_task("predict-frames", generator)
-    if isinstance(chosen, str):
-        registry.found(FramePredictor, chosen)
     asked: dict[str, Any] = {"count": count, "fill": fill, "between": between}
     return run(
-        chosen,
+        _chosen("predict-frames", generator, FramePredictor),
         movie,
         axes=axes,
         device=device,
@@ -426,135 +472,6 @@ def predict_frames(
         **asked,
         **params,
     )
-
-
-@guarded
-def run(
-    recipe_or_id: Recipe | Method[Any] | str,
-    image: Any = None,
-    *,
-    reference: Any = None,
-    mask: Any = None,
-    mask_from: str | None = None,
-    mask_ids: Sequence[int] | None = None,
-    grow: int | None = None,
-    axes: str | None = None,
-    device: str | None = None,
-    precision: PrecisionChoice | None = None,
-    dtype: DtypeChoice | None = None,
-    seed: int | None = None,
-    tile: int | None = None,
-    progress: ProgressCallback | None = None,
-    cancel: CancelToken | None = None,
-    **params: Any,
-) -> Any:
-    """Run a generator, or repeat a recipe.
-
-    Parameters
-    ----------
-    recipe_or_id : Recipe, Method or str
-        A `napari_synth.engine.recipe.Recipe`, the YAML of one, the id of a generator such as ``"denoise/blind"``, or what
-        `load_model` returns.
-    image : array-like or Image
-        What makes new images is given the image or the labels that it needs, if any.
-    reference : array-like or Image, optional
-        As for `translate`; a recipe need not be given one again where it holds what was learnt of it.
-    mask, mask_from, mask_ids, grow
-        As for `inpaint`; what is left out is taken from the recipe, but a mask that was drawn must be given again.
-    axes, device, precision, dtype, seed, tile, **params
-        As for `denoise`, and ``count``, ``fill`` and ``between`` as for `predict_frames`; what is given takes the place of what the
-        recipe says. The axes of a recipe hold for an array of as many dimensions: those of another are guessed, and an Image keeps
-        its own.
-    progress, cancel
-        As for `denoise`.
-
-    Returns
-    -------
-    array
-        As for `denoise`.
-
-    Raises
-    ------
-    SynthError
-        One of its subclasses for every cause that lies with the input; see `napari_synth.core.errors`.
-
-    Warns
-    -----
-    UserWarning
-        The weights are not those that the recipe was made with.
-    """
-    import numpy as np
-
-    from napari_synth import registry
-    from napari_synth.contract.frames import FramePredictor
-    from napari_synth.contract.generator import Method, Task
-    from napari_synth.contract.synthesis import Synthesizer
-    from napari_synth.core.errors import InvalidImageError
-    from napari_synth.engine.frame_plan import guess_movie_axes
-    from napari_synth.engine.frame_run import PreparedMovie, prepare_again
-    from napari_synth.engine.masking import with_mask
-    from napari_synth.engine.recipe import Recipe
-    from napari_synth.engine.references import as_reference
-    from napari_synth.engine.runner import PreparedRun, prepare
-    from napari_synth.imaging.image import Image, as_array, known_shape
-
-    if isinstance(recipe_or_id, Recipe):
-        recipe = recipe_or_id
-    elif not isinstance(recipe_or_id, str):
-        recipe = Recipe(generator=registry.register(recipe_or_id).info.id)
-    elif "\n" in recipe_or_id:
-        recipe = Recipe.from_yaml(recipe_or_id)
-    else:
-        registry.found(Method, recipe_or_id)
-        recipe = Recipe(generator=recipe_or_id)
-    if isinstance(registry.found(Method, recipe.generator), Synthesizer):
-        return repeat(
-            recipe,
-            image,
-            axes=axes,
-            params=params,
-            device=recipe.device if device is None else device,
-            precision=recipe.precision if precision is None else precision,
-            seed=recipe.seed if seed is None else seed,
-            progress=progress,
-            cancel=cancel,
-        )
-    if image is None:
-        raise InvalidImageError("There is no image: only what makes new images can do without one.")
-    if not isinstance(image, Image):
-        image = as_array(image)
-    fits = recipe.axes is not None and not isinstance(image, Image) and len(recipe.axes) == len(image.shape)
-    is_movie = isinstance(registry.found(Method, recipe.generator), FramePredictor)
-    if axes is None and is_movie and not fits and not isinstance(image, Image):
-        axes = guess_movie_axes(known_shape(image))
-    source = Image.from_array(image, recipe.axes if axes is None and fits else axes)
-    how: dict[str, Any] = {
-        "device": recipe.device if device is None else device,
-        "precision": recipe.precision if precision is None else precision,
-        "dtype": recipe.dtype if dtype is None else dtype,
-        "seed": recipe.seed if seed is None else seed,
-        "tile": recipe.tile if tile is None else tile,
-        "progress": progress,
-        "cancel": cancel,
-    }
-    prepared: PreparedRun | PreparedMovie
-    if is_movie:
-        prepared = prepare_again(recipe, source, params, **how)
-    else:
-        source = with_mask(source, recipe, mask, rule=mask_from, ids=mask_ids, grow=grow)
-        likeness = None if reference is None else as_reference(reference, source)
-        prepared = prepare(recipe.generator, source, {**recipe.params, **params}, reference=likeness, **how)
-    if (difference := recipe.differing_weights(prepared.recipe)) is not None:
-        warnings.warn(difference, UserWarning, stacklevel=3)
-    hides = not is_movie and not recipe.generator.startswith(f"{Task.INPAINT}/")
-    if source.is_lazy:
-        return prepared.result if isinstance(image, Image) else _as_given(image, prepared.lazy(), hides=hides)
-    result: Any = prepared.compute(progress=progress, cancel=cancel)
-    if source.origin is not None:
-        source.origin.check()
-    if isinstance(image, Image):
-        return replace(prepared.result, data=result)
-    return _as_given(image, np.asarray(result), hides=hides)
 
 
 @guarded
@@ -618,6 +535,67 @@ def augment(
 
 
 @guarded
+def interpolate(
+    model: str | Path | Method[Any],
+    begin: Any,
+    end: Any,
+    count: int = 8,
+    *,
+    size: int | tuple[int, int] | None = None,
+    device: str = "auto",
+    precision: PrecisionChoice = "auto",
+    **params: Any,
+) -> Any:
+    """Make the images on the path between two others, both included.
+
+    Parameters
+    ----------
+    model : str, Path or Method
+        As for `synthesize`.
+    begin, end : int, array-like or Image
+        A seed: the first image that it gives. Or an image, for models that have an encoder: its middle is taken.
+    count : int
+        How many images, at least 2.
+    size, device, precision, **params
+        As for `synthesize`.
+
+    Returns
+    -------
+    numpy.ndarray
+        As for `synthesize`.
+
+    Raises
+    ------
+    SynthError
+        One of its subclasses for every cause that lies with the input; see `napari_synth.core.errors`.
+    """
+    from napari_synth import registry
+    from napari_synth.contract.synthesis import Synthesizer
+    from napari_synth.core.arguments import checked_seed, whole
+    from napari_synth.core.errors import InvalidParameterError
+    from napari_synth.core.options import RunOptions
+    from napari_synth.engine import door
+    from napari_synth.engine.latents import path
+    from napari_synth.engine.prepared import Inputs
+    from napari_synth.engine.recipe import Recipe
+    from napari_synth.imaging.image import Image
+
+    count = whole("The count of images on a path", count, 0, _MOST_ON_A_PATH)
+    if count < 2:
+        raise InvalidParameterError(f"A path of {count} images has no two ends: ask for at least 2.")
+    method: Synthesizer[Any] = registry.chosen(Synthesizer, "synthesize", model)
+    recipe = Recipe(generator=method.info.id, params=_size(size) | params)
+    prepared = door.open(method, recipe, Inputs(), RunOptions(device, precision))
+    first, last = (
+        prepared.latents(seed=checked_seed(given))
+        if hasattr(given, "__index__") and not getattr(given, "shape", ())
+        else prepared.encoded(Image.from_array(given, prepared.axes_for(given)))[0]
+        for given in (begin, end)
+    )
+    return prepared.decoded(path(first, last, count))
+
+
+@guarded
 def train(
     generator: str,
     source: Any,
@@ -665,7 +643,7 @@ def train(
     resume : bool
         Go on exactly from the checkpoint in ``out``; a training that was at its end gets its time once more.
     seed, device, precision
-        As for `denoise`.
+        As for `run`.
     progress : callable, optional
         Called with a `napari_synth.core.progress.Progress` after every step.
     cancel : CancelToken, optional
@@ -709,7 +687,7 @@ def train(
 def load_model(
     path: Path | str, *, task: str | None = None, name: str | None = None, trusted: bool = False
 ) -> Method[Any]:
-    """Make a generator of a model file, for this session; `napari_synth.models.library.add` keeps one.
+    """Make a method of a model file, for this session; `napari_synth.registry.add_model` keeps one.
 
     Its network is run on a small probe image to measure its scale and how far it looks, which takes a minute for the largest.
 
@@ -736,14 +714,245 @@ def load_model(
         The file is damaged, of an unknown architecture or for another task, is not trusted, or needs an extra.
     """
     from napari_synth import registry
-    from napari_synth.methods.from_file.catalogue import method_for
-    from napari_synth.models.library import resolved
-    from napari_synth.models.reading import describe
 
-    file = resolved(path)
-    generator = method_for(describe(file, task=task, name=name, trusted=trusted), file)
-    registry.register(generator)
-    return generator
+    return registry.load(path, task=task, name=name, trusted=trusted)
+
+
+@guarded
+def run(
+    recipe_or_id: Recipe | Method[Any] | str,
+    image: Any = None,
+    *,
+    reference: Any = None,
+    mask: Any = None,
+    mask_from: str | None = None,
+    mask_ids: Sequence[int] | None = None,
+    grow: int | None = None,
+    axes: str | None = None,
+    device: str | None = None,
+    precision: PrecisionChoice | None = None,
+    dtype: DtypeChoice | None = None,
+    seed: int | None = None,
+    tile: int | None = None,
+    progress: ProgressCallback | None = None,
+    cancel: CancelToken | None = None,
+    **params: Any,
+) -> Any:
+    """Run a method, or repeat a recipe: what all verbs call.
+
+    Parameters
+    ----------
+    recipe_or_id : Recipe, Method or str
+        A `napari_synth.engine.recipe.Recipe`, the YAML of one, the id of a method such as ``"denoise/blind"``, or what
+        `load_model` returns.
+    image : array-like or Image
+        Any integer or float dtype and range, 2 to 6 dimensions; numpy, dask, zarr or an `napari_synth.imaging.image.Image`. What
+        makes new images is given the image or the labels that it needs, if any.
+    reference : array-like or Image, optional
+        As for `translate`; a recipe need not be given one again where it holds what was learnt of it.
+    mask, mask_from, mask_ids, grow
+        As for `inpaint`; what is left out is taken from the recipe, but a mask that was drawn must be given again.
+    axes : str, optional
+        A role of ``TCZYXS`` for each dimension; guessed where it is left out. The axes of a recipe hold for an array of as many
+        dimensions: those of another are guessed, and an Image keeps its own.
+    device : str
+        ``"auto"`` (CUDA, then MPS, then the CPU), ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
+    precision : {"auto", "float32", "float16", "bfloat16"}
+        Of the network's arithmetic.
+    dtype : {"auto", "source", "float32"}
+        Of the result: that of the source, or float32, which auto takes where rounding to whole counts would lose signal.
+    seed : int
+        Same input, seed and kind of device: same result.
+    tile : int, optional
+        Edge of a block in pixels; it follows from the method and the image where it is left out.
+    progress : callable, optional
+        Called with a `napari_synth.core.progress.Progress` after every block or step.
+    cancel : CancelToken, optional
+        Stops the run within one block or step.
+    **params
+        Settings of the method, and ``count``, ``fill`` and ``between`` as for `predict_frames`. They take the place of what the
+        recipe says, as do all that stand before.
+
+    Returns
+    -------
+    array
+        Numpy for numpy, a lazy dask array for dask and zarr, an Image for an Image, a masked array or an xarray for such a one.
+
+    Raises
+    ------
+    SynthError
+        One of its subclasses for every cause that lies with the input; see `napari_synth.core.errors`.
+
+    Warns
+    -----
+    UserWarning
+        The weights are not those that the recipe was made with.
+    """
+    import numpy as np
+
+    from napari_synth.contract.generator import Task
+    from napari_synth.imaging.image import Image
+
+    prepared = prepare(
+        recipe_or_id,
+        image,
+        params,
+        reference=reference,
+        mask=mask,
+        mask_from=mask_from,
+        mask_ids=mask_ids,
+        grow=grow,
+        axes=axes,
+        device=device,
+        precision=precision,
+        dtype=dtype,
+        seed=seed,
+        tile=tile,
+        progress=progress,
+        cancel=cancel,
+    )
+    if (difference := _recipe_and_method(recipe_or_id)[0].differing_weights(prepared.recipe)) is not None:
+        warnings.warn(difference, UserWarning, stacklevel=3)
+    source, hides = prepared.source, prepared.method.info.task not in (Task.INPAINT, Task.PREDICT_FRAMES)
+    if source is not None and source.is_lazy:
+        return prepared.result if isinstance(image, Image) else _as_given(image, prepared.lazy(), hides=hides)
+    result: Any = prepared.compute(report=_reporter(progress, cancel))
+    if source is not None and source.origin is not None:
+        source.origin.check()
+    if isinstance(image, Image):
+        return replace(prepared.result, data=result)
+    return _as_given(image, np.asarray(result), hides=hides)
+
+
+@guarded
+def prepare(
+    recipe_or_id: Recipe | Method[Any] | str,
+    image: Any = None,
+    params: Mapping[str, Any] | None = None,
+    *,
+    reference: Any = None,
+    mask: Any = None,
+    mask_from: str | None = None,
+    mask_ids: Sequence[int] | None = None,
+    grow: int | None = None,
+    axes: str | None = None,
+    device: str | None = None,
+    precision: PrecisionChoice | None = None,
+    dtype: DtypeChoice | None = None,
+    seed: int | None = None,
+    tile: int | None = None,
+    memory_budget: int | None = None,
+    progress: ProgressCallback | None = None,
+    cancel: CancelToken | None = None,
+    interim: Callable[[PreparedImage], None] | None = None,
+) -> PreparedRun:
+    """Let a method look at an image, and make nothing yet: parts of the result can then be asked for, one after the other.
+
+    Parameters
+    ----------
+    recipe_or_id, image
+        As for `run`.
+    params : mapping, optional
+        Settings, as the ``**params`` of `run`.
+    reference, mask, mask_from, mask_ids, grow, axes, device, precision, dtype, seed, tile, progress, cancel
+        As for `run`.
+    memory_budget : int, optional
+        Bytes that the run may take; half of what is free where it is left out.
+    interim : callable, optional
+        Called, while a method trains on the image, with what it has come to so far; training goes on once it returns.
+
+    Returns
+    -------
+    PreparedRun
+        With the recipe, the notes, the result as a lazy image, and `compute` for the whole of it or a region.
+
+    Raises
+    ------
+    SynthError
+        One of its subclasses for every cause that lies with the input; see `napari_synth.core.errors`.
+    """
+    from napari_synth.engine import door
+    from napari_synth.engine.masking import with_mask
+    from napari_synth.engine.prepared import Inputs
+    from napari_synth.engine.references import as_reference
+
+    recipe, method = _recipe_and_method(recipe_or_id)
+    options = recipe.options(
+        device=device, precision=precision, dtype=dtype, seed=seed, tile=tile, memory_budget=memory_budget
+    )
+    source = _source(method, recipe, image, axes)
+    likeness = None
+    if source is not None:
+        source = with_mask(source, recipe, mask, rule=mask_from, ids=mask_ids, grow=grow)
+        likeness = None if reference is None else as_reference(reference, source)
+    inputs = Inputs(source, likeness)
+    return door.open(method, recipe.changed(params or {}), inputs, options, _reporter(progress, cancel), interim)
+
+
+def _recipe_and_method(recipe_or_id: Recipe | Method[Any] | str) -> tuple[Recipe, Method[Any]]:
+    """Return a recipe, and the method that it names; a method of the user's own is taken up for this session."""
+    from napari_synth import registry
+    from napari_synth.contract.generator import Method
+    from napari_synth.engine.recipe import Recipe
+
+    if isinstance(recipe_or_id, Recipe):
+        recipe = recipe_or_id
+    elif not isinstance(recipe_or_id, str):
+        method = registry.register(recipe_or_id)
+        return Recipe(generator=method.info.id), method
+    else:
+        if "\n" not in recipe_or_id:
+            method = registry.found(Method, recipe_or_id)
+            return Recipe(generator=recipe_or_id), method
+        recipe = Recipe.from_yaml(recipe_or_id)
+    return recipe, registry.found(Method, recipe.generator)
+
+
+def _source(method: Method[Any], recipe: Recipe, image: Any, axes: str | None) -> Image | None:
+    """Return what is given as an image: with the axes that are said, those of a recipe that fit, or those that a method guesses."""
+    from napari_synth.imaging.image import Image, as_array, known_shape
+
+    if image is None:
+        return None
+    if isinstance(image, Image) or hasattr(image, "dims"):
+        return Image.from_array(image, axes)
+    image = as_array(image)
+    if axes is None:
+        fits = recipe.axes is not None and len(recipe.axes) == len(image.shape)
+        axes = recipe.axes if fits else method.guess_axes(known_shape(image))
+    return Image.from_array(image, axes)
+
+
+def _chosen(task: str, given: Any, kind: type[Any] | None = None) -> Method[Any]:
+    """Return the method that a user of the verb of a task means."""
+    from napari_synth import registry
+    from napari_synth.contract.generator import Method
+
+    return registry.chosen(kind or Method, task, given)
+
+
+def _reporter(progress: ProgressCallback | None, cancel: CancelToken | None) -> Reporter:
+    from napari_synth.core.progress import Reporter
+
+    return Reporter(progress, cancel)
+
+
+def _size(size: int | tuple[int, int] | None) -> dict[str, int]:
+    """Return height and width as the settings of synthesizers hold them."""
+    from napari_synth.core.arguments import whole
+    from napari_synth.core.errors import InvalidParameterError
+    from napari_synth.core.texts import shown
+
+    if size is None:
+        return {}
+    try:
+        height, width = size if isinstance(size, (tuple, list)) else (size, size)
+    except ValueError as error:
+        raise InvalidParameterError(
+            f"The size cannot be {shown(size)}: give a number of pixels, or height and width."
+        ) from error
+    height, width = (whole("The size", edge, 1, _LARGEST_SIZE) for edge in (height, width))
+    return {"size": height} | ({"width": width} if width != height else {})
 
 
 def _spacing_of(image: Image, spacing: Any) -> dict[str, float]:
@@ -779,201 +988,6 @@ def _spacing_of(image: Image, spacing: Any) -> dict[str, float]:
         if not is_good:
             raise InvalidParameterError(f"The spacing along {axis} cannot be {shown(step)}: give a number above 0.")
     return dict(spacing)
-
-
-def _of_task(task: str, generator: str | M) -> str | M:
-    """Return a generator of a task, with the task before its name where the name stands alone.
-
-    Raises
-    ------
-    UnknownGeneratorError
-        It is of another task.
-    """
-    from napari_synth.contract.generator import Method
-    from napari_synth.core.errors import UnknownGeneratorError
-
-    identifier = generator.info.id if isinstance(generator, Method) else generator
-    if not isinstance(identifier, str):
-        raise UnknownGeneratorError(f"{generator!r} is no generator: give the name of one, or what load_model returns.")
-    if "/" in identifier and not identifier.startswith(f"{task}/"):
-        raise UnknownGeneratorError(
-            f"{identifier!r} is not for the task {task}: give a generator of that task, or call the verb of the other."
-        )
-    return f"{task}/{generator}" if isinstance(generator, str) and "/" not in generator else generator
-
-
-@guarded
-def synthesize(
-    model: str | Path | Method[Any],
-    count: int = 1,
-    *,
-    source: Any = None,
-    size: int | tuple[int, int] | None = None,
-    axes: str | None = None,
-    seed: int = 0,
-    device: str = "auto",
-    precision: PrecisionChoice = "auto",
-    progress: ProgressCallback | None = None,
-    cancel: CancelToken | None = None,
-    **params: Any,
-) -> Any:
-    """Make new images that look like those that a model was trained on.
-
-    Parameters
-    ----------
-    model : str, Path or Method
-        The name or id of a model of your library, a model file, or what `train` or `load_model` returned.
-    count : int
-        How many images.
-    source : array-like or Image, optional
-        What some methods need: an image to make others like, or labels to make images for, each plane of them.
-    size : int or (int, int), optional
-        Height and width in pixels, for models that can make others than they were trained on.
-    axes : str, optional
-        A role of ``TCZYXS`` for each dimension of the source; guessed where it is left out.
-    seed : int
-        The same seed gives the same images; the first ones are the same however many are made.
-    device, precision, progress, cancel
-        As for `napari_synth.denoise`.
-    **params
-        Settings of the method.
-
-    Returns
-    -------
-    numpy.ndarray
-        The images along the first axis, then the axes of labels besides their planes, then those of one image (``CYX``, ``YXS`` or
-        ``YX``), in the counts and of the dtype of the images that were learnt from.
-
-    Raises
-    ------
-    SynthError
-        One of its subclasses for every cause that lies with the input; see `napari_synth.core.errors`.
-    """
-    from napari_synth.engine.synthesis_run import prepare_synthesis
-    from napari_synth.imaging.image import Image
-
-    settings = {"count": count} | _size(size) | params
-    prepared = prepare_synthesis(
-        identifier_of(model),
-        settings,
-        source=None if source is None else Image.from_array(source, axes),
-        device=device,
-        precision=precision,
-        seed=seed,
-        progress=progress,
-        cancel=cancel,
-    )
-    return prepared.compute(progress=progress, cancel=cancel)
-
-
-@guarded
-def interpolate(
-    model: str | Path | Method[Any],
-    begin: Any,
-    end: Any,
-    count: int = 8,
-    *,
-    size: int | tuple[int, int] | None = None,
-    device: str = "auto",
-    precision: PrecisionChoice = "auto",
-    **params: Any,
-) -> Any:
-    """Make the images on the path between two others, both included.
-
-    Parameters
-    ----------
-    model : str, Path or Method
-        As for `synthesize`.
-    begin, end : int, array-like or Image
-        A seed: the first image that it gives. Or an image, for models that have an encoder: its middle is taken.
-    count : int
-        How many images, at least 2.
-    size, device, precision, **params
-        As for `synthesize`.
-
-    Returns
-    -------
-    numpy.ndarray
-        As for `synthesize`.
-
-    Raises
-    ------
-    SynthError
-        One of its subclasses for every cause that lies with the input; see `napari_synth.core.errors`.
-    """
-    from napari_synth.core.arguments import checked_seed, whole
-    from napari_synth.core.errors import InvalidParameterError
-    from napari_synth.engine.latents import path
-    from napari_synth.engine.synthesis_run import prepare_synthesis
-    from napari_synth.imaging.image import Image
-
-    count = whole("The count of images on a path", count, 0, _MOST_ON_A_PATH)
-    if count < 2:
-        raise InvalidParameterError(f"A path of {count} images has no two ends: ask for at least 2.")
-    prepared = prepare_synthesis(identifier_of(model), _size(size) | params, device=device, precision=precision)
-    first, last = (
-        prepared.latents(seed=checked_seed(given))
-        if hasattr(given, "__index__") and not getattr(given, "shape", ())
-        else prepared.encoded(Image.from_array(given, prepared.axes_for(given)))[0]
-        for given in (begin, end)
-    )
-    return prepared.decoded(path(first, last, count))
-
-
-def repeat(recipe: Recipe, source: Any = None, **how: Any) -> Any:
-    """Make the images of a recipe again; see `napari_synth.run`."""
-    from napari_synth.engine.synthesis_run import prepare_synthesis
-    from napari_synth.imaging.image import Image
-
-    axes = how.pop("axes", None)
-    if source is not None:
-        fits = (
-            recipe.axes is not None and not isinstance(source, Image) and len(recipe.axes) == getattr(source, "ndim", 0)
-        )
-        source = Image.from_array(source, axes or (recipe.axes if fits else None))
-    params = {**recipe.params, **how.pop("params", {})}
-    prepared = prepare_synthesis(recipe.generator, params, source=source, **how)
-    if (difference := recipe.differing_weights(prepared.recipe)) is not None:
-        warnings.warn(difference, UserWarning, stacklevel=4)
-    return prepared.compute(progress=how.get("progress"), cancel=how.get("cancel"))
-
-
-def identifier_of(model: str | Path | Method[Any]) -> str:
-    """Return the id of a model; a file is taken up for this session.
-
-    Raises
-    ------
-    ModelFileError
-        The file cannot be used.
-    UnknownGeneratorError
-        It is neither a file, nor a name, nor a method.
-    """
-    from napari_synth import registry
-    from napari_synth.contract.generator import Task
-
-    if not isinstance(model, Path | str):
-        return registry.register(model).info.id
-    if isinstance(model, Path) or model.endswith(".safetensors"):
-        return load_model(model).info.id
-    return model if "/" in model else f"{Task.SYNTHESIZE}/{model}"
-
-
-def _size(size: int | tuple[int, int] | None) -> dict[str, int]:
-    """Return height and width as the settings of synthesizers hold them."""
-    from napari_synth.core.arguments import whole
-    from napari_synth.core.errors import InvalidParameterError
-    from napari_synth.core.texts import shown
-
-    if size is None:
-        return {}
-    try:
-        height, width = size if isinstance(size, (tuple, list)) else (size, size)
-    except ValueError as error:
-        raise InvalidParameterError(
-            f"The size cannot be {shown(size)}: give a number of pixels, or height and width."
-        ) from error
-    height, width = (whole("The size", edge, 1, _LARGEST_SIZE) for edge in (height, width))
-    return {"size": height} | ({"width": width} if width != height else {})
 
 
 def _as_given(image: Any, result: Any, *, hides: bool) -> Any:

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from napari_synth.training.muon import Muon, hidden_weights
+from napari_synth.training.optim import Muon, hidden_weights
 from pretraining.crops import CropStore
 
 log = logging.getLogger("pretraining")

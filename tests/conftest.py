@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import shutil
@@ -29,7 +30,8 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = tempfile.TemporaryDirectory(prefix="napari-synth-models-")
     os.environ["NAPARI_SYNTH_MODELS"] = folder.name
     os.environ["NAPARI_SYNTH_SETTINGS"] = f"{folder.name}/settings"
-    config.add_cleanup(folder.cleanup)
+    # Workers end without the clean-up of their configuration.
+    atexit.register(folder.cleanup)
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -52,7 +54,7 @@ def _models_of_its_own(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     monkeypatch.setattr(registry, "_of_session", {})
     yield
-    if registry._lasting.cache_info().currsize and any(hasattr(one, "path") for one in registry._lasting().values()):
+    if registry._lasting.cache_info().currsize and any(one.model is not None for one in registry._lasting().values()):
         registry.refresh()
 
 

@@ -15,7 +15,7 @@ ROOMS = (
     ("cli", "gui", "pictures"),
     ("doctor", "testing"),
     ("samples",),
-    ("verbs",),
+    ("verbs", "spelling"),
     ("studio", "curation"),
     ("registry",),
     ("methods",),

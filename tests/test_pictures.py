@@ -1,4 +1,4 @@
-"""The pictures of the README: what they show is what they say."""
+"""The pictures of the documentation: what they show is what they say."""
 
 from __future__ import annotations
 

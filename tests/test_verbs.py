@@ -11,11 +11,12 @@ import pytest
 import napari_synth
 from napari_synth import registry
 from napari_synth.contract.generator import Method
-from napari_synth.core.errors import ImageFileError, UnknownGeneratorError
+from napari_synth.core.errors import AxesError, ImageFileError, UnknownGeneratorError
+from napari_synth.engine.image_run import PreparedImage
 from napari_synth.engine.recipe import Recipe
-from napari_synth.engine.runner import PreparedRun, prepare
 from napari_synth.files import read_image, write_image
 from napari_synth.imaging.image import Image
+from napari_synth.verbs import prepare
 
 PIXELS = np.random.default_rng(0).poisson(50, (6, 32, 40)).astype(np.uint16)
 
@@ -24,13 +25,13 @@ PIXELS = np.random.default_rng(0).poisson(50, (6, 32, 40)).astype(np.uint16)
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Collect the axes of what is restored."""
     axes: list[str] = []
-    compute = PreparedRun.compute
+    compute = PreparedImage.compute
 
-    def noted(run: PreparedRun, **options: object) -> object:
+    def noted(run: PreparedImage, **options: object) -> object:
         axes.append(run.source.axes)
         return compute(run, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(PreparedRun, "compute", noted)
+    monkeypatch.setattr(PreparedImage, "compute", noted)
     return axes
 
 
@@ -120,3 +121,12 @@ def test_a_file_that_changed_withdraws_the_result(tmp_path: Path) -> None:
     (tmp_path / "a.npy").unlink()
     with pytest.raises(ImageFileError, match="vanished"):
         napari_synth.denoise(image, "median", radius=1)
+
+
+def test_the_dimensions_of_an_xarray_beat_a_recipe_and_a_guess(seen: list[str]) -> None:
+    xarray = pytest.importorskip("xarray")
+    array = xarray.DataArray(PIXELS, dims=("z", "y", "x"))
+    napari_synth.run(Recipe(generator="denoise/median", params={"radius": 1}, axes="TYX"), array)
+    assert seen == ["ZYX"]
+    with pytest.raises(AxesError):
+        napari_synth.predict_frames(array, 1, "linear")

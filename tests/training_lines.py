@@ -16,15 +16,15 @@ from torch import Tensor, nn
 
 from napari_synth.core.device import Device
 from napari_synth.core.progress import CancelToken, Progress, ProgressCallback, Reporter
-from napari_synth.training.schedule import Budget, FitSettings
-from napari_synth.training.session import FitResult, Session
-from napari_synth.training.trainee import Networks, Trainee, Validation, Work
+from napari_synth.training.optim import Budget, FitSettings
+from napari_synth.training.trainer import FitResult, Trainer
+from napari_synth.training.training_module import Networks, StepContext, TrainingModule, Validation
 
 CPU = Device("cpu", "CPU", "for the test")
 STEPS = 40
 
 
-class Curves(Trainee):
+class Curves(TrainingModule):
     """Two networks that fit two curves, one by Adam and one by momentum; dropout and noise draw from every generator there is."""
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class Curves(Trainee):
             "line": [torch.optim.SGD(self.networks["line"].parameters(), lr=0.05, momentum=0.9)],
         }
 
-    def step(self, work: Work) -> Mapping[str, Tensor]:
+    def step(self, work: StepContext) -> Mapping[str, Tensor]:
         self.drawn += 1
         x = work.share(torch.rand(work.batch_size, 1, generator=work.generator))
         noise = 0.01 * (random.random() + float(np.random.random()))  # noqa: NPY002
@@ -70,21 +70,21 @@ class Curves(Trainee):
         self.drawn = state["drawn"]
 
 
-def session(
-    trainee: Trainee,
+def trainer(
+    module: TrainingModule,
     folder: Path | None = None,
     budget: Budget | None = None,
     callback: ProgressCallback | None = None,
     token: CancelToken | None = None,
     validations: int = 5,
     **options: Any,
-) -> Session:
+) -> Trainer:
     """A session on the CPU with its random generators seeded, which writes a checkpoint at its end."""
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002
     torch.manual_seed(1)
-    return Session(
-        trainee,
+    return Trainer(
+        module,
         budget or Budget(steps=STEPS),
         CPU,
         torch.Generator().manual_seed(2),
@@ -96,14 +96,14 @@ def session(
     )
 
 
-def weights(trainee: Trainee) -> list[Tensor]:
+def weights(module: TrainingModule) -> list[Tensor]:
     """Return all weights."""
-    return [weight.detach().clone() for network in trainee.networks.values() for weight in network.parameters()]
+    return [weight.detach().clone() for network in module.networks.values() for weight in network.parameters()]
 
 
-def run(trainee: Trainee, *arguments: Any, **options: Any) -> FitResult:
+def run(module: TrainingModule, *arguments: Any, **options: Any) -> FitResult:
     """Train from the start."""
-    return session(trainee, *arguments, **options).run()
+    return trainer(module, *arguments, **options).run()
 
 
 def die_at(step: int) -> ProgressCallback:

@@ -219,7 +219,15 @@ def shaded_batch(images: Tensor, plan: Plan, low: Tensor, high: Tensor, *, rgb: 
 
 
 def in_units(images: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    """Return images (B, T, C, Z, Y, X) in counts in units of their range, what is not finite as the low end."""
+    """Return images (B, T, C, Z, Y, X) in counts in units of their range, what is not finite as the low end.
+
+    Parameters
+    ----------
+    images : Tensor, (B, T, C, Z, Y, X)
+        In counts.
+    low, high : Tensor
+        The ends of the range in counts, broadcastable to the images.
+    """
     shape = (len(images), 1, -1, 1, 1, 1)
     unit = (floating(images)[:, :, : low.shape[1]] - low.view(shape)) / (high - low).view(shape)
     return torch.where(torch.isfinite(unit), unit, torch.zeros_like(unit))
@@ -302,7 +310,21 @@ def pasted(labels: Tensor, plan: Plan) -> Tensor:
 def moved_points(
     points: Sequence[npt.ArrayLike], plan: Plan, warp: SamplingMap, spatial: str, sampling: Sampling
 ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-    """Move the points of all items at once."""
+    """Move the points of all items at once.
+
+    Parameters
+    ----------
+    points : sequence of array-like
+        The points (N, D) of each item.
+    plan : Plan
+        What was drawn for the batch.
+    warp : SamplingMap
+        Where every pixel of the result comes from.
+    spatial : str
+        The spatial axes of the items.
+    sampling : Sampling
+        How the result is sampled.
+    """
     rows = [torch.as_tensor(np.asarray(item, dtype=np.float64)).reshape(-1, len(spatial)) for item in points]
     if len(rows) != plan.batch:
         raise InvalidParameterError(

@@ -150,7 +150,17 @@ class Displacement:
 
     @staticmethod
     def dense(lattice: Tensor, sizes: Sequence[int], like: Tensor) -> Tensor:
-        """Return the displacement of every pixel of the frame (B, *sizes, D)."""
+        """Return the displacement of every pixel of the frame (B, *sizes, D).
+
+        Parameters
+        ----------
+        lattice : Tensor
+            The displacements at the knots, (B, D, *knots).
+        sizes : sequence of int
+            Of the frame, along its spatial axes.
+        like : Tensor
+            Whose dtype and device the result gets.
+        """
         flat = len(sizes) == 2
         order = torch.channels_last if flat else torch.channels_last_3d
         nodes = lattice.to(like).contiguous(memory_format=order)
@@ -235,7 +245,19 @@ class SamplingMap:
 
     @classmethod
     def of(cls, stages: Sequence[Stage], sizes: tuple[int, ...], result: tuple[int, ...], batch: int) -> SamplingMap:
-        """Return the map of these stages, neighbouring matrices multiplied into one."""
+        """Return the map of these stages, neighbouring matrices multiplied into one.
+
+        Parameters
+        ----------
+        stages : sequence of Stage
+            In the order in which they are applied.
+        sizes : tuple of int
+            Of the source, along its spatial axes.
+        result : tuple of int
+            Of the result.
+        batch : int
+            Items of the batch.
+        """
         fused: list[Stage] = []
         for stage in stages:
             last = fused[-1] if fused else None

@@ -28,7 +28,7 @@ from napari_synth.augmentation.sample import COORDINATES, Floats, Sample
 from napari_synth.augmentation.transform import Frame
 from napari_synth.core.errors import AxesError, ImageFileError, InvalidImageError, InvalidParameterError
 from napari_synth.core.progress import CancelToken, ProgressCallback, Reporter
-from napari_synth.imaging.image import Image
+from napari_synth.imaging.image import Image, Origin
 
 Split = Literal["auto", "image", "region"]
 Format = Literal["tiff", "ome-zarr"]
@@ -53,12 +53,15 @@ class AnnotatedImage:
         Of the axes.
     shape_types : sequence of str
         Of each shape, as napari calls it; all are polygons where left out.
+    file : Origin, optional
+        The file that the image was read from: no data set appears where that changes before it is complete.
     """
 
     sample: Sample
     name: str = "image"
     units: Mapping[str, str] = field(default_factory=dict)
     shape_types: Sequence[str] = ()
+    file: Origin | None = None
 
     @classmethod
     def of(
@@ -71,7 +74,18 @@ class AnnotatedImage:
         tracks: npt.ArrayLike | None = None,
         shape_types: Sequence[str] = (),
     ) -> AnnotatedImage:
-        """Return an image with what lies in it; an image as labels brings its axes, and ellipses become polygons."""
+        """Return an image with what lies in it; an image as labels brings its axes, and ellipses become polygons.
+
+        Parameters
+        ----------
+        image : Image
+        labels : array-like or Image, optional
+            Of integers.
+        points, shapes, vectors, tracks : optional
+            As `napari_synth.augmentation.Sample` holds them.
+        shape_types : sequence of str
+            The type of each shape, such as "polygon" or "ellipse".
+        """
         axes = labels.axes if isinstance(labels, Image) and len(labels.axes) != len(image.axes) else ""
         pixels = labels.data if isinstance(labels, Image) else labels
         if shapes is not None and shape_types:
@@ -79,7 +93,7 @@ class AnnotatedImage:
         sample = Sample(
             image, labels=pixels, labels_axes=axes, points=points, shapes=shapes, vectors=vectors, tracks=tracks
         )
-        return cls(sample, image.name, dict(image.units), tuple(shape_types))
+        return cls(sample, image.name, dict(image.units), tuple(shape_types), image.origin)
 
 
 @dataclass(frozen=True)
@@ -203,10 +217,11 @@ def export_dataset(
     AxesError
         Crops are volumes and a source has no Z.
     """
-    from napari_synth.files import replacing
+    from napari_synth.files import check_place, replacing
 
     target = Path(folder)
     _check_target(target, overwrite)
+    check_place(target.resolve())
     training, validation = _split(sources, plan)
     reporter = Reporter(progress, cancel)
     with replacing(target, overwrite=True) as part:
@@ -222,6 +237,9 @@ def export_dataset(
             writer.write(VALIDATION, region, *_plain(region, plan, place))
             reporter.advance()
         writer.finish(_recipe(sources, plan, training, validation))
+        for source in sources:
+            if source.file is not None:
+                source.file.check()
     return Written(target, plan.count, len(tiles))
 
 
@@ -455,7 +473,18 @@ class _Writer:
         self._rows.append(row)
 
     def finish(self, recipe: Mapping[str, Any]) -> None:
-        """Write the table, the pipeline and the recipe."""
+        """Write the table, the pipeline and the recipe.
+
+        Raises
+        ------
+        ImageFileError
+            Another program removed a part of what was written.
+        """
+        names = [row[kind] for row in self._rows for kind in ("image", "labels", *COORDINATES) if row.get(kind)]
+        if gone := next((name for name in names if not (self._folder / name).exists()), None):
+            raise ImageFileError(
+                f"Another program removed {gone!r} of the data set while it was written: run it again."
+            )
         with (self._folder / TABLE).open("w", encoding="utf-8", newline="") as file:
             table = csv.DictWriter(file, _COLUMNS)
             table.writeheader()

@@ -91,7 +91,7 @@ TRANSFORMS: dict[str, type[Transform]] = {
 class Pipeline(pydantic.BaseModel):
     """An ordered list of transforms, and how their result is sampled.
 
-    Parameters
+    Attributes
     ----------
     transforms : sequence of Transform
     sampling : Sampling

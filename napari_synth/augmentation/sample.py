@@ -73,6 +73,8 @@ class Sample:
     origin: Mapping[str, npt.NDArray[np.int64]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if hasattr(self.image, "dims") or isinstance(self.image, np.ma.MaskedArray):
+            object.__setattr__(self, "image", Image.from_array(self.image, self.axes or None))
         if isinstance(self.image, Image):
             object.__setattr__(self, "axes", self.axes or self.image.axes)
             object.__setattr__(self, "spacing", dict(self.spacing) or dict(self.image.spacing))

@@ -45,7 +45,17 @@ class Windows:
 
 
 def folded(places: Tensor, sizes: Tensor, outside: Outside) -> Tensor:
-    """Return places (B, *result, D) brought into the source as ``outside`` says; background stays outside."""
+    """Return places (B, *result, D) brought into the source as ``outside`` says; background stays outside.
+
+    Parameters
+    ----------
+    places : Tensor, (B, *result, D)
+        In pixels of the source.
+    sizes : Tensor, (D,)
+        Of the source.
+    outside : Outside
+        What lies beyond the borders of the source.
+    """
     if outside == "background":
         return places
     shape = (len(sizes), *(1 for _ in range(places.ndim - 2)), -1)

@@ -122,7 +122,17 @@ def partners(step: PlannedStep) -> Tensor:
 
 
 def box_mask(box: Tensor, sizes: tuple[int, int], device: torch.device) -> Tensor:
-    """Return which pixels (..., Y, X) lie in boxes (..., 4): first Y, first X, height and width, in parts of the frame."""
+    """Return which pixels (..., Y, X) lie in boxes (..., 4): first Y, first X, height and width, in parts of the frame.
+
+    Parameters
+    ----------
+    box : Tensor, (..., 4)
+        First Y, first X, height and width, in parts of the frame (0 to 1).
+    sizes : (int, int)
+        Height and width of the frame in pixels.
+    device : torch.device
+        Of the result.
+    """
     height, width = sizes
     box = box.to(device)
     top, left = box[..., 0:1], box[..., 1:2]

@@ -153,7 +153,14 @@ class Intensity(Random):
 
 
 def ordered(transform: Transform, least: str, most: str) -> None:
-    """Raise a ValueError unless one setting is at most another."""
+    """Raise a ValueError unless one setting is at most another.
+
+    Parameters
+    ----------
+    transform : Transform
+    least, most : str
+        The names of the two settings.
+    """
     low, high = getattr(transform, least), getattr(transform, most)
     if low > high:
         raise ValueError(f"{transform.title} has the range {low:g} to {high:g}: make {least!r} at most {most!r}.")

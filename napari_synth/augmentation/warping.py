@@ -94,7 +94,17 @@ class Room:
 
 
 def stage(kind: str, values: Mapping[str, Tensor], room: Room) -> Stage:
-    """Return the stage of a map for the drawn values, (B, ...) each."""
+    """Return the stage of a map for the drawn values, (B, ...) each.
+
+    Parameters
+    ----------
+    kind : str
+        Of the transform.
+    values : mapping of str to Tensor
+        What was drawn, (B, ...) each.
+    room : Room
+        The frame in which things move.
+    """
     return _STAGES[kind](values, room)
 
 

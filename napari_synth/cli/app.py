@@ -2,43 +2,33 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from cyclopts import App, CycloptsError, Group, Parameter
+from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 
 from napari_synth.augmentation import PRESETS, TRANSFORMS
 from napari_synth.cli import augmenting, models, synthesizing, training
 from napari_synth.cli.frames import NO_FRAMES, Framed
-from napari_synth.cli.jobs import Job, plan_jobs, run_job
+from napari_synth.cli.jobs import Job, plan_jobs
 from napari_synth.cli.masks import AS_IN_RECIPE, Masked
-from napari_synth.cli.options import with_settings
-from napari_synth.cli.progress import cancel_on_interrupt, progress_bar, say
+from napari_synth.cli.options import COMMON, USUAL, Output, with_settings
+from napari_synth.cli.processing import SKIPPED, process
+from napari_synth.cli.progress import say
 from napari_synth.cli.references import NO_REFERENCE, Referenced
 from napari_synth.cli.signals import exit_code, interrupting
-from napari_synth.cli.synthesizing import Making
 from napari_synth.contract.generator import Method, Task
-from napari_synth.core.errors import (
-    Cancelled,
-    ImageFileError,
-    InvalidParameterError,
-    MissingExtraError,
-    RecipeError,
-    SynthError,
-    UnknownGeneratorError,
-)
+from napari_synth.core.errors import Cancelled, MissingExtraError, RecipeError, SynthError, UnknownGeneratorError
+from napari_synth.core.options import RunOptions
 from napari_synth.core.result_dtype import DtypeChoice
 from napari_synth.engine.recipe import Recipe
-from napari_synth.files import clear_leftovers, parse_series
 from napari_synth.registry import found, listed, trainables
 
-SKIPPED, WRONG = 1, 2
-COMMON = Group("Options", sort_key=0)
+WRONG = 2
 
 
 @dataclass(frozen=True)
@@ -114,23 +104,6 @@ class Instead:
     "Of the result, instead of the recipe's."
     tile: int | None = None
     "Edge of a block in pixels instead of the recipe's."
-
-
-@Parameter(name="*", group=COMMON)
-@dataclass(frozen=True)
-class Output:
-    """Where results go and what is told of them."""
-
-    overwrite: Annotated[bool, Parameter(negative=())] = False
-    "Replace a result that is there already; a source is never replaced."
-    recipe: bool = True
-    "Write the record of the run beside each result, as OUT.recipe.yaml."
-    memory_budget: float | None = None
-    "GiB that a run may take, half of what is free where left out; a larger result goes to an OME-Zarr block by block."
-    progress: bool | None = None
-    "Show the progress on stderr; on a terminal where left out."
-    quiet: Annotated[bool, Parameter(negative=())] = False
-    "Say nothing but errors."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -214,7 +187,7 @@ def _task_command(verb: Verb, words: Sequence[str]) -> Callable[..., int]:
         /,
         *,
         how: Run = Run(),
-        output: Output = Output(),
+        output: Output = USUAL,
         params: Mapping[str, Any],
     ) -> int:
         return _process(source, target, recipe_of(how, params), output, how.axes, how.series)
@@ -226,7 +199,7 @@ def _task_command(verb: Verb, words: Sequence[str]) -> Callable[..., int]:
         *,
         masked: Masked = AS_IN_RECIPE,
         how: Run = Run(),
-        output: Output = Output(),
+        output: Output = USUAL,
         params: Mapping[str, Any],
     ) -> int:
         return _process(source, target, recipe_of(how, params), output, how.axes, how.series, masked)
@@ -238,7 +211,7 @@ def _task_command(verb: Verb, words: Sequence[str]) -> Callable[..., int]:
         *,
         referenced: Referenced = NO_REFERENCE,
         how: Run = Run(),
-        output: Output = Output(),
+        output: Output = USUAL,
         params: Mapping[str, Any],
     ) -> int:
         return _process(source, target, recipe_of(how, params), output, how.axes, how.series, referenced=referenced)
@@ -250,7 +223,7 @@ def _task_command(verb: Verb, words: Sequence[str]) -> Callable[..., int]:
         *,
         framed: Framed = NO_FRAMES,
         how: Run = Run(),
-        output: Output = Output(),
+        output: Output = USUAL,
         params: Mapping[str, Any],
     ) -> int:
         recipe = recipe_of(how, params).model_copy(update={"frames": framed.record()})
@@ -258,6 +231,8 @@ def _task_command(verb: Verb, words: Sequence[str]) -> Callable[..., int]:
 
     def recipe_of(how: Run, params: Mapping[str, Any]) -> Recipe:
         options = {name: value for name, value in asdict(how).items() if name not in {"generator", "series"}}
+        # What is wrong with them is said in a sentence before they are recorded.
+        RunOptions(**{name: value for name, value in options.items() if name != "axes"})
         return Recipe(generator=chosen.info.id, params=dict(params), **options)
 
     command: Callable[..., int] = restore
@@ -279,25 +254,21 @@ def _run(
     instead: Instead = Instead(),
     masked: Masked = AS_IN_RECIPE,
     referenced: Referenced = NO_REFERENCE,
-    output: Output = Output(),
+    output: Output = USUAL,
 ) -> int:
     """Repeat a run from its recipe, on the same or on other images; where it makes new ones of nothing, leave IN out."""
     values = {
         name: value for name, value in asdict(instead).items() if value is not None and name not in {"axes", "series"}
     }
     repeated = Recipe.from_file(recipe).model_copy(update=values)
-    if repeated.makes_images:
-        given = Making(
-            axes=instead.axes,
-            series=instead.series,
-            overwrite=output.overwrite,
-            recipe=output.recipe,
-            progress=output.progress,
-            quiet=output.quiet,
-        )
-        return synthesizing.make_again(repeated, source, target, given)
-    if target is None:
-        raise RecipeError("This recipe needs an image: give the recipe, IN and OUT.")
+    method = found(Method, repeated.generator)
+    if not method.given and target is not None:
+        raise RecipeError("This recipe makes images of random numbers alone: give the recipe and OUT.")
+    if method.given and target is None:
+        raise RecipeError(f"This recipe needs {method.given}: give the recipe, IN and OUT.")
+    if target is None or method.makes_many:
+        jobs = [Job(None, Path(source)) if target is None else Job(Path(source), target)]
+        return process(jobs, False, repeated, output, instead.axes, instead.series)
     return _process(source, target, repeated, output, instead.axes, instead.series, masked, referenced)
 
 
@@ -339,91 +310,8 @@ def _process(
     masked: Masked = AS_IN_RECIPE,
     referenced: Referenced = NO_REFERENCE,
 ) -> int:
-    """Run a recipe on one image, or on many: there a bad one is told of and skipped."""
-    from napari_synth.core.device import resolve_device
-
-    budget = _budget(output.memory_budget)
-    with cancel_on_interrupt() as token:
-        jobs, is_batch = plan_jobs(source, target)
-        chosen = parse_series(series)
-        # What is wrong with every image is better told once, and at once.
-        found(Method, recipe.generator).params_type.parse(recipe.params)
-        resolve_device(recipe.device, recipe.precision)
-        masked.check(recipe)
-        referenced.check()
-        errors = Console(stderr=True, quiet=output.quiet, force_terminal=True if output.progress else None)
-        shown = not output.quiet and (errors.is_terminal if output.progress is None else output.progress)
-
-        decided = recipe.dtype
-
-        def work(job: Job) -> None:
-            nonlocal decided
-            with progress_bar(errors, shown) as progress:
-                outcome = run_job(
-                    job,
-                    recipe.model_copy(update={"dtype": decided}),
-                    axes=axes,
-                    series=chosen,
-                    masked=masked,
-                    referenced=referenced,
-                    overwrite=output.overwrite,
-                    write_recipe=output.recipe,
-                    memory_budget=budget,
-                    progress=progress,
-                    cancel=token,
-                )
-            # All images of a batch come back alike.
-            decided = outcome.dtype
-            for note in outcome.notes:
-                say(errors, note)
-            say(errors, f"Wrote {outcome.target}.")
-
-        if is_batch:
-            return _batch(jobs, work, errors)
-        work(jobs[0])
-    return 0
-
-
-def _batch(jobs: list[Job], work: Callable[[Job], None], errors: Console) -> int:
-    """Do all jobs; tell of those that fail and go on."""
-    done = skipped = 0
-    for folder in {job.target.parent for job in jobs}:
-        clear_leftovers(folder)
-    for job in jobs:
-        try:
-            _make_folder(job.target.parent)
-            work(job)
-            done += 1
-        except Cancelled:
-            say(errors, f"{done} of {len(jobs)} images were done before.")
-            raise
-        except SynthError as error:
-            skipped += 1
-            say(Console(stderr=True), f"Skipped {job.source}: {error}")
-        except Exception as error:  # noqa: BLE001 - one image must not take the others away, whatever is wrong with it
-            skipped += 1
-            cause = " ".join(f"{type(error).__name__}: {error}".split())
-            say(Console(stderr=True), f"Skipped {job.source}: something that was not foreseen went wrong ({cause}).")
-    say(errors, f"{done} of {len(jobs)} images are done, {skipped} skipped.")
-    return SKIPPED if skipped else 0
-
-
-def _budget(gibibytes: float | None) -> int | None:
-    """Return a memory budget in bytes."""
-    if gibibytes is None:
-        return None
-    if not (math.isfinite(gibibytes) and gibibytes > 0):
-        raise InvalidParameterError(
-            f"A memory budget of {gibibytes:g} GiB cannot be: give a number above 0, or leave it out."
-        )
-    return max(1, int(gibibytes * 2**30))
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ImageFileError(f"The folder {str(folder)!r} cannot be made: {error.strerror}.") from error
+    """Run a recipe on one image, or on many."""
+    return process(*plan_jobs(source, target), recipe, output, axes, series, masked, referenced)
 
 
 def _named_generator(words: Sequence[str]) -> str | None:

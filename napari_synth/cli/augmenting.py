@@ -66,7 +66,17 @@ class Settings:
 
 
 def augment(source: Source, target: Target, /, *, settings: Settings = Settings()) -> int:
-    """Write a data set."""
+    """Write a data set.
+
+    Parameters
+    ----------
+    source : str
+        An image, a folder or a pattern.
+    target : Path
+        The folder of the data set.
+    settings : Settings
+        What it is made of.
+    """
     from napari_synth.augmentation.export import DatasetPlan, export_dataset
     from napari_synth.files import find_images
 
@@ -85,7 +95,7 @@ def augment(source: Source, target: Target, /, *, settings: Settings = Settings(
     with cancel_on_interrupt() as token, progress_bar(errors, shown) as progress:
         found, _ = find_images(source)
         written = export_dataset(
-            [_read(path, settings) for path in found],
+            [_read(path, settings, errors) for path in found],
             plan,
             target,
             overwrite=settings.overwrite,
@@ -114,7 +124,7 @@ def read_pipeline(named: str) -> Pipeline:
     return Pipeline.from_file(named) if named.endswith((".yaml", ".yml")) else preset(named)
 
 
-def _read(path: Path, settings: Settings) -> AnnotatedImage:
+def _read(path: Path, settings: Settings, errors: Console) -> AnnotatedImage:
     from napari_synth.augmentation.export import AnnotatedImage
     from napari_synth.files import parse_series, read_image
     from napari_synth.files.places import read_points, read_shapes
@@ -126,6 +136,8 @@ def _read(path: Path, settings: Settings) -> AnnotatedImage:
     if settings.shapes is not None:
         shapes, types = read_shapes(find_mask(settings.shapes, path, "table of shapes", _TABLES))
     image = read_image(path, settings.axes, series=parse_series(settings.series))
+    for note in image.notes:
+        say(errors, note)
     labels = None if settings.labels is None else _read_labels(path, settings.labels)
     return AnnotatedImage.of(image, labels, points, shapes, shape_types=types)
 

@@ -10,7 +10,16 @@ from napari_synth.imaging.image import Image
 
 
 def with_axes_of_recipe(image: Image, path: Path, axes: str | None) -> Image:
-    """Return the image with a recipe's axes where its file has none and they have as many letters as it has dimensions."""
+    """Return the image with a recipe's axes where its file has none and they have as many letters as it has dimensions.
+
+    Parameters
+    ----------
+    image : Image
+    path : Path
+        The file that it was read from.
+    axes : str or None
+        Those of the recipe.
+    """
     if axes is None or axes == image.axes or len(axes) != len(image.axes) or names_its_axes(path):
         return image
     same = {new for new, old in zip(axes, image.axes, strict=True) if new == old}

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Annotated
 
 from cyclopts import Group, Parameter
 
-from napari_synth.cli.axes import names_its_axes
 from napari_synth.core.errors import InvalidParameterError
-from napari_synth.engine.frame_plan import FrameRequest, guess_movie_axes
+from napari_synth.engine.frame_plan import FrameRequest
 from napari_synth.engine.recipe import FramesRecord
-from napari_synth.imaging.image import Image
 
 FRAMES = Group("Which frames", sort_key=0)
 
@@ -51,9 +48,3 @@ class Framed:
 
 
 NO_FRAMES = Framed()
-
-
-def as_movie(image: Image, path: Path) -> Image:
-    """Return the image of a file that does not say what its dimensions are with a T axis, where it has enough of them."""
-    axes = None if "T" in image.axes or names_its_axes(path) else guess_movie_axes(image.shape)
-    return image if axes is None else replace(image, axes=axes)

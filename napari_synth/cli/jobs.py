@@ -13,12 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_synth import registry
-from napari_synth.cli.axes import with_axes_of_recipe
-from napari_synth.cli.frames import as_movie
+from napari_synth.cli.axes import names_its_axes, with_axes_of_recipe
 from napari_synth.cli.masks import AS_IN_RECIPE, Masked
 from napari_synth.cli.references import NO_REFERENCE, Referenced
+from napari_synth.cli.writing import RECIPE_SUFFIX, alone, is_folder_of_images, write_folder
+from napari_synth.contract.generator import Method
 from napari_synth.core.errors import ImageFileError
-from napari_synth.core.progress import CancelToken, ProgressCallback
+from napari_synth.core.options import RunOptions
+from napari_synth.core.progress import Reporter
 from napari_synth.core.result_dtype import DtypeChoice
 from napari_synth.engine.recipe import Recipe
 from napari_synth.files import (
@@ -40,14 +42,12 @@ from napari_synth.files import (
 )
 from napari_synth.imaging.image import Image
 
-RECIPE_SUFFIX = ".recipe.yaml"
-
 
 @dataclass(frozen=True)
 class Job:
-    """An image and where its result goes."""
+    """An image and where its result goes; no image where random numbers are enough."""
 
-    source: Path
+    source: Path | None
     target: Path
     is_named: bool = True
     "Whether the user named the target; else it was made of the source's name, and may get a suffix that can hold the result."
@@ -100,6 +100,8 @@ def plan_jobs(source: str, target: Path) -> tuple[list[Job], bool]:
 def run_job(
     job: Job,
     recipe: Recipe,
+    options: RunOptions,
+    report: Reporter,
     *,
     axes: str | None = None,
     series: Series = None,
@@ -107,92 +109,105 @@ def run_job(
     referenced: Referenced = NO_REFERENCE,
     overwrite: bool,
     write_recipe: bool,
-    memory_budget: int | None = None,
-    progress: ProgressCallback | None = None,
-    cancel: CancelToken | None = None,
 ) -> Outcome:
     """Read an image, run the recipe on it and write the result, with the record of the run beside it.
 
-    ``axes`` are what the user says of this image. Those of the recipe hold only where the file has none and they have as many
-    letters as the image has dimensions, so that a recipe made on a plane also runs on a stack, and one of colours on channels.
-    ``masked`` says what is filled, where that is not as in the recipe, and ``referenced`` how the result should look.
+    The record appears before the result does, so that no result is ever without it, whatever ends the run; one that lost its record
+    otherwise gets it again where it is what the run makes.
 
-    ``series`` chooses among the images of a file. The record appears before the result does, so that no result is ever without it,
-    whatever ends the run; one that lost its record otherwise gets it again where it is what the run makes. A target that was made
-    of the source's name gets the suffix of a format that can hold the result.
+    Parameters
+    ----------
+    job : Job
+        A target that was made of the source's name gets the suffix of a format that can hold the result.
+    recipe : Recipe
+    options : RunOptions
+    report : Reporter
+    axes : str, optional
+        What the user says of this image. The axes of the recipe hold only where the file has none and they have as many letters as
+        the image has dimensions, so that a recipe made on a plane also runs on a stack, and one of colours on channels.
+    series : int or "all", optional
+        Which of the images of a file.
+    masked : Masked
+        What is filled, where that is not as in the recipe.
+    referenced : Referenced
+        How the result should look.
+    overwrite : bool
+        Whether a result may be replaced.
+    write_recipe : bool
 
-    A result that ends in ``.zarr``, or is larger than the memory budget, is written block by block as it is made; any other is
-    judged against its source.
+    Returns
+    -------
+    Outcome
+        A result that ends in ``.zarr``, or is larger than the memory budget, is written block by block as it is made; any other is
+        judged against its source.
 
     Raises
     ------
     SynthError
         One of its subclasses; nothing is left of the result then.
     """
-    from napari_synth.engine.frame_run import PreparedMovie, prepare_again
-    from napari_synth.engine.runner import PreparedRun, prepare
+    from napari_synth.engine import door
+    from napari_synth.engine.prepared import Inputs
     from napari_synth.engine.verdict import verdicts
 
-    target = job.target
-    is_repair = _lacks_its_recipe(job, overwrite, write_recipe)
-    _check_target(job.source, target, overwrite or is_repair)
-    image = read_image(job.source, axes, series=series)
-    if axes is None:
-        image = with_axes_of_recipe(image, job.source, recipe.axes)
-    how: dict[str, Any] = {
-        "device": recipe.device,
-        "precision": recipe.precision,
-        "dtype": recipe.dtype,
-        "seed": recipe.seed,
-        "tile": recipe.tile,
-        "memory_budget": memory_budget,
-        "progress": progress,
-        "cancel": cancel,
-    }
-    prepared: PreparedRun | PreparedMovie
-    if recipe.frames is not None:
-        if axes is None:
-            image = as_movie(image, job.source)
-        target = _fitting(job, image)
-        prepared = prepare_again(recipe, image, {}, **how)
-    else:
+    method = registry.found(Method, recipe.generator)
+    into_folder = method.makes_many and is_folder_of_images(job.target)
+    is_repair = not into_folder and _lacks_its_recipe(job, overwrite, write_recipe)
+    if not into_folder:
+        _check_target(job.source, job.target, overwrite or is_repair)
+        check_place(job.target)
+    image = None if job.source is None else _read(job.source, axes, series, recipe, method)
+    if image is not None and job.source is not None:
         image = masked.applied(image, recipe, job.source)
-        if registry.generator(recipe.generator).info.channels == "mapped":
-            target = _fitting(job, image)
-        prepared = prepare(recipe.generator, image, recipe.params, reference=referenced.of(image), **how)
-    target = _fitting(job, prepared.result)
-    notes = [*image.notes, *prepared.notes]
+        if method.info.channels == "mapped" and not method.makes_many:
+            # What the format cannot hold is told before minutes of work.
+            _fitting(job, image)
+    reference = None if image is None else referenced.of(image)
+    prepared = door.open(method, recipe, Inputs(image, reference), options, report)
+    notes = [*(image.notes if image is not None else ()), *prepared.notes]
+    target = job.target if into_folder else _fitting(job, alone(prepared))
     if target != job.target:
         _check_target(job.source, target, overwrite)
         notes.append(f"{image_suffix(job.target)} cannot hold the result: it is written to {target.name}.")
     if (difference := recipe.differing_weights(prepared.recipe)) is not None:
         notes.append(difference)
-    if prepared.needs_store and image_suffix(target) not in ZARR_SUFFIXES:
+    if prepared.needs_store and not into_folder and image_suffix(target) not in ZARR_SUFFIXES:
         target = target.with_name(target.name[: -len(image_suffix(target))] + ".ome.zarr")
         _check_target(job.source, target, overwrite)
         notes.append(f"The result is larger than the memory that a run may take: it is written to {target.name}.")
-    result = prepared.result
-    pixels = None
-    record = target.with_name(target.name + RECIPE_SUFFIX)
+    pixels, result = None, prepared.result
+    record = target / f"images{RECIPE_SUFFIX}" if into_folder else target.with_name(target.name + RECIPE_SUFFIX)
     with _recorded(record, prepared.recipe, write_recipe) as write_record:
-        if image_suffix(target) in ZARR_SUFFIXES and not is_repair:
-            check_place(target)
+        if into_folder:
+            write_folder(target, prepared, report, overwrite=overwrite)
+            write_record()
+        elif image_suffix(target) in ZARR_SUFFIXES and not is_repair:
             with create_ome_zarr(
-                target, result, blocks=prepared.chunks, overwrite=overwrite, cancel=cancel, first=write_record
+                target, result, blocks=prepared.chunks, overwrite=overwrite, cancel=report.cancel, first=write_record
             ) as out:
-                prepared.compute(out=out, progress=progress, cancel=cancel)
+                prepared.compute(out=out, report=report)
         else:
             check_place(target, 0 if image_suffix(target) == ".png" else result.n_pixels * result.dtype.itemsize)
-            pixels = prepared.compute(progress=progress, cancel=cancel)
+            pixels = prepared.compute(report=report)
             if is_repair:
                 _check_same(target, pixels)
                 write_record()
                 notes.append(f"{target.name} was there without its recipe, which is written now.")
             else:
-                write_image(target, replace(result, data=pixels), overwrite=overwrite, first=write_record)
-    if pixels is not None and isinstance(prepared, PreparedRun):
+                write_image(target, alone(prepared, pixels), overwrite=overwrite, first=write_record)
+    if pixels is not None:
         notes += verdicts(prepared, pixels)
     return Outcome(target, tuple(notes), prepared.dtype_choice)
+
+
+def _read(path: Path, axes: str | None, series: Series, recipe: Recipe, method: Method[Any]) -> Image:
+    """Read an image with the axes that are said, those of its file, those of the recipe, or those that a method guesses."""
+    image = read_image(path, axes, series=series)
+    if axes is not None:
+        return image
+    image = with_axes_of_recipe(image, path, recipe.axes)
+    guessed = method.guess_axes(image.shape)
+    return image if guessed is None or "T" in image.axes or names_its_axes(path) else replace(image, axes=guessed)
 
 
 def holds_dicom_files(folder: Path) -> bool:
@@ -218,7 +233,16 @@ def _fitting(job: Job, image: Image) -> Path:
 
 @contextmanager
 def _recorded(path: Path, recipe: Recipe, wanted: bool) -> Iterator[Callable[[], None]]:
-    """Give what writes the record of a run; it is withdrawn where the run fails after that."""
+    """Give what writes the record of a run; it is withdrawn where the run fails after that.
+
+    Parameters
+    ----------
+    path : Path
+        Of the record.
+    recipe : Recipe
+    wanted : bool
+        Whether a record is written at all.
+    """
     is_new = not path.exists()
 
     def write() -> None:
@@ -247,9 +271,9 @@ def _check_same(target: Path, pixels: npt.NDArray[Any]) -> None:
         raise ImageFileError(f"{str(target)!r} exists already: choose another name, or add --overwrite.")
 
 
-def _check_target(source: Path, target: Path, overwrite: bool) -> None:
+def _check_target(source: Path | None, target: Path, overwrite: bool) -> None:
     """Say before the work begins what would spoil its end."""
-    if target.exists() and target.resolve() == source.resolve():
+    if source is not None and target.exists() and target.resolve() == source.resolve():
         raise ImageFileError(f"The result would replace its source {str(source)!r}: give it another name or folder.")
     if target.exists() and not overwrite:
         raise ImageFileError(f"{str(target)!r} exists already: choose another name, or add --overwrite.")

@@ -51,6 +51,14 @@ class Masked:
     def applied(self, image: Image, recipe: Recipe, path: Path) -> Image:
         """Return the image of a path with its mask.
 
+        Parameters
+        ----------
+        image : Image
+        recipe : Recipe
+            Whose mask is taken where the command names none.
+        path : Path
+            The file of the image: the mask is looked for by its name.
+
         Raises
         ------
         SynthError

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from cyclopts import Group, Parameter
@@ -12,9 +13,30 @@ from pydantic.fields import FieldInfo
 from napari_synth.contract.generator import Method
 from napari_synth.contract.trainable import Trainable
 
+COMMON = Group("Options", sort_key=0)
 GENERATOR = Group("Settings of the generator", sort_key=1)
 ADVANCED = Group("Rarely used settings of the generator", sort_key=2)
 _BOUNDS = (("ge", "at least"), ("gt", "above"), ("le", "at most"), ("lt", "below"))
+
+
+@Parameter(name="*", group=COMMON)
+@dataclass(frozen=True)
+class Output:
+    """Where results go and what is told of them."""
+
+    overwrite: Annotated[bool, Parameter(negative=())] = False
+    "Replace a result that is there already; a source is never replaced."
+    recipe: bool = True
+    "Write the record of the run beside each result, as OUT.recipe.yaml."
+    memory_budget: float | None = None
+    "GiB that a run may take, half of what is free where left out; a larger result goes to an OME-Zarr block by block."
+    progress: bool | None = None
+    "Show the progress on stderr; on a terminal where left out."
+    quiet: Annotated[bool, Parameter(negative=())] = False
+    "Say nothing but errors."
+
+
+USUAL = Output()
 
 
 def with_settings(command: Callable[..., int], generator: Method[Any] | Trainable[Any]) -> Callable[..., int]:

@@ -3,36 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import numpy as np
 from cyclopts import App, Parameter
 from rich.console import Console
 
 from napari_synth import registry
-from napari_synth.cli.jobs import RECIPE_SUFFIX
-from napari_synth.cli.options import with_settings
-from napari_synth.cli.progress import cancel_on_interrupt, progress_bar, say
+from napari_synth.cli.jobs import Job
+from napari_synth.cli.options import COMMON, USUAL, Output, with_settings
+from napari_synth.cli.processing import process
+from napari_synth.cli.progress import say
 from napari_synth.contract.generator import Task
 from napari_synth.contract.synthesis import Synthesizer
-from napari_synth.core.errors import ImageFileError, RecipeError
-from napari_synth.core.progress import CancelToken, ProgressCallback
 from napari_synth.engine.recipe import Recipe
-from napari_synth.engine.synthesis_run import PreparedSynthesis, prepare_synthesis
-from napari_synth.files import (
-    WRITABLE_SUFFIXES,
-    check_format,
-    create_ome_zarr,
-    image_suffix,
-    is_zarr,
-    parse_series,
-    read_image,
-    replacing,
-    write_image,
-)
-from napari_synth.imaging.image import Image, Origin
 
 SENTENCE = "Make new images that look like those that a model was trained on."
 
@@ -43,10 +28,10 @@ Target = Annotated[
 ]
 
 
-@Parameter(name="*")
+@Parameter(name="*", group=COMMON)
 @dataclass(frozen=True)
 class Making:
-    """How images are made, and where they go."""
+    """How images are made."""
 
     source: str | None = None
     "The image or the labels that some methods need."
@@ -60,47 +45,12 @@ class Making:
     "auto, cpu, cuda, cuda:1 or mps."
     precision: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     "Of the network's arithmetic."
-    overwrite: Annotated[bool, Parameter(negative=())] = False
-    "Replace what is there already."
-    recipe: bool = True
-    "Write the record of the run beside the images, as OUT.recipe.yaml."
-    progress: bool | None = None
-    "Show the progress on stderr; on a terminal where left out."
-    quiet: Annotated[bool, Parameter(negative=())] = False
-    "Say nothing but errors."
 
 
 def add_command(app: App, words: Sequence[str]) -> None:
     """Add the command with the options of the model that the words name; without one it lists the models."""
     named = next((word for word in words[1:2] if words[:1] == ["synthesize"] and not word.startswith("-")), None)
     app.command(_list if named is None else _command(named), name="synthesize", help=SENTENCE)
-
-
-def make(recipe: Recipe, target: Path, how: Making) -> int:
-    """Make the images of a recipe, and write them."""
-    errors = Console(stderr=True, quiet=how.quiet, force_terminal=True if how.progress else None)
-    shown = not how.quiet and (errors.is_terminal if how.progress is None else how.progress)
-    source = None if how.source is None else read_image(how.source, how.axes, series=parse_series(how.series))
-    with cancel_on_interrupt() as token, progress_bar(errors, shown) as progress:
-        prepared = prepare_synthesis(
-            recipe.generator,
-            recipe.params,
-            source=source,
-            device=recipe.device,
-            precision=recipe.precision,
-            seed=recipe.seed,
-            progress=progress,
-            cancel=token,
-        )
-        _write(prepared, target, how, progress, token, None if source is None else source.origin)
-    for note in () if source is None else source.notes:
-        say(errors, note)
-    if (difference := recipe.differing_weights(prepared.recipe)) is not None:
-        say(errors, difference)
-    for note in prepared.notes:
-        say(errors, note)
-    say(errors, f"Wrote {target}.")
-    return 0
 
 
 def _list() -> int:
@@ -114,11 +64,17 @@ def _list() -> int:
 
 
 def _command(named: str) -> Callable[..., int]:
-    from napari_synth.verbs import identifier_of
+    chosen = registry.chosen(Synthesizer, Task.SYNTHESIZE, named)
 
-    chosen: Synthesizer[Any] = registry.found(Synthesizer, identifier_of(named))
-
-    def command(model: Model, target: Target, /, *, how: Making = Making(), params: Mapping[str, Any]) -> int:
+    def command(
+        model: Model,
+        target: Target,
+        /,
+        *,
+        how: Making = Making(),
+        output: Output = USUAL,
+        params: Mapping[str, Any],
+    ) -> int:
         recipe = Recipe(
             generator=chosen.info.id,
             params=dict(params),
@@ -126,79 +82,7 @@ def _command(named: str) -> Callable[..., int]:
             device=how.device,
             precision=how.precision,
         )
-        return make(recipe, target, how)
+        job = Job(None if how.source is None else Path(how.source), target)
+        return process([job], False, recipe, output, how.axes, how.series)
 
     return with_settings(command, chosen)
-
-
-def _write(
-    prepared: PreparedSynthesis,
-    target: Path,
-    how: Making,
-    progress: ProgressCallback | None,
-    cancel: CancelToken,
-    origin: Origin | None,
-) -> None:
-    """Write all images into one file, or each into a file of a folder; nothing where the source has changed meanwhile."""
-    result = replace(prepared.image(np.broadcast_to(np.zeros((), prepared.spec.dtype), prepared.shape)), origin=origin)
-    suffix = image_suffix(target)
-    if target.is_dir() and not is_zarr(target):
-        suffix = ""
-    if not suffix:
-        images = _each(replace(result, data=prepared.compute(progress=progress, cancel=cancel)))
-        _write_folder(target, images, how)
-    elif suffix in {".zarr", ".ome.zarr"}:
-        check_format(target, result)
-        with create_ome_zarr(target, result, overwrite=how.overwrite, cancel=cancel) as out:
-            prepared.compute(out=out, progress=progress, cancel=cancel)
-    else:
-        check_format(target, _each(result)[0] if len(result.data) == 1 else result)
-        made = replace(result, data=prepared.compute(progress=progress, cancel=cancel))
-        write_image(target, _each(made)[0] if len(made.data) == 1 else made, overwrite=how.overwrite)
-    if how.recipe:
-        beside = target / f"images{RECIPE_SUFFIX}" if not suffix else target.with_name(target.name + RECIPE_SUFFIX)
-        with replacing(beside, overwrite=True) as part:
-            part.write_text(prepared.recipe.to_yaml(), encoding="utf-8")
-
-
-def _each(stack: Image) -> list[Image]:
-    """Return the images of a stack."""
-    return [stack.select(**{stack.axes[0]: index}) for index in range(stack.shape[0])]
-
-
-def _write_folder(folder: Path, images: Sequence[Image], how: Making) -> None:
-    """Write each image into a file: PNG where that holds it without loss, else TIFF."""
-    if folder.exists() and not folder.is_dir():
-        raise ImageFileError(
-            f"{str(folder)!r} is a file: name a folder, or a file that ends in one of {', '.join(WRITABLE_SUFFIXES)}."
-        )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ImageFileError(f"The folder {str(folder)!r} cannot be made: {error.strerror}.") from error
-    suffix = ".png"
-    try:
-        check_format(folder / "image.png", images[0])
-    except ImageFileError:
-        suffix = ".ome.tif"
-    digits = max(4, len(str(len(images))))
-    for number, image in enumerate(images, 1):
-        write_image(folder / f"{number:0{digits}d}{suffix}", image, overwrite=how.overwrite)
-
-
-def make_again(recipe: Recipe, source: str, target: Path | None, how: Making) -> int:
-    """Make the images of a recipe again, where a run needs none or one source.
-
-    Raises
-    ------
-    RecipeError
-        The source is missing or not wanted.
-    """
-    needs = registry.found(Synthesizer, recipe.generator).needs
-    if needs == "nothing" and target is not None:
-        raise RecipeError("This recipe makes images of random numbers alone: give the recipe and OUT.")
-    if needs != "nothing" and target is None:
-        raise RecipeError(f"This recipe needs {needs}: give the recipe, IN and OUT.")
-    return make(
-        recipe, Path(source) if target is None else target, replace(how, source=None if target is None else source)
-    )

@@ -19,7 +19,7 @@ from napari_synth.core.progress import Progress
 from napari_synth.files import parse_series
 from napari_synth.registry import trainable, trainables
 from napari_synth.training.control import TrainingControl
-from napari_synth.training.news import Validated
+from napari_synth.training.events import Validated
 
 SENTENCE = "Train a model on images of your own; it becomes a generator of your library."
 
@@ -90,7 +90,7 @@ def _command(named: str) -> Callable[..., int]:
 
 def _train(identifier: str, source: str, how: Run, params: Mapping[str, Any]) -> int:
     from napari_synth.studio.train import train_model
-    from napari_synth.training.processes import is_helper
+    from napari_synth.training.distributed import is_helper
 
     several = how.devices != 1 or how.nodes != 1
     quiet = how.quiet or (several and is_helper())
@@ -127,8 +127,8 @@ def _telling(console: Console, draw: Callable[[Progress], None] | None) -> Calla
     """Return what tells of validations and messages, and draws the bar where one is wanted."""
 
     def tell(state: Progress) -> None:
-        if isinstance(state.news, Validated) and state.news.metrics:
-            figures = ", ".join(f"{name} {value:.2f}" for name, value in state.news.metrics.items())
+        if isinstance(state.event, Validated) and state.event.metrics:
+            figures = ", ".join(f"{name} {value:.2f}" for name, value in state.event.metrics.items())
             say(console, f"Step {state.news.step}: {figures}{' (best)' if state.news.is_best else ''}")
         if draw is not None:
             draw(state)

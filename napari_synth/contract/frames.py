@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from napari_synth.contract.generator import BlockSpec, Context, Method, P, resolved
-from napari_synth.imaging.image import Image
+from napari_synth.imaging.image import Image, guess_movie_axes
 
 if TYPE_CHECKING:
     import torch
@@ -116,6 +116,10 @@ class PreparedFrames(ABC):
 @dataclass(frozen=True)
 class FramePredictor(Method[P]):
     """A method that invents frames of a time-lapse."""
+
+    def guess_axes(self, shape: tuple[int, ...]) -> str | None:
+        """Return the axes of an array that does not say them: the frames of a movie lie along time."""
+        return guess_movie_axes(shape)
 
     def prepare(self, movie: Image, params: P, context: Context) -> PreparedFrames:
         """Look at the movie once: load weights, say.

@@ -158,7 +158,19 @@ class BlockSpec:
 
     @classmethod
     def plane(cls, halo: int, *, multiple: int = 1, whole: bool = False, bytes_per_pixel: int = 64) -> BlockSpec:
-        """Return the specification of a method that works plane by plane at the image's own size."""
+        """Return the specification of a method that works plane by plane at the image's own size.
+
+        Parameters
+        ----------
+        halo : int
+            Pixels of context on each side.
+        multiple : int
+            What sizes and positions of blocks are multiples of.
+        whole : bool
+            Whether a block must be the whole plane.
+        bytes_per_pixel : int
+            Working memory for a pixel of a block.
+        """
         return cls("YX", (halo,) * 2, (multiple,) * 2, (1,) * 2, whole, bytes_per_pixel)
 
     @classmethod
@@ -170,7 +182,19 @@ class BlockSpec:
         multiple: tuple[int, int, int] = (1, 1, 1),
         bytes_per_pixel: int = 64,
     ) -> BlockSpec:
-        """Return the specification of a method that works on three axes at the image's own size."""
+        """Return the specification of a method that works on three axes at the image's own size.
+
+        Parameters
+        ----------
+        axes : str
+            The three axes, such as ``"ZYX"``.
+        halo : (int, int, int)
+            Pixels of context on each side, along each axis.
+        multiple : (int, int, int)
+            What sizes and positions of blocks are multiples of.
+        bytes_per_pixel : int
+            Working memory for a pixel of a block.
+        """
         return cls(axes, halo, multiple, (1, 1, 1), False, bytes_per_pixel)
 
 
@@ -243,6 +267,11 @@ class Prepared(ABC):
             takes nothing but the filled pixels where there is a mask.
         """
 
+    @property
+    def is_pointwise(self) -> bool:
+        """Whether a pixel of the result depends on the same pixel of the block alone, and on nothing beside it."""
+        return not any(self.spec.halo) and not self.spec.whole
+
     def transposed(self) -> Prepared:
         """Return the same generator, prepared for the image with Y and X swapped (itself where it knows no direction)."""
         return self
@@ -285,6 +314,20 @@ class Method(Generic[P]):
     params_type: type[P]
     function: Callable[..., Any] | str
     model: ModelSource | None = None
+
+    @property
+    def given(self) -> str:
+        """What it works on, in the user's words; "" where random numbers are enough."""
+        return "an image"
+
+    @property
+    def makes_many(self) -> bool:
+        """Whether its result is a stack of images that have nothing to do with each other."""
+        return False
+
+    def guess_axes(self, shape: tuple[int, ...]) -> str | None:
+        """Return the axes of an array that does not say them, None where they are no others than for every method."""
+        return None
 
 
 @dataclass(frozen=True)

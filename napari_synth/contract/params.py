@@ -107,12 +107,31 @@ def weigh_measurement_field() -> Any:
 
 
 def steps_field(description: str, default: int | None = None, *, most: int = 100_000_000) -> Any:
-    """Return the field ``steps``, how long to train or to adapt."""
+    """Return the field ``steps``, how long to train or to adapt.
+
+    Parameters
+    ----------
+    description : str
+        What the user reads.
+    default : int, optional
+        None where the number follows from something else.
+    most : int
+        The upper bound.
+    """
     return advanced(default, ge=1, le=most, title="Steps", description=description)
 
 
 def patch_field(default: int, *, least: int = 16, most: int = 512, multiple_of: int = 8) -> Any:
-    """Return the field ``patch``, the edge of a training patch in pixels."""
+    """Return the field ``patch``, the edge of a training patch in pixels.
+
+    Parameters
+    ----------
+    default : int
+    least, most : int
+        Its bounds.
+    multiple_of : int
+        What it must be a multiple of.
+    """
     return advanced(
         default,
         ge=least,
@@ -129,7 +148,16 @@ def batch_field(default: int, *, most: int = 512) -> Any:
 
 
 def width_field(default: int, *, network: str = "network", where: str = "of its finest level") -> Any:
-    """Return the field ``width``, the channels of a network that is trained; ``where`` says of which of its levels."""
+    """Return the field ``width``, the channels of a network that is trained; ``where`` says of which of its levels.
+
+    Parameters
+    ----------
+    default : int
+    network : str
+        Which network is meant, for the title.
+    where : str
+        Of which of its levels the channels are counted.
+    """
     return advanced(
         default,
         ge=8,

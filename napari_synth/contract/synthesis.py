@@ -249,6 +249,16 @@ class Synthesizer(Method[P]):
 
     needs: Needs = "nothing"
 
+    @property
+    def given(self) -> str:
+        """What it works on besides random numbers, in the user's words."""
+        return {"nothing": "", "image": "an image", "labels": "labels"}[self.needs]
+
+    @property
+    def makes_many(self) -> bool:
+        """Whether its result is a stack of images: it always is."""
+        return True
+
     def prepare(self, source: Image | None, params: P, context: SynthesisContext) -> Sampler:
         """Load what is needed, once a run (of labels: once a plane).
 

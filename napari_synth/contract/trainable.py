@@ -1,7 +1,7 @@
 """The contract between what can be trained and everything that trains it: the panel, Python and the command line.
 
-A trainable says what it is (`TrainableInfo`) and what can be set (`TrainParams`), and makes of images a `Lesson`: networks, what
-they learn, and how the model that comes of it describes itself.
+A trainable says what it is (`TrainableInfo`) and what can be set (`TrainParams`), and makes of images a `TrainingSetup`:
+networks, what they learn, and how the model that comes of it describes itself.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from napari_synth.core.progress import Reporter
 if TYPE_CHECKING:
     import torch
 
-    from napari_synth.training.schedule import FitSettings
-    from napari_synth.training.sources import TrainingImages
-    from napari_synth.training.trainee import Trainee
+    from napari_synth.training.dataset import TrainingImages
+    from napari_synth.training.optim import FitSettings
+    from napari_synth.training.training_module import TrainingModule
 
 Kind = Literal["one", "paired", "unpaired"]
 """What is learnt from: one set of images, two whose images show the same fields, or two that only have their kind in common."""
@@ -131,15 +131,15 @@ class TrainableInfo:
 
 
 @dataclass(frozen=True)
-class Lesson:
+class TrainingSetup:
     """What is to be learnt, ready to begin.
 
     Attributes
     ----------
-    trainee : Trainee
+    module : TrainingModule
     settings : FitSettings
     network : torch.nn.Module
-        Whose weights become the model: one of the trainee's networks, or a part of one; it has a ``config``.
+        Whose weights become the model: one of the module's networks, or a part of one; it has a ``config``.
     architecture : str
         Its name among `napari_synth.models.ARCHITECTURES`.
     normalisation : mapping
@@ -152,7 +152,7 @@ class Lesson:
         Where the model will fail or was not tested.
     """
 
-    trainee: Trainee
+    module: TrainingModule
     settings: FitSettings
     network: torch.nn.Module
     architecture: str
@@ -198,9 +198,9 @@ class Trainable(Generic[P]):
 
     info: TrainableInfo
     params_type: type[P]
-    function: Callable[..., Lesson] | str
+    function: Callable[..., TrainingSetup] | str
 
-    def prepare(self, images: TrainingImages, params: P, context: TrainContext) -> Lesson:
+    def prepare(self, images: TrainingImages, params: P, context: TrainContext) -> TrainingSetup:
         """Read the pixels, and set up what is learnt from them.
 
         Parameters
@@ -215,5 +215,5 @@ class Trainable(Generic[P]):
         SynthError
             One of its subclasses, `napari_synth.core.errors.TrainingDataError` for most, where the images do not suit.
         """
-        lesson: Lesson = resolved(self.function)(images, params, context)
-        return lesson
+        setup: TrainingSetup = resolved(self.function)(images, params, context)
+        return setup

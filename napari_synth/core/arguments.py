@@ -18,6 +18,15 @@ LARGEST_TILE = 2**20
 def whole(name: str, value: Any, least: int, most: int) -> int:
     """Return a whole number within bounds, of Python or of numpy.
 
+    Parameters
+    ----------
+    name : str
+        How the error calls it.
+    value : object
+        What was given.
+    least, most : int
+        Its bounds, both included.
+
     Raises
     ------
     InvalidParameterError

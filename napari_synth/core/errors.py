@@ -51,7 +51,16 @@ class MissingExtraError(SynthError):
 
     @classmethod
     def of(cls, extra: str, what: str, cause: ImportError) -> MissingExtraError:
-        """Return the error that tells how to install an extra of napari-synth."""
+        """Return the error that tells how to install an extra of napari-synth.
+
+        Parameters
+        ----------
+        extra : str
+            Its name, as pip takes it.
+        what : str
+            What cannot be done without it, the beginning of the sentence.
+        cause : ImportError
+        """
         return cls(f"{what} need the extra {extra!r} ({cause}): run pip install 'napari-synth[{extra}]'.")
 
 

@@ -27,8 +27,8 @@ class Progress:
         Seconds since the stage began.
     message : str
         Something the user should know now, e.g. that the blocks were made smaller; usually empty.
-    news : object or None
-        Something that can be drawn, see `napari_synth.training.news`; usually None.
+    event : object or None
+        Something that can be drawn, see `napari_synth.training.events`; usually None.
     """
 
     stage: str
@@ -36,7 +36,7 @@ class Progress:
     total: int
     elapsed: float
     message: str = ""
-    news: object | None = None
+    event: object | None = None
 
     @property
     def remaining(self) -> float | None:
@@ -135,20 +135,20 @@ class Reporter:
         """Tell the user something without moving on."""
         self._report(text)
 
-    def tell(self, news: object) -> None:
+    def emit(self, event: object) -> None:
         """Hand something over that can be drawn, without moving on."""
-        self._report(news=news)
+        self._report(event=event)
 
     @property
-    def is_heard(self) -> bool:
+    def has_listener(self) -> bool:
         """Whether anybody is told."""
         return self._callback is not None
 
-    def _report(self, message: str = "", news: object | None = None) -> None:
+    def _report(self, message: str = "", event: object | None = None) -> None:
         self.cancel.check()
         if self._callback is not None:
             elapsed = time.perf_counter() - self._start
-            progress = Progress(self._stage, self._done, self._total, elapsed, message, news)
+            progress = Progress(self._stage, self._done, self._total, elapsed, message, event)
             try:
                 self._callback(progress)
             except (SynthError, OSError, MemoryError):

@@ -39,7 +39,17 @@ def check_finite(made: torch.Tensor, method: Method[Any], device: Device, place:
 
 
 def said_place(position: tuple[tuple[str, int], ...], axes: str, core: tuple[slice, ...]) -> str:
-    """Return where a block lies, as the end of a sentence: ``"at T 3, Y 0 to 255, X 256 to 511"``."""
+    """Return where a block lies, as the end of a sentence: ``"at T 3, Y 0 to 255, X 256 to 511"``.
+
+    Parameters
+    ----------
+    position : tuple of (str, int)
+        The axes over which the method is mapped, and the index along each.
+    axes : str
+        The axes of the block.
+    core : tuple of slice
+        What the block covers along each of them, without its halo.
+    """
     single = [f"{axis} {at}" for axis, at in position]
     spans = [f"{axis} {part.start} to {part.stop - 1}" for axis, part in zip(axes, core, strict=True)]
     return f"at {', '.join((*single, *spans))}"

@@ -153,6 +153,31 @@ def _in_float32(transforms: tuple[IntensityTransform, ...]) -> bool:
     return all(_FINEST < one.scale < 1 / _FINEST and abs(one.offset) < 1 / _FINEST for one in transforms)
 
 
+def add_back(
+    result: npt.NDArray[Any],
+    source: npt.NDArray[Any],
+    replaced: npt.NDArray[Any],
+    outliers: npt.NDArray[np.bool_],
+    block: Block,
+) -> None:
+    """Let outliers stand out of a result as far as they do in the source, in place, where the result has other intensities.
+
+    Parameters
+    ----------
+    result, source : array, (C, *spatial)
+        The result has the sizes that the block gives, the source those that it reads.
+    replaced : array, (C, *spatial)
+        The source without its outliers.
+    outliers : array of bool, (C, *spatial)
+    block : Block
+    """
+    there = block.at_results(outliers)
+    if not there.any():
+        return
+    above = block.at_results(source)[there].astype(np.float64) - block.at_results(replaced)[there]
+    result[there] = _round_and_clip(result[there] + above, result.dtype)
+
+
 def _numbers(transforms: tuple[IntensityTransform, ...], ndim: int) -> tuple[_Numbers, _Numbers]:
     """Return offset and scale: one number for all channels, or an array (1, C, 1, ...) of float64."""
     if len(transforms) == 1:

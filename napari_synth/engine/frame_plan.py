@@ -32,7 +32,6 @@ Missing = tuple[int, ...] | Literal["auto"]
 """Frames that are missing, counted from 0, or from -1 at the end; or those that are empty or repeat the one before."""
 
 _MOST_COUNT, _MOST_BETWEEN = 10_000, 1_000
-_MOST_CHANNELS = 4
 
 
 class FrameRequest(pydantic.BaseModel):
@@ -229,18 +228,6 @@ def missing_frames(movie: Image, wanted: Missing | None, report: Reporter | None
                 f"Frame {shown(frame)} cannot be filled: the movie has the frames 0 to {frames - 1} (behind it, use count)."
             )
     return tuple(sorted({frame % frames for frame in wanted}))
-
-
-def guess_movie_axes(shape: tuple[int, ...]) -> str | None:
-    """Return the axes of an array that is a movie: as `napari_synth.imaging.image.guess_axes`, but a third dimension is time.
-
-    None where it has too few or too many dimensions to be one.
-    """
-    rgb = len(shape) >= 4 and shape[-1] in (3, 4)
-    plain = len(shape) - rgb
-    if plain == 4:
-        return ("TCYX" if shape[1] <= _MOST_CHANNELS else "TZYX") + "S" * rgb
-    return {3: "TYX", 5: "TCZYX"}[plain] + "S" * rgb if plain in (3, 5) else None
 
 
 def check_time(movie: Image) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import platform
-import shlex
 from collections.abc import Mapping
 from functools import cache
 from importlib import metadata
@@ -16,10 +15,10 @@ import numpy as np
 import pydantic
 import yaml
 
-from napari_synth import registry
-from napari_synth.contract.generator import Method, Task
+from napari_synth.contract.generator import Task
 from napari_synth.core.arguments import LARGEST_TILE, given_path
-from napari_synth.core.errors import RecipeError, UnknownGeneratorError
+from napari_synth.core.errors import RecipeError
+from napari_synth.core.options import RunOptions
 from napari_synth.core.result_dtype import DtypeChoice
 from napari_synth.core.texts import TextError, plain, read_yaml, shown
 from napari_synth.engine.frame_plan import FrameRequest
@@ -136,6 +135,8 @@ class Recipe(pydantic.BaseModel):
     precision: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     dtype: DtypeChoice = "auto"
     tile: int | None = pydantic.Field(default=None, ge=1, le=LARGEST_TILE)
+    grid: dict[str, tuple[pydantic.PositiveInt, ...]] = {}
+    "About how long blocks were along their axes, in pixels of the source; nothing where the user set a tile."
     versions: dict[str, str] = {}
     weights: dict[str, str] = {}
     source: Source | None = None
@@ -151,6 +152,13 @@ class Recipe(pydantic.BaseModel):
         if task not in set(Task) or not name:
             raise ValueError("it must be the id of a generator, such as denoise/blind")
         return generator
+
+    @pydantic.field_validator("grid")
+    @classmethod
+    def _whole(cls, grid: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+        if any(len(axes) != len(edges) for axes, edges in grid.items()):
+            raise ValueError("a grid has one length for each of its axes")
+        return grid
 
     @classmethod
     def from_yaml(cls, text: str) -> Recipe:
@@ -198,53 +206,26 @@ class Recipe(pydantic.BaseModel):
         """Return the recipe as YAML."""
         return str(yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
 
-    def to_python(self) -> str:
-        """Return the run as Python that can be pasted."""
-        if self.makes_images:
-            given = "" if self.source is None else ", source=source"
-            arguments = given + "".join(f", {name}={value!r}" for name, value in self._options().items())
-            return f"import napari_synth\n\nimages = napari_synth.synthesize({self.generator!r}{arguments})\n"
-        given = ", mask=mask" if self.needs_mask else ""
-        given += ", reference=reference" if self.reference is not None else ""
-        arguments = given + "".join(f", {name}={value!r}" for name, value in self._options().items())
-        call = f"napari_synth.run({self.generator!r}, image{arguments})"
-        return f"import napari_synth\n\nresult = {call}\n"
+    def options(self, **instead: Any) -> RunOptions:
+        """Return how the run is done, with what is given (and not None) in place of what the recipe says."""
+        own = {name: getattr(self, name) for name in ("device", "precision", "dtype", "seed", "tile")}
+        return RunOptions(**{**own, **{name: value for name, value in instead.items() if value is not None}})
 
-    def to_command(
-        self,
-        source: str = "IN.tif",
-        target: str = "OUT.tif",
-        mask: str = "MASK.tif",
-        reference: str = "REFERENCE.tif",
-        recipe: str = "RECIPE.yaml",
-    ) -> str:
-        """Return the run as a command line for a POSIX shell; what was learnt of a reference is in the recipe's file alone."""
-        if self.reference is None and any(self.params.get(name) is not None for name in self._learnt()):
-            return shlex.join(["napari-synth", "run", recipe, source, target])
-        task, name = self.generator.split("/", 1)
-        if self.makes_images:
-            words = ["napari-synth", Task(task).verb, name, target]
-            words += [] if self.source is None else ["--source", source]
-        else:
-            words = ["napari-synth", Task(task).verb, source, target, "--generator", name]
-        if self.needs_mask:
-            words += ["--mask", mask]
-        if self.reference is not None:
-            words += ["--reference", reference]
-        for option, value in self._options().items():
-            flag = option.replace("_", "-")
-            if isinstance(value, bool):
-                words.append(f"--{flag}" if value else f"--no-{flag}")
-            elif isinstance(value, (list, tuple)):
-                words += [word for item in value for word in (f"--{flag}", str(item))]
-            elif value is not None:
-                words += [f"--{flag}", str(value)]
-        return shlex.join(words)
+    def changed(self, values: Mapping[str, Any]) -> Recipe:
+        """Return the recipe with other settings; those of `FrameRequest` say which frames are wanted where it is for frames.
 
-    @property
-    def makes_images(self) -> bool:
-        """Whether the run makes new images rather than something of an image."""
-        return self.generator.startswith(f"{Task.SYNTHESIZE}/")
+        Raises
+        ------
+        InvalidParameterError
+            The frames cannot be had of any movie.
+        """
+        if not self.generator.startswith(f"{Task.PREDICT_FRAMES}/"):
+            return self.model_copy(update={"params": {**self.params, **values}})
+        wanted = set(FrameRequest.model_fields)
+        known = self.frames.options() if self.frames is not None else {}
+        request = FrameRequest.parse(known | {name: value for name, value in values.items() if name in wanted})
+        params = self.params | {name: value for name, value in values.items() if name not in wanted}
+        return self.model_copy(update={"params": params, "frames": FramesRecord(**request.model_dump())})
 
     @property
     def needs_mask(self) -> bool:
@@ -260,39 +241,6 @@ class Recipe(pydantic.BaseModel):
             f"The weights of {', '.join(names)} differ from those of the recipe, and so may the result:"
             " install the version of napari-synth that the recipe names to repeat it."
         )
-
-    def _options(self) -> dict[str, Any]:
-        """Return what differs from a plain call."""
-        options = {
-            "axes": self.axes,
-            "device": self.device,
-            "precision": self.precision,
-            "dtype": self.dtype,
-            "seed": self.seed,
-            "tile": self.tile,
-        }
-        asked = self.mask.options() if self.mask is not None else {}
-        asked |= self.frames.options() if self.frames is not None else {}
-        usual = {"axes": None, "device": "auto", "precision": "auto", "dtype": "auto", "seed": 0, "tile": None}
-        return {k: v for k, v in options.items() if v != usual[k]} | asked | self._unusual_params()
-
-    def _unusual_params(self) -> dict[str, Any]:
-        """Return the settings that are not the generator's defaults; all of them where it is not installed here."""
-        try:
-            fields = registry.found(Method, self.generator).params_type.model_fields
-        except UnknownGeneratorError:
-            return self.params
-        usual = {name: field.get_default(call_default_factory=True) for name, field in fields.items()}
-        params = {name: value for name, value in self.params.items() if name not in usual or value != usual[name]}
-        again = self._learnt() if self.reference is not None else ()
-        return {name: value for name, value in params.items() if name not in again}
-
-    def _learnt(self) -> tuple[str, ...]:
-        """Return the names of the settings that hold what was learnt of a reference image."""
-        try:
-            return registry.found(Method, self.generator).params_type.learnt()
-        except UnknownGeneratorError:
-            return ()
 
 
 @cache

@@ -7,91 +7,61 @@ place: there it counts images and is no time. Behind it come the axes of labels 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_synth import registry
 from napari_synth.contract.synthesis import Sampler, SampleSpec, SynthesisContext, SynthesisParams, Synthesizer
-from napari_synth.core.arguments import checked_seed
-from napari_synth.core.device import Device, PrecisionChoice, resolve_device
-from napari_synth.core.errors import AxesError, InvalidImageError, OutOfMemoryError
-from napari_synth.core.progress import CancelToken, ProgressCallback, Reporter, cancellable
+from napari_synth.core.device import Device, resolve_device
+from napari_synth.core.errors import AxesError, InvalidImageError, InvalidParameterError, OutOfMemoryError
+from napari_synth.core.options import RunOptions
+from napari_synth.core.progress import CancelToken, Reporter, cancellable
+from napari_synth.core.result_dtype import DtypeChoice
 from napari_synth.core.sanity import check_finite
-from napari_synth.engine.blockwise import ONE_AT_A_TIME, MemoryShortError, arithmetic, translated_errors
 from napari_synth.engine.codec import Codec
+from napari_synth.engine.computing import MemoryShortError, arithmetic, computing, translated_errors
+from napari_synth.engine.prepared import Inputs, Pieces, Region, empty, lazy_array, needs_store, one_by_one
+from napari_synth.engine.queue import completed
 from napari_synth.engine.recipe import Recipe, Source, current_versions
 from napari_synth.imaging.image import Image, without_alpha
 from napari_synth.imaging.intensity import IntensityTransform
 from napari_synth.imaging.surroundings import undisturbed
 
 if TYPE_CHECKING:
+    import dask.array
     import torch
 
 _MOST_BATCH_PIXELS = {"cpu": 2**17, "cuda": 2**23, "mps": 2**21}
 
 
-@undisturbed()
-def prepare_synthesis(
-    synthesizer: str,
-    params: Mapping[str, Any] | None = None,
-    *,
-    source: Image | None = None,
-    device: str = "auto",
-    precision: PrecisionChoice = "auto",
-    seed: int = 0,
-    progress: ProgressCallback | None = None,
-    cancel: CancelToken | None = None,
+def open_synthesis(
+    method: Synthesizer[Any], recipe: Recipe, inputs: Inputs, options: RunOptions, report: Reporter
 ) -> PreparedSynthesis:
-    """Open a synthesizer.
-
-    Parameters
-    ----------
-    synthesizer : str
-        Its id, e.g. ``"synthesize/my-cells"``.
-    params : mapping, optional
-        Settings; what is left out has its default.
-    source : Image, optional
-        The image or the labels that it needs. Of labels with further axes, images are made for each plane.
-    device, precision : str
-        See `napari_synth.core.device.resolve_device`.
-    seed : int
-        The same seed gives the same images; the first ones are the same however many are made.
-    progress : callable, optional
-        Called with a `napari_synth.core.progress.Progress` in this thread.
-    cancel : CancelToken, optional
-
-    Raises
-    ------
-    SynthError
-        One of its subclasses for every cause that lies with the input.
-    """
-    seed = checked_seed(seed)
-    chosen: Synthesizer[Any] = registry.found(Synthesizer, synthesizer)
-    settings = chosen.params_type.parse(params or {})
-    assert isinstance(settings, SynthesisParams)
-    given = _checked_source(chosen, source)
-    place = resolve_device(device, precision)
-    reporter = Reporter(progress, cancel)
-    reporter.start("Preparing")
-    opened = _open(chosen, given, settings, SynthesisContext(place, seed, reporter), {})
-    recipe = Recipe(
-        generator=synthesizer,
-        params=settings.model_dump(mode="json"),
-        axes=None if given is None else given.axes,
-        seed=seed,
-        device=place.kind,
-        precision=place.precision,
+    """Open a synthesizer; of labels with further axes images are made for each plane. See `napari_synth.engine.door.open`."""
+    params = method.params_type.parse(recipe.params)
+    assert isinstance(params, SynthesisParams)
+    source = _checked_source(method, inputs.image)
+    device = resolve_device(options.device, options.precision)
+    report.start("Preparing")
+    sampler = _open(method, source, params, SynthesisContext(device, options.seed, report), {})
+    made = Recipe(
+        generator=method.info.id,
+        params=params.model_dump(mode="json"),
+        axes=None if source is None else source.axes,
+        seed=options.seed,
+        device=device.kind,
+        precision=device.precision,
         versions=dict(current_versions()),
-        weights=dict(opened.weights),
-        source=None if given is None else Source.of(given),
-        notes=opened.notes,
+        weights=dict(sampler.weights),
+        source=None if source is None else Source.of(source),
+        notes=sampler.notes,
     )
-    return PreparedSynthesis(chosen, settings, given, place, recipe, opened, opened.spec.size_for(settings))
+    return PreparedSynthesis(method, params, source, device, options, made, sampler, sampler.spec.size_for(params))
 
 
 @dataclass(frozen=True)
@@ -100,10 +70,11 @@ class PreparedSynthesis:
 
     Attributes
     ----------
-    synthesizer : Synthesizer
+    method : Synthesizer
     params : SynthesisParams
     source : Image or None
     device : Device
+    options : RunOptions
     recipe : Recipe
     sampler : Sampler
         Where labels are needed, that of their first plane.
@@ -111,10 +82,11 @@ class PreparedSynthesis:
         Height and width of an image.
     """
 
-    synthesizer: Synthesizer[Any]
+    method: Synthesizer[Any]
     params: SynthesisParams
     source: Image | None
     device: Device
+    options: RunOptions
     recipe: Recipe
     sampler: Sampler
     size: tuple[int, int]
@@ -130,47 +102,83 @@ class PreparedSynthesis:
         return self.recipe.notes
 
     @property
+    def noise(self) -> tuple[None, ...]:
+        """No noise is measured."""
+        return (None,)
+
+    @property
     def axes(self) -> str:
         """Axes of the result: that of the images, those of labels besides their planes, those of one image."""
         return _stack_axis(self._lead + self.spec.axes) + self._lead + self.spec.axes
+
+    @property
+    def stack_axis(self) -> str:
+        """The axis along which the images lie."""
+        return self.axes[0]
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of the result."""
         return (self.params.count, *self._lead_sizes, *self._sample_shape(self.size))
 
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype of the images that were learnt from."""
+        return np.dtype(self.spec.dtype)
+
+    @property
+    def dtype_choice(self) -> DtypeChoice:
+        """That of the images that were learnt from: it is never another."""
+        return "source"
+
+    @property
+    def needs_store(self) -> bool:
+        """Whether the result is larger than the memory budget, so that it belongs into a file."""
+        return needs_store(self.shape, self.dtype, self.options)
+
+    @property
+    def chunks(self) -> tuple[int, ...]:
+        """The shape of one image, along the axes of the result."""
+        return (*(1 for _ in self.axes[: -len(self.spec.axes)]), *self._sample_shape(self.size))
+
+    @cached_property
+    def result(self) -> Image:
+        """The result as a lazy image, see `image`."""
+        made = self.image(self.lazy())
+        return made if self.source is None else replace(made, origin=self.source.origin)
+
     def image(self, data: Any) -> Image:
         """Return a result as an image with the spacing of those that were learnt from."""
         spacing = {axis: size for axis, size in self.spec.spacing.items() if axis in self.spec.axes}
         units = {axis: unit for axis, unit in self.spec.units.items() if axis in self.spec.axes}
-        if self.source is not None and self.synthesizer.needs == "labels":
+        if self.source is not None and self.method.needs == "labels":
             kept = set(self._lead) | set("YX")
             spacing |= {axis: size for axis, size in self.source.spacing.items() if axis in kept}
             units |= {axis: unit for axis, unit in self.source.units.items() if axis in kept}
-        return Image(data, self.axes, spacing, units, name=self.synthesizer.info.name)
+        return Image(data, self.axes, spacing, units, name=self.method.info.name)
 
     @undisturbed()
-    def compute(
-        self, *, out: Any = None, progress: ProgressCallback | None = None, cancel: CancelToken | None = None
-    ) -> Any:
-        """Make all images.
+    def compute(self, *, region: Region | None = None, out: Any = None, report: Reporter | None = None) -> Any:
+        """Make all images, or some of them.
 
         Parameters
         ----------
+        region : mapping of str to slice or int, optional
+            Which of the images, and of the planes of labels; an int drops its axis. All where left out.
         out : array-like, optional
-            Written to image by image, anything with ``__setitem__``; it is returned then.
-        progress : callable, optional
-            Told of every batch.
-        cancel : CancelToken, optional
-            Checked before every batch.
+            Written to image by image and returned: anything with numpy's slice assignment and the shape of the result.
+        report : Reporter, optional
+            Told of every batch, in this thread.
 
         Returns
         -------
         numpy.ndarray
-            Of `shape`, in counts, of the dtype of the images that were learnt from.
+            Of `shape`, in counts, of the dtype of the images that were learnt from; or ``out``.
 
         Raises
         ------
+        AxesError
+            The region is none of images.
         Cancelled
             The user stopped the run.
         OutOfMemoryError
@@ -178,30 +186,64 @@ class PreparedSynthesis:
         GeneratorError
             The synthesizer failed.
         """
-        reporter = Reporter(progress, cancel)
-        result = np.empty(self.shape, self.spec.dtype) if out is None else out
-        planes = prod(self._lead_sizes)
-        reporter.start("Making images", self.params.count * planes)
-        for number, at in enumerate(np.ndindex(*self._lead_sizes)):
-            sampler = self.sampler if number == 0 else self._open(at, reporter)
-            for first, latents in self._latents(sampler, reporter):
-                made = self._as_samples(sampler, latents, self.size)
-                for index, sample in enumerate(made, first):
-                    result[(index, *at)] = sample
-                reporter.advance(len(made))
-        return result
+        report = report or Reporter()
+        ranges = self._resolve(region or {})
+        if out is None:
+            out = empty([*(len(one) for one in ranges), *self._sample_shape(self.size)], self.dtype)
+        report.start("Making images", prod(len(one) for one in ranges))
+        for at in np.ndindex(*(len(one) for one in ranges[1:])):
+            plane = tuple(one[index] for one, index in zip(ranges[1:], at, strict=True))
+            with _telling_of_memory(self.device):
+                sampler = self.sampler if not any(plane) else self._opened(plane, report)
+            work = _SynthesisWork(self, sampler, report)
+            for index, sample in completed(work, iter(ranges[0]), report):
+                out[(index - ranges[0].start, *at)] = sample
+        dropped = tuple(0 if isinstance((region or {}).get(axis), int) else slice(None) for axis in self.axes)
+        return out[dropped] if any(index == 0 for index in dropped) else out
+
+    def lazy(self) -> dask.array.Array:
+        """Return the result as a dask array; each image is made when it is asked for."""
+        pieces = {
+            axis: Pieces((size,)) if axis in self.spec.axes else one_by_one(size)
+            for axis, size in zip(self.axes, self.shape, strict=True)
+        }
+        return lazy_array(self, pieces)
+
+    def spread(self) -> PreparedSynthesis:
+        """Raise `InvalidParameterError`: an image that was made of random numbers has no orientation to compare with."""
+        raise InvalidParameterError(
+            f"{self.method.info.title} makes new images, which have no relative confidence: look at their quality instead."
+        )
+
+    def _resolve(self, region: Region) -> list[range]:
+        """Return which images and planes are meant."""
+        lead = self.axes[: -len(self.spec.axes)]
+        if unknown := sorted(axis for axis in region if axis not in lead):
+            raise AxesError(f"The images cannot be cut along {unknown[0]!r}: each of them is made as a whole.")
+        ranges = []
+        for axis, size in zip(lead, self.shape, strict=False):
+            part = region.get(axis, slice(None))
+            chosen = range(size)[slice(part, part + 1) if isinstance(part, int) else part]
+            if not chosen or chosen.step != 1:
+                raise AxesError(f"The region is empty along {axis}: it must lie inside the {size} images.")
+            ranges.append(chosen)
+        return ranges
 
     # What the panel needs besides.
 
     @undisturbed()
     def latents(self, index: int = 0, seed: int | None = None) -> torch.Tensor:
         """Return the latents (*latent) of an image of this run, or of one with another seed, on the CPU."""
-        return self._drawn(self.sampler, index, self.recipe.seed if seed is None else seed)
+        return drawn(self.sampler, index, self.recipe.seed if seed is None else seed, self.size)
 
     @undisturbed()
-    def decoded(self, latents: torch.Tensor, size: tuple[int, int] | None = None) -> npt.NDArray[Any]:
+    def decoded(
+        self, latents: torch.Tensor, size: tuple[int, int] | None = None, report: Reporter | None = None
+    ) -> npt.NDArray[Any]:
         """Return the images (N, *axes of the specification) of latents (N, *latent), of the right dtype."""
-        return self._as_samples(self.sampler, latents, size or self.size)
+        report = report or Reporter()
+        work = _Decoding(self, latents, report, size or self.size)
+        return np.stack([sample for _, sample in completed(work, iter(range(len(latents))), report)])
 
     def axes_for(self, image: Any) -> str | None:
         """Return the axes of an array that is to be encoded, where it has as many as one image; None where they are guessed."""
@@ -224,13 +266,17 @@ class PreparedSynthesis:
         import torch
 
         counts = torch.from_numpy(_middle(without_alpha(image), self.spec, self.size))[None]
-        with _telling_of_memory(self.device), _computing(self.synthesizer, self.device):
+        with (
+            _telling_of_memory(self.device),
+            computing(self.method, self.device, CancelToken()),
+            arithmetic(self.device),
+        ):
             return self.sampler.encode(counts.to(self.device.torch_name)).float().cpu()
 
     @property
     def _lead(self) -> str:
         """Axes of labels besides their planes."""
-        labels = self.source is not None and self.synthesizer.needs == "labels"
+        labels = self.source is not None and self.method.needs == "labels"
         return "".join(axis for axis in self.source.axes if axis not in "YX") if labels and self.source else ""
 
     @property
@@ -241,62 +287,84 @@ class PreparedSynthesis:
         sizes = {"Y": size[0], "X": size[1], "C": self.spec.channels, "S": self.spec.channels}
         return tuple(sizes[axis] for axis in self.spec.axes)
 
-    def _open(self, at: tuple[int, ...], reporter: Reporter) -> Sampler:
+    def _opened(self, at: tuple[int, ...], report: Reporter) -> Sampler:
         """Return the sampler of another plane of the labels."""
-        context = SynthesisContext(self.device, self.recipe.seed, reporter)
-        position = dict(zip(self._lead, at, strict=True))
-        return _open(self.synthesizer, self.source, self.params, context, position)
+        context = SynthesisContext(self.device, self.recipe.seed, report)
+        return _open(self.method, self.source, self.params, context, dict(zip(self._lead, at, strict=True)))
 
-    def _latents(self, sampler: Sampler, reporter: Reporter) -> Iterator[tuple[int, torch.Tensor]]:
-        """Draw latents in batches that fit; where the memory turns out to be short, the same again in smaller ones."""
+
+class _SynthesisWork:
+    """Draws the latents of images, whose numbers are the items, and decodes them; see `napari_synth.engine.queue.Work`."""
+
+    def __init__(
+        self, run: PreparedSynthesis, sampler: Sampler, report: Reporter, size: tuple[int, int] | None = None
+    ) -> None:
+        self.device, self.cancel = run.device, report.cancel
+        self.budget = min(run.device.free_memory() // 2, run.options.memory_budget or 2**62)
+        self.most_batch_pixels = _MOST_BATCH_PIXELS[run.device.kind]
+        self._run, self._sampler, self._size = run, sampler, size or run.size
+
+    def group(self, _: int) -> str:
+        """Say that all images are alike."""
+        return ""
+
+    def pixels(self, _: int) -> int:
+        """Return the pixels of an image."""
+        return prod(self._size)
+
+    def bytes(self, item: int) -> int:
+        """Return the working memory of an image."""
+        return self.pixels(item) * self._sampler.bytes_per_pixel
+
+    def halves(self, item: int) -> list[int]:
+        """Return the image alone: it is made as a whole."""
+        return [item]
+
+    def read(self, item: int) -> torch.Tensor:
+        """Draw the latents of an image."""
+        return drawn(self._sampler, item, self._run.recipe.seed, self._size)
+
+    def apply(self, items: list[int], read: list[torch.Tensor]) -> npt.NDArray[Any]:
+        """Return images (N, *axes of the specification) in counts."""
         import torch
 
-        most = _MOST_BATCH_PIXELS[self.device.kind]
-        most = min(most, self.device.free_memory() // 2 // sampler.bytes_per_pixel)
-        batch = max(1, most // prod(self.size))
-        for first in range(0, self.params.count, batch):
-            reporter.cancel.check()
-            numbers = range(first, min(first + batch, self.params.count))
-            with cancellable(reporter.cancel):
-                yield first, torch.stack([self._drawn(sampler, index, self.recipe.seed) for index in numbers])
+        spec, as_they_are = self._sampler.spec, (IntensityTransform(0.0, 1.0),)
+        codec = Codec(as_they_are, as_they_are, self.device, np.dtype(spec.dtype), np.dtype(spec.dtype))
+        with computing(self._run.method, self.device, self.cancel), arithmetic(self.device):
+            latents = torch.stack(read).to(self.device.torch_name)
+            made = self._sampler.decode(latents, self._size)
+            check_finite(made, self._run.method, self.device, lambda number: f"in image {items[number] + 1}")
+            counts = codec.decode(made)
+        return {"": counts[:, 0], "C": counts, "S": np.moveaxis(counts, 1, -1)}[spec.axis]
 
-    def _drawn(self, sampler: Sampler, index: int, seed: int) -> torch.Tensor:
-        import torch
-
-        state = np.random.SeedSequence([seed, index]).generate_state(1, np.uint64)
-        # Half of the numbers, since torch takes signed ones.
-        own = torch.Generator().manual_seed(int(state[0]) >> 1)
-        return sampler.draw(own, self.size)
-
-    def _as_samples(self, sampler: Sampler, latents: torch.Tensor, size: tuple[int, int]) -> npt.NDArray[Any]:
-        counts = self._decoded(sampler, latents, size)
-        return {"": counts[:, 0], "C": counts, "S": np.moveaxis(counts, 1, -1)}[self.spec.axis]
-
-    def _decoded(self, sampler: Sampler, latents: torch.Tensor, size: tuple[int, int]) -> npt.NDArray[Any]:
-        """Return images (N, C, Y, X) in counts; where the memory is short, by halves."""
-        dtype, as_they_are = np.dtype(self.spec.dtype), (IntensityTransform(0.0, 1.0),)
-        codec = Codec(as_they_are, as_they_are, self.device, dtype, dtype)
-        with suppress(MemoryShortError, MemoryError), _computing(self.synthesizer, self.device):
-            made = sampler.decode(latents.to(self.device.torch_name), size)
-            check_finite(made, self.synthesizer, self.device, lambda number: f"for image {number} of a batch")
-            return codec.decode(made)
-        self.device.release_memory()
-        if len(latents) == 1:
-            raise OutOfMemoryError(
-                f"One image of {size[0]} x {size[1]} pixels does not fit into the memory of {self.device.title}: make smaller"
-                " ones, free memory, or run on the cpu."
-            )
-        half = len(latents) // 2
-        return np.concatenate([self._decoded(sampler, part, size) for part in (latents[:half], latents[half:])])
+    def too_large(self, _: int) -> str:
+        """Say that an image does not fit."""
+        return (
+            f"One image of {self._size[0]} x {self._size[1]} pixels does not fit into the memory of {self.device.title}: make"
+            " smaller ones, free memory, or run on the cpu."
+        )
 
 
-@contextmanager
-def _computing(synthesizer: Synthesizer[Any], device: Device) -> Iterator[None]:
-    """Compute on the device, one run at a time, without gradients, in the precision that was asked for."""
+class _Decoding(_SynthesisWork):
+    """Decodes latents that are there already; their numbers are the items."""
+
+    def __init__(self, run: PreparedSynthesis, latents: torch.Tensor, report: Reporter, size: tuple[int, int]) -> None:
+        super().__init__(run, run.sampler, report, size)
+        self._latents = latents
+
+    def read(self, item: int) -> torch.Tensor:
+        """Return the latents of an image."""
+        return self._latents[item]
+
+
+def drawn(sampler: Sampler, index: int, seed: int, size: tuple[int, int]) -> torch.Tensor:
+    """Return the latents of one image of a run: the same ones however many are made."""
     import torch
 
-    with ONE_AT_A_TIME, translated_errors(synthesizer, device), torch.inference_mode(), arithmetic(device):
-        yield
+    state = np.random.SeedSequence([seed, index]).generate_state(1, np.uint64)
+    # Half of the numbers, since torch takes signed ones.
+    own = torch.Generator().manual_seed(int(state[0]) >> 1)
+    return sampler.draw(own, size)
 
 
 @contextmanager
@@ -311,32 +379,33 @@ def _telling_of_memory(device: Device) -> Iterator[None]:
 
 
 def _open(
-    synthesizer: Synthesizer[Any],
+    method: Synthesizer[Any],
     source: Image | None,
     params: SynthesisParams,
     context: SynthesisContext,
     position: Mapping[str, int],
 ) -> Sampler:
-    if source is not None and synthesizer.needs == "labels":
+    if source is not None and method.needs == "labels":
         at = {axis: position.get(axis, 0) for axis in source.axes if axis not in "YX"}
         plane = source.select(**at)
         pixels = plane.read().astype(np.int64)
         source = replace(plane, data=pixels if plane.axes == "YX" else pixels.T, axes="YX")
-    with _telling_of_memory(context.device), translated_errors(synthesizer, context.device):
-        return synthesizer.prepare(source, params, context)
+    cancel = context.report.cancel
+    with _telling_of_memory(context.device), cancellable(cancel), translated_errors(method, context.device):
+        return method.prepare(source, params, context)
 
 
-def _checked_source(synthesizer: Synthesizer[Any], source: Image | None) -> Image | None:
+def _checked_source(method: Synthesizer[Any], source: Image | None) -> Image | None:
     """Return what a synthesizer is given, or say what it lacks."""
-    title = synthesizer.info.title
-    if synthesizer.needs == "nothing":
+    title = method.info.title
+    if method.needs == "nothing":
         if source is not None:
             raise InvalidImageError(f"{title} makes images of random numbers alone: leave the source out.")
         return None
     if source is None:
-        what = "labels to make images for" if synthesizer.needs == "labels" else "an image to make others like"
+        what = "labels to make images for" if method.needs == "labels" else "an image to make others like"
         raise InvalidImageError(f"{title} needs {what}: give a source.")
-    if synthesizer.needs == "labels":
+    if method.needs == "labels":
         if source.dtype.kind not in "iu":
             raise InvalidImageError(f"Labels are whole numbers, not {source.dtype}: give labels of an integer dtype.")
         if set(source.axes) & set("CS"):

@@ -12,7 +12,7 @@ Blocks begin at multiples of what the network needs, so that its strided layers 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise, product
@@ -23,6 +23,11 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_synth.contract.generator import BlockSpec
+
+MOST_PIXELS = 9 * 2**18
+"""Of a block with its halo: larger ones are no faster."""
+MOST_BYTES = 2**31
+"""Working memory of a block."""
 
 
 @dataclass(frozen=True)
@@ -107,11 +112,6 @@ class Block:
         return tuple(span.size for span in self.spans)
 
     @property
-    def is_resampled(self) -> bool:
-        """Whether the restored block has another grid than the result."""
-        return any(span.ratio != span.scale for span in self.spans)
-
-    @property
     def layout(self) -> tuple[tuple[int, Sampling], ...]:
         """What blocks must share to be restored in one batch: sizes, and where the results lie in them."""
         return tuple((span.size, span.sampling) for span in self.spans)
@@ -157,35 +157,76 @@ def make_block(cores: tuple[slice, ...], sizes: Mapping[str, int], spec: BlockSp
     )
 
 
-def plan_cores(
-    region: tuple[slice, ...], spec: BlockSpec, most_pixels: int, edge: int | None = None
-) -> list[tuple[slice, ...]]:
-    """Cut a region into cores of nearly equal size.
+@dataclass(frozen=True)
+class Grid:
+    """Where the blocks of an image begin: it follows from the specification and the image, and from no machine.
 
-    Parameters
+    Attributes
     ----------
-    region : tuple of slice
-        What is to be restored, along each axis of the specification.
-    spec : BlockSpec
-    most_pixels : int
-        A block with its halo has at most about this many pixels.
-    edge : int, optional
-        Edge of a core, where the user set one; ``most_pixels`` is then not looked at.
-
-    Returns
-    -------
-    list of tuple of slice
-        Cores that cover the region once, in C order.
+    axes : str
+        Those of the specification.
+    edges : tuple of int
+        About how long a block is along each of them, in pixels of the source.
+    bounds : tuple of tuple of int
+        Along each of them where the blocks begin, and the end of the image.
     """
-    lengths = tuple(part.stop - part.start for part in region)
-    if spec.whole:
-        return [region]
-    edges = [edge] * len(lengths) if edge else _edges(lengths, spec, most_pixels)
-    return list(
-        product(
-            *(_cut(part, size, multiple) for part, size, multiple in zip(region, edges, spec.multiple, strict=True))
+
+    axes: str
+    edges: tuple[int, ...]
+    bounds: tuple[tuple[int, ...], ...]
+
+    @classmethod
+    def of(cls, spec: BlockSpec, sizes: Mapping[str, int], edges: Sequence[int] | None = None) -> Grid:
+        """Cut an image into blocks of nearly equal size.
+
+        Parameters
+        ----------
+        spec : BlockSpec
+        sizes : mapping of str to int
+            Of the image, by axis role.
+        edges : sequence of int, optional
+            About how long blocks are to be along the axes of the specification; see `default_edges` where they are left out.
+        """
+        lengths = tuple(sizes[axis] for axis in spec.axes)
+        chosen = lengths if spec.whole else tuple(edges or default_edges(spec, sizes))
+        cuts = (_cut(size, edge, multiple) for size, edge, multiple in zip(lengths, chosen, spec.multiple, strict=True))
+        return cls(
+            spec.axes,
+            chosen,
+            tuple(((0, size) if spec.whole else cut) for size, cut in zip(lengths, cuts, strict=True)),
         )
-    )
+
+    def cores(self, region: Mapping[str, slice]) -> Iterator[tuple[slice, ...]]:
+        """Yield the parts of the blocks that lie in a region of the image (which covers them once), in C order."""
+        return product(*self._parts(region))
+
+    def count(self, region: Mapping[str, slice]) -> int:
+        """Return how many blocks have a part in a region."""
+        return prod(len(parts) for parts in self._parts(region))
+
+    def _parts(self, region: Mapping[str, slice]) -> list[list[slice]]:
+        every = []
+        for axis, bounds in zip(self.axes, self.bounds, strict=True):
+            wanted = region.get(axis, slice(0, bounds[-1]))
+            parts = (slice(max(a, wanted.start), min(b, wanted.stop)) for a, b in pairwise(bounds))
+            every.append([part for part in parts if part.start < part.stop])
+        return every
+
+
+def default_edges(spec: BlockSpec, sizes: Mapping[str, int]) -> tuple[int, ...]:
+    """Return how long blocks are where nobody says: the longest edge is halved until a block with its halo is small enough."""
+    lengths = [sizes[axis] for axis in spec.axes]
+    edges, most = list(lengths), min(MOST_PIXELS, MOST_BYTES // spec.bytes_per_pixel)
+
+    def with_halo(axis: int) -> int:
+        return edges[axis] + (2 * spec.halo[axis] if edges[axis] < lengths[axis] else 0)
+
+    while prod(with_halo(axis) for axis in range(len(edges))) > most:
+        axis = max(range(len(edges)), key=lambda i: edges[i])
+        if edges[axis] <= max(32, spec.multiple[axis]):
+            break
+        edges[axis] = ceil(edges[axis] / 2)
+    return tuple(edges)
 
 
 def split_core(core: tuple[slice, ...], spec: BlockSpec, smallest: int) -> list[tuple[slice, ...]]:
@@ -194,35 +235,12 @@ def split_core(core: tuple[slice, ...], spec: BlockSpec, smallest: int) -> list[
     axis = max(range(len(core)), key=lambda i: lengths[i])
     if spec.whole or lengths[axis] < 2 * max(smallest, spec.multiple[axis]):
         return [core]
-    half = _cut(core[axis], ceil(lengths[axis] / 2), spec.multiple[axis])
-    return [(*core[:axis], part, *core[axis + 1 :]) for part in half]
+    bounds = _cut(core[axis].stop, ceil(lengths[axis] / 2), spec.multiple[axis], core[axis].start)
+    return [(*core[:axis], slice(a, b), *core[axis + 1 :]) for a, b in pairwise(bounds)]
 
 
-def full_region(axes: str, sizes: Mapping[str, int]) -> tuple[slice, ...]:
-    """Return the whole extent along each of ``axes``."""
-    return tuple(slice(0, sizes[axis]) for axis in axes)
-
-
-def _edges(lengths: tuple[int, ...], spec: BlockSpec, most_pixels: int) -> list[int]:
-    """Shrink the longest edge until the block with its halo has at most ``most_pixels``."""
-    edges = list(lengths)
-
-    def with_halo(axis: int) -> int:
-        return edges[axis] + (2 * spec.halo[axis] if edges[axis] < lengths[axis] else 0)
-
-    while prod(with_halo(axis) for axis in range(len(edges))) > most_pixels:
-        axis = max(range(len(edges)), key=lambda i: edges[i])
-        if edges[axis] <= max(32, spec.multiple[axis]):
-            break
-        edges[axis] = ceil(edges[axis] / 2)
-    return edges
-
-
-def _cut(part: slice, edge: int, multiple: int) -> list[slice]:
-    """Cut an interval into pieces of one size, a multiple of ``multiple`` near ``edge``, and a smaller last one."""
-    length = part.stop - part.start
-    count = max(1, ceil(length / max(edge, multiple)))
-    step = ceil(ceil(length / count) / multiple) * multiple
-    inner = range(part.start // multiple * multiple + step, part.stop, step)
-    bounds = [part.start, *inner, part.stop]
-    return [slice(a, b) for a, b in pairwise(bounds)]
+def _cut(size: int, edge: int, multiple: int, start: int = 0) -> tuple[int, ...]:
+    """Return bounds of pieces of one length, a multiple of ``multiple`` near ``edge``, and of a shorter last one."""
+    count = max(1, ceil((size - start) / max(edge, multiple)))
+    step = ceil(ceil((size - start) / count) / multiple) * multiple
+    return (start, *range(start // multiple * multiple + step, size, step), size)

@@ -5,20 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_synth.contract.generator import Task
 from napari_synth.core.errors import Cancelled, InvalidImageError
-from napari_synth.engine.runner import PreparedRun
+from napari_synth.engine.prepared import PreparedRun
+from napari_synth.imaging.image import without_alpha
 from napari_synth.imaging.noise import estimate_noise
 from napari_synth.imaging.sampling import sample_planes
+from napari_synth.imaging.screening import Screen, ScreenedImage
 from napari_synth.imaging.trust import assess
+
+_MEANT_TO_DIFFER = (Task.TRANSLATE, Task.PREDICT_FRAMES, Task.SYNTHESIZE)
 
 
 def verdicts(prepared: PreparedRun, pixels: Any) -> tuple[str, ...]:
     """Judge a result by whether what was removed looks like the measured noise.
 
-    Where the image is huge, evenly spread windows are looked at. Nothing is said of invented content, of a translation, of a
-    result on another grid, and of an image that is too small or too flat to be judged.
+    Where the image is huge, evenly spread windows are looked at. Nothing is said of invented content, of frames, of a translation,
+    of a result on another grid, and of an image that is too small or too flat to be judged.
 
     Parameters
     ----------
@@ -27,15 +32,16 @@ def verdicts(prepared: PreparedRun, pixels: Any) -> tuple[str, ...]:
         Its result, along the axes of its source, in counts.
     """
     source = prepared.source
-    info = prepared.generator.info
-    if info.invents or info.task == Task.TRANSLATE or pixels.shape != source.shape:
+    info = prepared.method.info
+    if source is None or info.invents or info.task in _MEANT_TO_DIFFER or pixels.shape != source.shape:
         return ()
     result = source.with_data(pixels)
     said = []
     for index, noise in enumerate(prepared.noise):
         pair = [image.select(C=index) if "C" in source.axes else image for image in (source, result)]
         try:
-            planes, restored = (sample_planes(image) for image in pair)
+            planes, restored = (sample_planes(without_alpha(image)) for image in pair)
+            planes = _without_taken_out(planes, prepared.channels[index].image)
             report = assess(np.stack(planes), np.stack(restored), noise or estimate_noise(planes))
         except InvalidImageError:
             continue
@@ -47,3 +53,13 @@ def verdicts(prepared: PreparedRun, pixels: Any) -> tuple[str, ...]:
         label = f"Channel {index + 1}: " if len(prepared.noise) > 1 else ""
         said.append(label + report.sentence)
     return tuple(said)
+
+
+def _without_taken_out(planes: list[npt.NDArray[Any]], image: ScreenedImage) -> list[npt.NDArray[Any]]:
+    """Return planes with NaN where the image was not read as it is: what was done to the rest says nothing of these pixels."""
+    if all(screen == Screen() for screen in image.screens):
+        return planes
+    return [
+        np.where(plane == seen, plane, np.nan).astype(np.result_type(plane.dtype, np.float32))
+        for plane, seen in zip(planes, sample_planes(image), strict=True)
+    ]

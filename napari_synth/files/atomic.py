@@ -239,7 +239,7 @@ def _is_left(path: Path, found: re.Match[str]) -> bool:
         except OSError:
             return False
     try:
-        return abs(psutil.Process(int(found["pid"])).create_time() - int(found["start"])) > 2
+        return bool(abs(psutil.Process(int(found["pid"])).create_time() - int(found["start"])) > 2)
     except psutil.NoSuchProcess:
         return True
     except psutil.Error:

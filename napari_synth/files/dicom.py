@@ -16,6 +16,7 @@ from napari_synth.core.errors import ImageFileError, MissingExtraError
 from napari_synth.files.choosing import Series, chosen_series, joined
 from napari_synth.files.kinds import holds_dicom
 from napari_synth.files.order import natural_key
+from napari_synth.files.volumes import itk_quietly
 from napari_synth.imaging.image import Image
 
 _VOLUME_MODALITIES = frozenset({"CT", "MR", "PT", "NM", "RTDOSE", "OPT"})
@@ -122,14 +123,17 @@ def _image(path: Path, dataset: Any) -> Image:
 
 def _decoded(path: Path, dataset: Any) -> tuple[npt.NDArray[Any], bool]:
     """Return the pixels, colours as RGB, and whether they are rescaled already."""
-    from pydicom.pixels import apply_color_lut, get_decoder, pixel_array
-    from pydicom.uid import UID
+    from pydicom.pixels.decoders.base import get_decoder
+    from pydicom.pixels.processing import apply_color_lut
+    from pydicom.pixels.utils import pixel_array
+    from pydicom.uid import UID, RLELossless
 
     syntax = UID(dataset.file_meta.TransferSyntaxUID) if "TransferSyntaxUID" in dataset.file_meta else None
     with _quietly():
         if syntax is not None and syntax.is_compressed and not get_decoder(syntax).is_available:
             return _decoded_by_itk(path, dataset), True
-        pixels = np.asarray(pixel_array(dataset))
+        # Other decoders of run lengths end the program where a file is damaged.
+        pixels = np.asarray(pixel_array(dataset, decoding_plugin="pydicom" if syntax == RLELossless else ""))
         if dataset.get("PhotometricInterpretation") == "PALETTE COLOR":
             pixels = np.asarray(apply_color_lut(pixels, dataset))
     return pixels, False
@@ -146,7 +150,8 @@ def _decoded_by_itk(path: Path, dataset: Any) -> npt.NDArray[Any]:
     reader.SetImageIO("GDCMImageIO")
     reader.SetFileName(str(path))
     try:
-        pixels = np.asarray(sitk.GetArrayFromImage(reader.Execute()))
+        with itk_quietly():
+            pixels = np.asarray(sitk.GetArrayFromImage(reader.Execute()))
     except RuntimeError as error:
         raise ImageFileError(
             f"{path.name!r} cannot be decoded, it is damaged or compressed in an unknown way: export it uncompressed."
@@ -158,8 +163,8 @@ def _white_up(pixels: npt.NDArray[Any], dataset: Any) -> npt.NDArray[Any]:
     """Return stored values turned over, so that the highest is white."""
     bits = int(dataset.BitsStored)
     if pixels.dtype.kind == "i":
-        return (-1 - pixels).astype(pixels.dtype)
-    return (2**bits - 1 - pixels.astype(np.int64)).clip(0).astype(pixels.dtype)
+        return np.asarray(-1 - pixels, pixels.dtype)
+    return np.asarray((2**bits - 1 - pixels.astype(np.int64)).clip(0), pixels.dtype)
 
 
 def _rescaling(dataset: Any, frames: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:

@@ -52,4 +52,4 @@ def write_npy(path: Path, image: Image) -> None:
         np.lib.format.write_array_header_2_0(file, header)
         for index in range(image.shape[0]):
             part = image.read(**{image.axes[0]: slice(index, index + 1)})
-            file.write(memoryview(np.ascontiguousarray(part)).cast("B"))
+            file.write(np.ascontiguousarray(part).data)

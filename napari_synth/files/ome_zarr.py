@@ -49,7 +49,8 @@ def read_ome_zarr(path: Path, series: Series = None) -> Image:
     node = zarr.open(str(path), mode="r")
     if isinstance(node, zarr.Array):
         chosen_series(path, [path.name], [node.shape], series)
-        return replace(Image.from_array(without_bools(node)), notes=_missing_chunks(path, node))
+        axes = guess_axes(node.shape, _dimension_names(node))
+        return Image(without_bools(node), axes, notes=_missing_chunks(path, node))
     attributes: dict[str, Any] = dict(node.attrs)
     metadata = attributes.get("ome", attributes)
     if "multiscales" not in metadata and "bioformats2raw.layout" in metadata:
@@ -64,6 +65,12 @@ def read_ome_zarr(path: Path, series: Series = None) -> Image:
     numbers, notes = chosen_series(path, titles, [image.shape for image in images], series)
     image = joined([images[number] for number in numbers])
     return replace(image, notes=(*image.notes, *notes))
+
+
+def _dimension_names(array: Any) -> list[str] | None:
+    """Return the names that a bare array gives its dimensions, in version 3 of Zarr or as xarray writes them in version 2."""
+    names = getattr(array.metadata, "dimension_names", None) or array.attrs.get("_ARRAY_DIMENSIONS")
+    return [str(name or "") for name in names] if names and len(names) == array.ndim else None
 
 
 def _read_several(path: Path, node: zarr.Group, series: Series) -> Image:
@@ -282,7 +289,19 @@ def write_ome_zarr(
     first: Callable[[], None] | None = None,
     record: Mapping[str, Any] | None = None,
 ) -> None:
-    """Copy an image into an OME-Zarr, chunk by chunk."""
+    """Copy an image into an OME-Zarr, chunk by chunk.
+
+    Parameters
+    ----------
+    path : Path
+    image : Image
+    overwrite : bool
+        Whether one that is there already is replaced.
+    first : callable, optional
+        Called before the result takes its place.
+    record : mapping, optional
+        What is kept of layers, see `napari_synth.files.record`.
+    """
     with create_ome_zarr(path, image, overwrite=overwrite, first=first, record=record) as target:
         steps = [min(CHUNK[axis], size) for axis, size in image.sizes.items()]
         for block in _blocks(image.shape, steps):
@@ -340,7 +359,10 @@ def _metadata(image: Image, stored: str, n_levels: int) -> dict[str, Any]:
             shift = [s * (f - 1) / 2 for s, f in zip(size, factor, strict=True)]
             transforms.append({"type": "translation", "translation": shift})
         datasets.append({"path": str(level), "coordinateTransformations": transforms})
-    described = {"version": VERSION, "multiscales": [{"name": image.name, "axes": axes, "datasets": datasets}]}
+    described: dict[str, Any] = {
+        "version": VERSION,
+        "multiscales": [{"name": image.name, "axes": axes, "datasets": datasets}],
+    }
     if len(image.channels) == image.sizes.get("C", 0) > 0:
         described["omero"] = {
             "channels": [

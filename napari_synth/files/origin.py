@@ -23,7 +23,8 @@ class FileOrigin:
     path : pathlib.Path
         What the user named: a file, or the folder of a Zarr or of a series.
     states : tuple of (str, tuple of int)
-        Path of each file, its size in bytes, the time of its last change in nanoseconds, and its number in the file system.
+        Path of each file, its size in bytes, the time of its last change in nanoseconds, and its number in the file system; none
+        where it was not looked at yet.
     """
 
     path: Path
@@ -45,6 +46,10 @@ class FileOrigin:
         new = FileOrigin.of(self.path, others).states
         known = dict(self.states)
         return FileOrigin(self.path, (*self.states, *((file, state) for file, state in new if file not in known)))
+
+    def renewed(self) -> FileOrigin:
+        """Look at the same path anew, and remember what is there now."""
+        return FileOrigin.of(self.path)
 
     def check(self) -> None:
         """Look again.

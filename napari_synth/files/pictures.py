@@ -44,8 +44,8 @@ def read_picture(path: Path) -> Image:
         raise ImageFileError(f"{path.name!r} ends too early, a part of the picture is missing: copy it again.")
     notes = []
     with Pillow.open(io.BytesIO(content)) as picture:
-        if getattr(picture, "n_frames", 1) > 1:
-            notes.append(f"{path.name!r} holds {picture.n_frames} pictures: the first is read.")
+        if (count := getattr(picture, "n_frames", 1)) > 1:
+            notes.append(f"{path.name!r} holds {count} pictures: the first is read.")
         orientation = int(picture.getexif().get(_ORIENTATION, 1))
         if content.startswith(_PNG) and header["depth"] == 16 and header["colour"] not in (0, 3):
             # Pillow would keep 8 of the 16 bits of a colour.

@@ -21,7 +21,17 @@ _UPRIGHT = {
 
 
 def changed(data: Any, change: Callable[[Any], Any], dtype: npt.DTypeLike | None = None) -> Any:
-    """Return pixels after a change that looks at each by itself; a lazy array stays lazy."""
+    """Return pixels after a change that looks at each by itself; a lazy array stays lazy.
+
+    Parameters
+    ----------
+    data : array-like
+        numpy, dask or zarr.
+    change : callable
+        Maps an array to another one of the same shape, pixel by pixel.
+    dtype : dtype, optional
+        Of the result; that of the source where left out.
+    """
     if isinstance(data, np.ndarray):
         return change(data)
     return as_dask(data).map_blocks(change, dtype=np.dtype(dtype or data.dtype))
@@ -50,7 +60,16 @@ def samples_last(data: Any, axes: str) -> tuple[Any, str]:
 
 
 def oriented(data: Any, axes: str, orientation: int) -> tuple[Any, bool]:
-    """Return pixels upright, as the tag Orientation of TIFF and EXIF says, and whether Y and X have changed places."""
+    """Return pixels upright, as the tag Orientation of TIFF and EXIF says, and whether Y and X have changed places.
+
+    Parameters
+    ----------
+    data : array-like
+    axes : str
+        The role of each dimension.
+    orientation : int
+        The value of the tag, 1 to 8.
+    """
     if orientation not in _UPRIGHT:
         return data, False
     swapped, over_y, over_x = _UPRIGHT[orientation]

@@ -29,7 +29,19 @@ def write_points(path: Path, points: npt.ArrayLike) -> None:
 
 
 def write_shapes(path: Path, shapes: Sequence[npt.ArrayLike], types: Sequence[str], axes: int) -> None:
-    """Write the vertices (M, D) of shapes, with the type of each, such as "polygon"; ``axes`` is D."""
+    """Write the vertices (M, D) of shapes, with the type of each, such as "polygon"; ``axes`` is D.
+
+    Parameters
+    ----------
+    path : Path
+        A CSV file, as napari writes it.
+    shapes : sequence of array-like (M, D)
+        The vertices of each shape.
+    types : sequence of str
+        The type of each shape.
+    axes : int
+        The number of dimensions, D.
+    """
     lines = (
         [index, kind, number, *_rounded(row)]
         for index, (shape, kind) in enumerate(zip(shapes, types, strict=True))

@@ -119,7 +119,7 @@ class RawArray:
     def _pixels(self, file: Any, start: int, count: int) -> npt.NDArray[Any]:
         """Read pixels one after the other."""
         values = np.empty(count, self.dtype)
-        view = memoryview(values).cast("B")
+        view = values.view(np.uint8).data
         file.seek(self.offset + start * self.dtype.itemsize, os.SEEK_SET)
         done = 0
         while done < len(view):

@@ -52,7 +52,13 @@ def read_tiff(path: Path, series: Series = None, axes: str | None = None) -> tup
     Small files are loaded; of large ones only what is asked for is read: row by row where the pixels lie uncompressed one after
     the other, else page by page or tile by tile.
 
-    ``axes`` are what the user says of the dimensions, needed where they cannot be guessed.
+    Parameters
+    ----------
+    path : Path
+    series : int or str, optional
+        Which image of the file is meant; the first where left out.
+    axes : str, optional
+        What the user says of the dimensions, needed where they cannot be guessed.
 
     Returns
     -------
@@ -79,7 +85,12 @@ def read_tiff(path: Path, series: Series = None, axes: str | None = None) -> tup
             others |= {Path(page.parent.filehandle.path) for page in every[number].pages if page is not None}
         notes += _judged(path, records)
     image = joined(images)
-    return replace(image, notes=(*image.notes, *notes)), tuple(sorted(others - {path.resolve(), path.absolute()}))
+    further = tuple(sorted(others - {path.resolve(), path.absolute()}))
+    if further:
+        notes.append(
+            f"The image lies in {len(further) + 1} files, of which {path.name!r} is one: it is read from all of them."
+        )
+    return replace(image, notes=(*image.notes, *notes)), further
 
 
 def names_axes(path: Path) -> bool:
@@ -111,11 +122,11 @@ def _check_complete(path: Path, file: tifffile.TiffFile, series: tifffile.TiffPa
     ImageFileError
         They are not.
     """
-    pages = list(series.pages)
-    size, lost = file.filehandle.size, sum(page is None for page in pages)
+    pages = [page for page in series.pages if page is not None]
+    size, lost = file.filehandle.size, len(series.pages) - len(pages)
     if lost:
         raise ImageFileError(
-            f"{path.name!r} declares {len(pages)} planes, of which {lost} are not there: copy it again."
+            f"{path.name!r} declares {len(series.pages)} planes, of which {lost} are not there: copy it again."
         )
     if series.dataoffset is not None:
         if series.dataoffset + series.nbytes > size:
@@ -124,7 +135,7 @@ def _check_complete(path: Path, file: tifffile.TiffFile, series: tifffile.TiffPa
                 f"{path.name!r} ends too early: {missing} bytes of its pixels are missing, copy it again."
             )
         return []
-    there = sum(page.size for page in pages)
+    there = sum(int(page.size) for page in pages)
     if there != prod(series.get_shape(squeeze=False)):
         raise ImageFileError(
             f"{path.name!r} declares {' x '.join(map(str, series.shape))} pixels, but its {len(pages)} pages hold {there}:"
@@ -251,7 +262,7 @@ def _lab_to_rgb(values: npt.NDArray[np.uint8], *, signed: bool) -> npt.NDArray[n
 
     opponents = values[..., 1:].view(np.int8).astype(float) if signed else values[..., 1:] - 128.0
     lab = np.concatenate((values[..., :1] * (100 / 255), opponents), axis=-1)
-    return np.rint(lab2rgb(lab) * 255).astype(np.uint8)
+    return np.asarray(np.rint(lab2rgb(lab) * 255), np.uint8)
 
 
 def _roles(letters: str, shape: tuple[int, ...], given: str | None) -> str:

@@ -44,7 +44,17 @@ class Described:
     notes: list[str] = field(default_factory=list)
 
     def add(self, axis: str, value: Any, unit: str | None, factor: float = 1.0) -> None:
-        """Keep a step that makes sense, without its direction, and its unit; what was found before stays."""
+        """Keep a step that makes sense, without its direction, and its unit; what was found before stays.
+
+        Parameters
+        ----------
+        axis : str
+        value : object
+            The step as the file has it; it makes sense where it is a finite number other than 0.
+        unit : str or None
+        factor : float
+            By which the value is multiplied.
+        """
         try:
             step = abs(float(value)) * factor
         except (TypeError, ValueError):

@@ -92,7 +92,7 @@ def _write_pyramid(path: Path, image: Image, compression: str | None, record: Ma
     }
     with ExitStack() as stack:
         writer = stack.enter_context(tifffile.TiffWriter(path, ome=True, bigtiff=True))
-        smaller = []
+        smaller: list[Any] = []
         size = plane
         for _ in range(levels - 1):
             size = (-(-size[0] // 2), -(-size[1] // 2))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Iterator
+from contextlib import contextmanager
 from math import prod
 from pathlib import Path
 
@@ -35,7 +37,8 @@ def read_volume(path: Path) -> Image:
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
-        volume = reader.Execute()
+        with itk_quietly():
+            volume = reader.Execute()
     except RuntimeError as error:
         cause = str(error).strip().splitlines()[-1].strip()
         raise ImageFileError(
@@ -66,6 +69,19 @@ def read_volume(path: Path) -> Image:
         {axis: step for axis, step in spacing.items() if axis in axes},
         {axis: unit for axis, unit in units.items() if axis in axes},
     )
+
+
+@contextmanager
+def itk_quietly() -> Iterator[None]:
+    """Keep the warnings of ITK off the terminal: what matters of them comes as an error."""
+    import SimpleITK as sitk
+
+    before = sitk.ProcessObject.GetGlobalWarningDisplay()
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    try:
+        yield
+    finally:
+        sitk.ProcessObject.SetGlobalWarningDisplay(before)
 
 
 def _check_nifti(path: Path) -> None:

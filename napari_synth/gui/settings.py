@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import cast
 
 from napari_synth.core.device import PrecisionChoice
+from napari_synth.core.options import RunOptions
 from napari_synth.core.result_dtype import DtypeChoice
 
 PLUGIN = "napari-synth"
@@ -22,7 +23,7 @@ class RunSettings:
         ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
     precision : {"auto", "float32", "float16", "bfloat16"}
     memory_budget : int or None
-        Bytes that a run may take; None leaves it to the runner.
+        Bytes that a run may take; None leaves it to the engine.
     folder : pathlib.Path
         Where results go that are larger than the memory budget.
     dtype : {"auto", "source", "float32"}
@@ -34,6 +35,10 @@ class RunSettings:
     memory_budget: int | None
     folder: Path
     dtype: DtypeChoice = "auto"
+
+    def options(self, seed: int = 0) -> RunOptions:
+        """Return how a run computes."""
+        return RunOptions(self.device, self.precision, self.dtype, seed, memory_budget=self.memory_budget)
 
 
 def read_settings() -> RunSettings:

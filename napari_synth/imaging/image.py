@@ -5,6 +5,8 @@ Axis roles are single letters: ``T`` time, ``C`` channel, ``Z`` ``Y`` ``X`` spac
 
 from __future__ import annotations
 
+import mmap
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -200,6 +202,9 @@ class Image:
         """
         index = tuple(selection.get(axis, slice(None)) for axis in self.axes)
         try:
+            if isinstance(self.data, np.memmap):
+                _check_map(self.data)
+                return np.array(self.data[index], dtype=self.dtype)
             return np.asarray(self.data[index], dtype=self.dtype)
         except SynthError:
             raise
@@ -417,6 +422,23 @@ def _roles_of_unit(unit: str | None) -> str:
     return "ZYX" if spellings & _LENGTH_UNITS else "TCZYX"
 
 
+def _check_map(data: np.memmap[Any, Any]) -> None:
+    """Raise `InvalidImageError` where the file behind a map became shorter: the system ends a process that reads beyond its end."""
+    base: Any = data
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if data.filename is None or not isinstance(base, mmap.mmap):
+        return
+    start = data.offset - data.offset % mmap.ALLOCATIONGRANULARITY
+    try:
+        there = os.stat(data.filename).st_size  # noqa: PTH116 - it may be a path or a name
+    except OSError:
+        # A file that was removed stays as it was for those who have it open.
+        return
+    if there < start + len(base):
+        raise InvalidImageError(f"{os.fspath(data.filename)!r} became shorter while it was read: run it again.")
+
+
 def _from_xarray(data: Any, axes: str | None, kwargs: Mapping[str, Any]) -> Image:
     """Return the image of an xarray: its dimensions are labels, even coordinates are a spacing, and their attributes the units."""
     shape, labels = tuple(data.shape), [str(label) for label in data.dims]
@@ -449,7 +471,7 @@ def _step(values: npt.NDArray[Any]) -> float | None:
 def _hidden_pixels(hidden: npt.NDArray[np.bool_], axes: str) -> Image:
     """Return what a masked array hides as a mask, which knows no RGB samples."""
     if "S" in axes:
-        hidden, axes = hidden.any(axis=axes.index("S")), axes.replace("S", "")
+        hidden, axes = np.asarray(hidden.any(axis=axes.index("S"))), axes.replace("S", "")
     return Image(hidden.astype(np.uint8), axes, name="mask")
 
 
@@ -465,3 +487,15 @@ def _without_hidden(data: np.ma.MaskedArray[Any, Any], hidden: npt.NDArray[np.bo
 
     nearest = distance_transform_edt(hidden, return_distances=False, return_indices=True)
     return np.asarray(pixels[tuple(nearest)])
+
+
+def guess_movie_axes(shape: tuple[int, ...]) -> str | None:
+    """Return the axes of an array that is a movie: as `guess_axes`, but a third dimension is time.
+
+    None where it has too few or too many dimensions to be one.
+    """
+    rgb = len(shape) >= 4 and shape[-1] in (3, 4)
+    plain = len(shape) - rgb
+    if plain == 4:
+        return ("TCYX" if shape[1] <= _MOST_CHANNELS else "TZYX") + "S" * rgb
+    return {3: "TYX", 5: "TCZYX"}[plain] + "S" * rgb if plain in (3, 5) else None

@@ -49,6 +49,10 @@ _CORRELATED = 0.2
 _EXTRAPOLATE = 0.7
 _LEAKAGE = 1.09
 _CLASSES = 24
+# For the square of the signal: levels, their range, the error against a line's, and how steady variance over square is.
+_FEWEST_LEVELS, _WIDE, _BETTER, _STEADY = 6, 2.5, 0.5, 2.5
+# Power that a row or a column has over its noise, from which frequency on.
+_STRIPES, _STRIPED = 0.5, 4
 # Spread of the lower half of the energies over that of noise: upsampled noise gives 1.6, texture 1.7.
 _SCATTER = 1.65
 
@@ -140,6 +144,32 @@ class NoiseReport:
     n_pixels: int
     notes: tuple[str, ...] = ()
 
+    def with_sigma(self, sigma: float, planes: Sequence[npt.NDArray[np.generic]], said: str) -> NoiseReport:
+        """Return the report with another noise, the same at every signal, and a sentence in place of the notes.
+
+        Parameters
+        ----------
+        sigma : float
+            In counts.
+        planes : sequence of ndarray
+            That were looked at, in counts.
+        said : str
+            Where it comes from.
+        """
+        finite = np.concatenate([np.asarray(plane, np.float64)[np.isfinite(plane)] for plane in planes])
+        low, high = np.quantile(finite, (0.005, 0.995))
+        return NoiseReport(
+            model=NoiseModel(0.0, 0.0, sigma),
+            correlation=(0.0, 0.0),
+            correlated=False,
+            signal_range=self.signal_range,
+            sigma_typical=sigma,
+            snr_db=_decibel(max(float(finite.var()) - sigma**2, 0.0), sigma**2),
+            psnr_db=_decibel(float(high - low) ** 2, sigma**2),
+            n_pixels=self.n_pixels,
+            notes=(said,),
+        )
+
     def sentences(self) -> list[str]:
         """Return the report in plain words, one sentence an item, notes last."""
         model = self.model
@@ -226,7 +256,7 @@ class _Band:
 
 @dataclass(frozen=True)
 class _Fit:
-    """Variance as a line over the signal, and the levels it was measured at."""
+    """Variance as a line over the signal, the levels it was measured at, and what it was fitted to: level, variance, weight."""
 
     slope: float
     intercept: float
@@ -234,6 +264,7 @@ class _Fit:
     darkest: float
     levels: tuple[float, float]
     notes: tuple[str, ...]
+    points: tuple[Doubles, Doubles, Doubles]
 
     def variance(self, signal: npt.ArrayLike) -> Doubles:
         line = self.slope * np.asarray(signal, dtype=np.float64) + self.intercept
@@ -363,8 +394,9 @@ def _fit_line(blocks: _Blocks, clipped: Floats, band: _Band) -> _Fit:
         level, variance = [point[0] for point in dropped], [point[1] for point in dropped]
         weight = [10.0] * len(dropped)
         notes = ("Most intensities are cut off at the smallest or largest value: the noise may be larger.",)
-    slope, intercept, floor = _robust_line(np.array(level), np.array(variance), np.array(weight))
-    return _Fit(slope, intercept, floor, float(blocks.mean.min()), (min(level), max(level)), notes)
+    points = np.array(level), np.array(variance), np.array(weight)
+    slope, intercept, floor = _robust_line(*points)
+    return _Fit(slope, intercept, floor, float(blocks.mean.min()), (min(level), max(level)), notes, points)
 
 
 def _intensity_classes(mean: Floats) -> list[npt.NDArray[np.intp]]:
@@ -515,6 +547,13 @@ def _report(blocks: _Blocks, fit: _Fit, correlation: tuple[float, float], unit: 
     notes = fit.notes
     if model.gain == 0.0 and variance > 0.0:
         notes = (*notes, "The noise does not grow with the signal, or the signal varies too little to tell.")
+    if _grows_squared(fit, -unit.centre / unit.scale):
+        notes = (
+            *notes,
+            "The variance of the noise grows with the square of the signal, as that of speckle in ultrasound, radar and OCT:"
+            " set the noise to multiplicative (denoise/blind).",
+        )
+    notes = (*notes, *_stripe_notes(blocks, fit))
     return NoiseReport(
         model=model,
         correlation=correlation,
@@ -529,6 +568,46 @@ def _report(blocks: _Blocks, fit: _Fit, correlation: tuple[float, float], unit: 
         n_pixels=n_pixels,
         notes=notes,
     )
+
+
+def _grows_squared(fit: _Fit, zero: float) -> bool:
+    """Return whether the square of the signal explains the variance far better than a line; ``zero`` is the level of 0 counts."""
+    level, variance, weight = fit.points
+    signal = level - zero
+    if len(level) < _FEWEST_LEVELS or signal.min() <= 0.0 or signal.max() < _WIDE * signal.min() or fit.slope <= 0.0:
+        return False
+    # Both have one number for the noise beside one for its growth.
+    errors = []
+    for growth in (signal, signal**2):
+        design = np.stack([growth, np.ones_like(growth)], axis=1) * (weight / np.maximum(variance, fit.floor))[:, None]
+        solution = np.maximum(np.linalg.lstsq(design, weight, rcond=None)[0], 0.0)
+        expected = solution[0] * growth + solution[1]
+        errors.append(float(np.median(np.abs(np.log(np.maximum(expected, 1e-30) / np.maximum(variance, 1e-30))))))
+    relative = variance / signal**2
+    steady = float(np.quantile(relative, 0.9) / max(float(np.quantile(relative, 0.1)), 1e-30))
+    return errors[1] < _BETTER * errors[0] and steady < _STEADY
+
+
+def _stripe_notes(blocks: _Blocks, fit: _Fit) -> tuple[str, ...]:
+    """Say how much of the noise all pixels of a row, or of a column, have in common."""
+    variance = fit.variance(blocks.mean).astype(np.float32)
+    if not (variance > 0.0).all():
+        return ()
+    ground = blocks.unevenness / np.sqrt(variance)
+    spectrum = _calm_power((blocks.power / variance[:, None])[ground <= np.quantile(ground, _FLATTEST)])
+    along = {"rows": spectrum[_STRIPED:, 0], "columns": spectrum[0, _STRIPED:]}
+    beside = {"rows": spectrum[_STRIPED:, 1], "columns": spectrum[1, _STRIPED:]}
+    said = []
+    for name, power in along.items():
+        # What is in common stands in the lowest frequency across alone; texture and correlated noise do not.
+        excess = float(np.min(power) - np.max(beside[name]))
+        if excess > _STRIPES:
+            shared = float(power.mean() - beside[name].mean()) / _BLOCK
+            said.append(
+                f"{shared / (1.0 + shared):.0%} of the noise is the same all along {name}: a method that takes each pixel's noise"
+                " for its own leaves it in."
+            )
+    return tuple(said)
 
 
 def _model(fit: _Fit, unit: _Unit) -> NoiseModel:

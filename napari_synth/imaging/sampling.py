@@ -53,14 +53,16 @@ def sample_windows(image: Image, most_pixels: int = MOST_PIXELS, window: int = W
         What `Image.read` takes: a position along every axis but Y and X, and a part of those.
     """
     lead = "".join(axis for axis in image.axes if axis not in "YX")
-    positions = list(np.ndindex(*(image.sizes[axis] for axis in lead)))
+    sizes = tuple(image.sizes[axis] for axis in lead)
+    total = prod(sizes)
+    chosen = list(range(total)) if image.n_pixels <= most_pixels else []
     windows = [(slice(None), slice(None))]
     if image.n_pixels > most_pixels:
         edge = {axis: min(window, image.sizes[axis]) for axis in "YX"}
         affordable = max(1, most_pixels // prod(edge.values()))
         filling_a_plane = prod(ceil(image.sizes[axis] / edge[axis]) for axis in "YX")
-        planes = min(len(positions), affordable, max(_FEWEST_PLANES, affordable // filling_a_plane))
-        positions = [positions[i] for i in _spread(len(positions), planes)]
+        planes = min(total, affordable, max(_FEWEST_PLANES, affordable // filling_a_plane))
+        chosen = _spread(total, planes)
         rows = max(1, round((affordable // planes) ** 0.5))
         windows = [
             (slice(y, y + edge["Y"]), slice(x, x + edge["X"]))
@@ -68,8 +70,8 @@ def sample_windows(image: Image, most_pixels: int = MOST_PIXELS, window: int = W
             for x in _starts(image.sizes["X"], edge["X"], max(1, affordable // planes // rows))
         ]
     return [
-        {**{axis: int(i) for axis, i in zip(lead, position, strict=True)}, "Y": y, "X": x}
-        for position in positions
+        {**{axis: int(i) for axis, i in zip(lead, np.unravel_index(at, sizes), strict=True)}, "Y": y, "X": x}
+        for at in chosen
         for y, x in windows
     ]
 

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from napari_synth.imaging import hot_pixels as hot
 from napari_synth.imaging import no_data
 from napari_synth.imaging.image import Image
+from napari_synth.imaging.jpeg import BRIGHTNESS, jpeg_grid, sigma_before_jpeg
 from napari_synth.imaging.masks import holes
 from napari_synth.imaging.noise import NoiseModel, NoiseReport, estimate_noise
 from napari_synth.imaging.sampling import MOST_PIXELS, sample_planes, sample_windows
@@ -189,7 +190,42 @@ def noise_of(image: Image) -> NoiseReport:
     """Return the noise of an image in counts: what was measured on the way, where nothing was taken out since."""
     if isinstance(image, ScreenedImage) and image.report is not None:
         return image.report
-    return estimate_noise(sample_planes(image))
+    planes = sample_planes(image)
+    return _before_compression(image, planes, estimate_noise(planes))
+
+
+def _brightness(colours: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """Return the brightness of colours (3, Y, X); 0 where one of them is cut off, and noise with it."""
+    bright = np.tensordot(np.asarray(BRIGHTNESS, np.float32), colours.astype(np.float32), 1)
+    limits = np.iinfo(colours.dtype)
+    return np.asarray(np.where(((colours == limits.min) | (colours == limits.max)).any(axis=0), 0.0, bright))
+
+
+def _before_compression(image: Image, planes: Sequence[npt.NDArray[Any]], report: NoiseReport) -> NoiseReport:
+    """Return the noise that a JPEG had before it was one, as far as that can be told."""
+    grid = jpeg_grid(planes) if image.dtype == np.uint8 else None
+    if grid is None:
+        return report
+    found, share = None, 1.0
+    if image.sizes.get("S", 1) == len(BRIGHTNESS):
+        samples = zip(*(sample_planes(image.select(S=i)) for i in range(len(BRIGHTNESS))), strict=True)
+        found = sigma_before_jpeg([_brightness(np.stack(colours)) for colours in samples], grid)
+        # Noise that is independent between the colours is weaker in their sum.
+        share = float(np.linalg.norm(BRIGHTNESS))
+    elif "S" not in image.axes:
+        found = sigma_before_jpeg(planes, grid)
+    if found is None:
+        said = "The image is a JPEG, which hides noise from the measurement: set the noise level where noise is left."
+        return replace(report, notes=(*report.notes, said))
+    sigma, certain = found[0] / share, found[1]
+    if certain:
+        said = f"The image is a JPEG, which hides its noise: {sigma:.3g} counts are estimated from what is left of it."
+        return report.with_sigma(sigma, planes, said)
+    said = (
+        "The image is a JPEG, which hides noise from the measurement: where noise is left, set the noise level,"
+        f" to {sigma:.2g} counts at most, since texture looks the same."
+    )
+    return replace(report, notes=(*report.notes, said))
 
 
 def screened(image: Image) -> ScreenedImage:
@@ -231,7 +267,7 @@ def _screen_of(image: Image) -> tuple[Screen, NoiseReport | None]:
     if values:
         planes = [_without(plane, no_data.no_data(plane, values)) for plane in planes]
     if report is None:
-        report = estimate_noise(planes)
+        report = _before_compression(image, planes, estimate_noise(planes))
     noise = _never_none(report.model, planes, image.dtype)
     if noise is None:
         return Screen(None, values), report

@@ -35,20 +35,50 @@ def undisturbed(*, keeps_gradients: bool = False) -> Iterator[None]:
             if torch.is_inference_mode_enabled():
                 stack.enter_context(torch.inference_mode(False))
             stack.enter_context(torch.enable_grad())
-            for kind in ("cpu", "cuda", "mps"):
-                if torch.is_autocast_enabled(kind):
-                    stack.enter_context(torch.autocast(kind, torch.get_autocast_dtype(kind), enabled=False))
+            stack.enter_context(_no_autocast())
         yield
 
 
 @contextmanager
-def random_states_kept() -> Iterator[None]:
-    """Give the random generators of torch, numpy and Python their states back; for what seeds them or draws from them."""
+def _no_autocast() -> Iterator[None]:
+    """Compute in full precision, and let what computes in a lower one in here be the outermost of its kind.
+
+    Only where the outermost one ends, torch forgets the weights that it has rounded: inside one of the caller, a network that
+    learns would go on with those of its first step.
+    """
     import torch
 
-    devices = (
-        list(range(torch.cuda.device_count())) if torch.cuda.is_available() and torch.cuda.is_initialized() else []
-    )
+    enabled = [kind for kind in ("cpu", "cuda", "mps") if torch.is_autocast_enabled(kind)]
+    depth = 0
+    while torch.autocast_decrement_nesting() >= 0:  # type: ignore[no-untyped-call]
+        depth += 1
+    torch.autocast_increment_nesting()  # type: ignore[no-untyped-call]
+    for kind in enabled:
+        torch.set_autocast_enabled(kind, False)  # type: ignore[no-untyped-call]
+    if depth:
+        torch.clear_autocast_cache()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        for kind in enabled:
+            torch.set_autocast_enabled(kind, True)  # type: ignore[no-untyped-call]
+        for _ in range(depth):
+            torch.autocast_increment_nesting()  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def random_states_kept(*, cuda: bool = False) -> Iterator[None]:
+    """Give the random generators of torch, numpy and Python their states back; for what seeds them or draws from them.
+
+    Parameters
+    ----------
+    cuda : bool
+        Whether GPUs are about to be used, so that their generators count although nobody has drawn from them yet.
+    """
+    import torch
+
+    counts = torch.cuda.is_available() and (cuda or torch.cuda.is_initialized())
+    devices = list(range(torch.cuda.device_count())) if counts else []
     of_numpy, of_python = np.random.get_state(), random.getstate()  # noqa: NPY002 - others draw from it
     try:
         with torch.random.fork_rng(devices=devices):

@@ -26,7 +26,15 @@ _MOST_PATCHES = 2**12
 
 
 def directions(patch: int, channels: int, rng: torch.Generator) -> Tensor:
-    """Draw directions in the space of patches that are at right angles, (directions, channels, patch, patch)."""
+    """Draw directions in the space of patches that are at right angles, (directions, channels, patch, patch).
+
+    Parameters
+    ----------
+    patch : int
+        The edge of a patch in pixels.
+    channels : int
+    rng : torch.Generator
+    """
     size = channels * patch**2
     drawn: Tensor = torch.linalg.qr(torch.randn(size, min(size, DIRECTIONS), generator=rng)).Q
     return drawn.T.reshape(-1, channels, patch, patch).contiguous()
@@ -63,7 +71,16 @@ def step(image: Tensor, style: Tensor, kernels: Tensor) -> Tensor:
 
 
 def patch_distance(image: Tensor, style: Tensor, patch: int, rng: torch.Generator) -> float:
-    """Return the sliced Wasserstein distance of the patches of two images (1, C, H, W), in their unit."""
+    """Return the sliced Wasserstein distance of the patches of two images (1, C, H, W), in their unit.
+
+    Parameters
+    ----------
+    image, style : Tensor, (1, C, H, W)
+    patch : int
+        The edge of a patch in pixels.
+    rng : torch.Generator
+        Draws the directions.
+    """
     kernels = directions(patch, image.shape[1], rng).to(image).flatten(1)
     own, target = (_levels(kernels @ patches_of(x, patch)) for x in (image, style))
     return float((own - target).abs().mean()) / patch

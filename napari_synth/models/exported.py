@@ -82,7 +82,15 @@ class Content:
 
 
 def denoiser(network: Any, card: ModelCard, scale: int | None) -> Content:
-    """Describe a denoiser that is told the noise level."""
+    """Describe a denoiser that is told the noise level.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+    card : ModelCard
+    scale : int or None
+        Must be None: only super-resolution has scales.
+    """
     _refuse_scale(card, scale)
     return Content(
         BlindDenoiser(network),
@@ -97,7 +105,15 @@ def denoiser(network: Any, card: ModelCard, scale: int | None) -> Content:
 
 
 def enlarger(network: Any, card: ModelCard, scale: int | None) -> Content:
-    """Describe one scale of a super-resolution network."""
+    """Describe one scale of a super-resolution network.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+    card : ModelCard
+    scale : int or None
+        Which scale of the network; its smallest one where left out.
+    """
     scale = min(network.scales) if scale is None else scale
     if scale not in network.scales:
         known = ", ".join(map(str, network.scales))
@@ -122,7 +138,15 @@ def enlarger(network: Any, card: ModelCard, scale: int | None) -> Content:
 
 
 def restorer(network: Any, card: ModelCard, scale: int | None) -> Content:
-    """Describe a network that learnt from pairs."""
+    """Describe a network that learnt from pairs.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+    card : ModelCard
+    scale : int or None
+        Must be None: only super-resolution has scales.
+    """
     _refuse_scale(card, scale)
     return Content(
         InCounts(network),
@@ -138,7 +162,15 @@ def restorer(network: Any, card: ModelCard, scale: int | None) -> Content:
 
 
 def blind_spot(network: Any, card: ModelCard, scale: int | None) -> Content:
-    """Describe a blind-spot network."""
+    """Describe a blind-spot network.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+    card : ModelCard
+    scale : int or None
+        Must be None: only super-resolution has scales.
+    """
     _refuse_scale(card, scale)
     mask = BlindSpotMask(tuple(card.extras["reach"]), card.extras["gap"])
     return Content(

@@ -72,7 +72,17 @@ class Facts:
 
 
 def padded(call: Callable[[Tensor], Tensor], *, multiple: int, minimum: int) -> Callable[[Tensor], Tensor]:
-    """Return a network that takes any size: what it is given is mirrored at the far ends up to a size that it can take."""
+    """Return a network that takes any size: what it is given is mirrored at the far ends up to a size that it can take.
+
+    Parameters
+    ----------
+    call : callable
+        The network.
+    multiple : int
+        What its sizes must be multiples of.
+    minimum : int
+        The smallest size that it takes.
+    """
 
     def with_padding(image: Tensor) -> Tensor:
         sizes = image.shape[-2:]

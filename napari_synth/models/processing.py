@@ -77,6 +77,13 @@ class Processing:
         A package that says nothing of the way back, or that its result should be brought to the range of its input, is
         taken the same way back that it was taken there.
 
+        Parameters
+        ----------
+        before, behind : iterable of mapping
+            The steps before and behind the network, as the package declares them.
+        image : Image
+        context : Context
+
         Raises
         ------
         ModelFileError

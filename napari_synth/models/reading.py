@@ -122,7 +122,16 @@ def _described(
 
 
 def read(path: Path, kind: Kind, *, trusted: bool) -> tuple[FileNetwork, Facts]:
-    """Return the network of a file of others, on the CPU, and what the file says of it; raises as `describe`."""
+    """Return the network of a file of others, on the CPU, and what the file says of it; raises as `describe`.
+
+    Parameters
+    ----------
+    path : Path
+    kind : Kind
+        What sort of file it is.
+    trusted : bool
+        Whether it may be executed.
+    """
     if kind == "spandrel":
         from napari_synth.models._spandrel import read as read_weights
 
@@ -140,6 +149,13 @@ def read(path: Path, kind: Kind, *, trusted: bool) -> tuple[FileNetwork, Facts]:
 
 def open_network(description: ModelDescription, path: Path, torch_name: str) -> FileNetwork:
     """Return the network of a described file on a device.
+
+    Parameters
+    ----------
+    description : ModelDescription
+    path : Path
+    torch_name : str
+        The device, as torch calls it.
 
     Raises
     ------

@@ -50,7 +50,16 @@ def _rectified(x: Tensor, slope: float) -> Tensor:
 
 
 def residual_blocks(width: int, count: int, slope: float = 0.0) -> nn.Sequential:
-    """Return ``count`` residual blocks, one behind the other."""
+    """Return ``count`` residual blocks, one behind the other.
+
+    Parameters
+    ----------
+    width : int
+        Channels.
+    count : int
+    slope : float
+        Of the rectifiers below zero.
+    """
     return nn.Sequential(*(ResidualBlock(width, slope) for _ in range(count)))
 
 

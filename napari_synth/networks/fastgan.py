@@ -56,7 +56,13 @@ class FastganGenerator(LatentGenerator):
         )
 
     def changed(self, fine: Tensor, level: int, features: Sequence[Tensor]) -> Tensor:
-        """Scale the channels of a fine level."""
+        """Scale the channels of a fine level.
+
+        Parameters
+        ----------
+        fine, level, features
+            As for `LatentGenerator.changed`.
+        """
         if level not in self._skips:
             return fine
         scaled: Tensor = self.excitations[str(level)](features[self._skips[level]], fine)

@@ -95,7 +95,16 @@ def enlarged(x: Tensor) -> Tensor:
 
 
 def initialise(network: nn.Module, generator: torch.Generator | None, *last: Any) -> None:
-    """Draw fresh weights; blocks, and the layers named last, add little at first, and what is told changes nothing."""
+    """Draw fresh weights; blocks, and the layers named last, add little at first, and what is told changes nothing.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+    generator : torch.Generator or None
+        Draws the weights; torch's own where left out.
+    *last : torch.nn.Module
+        Layers that add little at first.
+    """
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(module.weight, nonlinearity="linear", generator=generator)

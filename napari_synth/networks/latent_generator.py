@@ -144,7 +144,17 @@ class LatentGenerator(nn.Module):
         """Add what else a generator has, given the channels of all levels from the coarsest on."""
 
     def changed(self, fine: Tensor, level: int, features: Sequence[Tensor]) -> Tensor:
-        """Return the features of a level, given those of the coarser ones."""
+        """Return the features of a level, given those of the coarser ones.
+
+        Parameters
+        ----------
+        fine : Tensor, (N, C, Y, X)
+            The features of the level.
+        level : int
+            Its number, the coarsest first.
+        features : sequence of Tensor
+            Those of the coarser levels.
+        """
         return fine
 
     @property

@@ -22,7 +22,15 @@ def blur_radius(std: float) -> int:
 
 
 def gaussian_kernel(std: float, *, dtype: torch.dtype = torch.float32, device: torch.device | None = None) -> Tensor:
-    """Return a normalised 1D Gaussian of ``2 * blur_radius(std) + 1`` samples; a single 1 where `std` is 0."""
+    """Return a normalised 1D Gaussian of ``2 * blur_radius(std) + 1`` samples; a single 1 where `std` is 0.
+
+    Parameters
+    ----------
+    std : float
+        In pixels, at least 0.
+    dtype : torch.dtype
+    device : torch.device, optional
+    """
     radius = blur_radius(std)
     if radius == 0:
         return torch.ones(1, dtype=dtype, device=device)

@@ -92,6 +92,13 @@ def initialise(network: nn.Module, generator: torch.Generator | None, slopes: di
 def encoded(y: Tensor, encoders: Iterable[nn.Module], downs: Iterable[nn.Module]) -> tuple[Tensor, list[Tensor]]:
     """Go down the levels of a U-Net.
 
+    Parameters
+    ----------
+    y : Tensor, (N, C, Y, X)
+        Features of the finest level.
+    encoders, downs : iterable of torch.nn.Module
+        What works on each level, and what leads from it to the next coarser one.
+
     Returns
     -------
     Tensor

@@ -117,5 +117,13 @@ class VariationalAutoencoder(nn.Module):
 
 
 def drawn_latents(mean: Tensor, log_variance: Tensor, noise: Tensor) -> Tensor:
-    """Return latents of a posterior, for standard normal noise of the same shape (N, latent_size)."""
+    """Return latents of a posterior, for standard normal noise of the same shape (N, latent_size).
+
+    Parameters
+    ----------
+    mean, log_variance : Tensor, (N, latent_size)
+        Of the posterior.
+    noise : Tensor, (N, latent_size)
+        Standard normal numbers.
+    """
     return mean + (0.5 * log_variance).exp() * noise

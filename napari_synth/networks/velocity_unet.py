@@ -195,6 +195,13 @@ def mixing_times(count: int, generator: torch.Generator, device: str | torch.dev
 
     The sigmoid of normal numbers: Esser et al., "Scaling rectified flow transformers for high-resolution image synthesis", ICML
     2024.
+
+    Parameters
+    ----------
+    count : int
+    generator : torch.Generator
+    device : str or torch.device
+        Of the result.
     """
     return torch.randn(count, generator=generator, device=device).sigmoid()
 

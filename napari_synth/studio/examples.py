@@ -14,15 +14,15 @@ from napari_synth.core.device import Device, resolve_device
 from napari_synth.core.errors import TrainingDataError
 from napari_synth.core.progress import Reporter
 from napari_synth.registry import trainable
-from napari_synth.training.pools import FieldPool
-from napari_synth.training.sources import TrainingImages
+from napari_synth.training.dataset import TrainingImages
+from napari_synth.training.patches import PatchSampler
 
 
 @runtime_checkable
 class DrawsFromPool(Protocol):
-    """A trainee whose batches come from fields; what a trainee calls its ``pool`` can be looked at."""
+    """A training module whose batches come from fields; what it calls its ``pool`` can be looked at."""
 
-    pool: FieldPool
+    pool: PatchSampler
 
 
 def augmented_examples(
@@ -44,7 +44,7 @@ def augmented_examples(
     identifier : str
         Of the trainable.
     images : TrainingImages
-        See `napari_synth.training.sources.gather`.
+        See `napari_synth.training.dataset.gather`.
     params : mapping or TrainParams
         As for the training; ``augmentation`` is what matters.
     count : int
@@ -71,12 +71,12 @@ def augmented_examples(
     chosen = trainable(identifier)
     settings = params if isinstance(params, TrainParams) else cast(TrainParams, chosen.params_type.parse(params))
     place = device or resolve_device()
-    lesson = chosen.prepare(images, settings, TrainContext(place, settings.seed, report or Reporter()))
-    if not isinstance(lesson.trainee, DrawsFromPool):
+    setup = chosen.prepare(images, settings, TrainContext(place, settings.seed, report or Reporter()))
+    if not isinstance(setup.module, DrawsFromPool):
         raise TrainingDataError(
             f"{chosen.info.title} draws no patches that could be shown: train without a look at them."
         )
-    pool = lesson.trainee.pool
+    pool = setup.module.pool
     with torch.inference_mode():
         patches = pool.sample(count, torch.Generator(place.torch_name).manual_seed(seed))[:, : pool.sources]
     found: npt.NDArray[np.float32] = patches.float().cpu().numpy()

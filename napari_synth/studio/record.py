@@ -13,6 +13,7 @@ import pydantic
 from napari_synth.contract.trainable import Kind
 from napari_synth.core.errors import CheckpointError
 from napari_synth.imaging.image import Image
+from napari_synth.models.description import NAME_PATTERN
 from napari_synth.registry import trainable
 
 FILE = "training.json"
@@ -64,7 +65,7 @@ class TrainingRecord(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(frozen=True)
 
     method: str
-    model: str
+    model: str = pydantic.Field(pattern=NAME_PATTERN)
     images: Kind = "one"
     params: dict[str, Any] = {}
     axes: str | None = None

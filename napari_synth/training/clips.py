@@ -12,9 +12,8 @@ from torch import Tensor
 
 from napari_synth.core.errors import TrainingDataError
 from napari_synth.imaging.image import Image
-from napari_synth.training.patches import MOST_PIXELS
-from napari_synth.training.pools import Field, FieldPool
-from napari_synth.training.sources import Normalisation, read_fields, split_fields
+from napari_synth.training.dataset import Normalisation, read_fields, split_fields
+from napari_synth.training.patches import MOST_PIXELS, PatchRegion, PatchSampler
 
 AXES = "TYX"
 # Many movies are split among each other.
@@ -25,7 +24,7 @@ _EDGE = 128
 
 def read_movies(
     images: Sequence[Image], frames: int, *, channels: Literal["apart", "joint"] = "apart"
-) -> tuple[list[Field], Normalisation]:
+) -> tuple[list[PatchRegion], Normalisation]:
     """Read time-lapses as fields along T, Y and X.
 
     Parameters
@@ -73,7 +72,9 @@ def read_movies(
     return [field for field in fields if field.spatial[0] >= frames], read[0][1]
 
 
-def split_clips(fields: Sequence[Field], frames: int, share: float = 1 / 6) -> tuple[list[Field], list[Field]]:
+def split_clips(
+    fields: Sequence[PatchRegion], frames: int, share: float = 1 / 6
+) -> tuple[list[PatchRegion], list[PatchRegion]]:
     """Hold out the end of every movie; where movies are short, or many, a part of them as `split_fields` does.
 
     Parameters
@@ -92,10 +93,10 @@ def split_clips(fields: Sequence[Field], frames: int, share: float = 1 / 6) -> t
     """
     if len({field.image for field in fields}) >= _MANY:
         return split_fields(fields, share)
-    held = [max(frames, round(share * field.spatial[0])) for field in fields]
-    if any(field.spatial[0] - last < frames for field, last in zip(fields, held, strict=True)):
+    frozen = [max(frames, round(share * field.spatial[0])) for field in fields]
+    if any(field.spatial[0] - last < frames for field, last in zip(fields, frozen, strict=True)):
         return split_fields(fields, share)
-    cuts = [field.spatial[0] - last for field, last in zip(fields, held, strict=True)]
+    cuts = [field.spatial[0] - last for field, last in zip(fields, frozen, strict=True)]
     parts = (
         [_between(field, 0, cut) for field, cut in zip(fields, cuts, strict=True)],
         [_between(field, cut, field.spatial[0]) for field, cut in zip(fields, cuts, strict=True)],
@@ -106,8 +107,19 @@ def split_clips(fields: Sequence[Field], frames: int, share: float = 1 / 6) -> t
     return training, held_out
 
 
-def held_out_clips(fields: Sequence[Field], frames: int, multiple: int, most: int = 16) -> list[Field]:
-    """Return clips of held-out movies, spread evenly in time, few and small enough to be looked at often."""
+def held_out_clips(fields: Sequence[PatchRegion], frames: int, multiple: int, most: int = 16) -> list[PatchRegion]:
+    """Return clips of held-out movies, spread evenly in time, few and small enough to be looked at often.
+
+    Parameters
+    ----------
+    fields : sequence of Field
+    frames : int
+        Of a clip.
+    multiple : int
+        What height and width are multiples of.
+    most : int
+        How many clips at most.
+    """
     clips = []
     every = [
         (number, start)
@@ -128,8 +140,18 @@ def held_out_clips(fields: Sequence[Field], frames: int, multiple: int, most: in
     return clips
 
 
-def draw_clips(pool: FieldPool, batch_size: int, generator: torch.Generator, *, backwards: bool) -> Tensor:
-    """Draw clips (N, T, C, Y, X) at random places, flipped and turned in the plane, and backwards in time where that is wanted."""
+def draw_clips(pool: PatchSampler, batch_size: int, generator: torch.Generator, *, backwards: bool) -> Tensor:
+    """Draw clips (N, T, C, Y, X) at random places, flipped and turned in the plane, and backwards in time where that is wanted.
+
+    Parameters
+    ----------
+    pool : PatchSampler
+    batch_size : int
+        How many clips.
+    generator : torch.Generator
+    backwards : bool
+        Whether half of them run backwards in time.
+    """
     clips = pool.sample(batch_size, generator, flip=False)
     for axis in (2, 3, 4) if backwards else (3, 4):
         coins = torch.randint(2, (batch_size, 1, 1, 1, 1), device=clips.device, generator=generator).bool()
@@ -137,7 +159,7 @@ def draw_clips(pool: FieldPool, batch_size: int, generator: torch.Generator, *, 
     return clips.transpose(1, 2)
 
 
-def _between(field: Field, start: int, stop: int) -> Field:
+def _between(field: PatchRegion, start: int, stop: int) -> PatchRegion:
     """Return the part of a field with these frames."""
     inside = None if field.inside is None else field.inside[start:stop]
     place = (field.place[0] + start, *field.place[1:])

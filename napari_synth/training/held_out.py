@@ -14,8 +14,8 @@ from napari_synth.contract.trainable import Dimensions
 from napari_synth.core.device import Device
 from napari_synth.imaging.image import Image
 from napari_synth.imaging.intensity import IntensityTransform
-from napari_synth.training.news import Preview
-from napari_synth.training.pools import Field
+from napari_synth.training.events import Preview
+from napari_synth.training.patches import PatchRegion
 
 PLANES = 8
 """Of a patch of a volume."""
@@ -25,7 +25,14 @@ _MOST_PIXELS = 2**17
 
 
 def block_axes(images: Sequence[Image], wanted: Dimensions, device: Device) -> tuple[str, tuple[str, ...]]:
-    """Return the spatial axes of a block, and what the user should know of the choice."""
+    """Return the spatial axes of a block, and what the user should know of the choice.
+
+    Parameters
+    ----------
+    images : sequence of Image
+    wanted : {"auto", "2D", "3D"}
+    device : Device
+    """
     volumes = all("Z" in image.axes for image in images)
     deep = volumes and min(image.sizes["Z"] for image in images) >= PLANES
     if wanted == "3D" and not volumes:
@@ -55,17 +62,26 @@ class Block:
         Shape (1, C, *spatial), on the device.
     inside : Tensor or None
         Shape (*spatial), bool.
-    field : Field
+    field : PatchRegion
         Where it comes from.
     """
 
     pixels: Tensor
     inside: Tensor | None
-    field: Field
+    field: PatchRegion
 
 
-def held_out_blocks(fields: Sequence[Field], multiple: Sequence[int], device: str) -> list[Block]:
-    """Return parts of held-out fields whose sizes a network takes, spread evenly and few enough to be looked at often."""
+def held_out_blocks(fields: Sequence[PatchRegion], multiple: Sequence[int], device: str) -> list[Block]:
+    """Return parts of held-out fields whose sizes a network takes, spread evenly and few enough to be looked at often.
+
+    Parameters
+    ----------
+    fields : sequence of Field
+    multiple : sequence of int
+        What the sizes of a block are multiples of.
+    device : str
+        As torch calls it.
+    """
     blocks: list[Block] = []
     fields = [field.at_least(multiple) for field in fields]
     edges = [_middle(field, multiple) for field in fields]
@@ -84,7 +100,14 @@ def held_out_blocks(fields: Sequence[Field], multiple: Sequence[int], device: st
 def mean_square(
     blocks: Sequence[Block], restored: Callable[[Block], Tensor], truth: Callable[[Block], Tensor]
 ) -> float:
-    """Return the mean squared error over all blocks, inside the region."""
+    """Return the mean squared error over all blocks, inside the region.
+
+    Parameters
+    ----------
+    blocks : sequence of Block
+    restored, truth : callable
+        Map a block to what was made of it, and to what it should be.
+    """
     total = count = 0.0
     for block in blocks:
         error = (restored(block).float() - truth(block)).square()
@@ -99,7 +122,18 @@ def psnr(square: float) -> float:
 
 
 def preview_of(block: Block, restored: Tensor, intensity: IntensityTransform, axes: str) -> Preview:
-    """Return a restored block (1, C, *spatial) in counts, colours last."""
+    """Return a restored block (1, C, *spatial) in counts, colours last.
+
+    Parameters
+    ----------
+    block : Block
+    restored : Tensor, (1, C, *spatial)
+        In normalised units.
+    intensity : IntensityTransform
+        Brings it back to counts.
+    axes : str
+        The spatial axes of the block.
+    """
     pixels = intensity.inverse(restored[0].float().cpu().numpy()).astype(np.float32)
     colours = len(pixels) > 1
     shown = np.moveaxis(pixels, 0, -1) if colours else pixels[0]
@@ -110,7 +144,7 @@ def preview_of(block: Block, restored: Tensor, intensity: IntensityTransform, ax
     return Preview(shown, axes + "S" * colours, place, block.field.image)
 
 
-def _middle(field: Field, multiple: Sequence[int]) -> tuple[slice, ...]:
+def _middle(field: PatchRegion, multiple: Sequence[int]) -> tuple[slice, ...]:
     """Return the middle of a field, or of its region, at most so large that it is looked at quickly."""
     parts = []
     for axis, (size, step) in enumerate(zip(field.spatial, multiple, strict=True)):

@@ -56,3 +56,25 @@ def test_report_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 
 def test_mean() -> None:
     assert mean([1.0, 2.0, 6.0]) == 3.0
+
+
+def test_a_report_takes_its_place_in_a_file_of_figures(tmp_path: Path) -> None:
+    path = tmp_path / "figures.json"
+    other = {
+        "title": "Other",
+        "task": "",
+        "command": "napari-synth bench other",
+        "machine": {},
+        "tables": [],
+        "remarks": [],
+    }
+    known = other | {"title": "Test", "task": "denoise", "command": "napari-synth bench denoise", "remarks": ["Old."]}
+    path.write_text(json.dumps({"napari_synth_figures": 1, "reports": [known, other]}))
+    report().write(path)
+    figures = json.loads(path.read_text())
+    assert [one["title"] for one in figures["reports"]] == ["Test", "Other"]
+    written = figures["reports"][0]
+    assert (written["task"], written["command"]) == ("denoise", "napari-synth bench denoise")
+    assert written["remarks"] == ["All is well."]
+    assert written["tables"][0]["rows"] == [["blind", 32.456], ["none", None]]
+    assert figures["reports"][1] == other

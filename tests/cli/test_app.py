@@ -17,8 +17,9 @@ import tifffile
 import zarr
 
 from napari_synth.cli import main
+from napari_synth.core.progress import Reporter
+from napari_synth.engine.image_run import PreparedImage
 from napari_synth.engine.recipe import Recipe
-from napari_synth.engine.runner import PreparedRun
 from napari_synth.files import read_image, write_image
 from napari_synth.imaging.image import Image
 
@@ -208,7 +209,7 @@ def test_a_whole_folder_is_success(noisy: Path, tmp_path: Path, capfd: pytest.Ca
         (["{noisy}", "out.png"], "PNG holds one plane"),
         (["{noisy}", "out.tif", "--axes", "YX"], "Axes 'YX'"),
         (["{noisy}", "out.tif", "--device", "cuda:99"], "CUDA cannot be used"),
-        (["{noisy}", "out.tif", "--tile", "0"], "tile of 0"),
+        (["{noisy}", "out.tif", "--tile", "0"], "tile cannot be 0"),
         (["{noisy}", "out.tif", "--memory-budget", "0"], "memory budget of 0 GiB"),
         (["{noisy}", "out.tif", "--memory-budget", "-2"], "memory budget of -2 GiB"),
         (["{noisy}", "out.tif", "--memory-budget", "nan"], "memory budget of nan GiB"),
@@ -308,16 +309,16 @@ def test_bench_says_where_the_benchmarks_are_when_they_are_not_here(
 def test_ctrl_c_stops_after_the_block_and_leaves_nothing(
     noisy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], suffix: str
 ) -> None:
-    compute = PreparedRun.compute
+    compute = PreparedImage.compute
 
-    def interrupted(run: PreparedRun, *, progress: Any = None, **options: Any) -> Any:
+    def interrupted(run: PreparedImage, *, report: Reporter, **options: Any) -> Any:
         def press(state: Any) -> None:
             if state.done == 1:
                 signal.raise_signal(signal.SIGINT)
 
-        return compute(run, progress=press, **options)
+        return compute(run, report=Reporter(press, report.cancel), **options)
 
-    monkeypatch.setattr(PreparedRun, "compute", interrupted)
+    monkeypatch.setattr(PreparedImage, "compute", interrupted)
     handler = signal.getsignal(signal.SIGINT)
     assert denoise(noisy, tmp_path / f"out{suffix}", "--tile", "16") == 130
     assert [path.name for path in tmp_path.iterdir()] == [noisy.name]

@@ -12,6 +12,7 @@ import napari_synth
 from benchmark.movies import moving_blobs
 from napari_synth.cli import main
 from napari_synth.engine.recipe import Recipe
+from napari_synth.spelling import as_command
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def test_the_command_that_a_recipe_spells_does_the_same(files: Path, capsys: pyt
     words = ["predict-frames", source, first, "--generator", "linear", "--frames", "2", "--fill", "3", "--fill", "5"]
     assert main(words) == 0
     assert "Invented, not measured: frames 3, 5" in capsys.readouterr().err
-    command = Recipe.from_file(f"{first}.recipe.yaml").to_command(source, again).split()
+    command = as_command(Recipe.from_file(f"{first}.recipe.yaml"), source, again).split()
     assert main(command[1:]) == 0
     np.testing.assert_array_equal(tifffile.imread(first), tifffile.imread(again))
 

@@ -11,6 +11,8 @@ import tifffile
 
 from napari_synth.cli.jobs import Job, Outcome, plan_jobs, run_job
 from napari_synth.core.errors import ImageFileError
+from napari_synth.core.options import RunOptions
+from napari_synth.core.progress import Reporter
 from napari_synth.engine.recipe import Recipe
 from napari_synth.files import atomic, read_image, write_image
 from napari_synth.imaging.image import Image
@@ -128,7 +130,13 @@ class TestOneRun:
     RECIPE = Recipe(generator="denoise/median", params={"radius": 1})
 
     def run(self, job: Job, **options: Any) -> Outcome:
-        return run_job(job, self.RECIPE, **{"overwrite": False, "write_recipe": True, **options})
+        return run_job(
+            job,
+            self.RECIPE,
+            RunOptions(device="cpu"),
+            Reporter(),
+            **{"overwrite": False, "write_recipe": True, **options},
+        )
 
     def test_the_recipe_is_there_before_the_result_is(
         self, noisy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -205,7 +213,9 @@ class TestOneRun:
         self, noisy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(atomic.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 100})())
-        monkeypatch.setattr("napari_synth.engine.runner.PreparedRun.compute", lambda *_, **__: pytest.fail("it worked"))
+        monkeypatch.setattr(
+            "napari_synth.engine.image_run.PreparedImage.compute", lambda *_, **__: pytest.fail("it worked")
+        )
         with pytest.raises(ImageFileError, match="MiB left"):
             self.run(Job(noisy, tmp_path / "b.tif"))
 

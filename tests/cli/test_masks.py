@@ -38,7 +38,7 @@ class Fill:
 
 @pytest.fixture(autouse=True)
 def fake(monkeypatch: pytest.MonkeyPatch) -> None:
-    known = {"inpaint/fake": Fill()}
+    known = {"inpaint/fake": registry.adopted(Fill())}
     monkeypatch.setattr(registry, "_registered", lambda: known)
 
 

@@ -14,11 +14,13 @@ from training_images import retina_pair as pair
 
 from napari_synth import registry
 from napari_synth.cli import main
+from napari_synth.core.device import resolve_device
 from napari_synth.files import read_image, write_image
 from napari_synth.models import library
 from napari_synth.training import checkpoint
+from napari_synth.training.distributed import training_precision
 
-SMALL = ["--start", "scratch", "--width", "8", "--patch", "32", "--batch", "4", "--device", "cpu"]
+SMALL = ["--initial-weights", "scratch", "--width", "8", "--patch", "32", "--batch", "4", "--device", "cpu"]
 
 
 @pytest.fixture(autouse=True)
@@ -105,7 +107,9 @@ def test_two_processes_make_the_same_model_as_one(files: tuple[str, str], tmp_pa
     assert one is not None
     assert two is not None
     assert two["run"]["steps"] == 12
-    assert torch.allclose(one["run"]["losses"], two["run"]["losses"], rtol=1e-4)
+    # The sums over shares of a batch are rounded apart: to three digits in bfloat16.
+    rounding = 1e-4 if training_precision(resolve_device("cpu")) == "32-true" else 1e-2
+    assert torch.allclose(one["run"]["losses"], two["run"]["losses"], rtol=rounding)
     for name, weight in one["parts"]["average network"].items():
-        assert torch.allclose(weight, two["parts"]["average network"][name], atol=1e-4), name
+        assert torch.allclose(weight, two["parts"]["average network"][name], atol=rounding), name
     assert library.find("two").description.architecture == "residual-unet"

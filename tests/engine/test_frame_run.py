@@ -26,10 +26,12 @@ from napari_synth.core.errors import (
     SynthError,
     UnknownGeneratorError,
 )
-from napari_synth.core.progress import CancelToken, Progress
+from napari_synth.core.progress import CancelToken, Progress, Reporter
 from napari_synth.engine.frame_plan import FramePlan, FrameRequest, Gap, missing_frames
-from napari_synth.engine.frame_run import PreparedMovie, prepare_movie
+from napari_synth.engine.frame_run import PreparedMovie
 from napari_synth.imaging.image import Image
+from napari_synth.spelling import as_python
+from napari_synth.verbs import prepare
 
 LINEAR = "predict-frames/linear"
 
@@ -75,9 +77,7 @@ def blur(monkeypatch: pytest.MonkeyPatch) -> type[_Blurred]:
 
 def _prepared(movie: Any, axes: str = "TYX", predictor: str = LINEAR, **request: Any) -> PreparedMovie:
     tile = request.pop("tile", None)
-    return prepare_movie(
-        predictor, Image(movie, axes, {"T": 3.0}, {"T": "second"}), FrameRequest.parse(request), tile=tile
-    )
+    return prepare(predictor, Image(movie, axes, {"T": 3.0}, {"T": "second"}), request, tile=tile)
 
 
 # Plans
@@ -127,7 +127,7 @@ def test_measured_frames_stay_bit_identical(dtype: str, request_: dict[str, Any]
     prepared = _prepared(movie, **request_)
     result = prepared.compute()
     assert result.dtype == movie.dtype
-    assert result.shape == prepared.result_shape == prepared.result.shape
+    assert result.shape == prepared.shape == prepared.result.shape
     for frame, origin in prepared.plan.measured:
         np.testing.assert_array_equal(result[frame], movie[origin])
     made = [frame for frame, origin in enumerate(prepared.plan.origins) if origin is None]
@@ -199,7 +199,7 @@ def test_short_memory_halves_the_blocks(blur: type[_Blurred]) -> None:
     blur.most = 100 * 100
     said: list[str] = []
     prepared = _prepared(movie, predictor="predict-frames/test-blur", count=1)
-    halved = prepared.compute(progress=lambda progress: said.append(progress.message))
+    halved = prepared.compute(report=Reporter(lambda progress: said.append(progress.message)))
     np.testing.assert_array_equal(whole, halved)
     assert any("smaller blocks" in message for message in said)
     blur.most = 10
@@ -256,7 +256,7 @@ def test_a_recipe_repeats_the_run() -> None:
     text = prepared.recipe.to_yaml()
     np.testing.assert_array_equal(napari_synth.run(text, movie), prepared.compute())
     assert len(napari_synth.run(text, movie, count=4)) == 10
-    assert "count=2, fill=[2]" in prepared.recipe.to_python()
+    assert "count=2, fill=[2]" in as_python(prepared.recipe)
 
 
 @pytest.mark.parametrize(

@@ -13,13 +13,15 @@ import torch
 import zarr
 
 import napari_synth
+from napari_synth import verbs
 from napari_synth.cli.jobs import Job, run_job
 from napari_synth.contract.generator import BlockSpec, Context, Generator, GeneratorInfo, Prepared, ResultSpec, Task
 from napari_synth.contract.params import Params
 from napari_synth.core import errors
-from napari_synth.engine import runner
+from napari_synth.core.options import RunOptions
+from napari_synth.core.progress import Reporter
+from napari_synth.engine.image_run import PreparedImage
 from napari_synth.engine.recipe import Recipe
-from napari_synth.engine.runner import PreparedRun
 from napari_synth.files import read_image, write_image
 from napari_synth.imaging.image import Image
 from napari_synth.imaging.intensity import IntensityTransform
@@ -80,12 +82,12 @@ def box(image: np.ndarray) -> np.ndarray:
 
 
 @pytest.fixture
-def mixing(fakes: Callable[[Generator[Params]], None]) -> Callable[..., Callable[..., PreparedRun]]:
-    def make(*args: Any, **kwargs: Any) -> Callable[..., PreparedRun]:
+def mixing(fakes: Callable[[Generator[Params]], None]) -> Callable[..., Callable[..., PreparedImage]]:
+    def make(*args: Any, **kwargs: Any) -> Callable[..., PreparedImage]:
         fakes(Mixing(*args, **kwargs))
 
-        def prepared(image: Any, axes: str | None = None, **options: Any) -> PreparedRun:
-            return runner.prepare("translate/mixing", Image.from_array(image, axes), **options)
+        def prepared(image: Any, axes: str | None = None, **options: Any) -> PreparedImage:
+            return verbs.prepare("translate/mixing", Image.from_array(image, axes), **options)
 
         return prepared
 
@@ -117,10 +119,10 @@ def test_results_have_their_own_channels_in_eager_lazy_and_tiles(mixing, axes, s
     prepared = mixing(weights.tolist(), axis)
     image = scene(shape, "u2")
     whole = prepared(image, axes)
-    assert whole.result_axes == result_axes
+    assert whole.axes == result_axes
     pixels = whole.compute()
-    assert pixels.shape == whole.result_shape == whole.result.shape
-    assert pixels.dtype == whole.result_dtype == np.float32
+    assert pixels.shape == whole.shape == whole.result.shape
+    assert pixels.dtype == whole.dtype == np.float32
 
     # Channels first, colours behind them, then X last: what the mix is made of.
     kept = [a for a in axes if a in "TZ"] + [a for a in "CS" if a in axes] + ["Y", "X"]
@@ -145,7 +147,7 @@ def test_results_have_their_own_channels_in_eager_lazy_and_tiles(mixing, axes, s
     assert isinstance(lazy, da.Array)
     assert tiles.chunks == lazy.chunksize
     np.testing.assert_array_equal(lazy.compute(), eager)
-    out = zarr.zeros(tiles.result_shape, dtype="f4", chunks=tiles.chunks)
+    out = zarr.zeros(tiles.shape, dtype="f4", chunks=tiles.chunks)
     np.testing.assert_array_equal(tiles.compute(out=out)[:], eager)
 
 
@@ -164,7 +166,7 @@ def test_a_spread_has_the_channels_and_the_scale_of_the_result(mixing) -> None:
     spread = prepared(scene((2, 24, 24)), "CYX").spread()
     pixels = spread.compute()
     assert pixels.dtype == np.float32
-    assert spread.result_axes == "YXS"
+    assert spread.axes == "YXS"
     assert pixels.shape == (24, 24, 3)
     np.testing.assert_allclose(pixels[..., 0], pixels[..., 1], rtol=1e-5)
     # The box lies along X alone, so that turned blocks differ.
@@ -183,7 +185,7 @@ def test_a_result_is_nan_where_any_channel_is_lost(mixing) -> None:
 def test_volumes_and_finer_results(mixing) -> None:
     image = scene((2, 6, 20, 24))
     deep = mixing([[1, 1]], "", spec=BlockSpec.volume("ZYX", (1, 2, 2)))(image, "CZYX", tile=8)
-    assert deep.result_axes == "ZYX"
+    assert deep.axes == "ZYX"
     np.testing.assert_allclose(deep.compute()[:, 2:-2, 2:-2], box(image.sum(0))[:, 2:-2, 2:-2], rtol=1e-4)
 
 
@@ -217,7 +219,7 @@ def test_files_hold_what_the_generator_makes(mixing, tmp_path: Path, name: str) 
     image = Image(scene((2, 20, 24)), "CYX")
     write_image(tmp_path / "in.ome.tif", image)
     job = Job(tmp_path / "in.ome.tif", tmp_path / name)
-    run_job(job, Recipe(generator="translate/mixing"), overwrite=False, write_recipe=False)
+    run_job(job, Recipe(generator="translate/mixing"), RunOptions(), Reporter(), overwrite=False, write_recipe=False)
     written = read_image(tmp_path / name)
     assert written.axes == "YXS"
     np.testing.assert_array_equal(written.read(), prepared(image).compute())
@@ -228,4 +230,6 @@ def test_a_file_that_cannot_hold_the_result_is_refused(mixing, tmp_path: Path) -
     write_image(tmp_path / "in.ome.tif", Image(scene((2, 20, 24)), "CYX"))
     job = Job(tmp_path / "in.ome.tif", tmp_path / "out.png")
     with pytest.raises(errors.ImageFileError, match="CYX"):
-        run_job(job, Recipe(generator="translate/mixing"), overwrite=False, write_recipe=False)
+        run_job(
+            job, Recipe(generator="translate/mixing"), RunOptions(), Reporter(), overwrite=False, write_recipe=False
+        )

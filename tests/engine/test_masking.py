@@ -15,6 +15,7 @@ from napari_synth.engine.masking import grown, make_mask, with_mask
 from napari_synth.engine.recipe import MaskRecord, Recipe
 from napari_synth.imaging.image import Image
 from napari_synth.imaging.masks import Mask, as_mask
+from napari_synth.spelling import as_command, as_python
 
 IMAGE = Image(np.random.default_rng(0).poisson(90, (3, 40, 50)).astype(np.uint16), "ZYX")
 
@@ -125,12 +126,12 @@ def test_the_mask_of_an_image_is_taken_and_can_be_grown() -> None:
 
 def test_recipes_are_spelled_with_their_masks() -> None:
     drawn = recipe_of(make_mask(IMAGE, labels(), ids=[1, 7], grow=2))
-    assert "run('inpaint/fake', image, mask=mask, mask_ids=[1, 7], grow=2)" in drawn.to_python()
-    words = drawn.to_command()
+    assert "run('inpaint/fake', image, mask=mask, mask_ids=[1, 7], grow=2)" in as_python(drawn)
+    words = as_command(drawn)
     assert words.endswith("--mask MASK.tif --mask-ids 1 --mask-ids 7 --grow 2")
     ruled = recipe_of(make_mask(IMAGE, rule="hot", grow=1))
-    assert "run('inpaint/fake', image, mask_from='hot', grow=1)" in ruled.to_python()
-    assert ruled.to_command().endswith("--mask-from hot --grow 1")
+    assert "run('inpaint/fake', image, mask_from='hot', grow=1)" in as_python(ruled)
+    assert as_command(ruled).endswith("--mask-from hot --grow 1")
 
 
 def test_a_recipe_with_an_unknown_rule_is_refused() -> None:

@@ -16,6 +16,7 @@ from napari_synth.engine.recipe import Recipe, Source
 from napari_synth.imaging.image import Image
 from napari_synth.registry import generator as registered
 from napari_synth.registry import generators
+from napari_synth.spelling import as_command, as_python
 
 RECIPE = Recipe(generator="denoise/blind", params={"strength": 1.5, "ensemble": True}, axes="ZYX", seed=3, device="cpu")
 
@@ -46,14 +47,14 @@ def test_a_missing_file_is_refused(tmp_path) -> None:
 
 
 def test_python_call_runs_as_it_is_written() -> None:
-    code = RECIPE.to_python()
+    code = as_python(RECIPE)
     compile(code, "recipe", "exec")
     assert "strength=1.5" in code
     assert "axes='ZYX'" in code
 
 
 def test_command_line_has_every_choice() -> None:
-    words = RECIPE.to_command("a.tif", "b.tif").split()
+    words = as_command(RECIPE, "a.tif", "b.tif").split()
     assert words[:4] == ["napari-synth", "denoise", "a.tif", "b.tif"]
     assert words[words.index("--generator") + 1] == "blind"
     assert words[words.index("--strength") + 1] == "1.5"
@@ -62,14 +63,14 @@ def test_command_line_has_every_choice() -> None:
 
 def test_settings_at_their_defaults_are_left_out_of_calls() -> None:
     recipe = Recipe(generator="denoise/blind", params={"strength": 1.0, "sigma": None, "ensemble": True})
-    assert recipe.to_command() == "napari-synth denoise IN.tif OUT.tif --generator blind --ensemble"
-    assert recipe.to_python().endswith("napari_synth.run('denoise/blind', image, ensemble=True)\n")
+    assert as_command(recipe) == "napari-synth denoise IN.tif OUT.tif --generator blind --ensemble"
+    assert as_python(recipe).endswith("napari_synth.run('denoise/blind', image, ensemble=True)\n")
 
 
 def test_settings_of_a_generator_that_is_not_here_are_all_told() -> None:
     recipe = Recipe(generator="denoise/elsewhere", params={"strength": 1.0})
-    assert "--strength 1.0" in recipe.to_command()
-    assert "strength=1.0" in recipe.to_python()
+    assert "--strength 1.0" in as_command(recipe)
+    assert "strength=1.0" in as_python(recipe)
 
 
 def _choices() -> Iterator[tuple[str, str, Any]]:
@@ -100,7 +101,7 @@ def test_calls_that_are_copied_do_what_was_done(
         return 0
 
     monkeypatch.setattr("napari_synth.cli.app._process", process)
-    words = shlex.split(recipe.to_command("my file.tif", "out put.tif"))
+    words = shlex.split(as_command(recipe, "my file.tif", "out put.tif"))
     assert main(words[1:]) == 0
     [(source, target, asked, axes)] = seen
     assert (source, target, axes) == ("my file.tif", "out put.tif", "ZYX")
@@ -110,7 +111,7 @@ def test_calls_that_are_copied_do_what_was_done(
 
     calls: list[dict[str, Any]] = []
     monkeypatch.setattr(napari_synth, "run", lambda *given, **options: calls.append({"given": given, **options}))
-    exec(recipe.to_python(), {"image": "pixels"})
+    exec(as_python(recipe), {"image": "pixels"})
     [call] = calls
     plain = {"given": (generator, "pixels"), "seed": -3, "device": "cpu", "axes": "ZYX", "tile": 64}
     assert {key: call.pop(key) for key in plain} == plain

@@ -12,9 +12,10 @@ from PIL import Image as Pillow
 from napari_synth import registry
 from napari_synth.contract.generator import BlockSpec, Context, GeneratorInfo, Prepared, Task
 from napari_synth.contract.params import NoParams
+from napari_synth.engine.image_run import PreparedImage
 from napari_synth.engine.resampling import resized
-from napari_synth.engine.runner import PreparedRun, prepare
 from napari_synth.imaging.image import Image
+from napari_synth.verbs import prepare
 
 
 class Resized(Prepared):
@@ -30,7 +31,9 @@ class Resized(Prepared):
 
 
 class Resize:
-    info: ClassVar[GeneratorInfo] = GeneratorInfo("test/resize", "Resize", "Resizes.", Task.SUPER_RESOLUTION)
+    info: ClassVar[GeneratorInfo] = GeneratorInfo(
+        "super-resolution/resize", "Resize", "Resizes.", Task.SUPER_RESOLUTION
+    )
     size: ClassVar[tuple[int, ...]] = (1, 1)
     scale: ClassVar[int] = 1
     kernel: ClassVar[Any] = "cubic"
@@ -44,10 +47,10 @@ class Resize:
 
 @pytest.fixture
 def resize(monkeypatch: pytest.MonkeyPatch):
-    def run(image: Image, size: tuple[int, ...], *, tile: int | None = None, **how: Any) -> PreparedRun:
+    def run(image: Image, size: tuple[int, ...], *, tile: int | None = None, **how: Any) -> PreparedImage:
         generator = type("Sized", (Resize,), {"size": size, **how})()
-        monkeypatch.setattr(registry, "generator", lambda _: generator)
-        return prepare("test/resize", image, tile=tile, device="cpu")
+        monkeypatch.setattr(registry, "_registered", lambda: {"super-resolution/resize": registry.adopted(generator)})
+        return prepare("super-resolution/resize", image, tile=tile, device="cpu")
 
     return run
 

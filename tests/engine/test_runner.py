@@ -9,10 +9,10 @@ import torch
 import zarr
 
 import napari_synth
+from napari_synth import verbs
 from napari_synth.contract.generator import BlockSpec, Generator, GeneratorInfo, Prepared, Task
 from napari_synth.core import errors
-from napari_synth.core.progress import CancelToken
-from napari_synth.engine import runner
+from napari_synth.core.progress import CancelToken, Reporter
 from napari_synth.imaging.image import Image
 
 pytestmark = pytest.mark.usefixtures("fakes")
@@ -72,7 +72,7 @@ def test_integer_results_are_rounded_and_clipped() -> None:
 def test_extreme_integers_do_not_wrap(dtype: str) -> None:
     limits = np.iinfo(dtype)
     image = np.array([[limits.min, limits.max]] * 2, dtype).repeat(16, 0).repeat(16, 1)
-    result = napari_synth.run("denoise/fake-plane", image, gain=3.0)
+    result = napari_synth.run("denoise/fake-plane", image, gain=3.0, dtype="source")
     assert result[16, 28] == limits.max
 
 
@@ -142,7 +142,7 @@ def test_lazy_in_gives_lazy_out_with_the_same_pixels(wrap) -> None:
 
 
 def test_a_region_equals_the_same_pixels_of_the_whole() -> None:
-    prepared = runner.prepare("denoise/fake-plane", Image.from_array(scene((3, 4, 70, 61)), "TZYX"))
+    prepared = verbs.prepare("denoise/fake-plane", Image.from_array(scene((3, 4, 70, 61)), "TZYX"))
     whole = prepared.compute()
     part = prepared.compute(region={"T": 1, "Z": 2, "Y": slice(11, 40), "X": slice(13, 39)})
     np.testing.assert_allclose(part, whole[1, 2, 11:40, 13:39], rtol=1e-6)
@@ -150,15 +150,15 @@ def test_a_region_equals_the_same_pixels_of_the_whole() -> None:
 
 @pytest.mark.parametrize("region", [{"Q": 0}, {"Y": slice(50, 60)}, {"T": 7}])
 def test_a_region_outside_the_image_is_refused(region) -> None:
-    prepared = runner.prepare("denoise/fake-plane", Image.from_array(scene((3, 40, 40)), "TYX"))
+    prepared = verbs.prepare("denoise/fake-plane", Image.from_array(scene((3, 40, 40)), "TYX"))
     with pytest.raises(errors.AxesError):
         prepared.compute(region=region)
 
 
 def test_finer_results_have_finer_spacing() -> None:
     source = Image(scene((20, 24), "u1"), "YX", {"Y": 0.5, "X": 0.25}, {"Y": "micrometer", "X": "micrometer"})
-    prepared = runner.prepare("denoise/fake-finer", source, tile=8)
-    assert prepared.result_shape == (40, 48)
+    prepared = verbs.prepare("denoise/fake-finer", source, tile=8)
+    assert prepared.shape == (40, 48)
     assert prepared.result.spacing == {"Y": 0.25, "X": 0.125}
     np.testing.assert_array_equal(prepared.compute(), prepared.lazy().compute())
     np.testing.assert_array_equal(prepared.compute()[8:-8:2, 8:-8:2], prepared.compute()[9:-8:2, 9:-8:2])
@@ -166,15 +166,15 @@ def test_finer_results_have_finer_spacing() -> None:
 
 def test_out_is_written_block_by_block() -> None:
     image = scene((40, 50), "u2")
-    prepared = runner.prepare("denoise/fake-plane", Image.from_array(image), tile=16)
-    target = zarr.zeros(prepared.result_shape, dtype="u2", chunks=(16, 16))
+    prepared = verbs.prepare("denoise/fake-plane", Image.from_array(image), tile=16)
+    target = zarr.zeros(prepared.shape, dtype="u2", chunks=(16, 16))
     assert prepared.compute(out=target) is target
     np.testing.assert_array_equal(target[:], prepared.compute())
 
 
 def test_spread_is_zero_for_a_symmetric_generator_and_has_no_offset() -> None:
     image = scene((32, 32)) + 500
-    spread = runner.prepare("denoise/fake-plane", Image.from_array(image)).spread().compute()
+    spread = verbs.prepare("denoise/fake-plane", Image.from_array(image)).spread().compute()
     assert spread.dtype == np.float32
     assert spread.max() < 1e-3
 
@@ -187,9 +187,9 @@ def test_cancel_stops_within_one_block() -> None:
         if progress.done >= 8:
             token.cancel()
 
-    prepared = runner.prepare("denoise/fake-plane", Image.from_array(scene((40, 256, 256)), "ZYX"), tile=256)
+    prepared = verbs.prepare("denoise/fake-plane", Image.from_array(scene((40, 256, 256)), "ZYX"), tile=256)
     with pytest.raises(errors.Cancelled):
-        prepared.compute(progress=watch, cancel=token)
+        prepared.compute(report=Reporter(watch, token))
     assert seen[-1].done <= 12
     assert seen[-1].total == 40
 
@@ -331,7 +331,7 @@ def test_constant_images_stay_constant() -> None:
 
 def test_recipe_repeats_the_run() -> None:
     image = scene((40, 50), "u2")
-    prepared = runner.prepare("denoise/fake-plane", Image.from_array(image), {"gain": 1.5}, tile=16)
+    prepared = verbs.prepare("denoise/fake-plane", Image.from_array(image), {"gain": 1.5}, tile=16)
     again = napari_synth.run(prepared.recipe.to_yaml(), image)
     np.testing.assert_array_equal(prepared.compute(), again)
     assert prepared.recipe.source.shape == (40, 50)

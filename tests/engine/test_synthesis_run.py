@@ -25,10 +25,12 @@ from napari_synth.core.errors import (
     SynthError,
     UnknownGeneratorError,
 )
-from napari_synth.core.progress import CancelToken, Progress
+from napari_synth.core.progress import CancelToken, Progress, Reporter
 from napari_synth.engine.recipe import Recipe
-from napari_synth.engine.synthesis_run import PreparedSynthesis, prepare_synthesis
+from napari_synth.engine.synthesis_run import PreparedSynthesis
 from napari_synth.imaging.image import Image
+from napari_synth.spelling import as_command, as_python
+from napari_synth.verbs import prepare
 
 
 class FlatParams(SynthesisParams):
@@ -65,6 +67,7 @@ class Flat(Sampler):
 class FlatSynthesizer:
     info = GeneratorInfo("synthesize/flat", "Flat", "Fake.", Task.SYNTHESIZE, invents=True)
     params_type = FlatParams
+    needs: Needs = "nothing"
     spec = SampleSpec(1, "", "uint16", (8, 12), grid=4, spacing={"Y": 0.5, "X": 0.25}, units={"Y": "um"})
 
     def prepare(self, source: Image | None, params: FlatParams, context: SynthesisContext) -> Sampler:
@@ -88,7 +91,7 @@ def known() -> Iterator[None]:
 
 
 def prepared(source: Image | None = None, seed: int = 0, **params: Any) -> PreparedSynthesis:
-    return prepare_synthesis("synthesize/flat", params, source=source, device="cpu", seed=seed)
+    return prepare("synthesize/flat", source, params, device="cpu", seed=seed)
 
 
 def made(source: Image | None = None, seed: int = 0, **params: Any) -> npt.NDArray[Any]:
@@ -209,7 +212,7 @@ def test_a_run_can_be_cancelled_and_tells_how_far_it_is() -> None:
     run = prepared(count=5)
     run.sampler.bytes_per_pixel = 2**62
     with pytest.raises(Cancelled):
-        run.compute(progress=stop, cancel=token)
+        run.compute(report=Reporter(stop, token))
     assert seen == [0, 1]
 
 
@@ -231,7 +234,7 @@ def test_a_seed_out_of_bounds(seed: int) -> None:
 
 def test_a_generator_of_another_task_makes_no_images() -> None:
     with pytest.raises(UnknownGeneratorError, match="it is for denoise"):
-        prepare_synthesis("denoise/median")
+        napari_synth.synthesize("denoise/median")
     with pytest.raises(UnknownGeneratorError, match="it is for synthesize"):
         registry.generator("synthesize/flat")
 
@@ -246,9 +249,9 @@ def test_a_recipe_repeats_the_run() -> None:
     with pytest.warns(UserWarning, match="weights of flat differ"):
         napari_synth.run(again.model_copy(update={"weights": {"flat": "other"}}))
     scope: dict[str, Any] = {}
-    exec(again.to_python(), scope)
+    exec(as_python(again), scope)
     np.testing.assert_array_equal(scope["images"], run.compute())
-    words = again.to_command()
+    words = as_command(again)
     assert words.startswith("napari-synth synthesize flat OUT.tif ")
     assert "--count 2" in words
     assert "--gain 20.0" in words
@@ -258,8 +261,8 @@ def test_a_recipe_of_labels_asks_for_them() -> None:
     registered(needs="labels")
     labels = np.arange(96).reshape(8, 12)
     run = prepared(Image(labels, "YX"))
-    assert "source=source" in run.recipe.to_python()
-    assert "--source IN.tif" in run.recipe.to_command()
+    assert "source=source" in as_python(run.recipe)
+    assert "--source IN.tif" in as_command(run.recipe)
     np.testing.assert_array_equal(napari_synth.run(run.recipe, labels), run.compute())
 
 

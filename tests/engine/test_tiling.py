@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_synth.contract.generator import BlockSpec
-from napari_synth.engine.tiling import make_block, plan_cores, split_core
+from napari_synth.engine.tiling import MOST_PIXELS, Grid, default_edges, make_block, split_core
 
 sizes = st.integers(1, 200)
 
@@ -14,17 +14,20 @@ sizes = st.integers(1, 200)
     st.tuples(sizes, sizes),
     st.sampled_from([1, 2, 8]),
     st.integers(0, 20),
-    st.integers(1, 4000),
+    st.integers(20, 100),
     st.sampled_from([1, 2]),
 )
 def test_cores_cover_the_image_once_and_blocks_fit_the_network(
-    shape: tuple[int, int], multiple: int, halo: int, most: int, scale: int
+    shape: tuple[int, int], multiple: int, halo: int, edge: int, scale: int
 ) -> None:
     spec = BlockSpec("YX", (halo,) * 2, (multiple,) * 2, (scale,) * 2)
     covered = np.zeros(shape, int)
-    for core in plan_cores((slice(0, shape[0]), slice(0, shape[1])), spec, most):
+    sizes = dict(zip("YX", shape, strict=True))
+    grid = Grid.of(spec, sizes, (edge, edge))
+    assert grid.count({}) == len(list(grid.cores({})))
+    for core in grid.cores({}):
         covered[core] += 1
-        block = make_block(core, dict(zip("YX", shape, strict=True)), spec)
+        block = make_block(core, sizes, spec)
         for span, size in zip(block.spans, shape, strict=True):
             assert span.size % multiple == 0
             assert span.read.start % multiple == 0
@@ -36,14 +39,29 @@ def test_cores_cover_the_image_once_and_blocks_fit_the_network(
 
 
 @given(st.integers(0, 100), st.integers(1, 100), st.sampled_from([1, 8]))
-def test_a_region_is_covered_once_wherever_it_begins(start: int, length: int, multiple: int) -> None:
-    spec = BlockSpec("YX", (4, 4), (multiple,) * 2, (1, 1))
-    region = (slice(start, start + length), slice(0, 10))
+def test_a_region_is_covered_once_by_parts_of_the_same_blocks(start: int, length: int, multiple: int) -> None:
+    grid = Grid.of(BlockSpec("YX", (4, 4), (multiple,) * 2, (1, 1)), {"Y": 200, "X": 10}, (16, 16))
+    region = {"Y": slice(start, start + length), "X": slice(0, 10)}
     covered = np.zeros((200, 10), int)
-    for core in plan_cores(region, spec, 10**9, edge=16):
+    whole = list(grid.cores({}))
+    for core in grid.cores(region):
         covered[core] += 1
-    assert (covered[region] == 1).all()
-    assert covered.sum() == covered[region].sum()
+        assert any(core[0].start >= block[0].start and core[0].stop <= block[0].stop for block in whole)
+    assert grid.count(region) == len(list(grid.cores(region)))
+    assert (covered[region["Y"]] == 1).all()
+    assert covered.sum() == covered[region["Y"]].sum()
+
+
+@given(st.tuples(st.integers(1, 50_000), st.integers(1, 50_000)), st.integers(0, 64), st.sampled_from([16, 4096]))
+def test_default_blocks_are_small_enough_and_the_same_everywhere(
+    shape: tuple[int, int], halo: int, bytes_per_pixel: int
+) -> None:
+    spec, sizes = BlockSpec.plane(halo, bytes_per_pixel=bytes_per_pixel), dict(zip("YX", shape, strict=True))
+    edges = default_edges(spec, sizes)
+    assert Grid.of(spec, sizes).edges == edges
+    assert Grid.of(spec, sizes, edges) == Grid.of(spec, sizes)
+    largest = max(Grid.of(spec, sizes).cores({}), key=lambda core: core[0].stop - core[0].start)
+    assert np.prod(make_block(largest, sizes, spec).shape) <= MOST_PIXELS
 
 
 @given(st.integers(1, 90), st.integers(1, 300), st.integers(0, 12), st.integers(1, 40), st.sampled_from([1, 2, 4]))
@@ -52,7 +70,7 @@ def test_blocks_of_any_ratio_give_every_pixel_of_the_result_once(
 ) -> None:
     spec = BlockSpec("X", (halo,), (2,), (scale,), result=(result,))
     given = []
-    for core in plan_cores((slice(0, size),), spec, 10**9, edge=edge):
+    for core in Grid.of(spec, {"X": size}, (edge,)).cores({}):
         (span,) = make_block(core, {"X": size}, spec).spans
         given += range(span.target.start, span.target.stop)
         assert span.sampling.count == len(span.origins)
@@ -74,5 +92,6 @@ def test_splitting_keeps_every_pixel_and_stops_at_the_floor() -> None:
 
 def test_global_methods_get_the_whole_field() -> None:
     spec = BlockSpec.plane(0, whole=True)
-    region = (slice(0, 5000), slice(0, 5000))
-    assert plan_cores(region, spec, 100) == [region]
+    grid = Grid.of(spec, {"Y": 5000, "X": 5000})
+    assert list(grid.cores({})) == [(slice(0, 5000), slice(0, 5000))]
+    assert list(grid.cores({"Y": slice(3, 9)})) == [(slice(3, 9), slice(0, 5000))]

@@ -230,3 +230,21 @@ def test_the_extra_is_named_where_it_is_missing(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setitem(__import__("sys").modules, "pydicom", None)
     with pytest.raises(MissingExtraError, match=r"napari-synth\[medical\]"):
         read_image(tmp_path / "a.dcm")
+
+
+def test_damaged_run_lengths_are_an_error(tmp_path: Path) -> None:
+    dataset = dicom(tmp_path / "a.dcm", PIXELS)
+    dataset.compress(pydicom.uid.RLELossless)
+    dataset.save_as(tmp_path / "a.dcm")
+    content = (tmp_path / "a.dcm").read_bytes()
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        damaged = bytearray(content)
+        for at in rng.integers(len(content) - 700, len(content), 3):
+            damaged[at] = rng.integers(256)
+        (tmp_path / "b.dcm").write_bytes(damaged)
+        try:
+            shape = read_image(tmp_path / "b.dcm").shape
+        except ImageFileError:
+            continue
+        assert shape == PIXELS.shape

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -281,3 +282,12 @@ def test_truths_and_negative_steps(tmp_path: Path) -> None:
     assert dict(image.spacing) == {"Y": 2}
     assert image.dtype == np.uint8
     assert image.read().min() == 1
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_a_bare_array_names_its_dimensions(tmp_path: Path, version: int) -> None:
+    named: dict[str, Any] = {"dimension_names": ["time", "y", "x"]}
+    if version == 2:
+        named = {"attributes": {"_ARRAY_DIMENSIONS": ["time", "y", "x"]}}
+    zarr.create_array(str(tmp_path / "a.zarr"), shape=(7, 20, 30), dtype="uint8", zarr_format=version, **named)
+    assert read_image(tmp_path / "a.zarr").axes == "TYX"

@@ -26,6 +26,7 @@ from napari_synth.core.texts import TextError, read_json, read_yaml, shown
 from napari_synth.engine.recipe import Recipe
 from napari_synth.models import ModelCard, load_model
 from napari_synth.models.description import ModelDescription
+from napari_synth.spelling import as_command, as_python
 
 BOUNDED = settings(
     max_examples=50,
@@ -93,7 +94,7 @@ def test_a_recipe_of_any_content_is_read_and_run_or_refused(number: int) -> None
         if recipe is not None:
             assert Recipe.from_yaml(recipe.to_yaml()) == recipe
             _ended(lambda: napari_synth.run(recipe, PLANE if number < 3 else np.stack([PLANE] * 3)))
-            recipe.to_python(), recipe.to_command()
+            as_python(recipe), as_command(recipe)
 
     check()
 

@@ -6,9 +6,8 @@ import torch
 from skimage import data
 
 import napari_synth
-from napari_synth import registry
+from napari_synth import registry, verbs
 from napari_synth.contract.generator import Task
-from napari_synth.engine import runner
 from napari_synth.imaging.image import Image
 
 
@@ -19,7 +18,7 @@ def noisy() -> np.ndarray:
 
 
 def test_auto_takes_the_gpu() -> None:
-    prepared = runner.prepare("denoise/blind", Image.from_array(np.random.default_rng(0).random((32, 32))))
+    prepared = verbs.prepare("denoise/blind", Image.from_array(np.random.default_rng(0).random((32, 32))))
     assert prepared.device.kind == "cuda"
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import zarr
@@ -134,3 +136,15 @@ def test_what_a_masked_array_hides_is_the_mask_and_no_pixel() -> None:
     assert coloured.mask is not None
     assert coloured.mask.axes == "YX"
     assert coloured.mask.read().sum() == 1
+
+
+def test_a_map_whose_file_shrinks_is_an_error_and_no_signal(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.ones((40, 200, 200), np.uint16))
+    image = Image.from_array(np.load(tmp_path / "a.npy", mmap_mode="r"))
+    part = image.select(Z=slice(3, 40))
+    assert part.read(Z=36).max() == 1
+    with (tmp_path / "a.npy").open("r+b") as file:
+        file.truncate(5000)
+    for one in (image, part):
+        with pytest.raises(InvalidImageError, match="became shorter"):
+            one.read(Z=30)

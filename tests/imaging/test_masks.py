@@ -15,9 +15,9 @@ import zarr
 from napari_synth.contract.generator import BlockSpec, Context, Generator, GeneratorInfo, Prepared, Task
 from napari_synth.contract.params import Params
 from napari_synth.core.errors import MaskError
-from napari_synth.engine.runner import prepare
 from napari_synth.imaging.image import Image
 from napari_synth.imaging.masks import as_mask
+from napari_synth.verbs import prepare
 
 AddFake = Callable[[Generator[Any]], None]
 

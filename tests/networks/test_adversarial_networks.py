@@ -8,7 +8,7 @@ from napari_synth.networks.adversarial_pair import halvings_of, widths_of, with_
 from napari_synth.networks.dcgan import DcganDiscriminator, DcganGenerator
 from napari_synth.networks.fastgan import FastganDiscriminator, FastganGenerator
 from napari_synth.networks.latent_generator import Grain
-from napari_synth.training.adversarial import steepness
+from napari_synth.training.losses import steepness
 
 
 @pytest.mark.parametrize("architecture", ["dcgan-generator", "fastgan-generator"])

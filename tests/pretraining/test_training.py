@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from napari_synth.models import load_model
+from pretraining import evaluation
 from pretraining.__main__ import COURSES, app
 from pretraining.crops import CROP, CropStore, write_shard
 from pretraining.denoising import Denoising
@@ -172,6 +173,7 @@ def test_the_curve_is_a_line_a_report(tmp_path, store):
 )
 def test_the_command_trains_stops_and_goes_on(tmp_path, crops, monkeypatch, what, name, lesson):
     monkeypatch.setitem(COURSES, what, dataclasses.replace(COURSES[what], lesson=lesson))
+    monkeypatch.setattr(evaluation, "VALIDATION", ("coins",))
     draw, drawn = type(lesson).draw, itertools.count(1)
 
     def draw_and_stop(self, *arguments):
@@ -196,5 +198,6 @@ def test_the_command_trains_stops_and_goes_on(tmp_path, crops, monkeypatch, what
     assert state["elapsed"] < 60 * 60
     network, card = load_model(tmp_path / f"{name}.safetensors")
     assert card.name == name
+    assert all(row["coins"] == row["mean"] > 10 for row in card.metrics.values())
     assert card.training_command.startswith(f"python -m pretraining {what} --minutes 60")
     assert next(network.parameters()).dtype == torch.float32

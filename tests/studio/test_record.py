@@ -16,9 +16,9 @@ from napari_synth.models import library
 from napari_synth.studio.record import Origin, TrainingRecord, earlier_run, earlier_runs
 from napari_synth.studio.train import train_model
 from napari_synth.training.control import TrainingControl
-from napari_synth.training.news import CurvePoint, Resumed
+from napari_synth.training.events import CurvePoint, Resumed
 
-SMALL = {"start": "scratch", "width": 8, "patch": 32, "batch": 4}
+SMALL = {"initial_weights": "scratch", "width": 8, "patch": 32, "batch": 4}
 
 
 @pytest.fixture(autouse=True)
@@ -35,9 +35,9 @@ def test_a_training_that_is_left_is_listed_and_goes_on_where_it_was() -> None:
     told: list[int] = []
 
     def leave_after_three(progress: Progress) -> None:
-        if isinstance(progress.news, CurvePoint):
-            told.append(progress.news.step)
-            if progress.news.step == 3:
+        if isinstance(progress.event, CurvePoint):
+            told.append(progress.event.step)
+            if progress.event.step == 3:
                 control.leave()
 
     params = {**SMALL, "steps": 6}
@@ -58,7 +58,7 @@ def test_a_training_that_is_left_is_listed_and_goes_on_where_it_was() -> None:
         run.record.params,
         out=run.folder,
         resume=True,
-        progress=lambda progress: again.append(progress.news),
+        progress=lambda progress: again.append(progress.event),
     )
     (resumed,) = [news for news in again if isinstance(news, Resumed)]
     assert [point.step for point in resumed.points] == [1, 2, 3]

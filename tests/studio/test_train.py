@@ -32,9 +32,9 @@ from napari_synth.registry import trainables
 from napari_synth.studio.train import train_model
 from napari_synth.training import checkpoint
 from napari_synth.training.control import TrainingControl
-from napari_synth.training.news import Previewed, Validated
+from napari_synth.training.events import Previewed, Validated
 
-SMALL = {"start": "scratch", "width": 8, "patch": 32, "batch": 4}
+SMALL = {"initial_weights": "scratch", "width": 8, "patch": 32, "batch": 4}
 
 
 @pytest.fixture(autouse=True)
@@ -71,7 +71,7 @@ def test_a_network_learns_from_a_pair_and_is_used(tmp_path: Path) -> None:
     assert psnr(restored, clean) > psnr(noisy.data, clean) + 4
     again = napari_synth.denoise(noisy.data, "retina-supervised")
     np.testing.assert_array_equal(again, restored)
-    news = [progress.news for progress in seen]
+    news = [progress.event for progress in seen]
     assert any(isinstance(item, Validated) and item.baselines for item in news)
     preview = [item for item in news if isinstance(item, Previewed)][-1].preview
     assert preview.axes == "YX"

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from training_images import noisy, rings
-from training_lines import STEPS, run, session, weights
+from training_lines import STEPS, run, trainer, weights
 
 from napari_synth.augmentation import (
     PRESETS,
@@ -31,9 +31,9 @@ from napari_synth.studio import examples
 from napari_synth.studio.examples import augmented_examples
 from napari_synth.training.augmenting import PatchAugmentation, patch_augmentation
 from napari_synth.training.control import TrainingControl
-from napari_synth.training.pools import Field, FieldPool
-from napari_synth.training.sources import gather
-from napari_synth.training.trainee import Networks, Trainee, Validation, Work
+from napari_synth.training.dataset import gather
+from napari_synth.training.patches import PatchRegion, PatchSampler
+from napari_synth.training.training_module import Networks, StepContext, TrainingModule, Validation
 
 NAMES: tuple[Augmentation, ...] = get_args(Augmentation)
 SCRATCH = {"start": "scratch", "width": 8, "patch": 32}
@@ -51,10 +51,10 @@ def smooth(size: int = 96) -> np.ndarray:
     return (0.5 + 0.25 * np.sin(x / 9) + 0.25 * np.cos(y / 7 + x / 15)).astype(np.float32)
 
 
-def pool_of(pixels: np.ndarray, pipeline: Pipeline | None, sources: int | None = None, patch: int = 32) -> FieldPool:
+def pool_of(pixels: np.ndarray, pipeline: Pipeline | None, sources: int | None = None, patch: int = 32) -> PatchSampler:
     augmentation = None if pipeline is None else PatchAugmentation(pipeline, (1.0,) * (pixels.ndim - 1))
     edges = (8, patch, patch)[-(pixels.ndim - 1) :]
-    return FieldPool([Field(pixels)], edges, "cpu", sources=sources, augmentation=augmentation)
+    return PatchSampler([PatchRegion(pixels)], edges, "cpu", sources=sources, augmentation=augmentation)
 
 
 def test_every_kind_of_image_can_be_chosen() -> None:
@@ -110,7 +110,7 @@ def test_the_same_seed_draws_the_same(name: Augmentation, axes: str) -> None:
     augmentation, notes = patch_augmentation(name, [Image(pixels, axes, spacing={"Z": 3.0})], axes, sources=1)
     assert not notes
     edges = (8, 16, 16)[-len(axes) :]
-    pool = FieldPool([Field(np.stack([pixels, pixels]))], edges, "cpu", sources=1, augmentation=augmentation)
+    pool = PatchSampler([PatchRegion(np.stack([pixels, pixels]))], edges, "cpu", sources=1, augmentation=augmentation)
     first, again, other = (pool.sample(6, seeded(seed)) for seed in (1, 1, 2))
     assert first.shape == (6, 2, *edges)
     assert torch.equal(first, again)
@@ -122,7 +122,7 @@ def test_colours_are_needed_where_stains_are_changed() -> None:
     with pytest.raises(AxesError, match="RGB"):
         patch_augmentation("histology", [Image(rings(), "YX")], "YX", sources=1)
     augmentation, _ = patch_augmentation("histology", [Image(np.stack([rings()] * 3, -1), "YXS")], "YX", sources=3)
-    pool = FieldPool([Field(np.stack([smooth()] * 3))], (16, 16), "cpu", augmentation=augmentation)
+    pool = PatchSampler([PatchRegion(np.stack([smooth()] * 3))], (16, 16), "cpu", augmentation=augmentation)
     assert pool.sample(4, seeded()).shape == (4, 3, 16, 16)
 
 
@@ -143,7 +143,7 @@ def test_counts_that_are_learnt_are_left_as_they_are() -> None:
     assert "Gamma" in notes[0]
 
 
-class Doubling(Trainee):
+class Doubling(TrainingModule):
     """Learns the second channel from the first."""
 
     def __init__(self) -> None:
@@ -154,7 +154,7 @@ class Doubling(Trainee):
     def optimizers(self) -> Mapping[str, Sequence[torch.optim.Optimizer]]:
         return {"network": [torch.optim.Adam(self.networks["network"].parameters(), lr=0.02)]}
 
-    def step(self, work: Work) -> Mapping[str, Tensor]:
+    def step(self, work: StepContext) -> Mapping[str, Tensor]:
         pixels = work.share(self.pool.sample(work.batch_size, work.generator))
         loss = (work.networks["network"](pixels[:, :1]) - pixels[:, 1:]).square().mean()
         work.update("network", loss)
@@ -176,7 +176,7 @@ def test_a_resumed_run_is_augmented_as_one_that_was_not_interrupted(tmp_path: Pa
     with pytest.raises(Cancelled):
         run(Doubling(), tmp_path, callback=cancel, token=control, checkpoint_seconds=0.0)
     resumed = Doubling()
-    again = session(resumed, tmp_path)
+    again = trainer(resumed, tmp_path)
     assert again.resume()
     assert again.run().steps == STEPS
     assert all(torch.equal(one, other) for one, other in zip(weights(resumed), weights(whole), strict=True))
@@ -193,9 +193,9 @@ def test_examples_are_what_a_training_draws(monkeypatch: pytest.MonkeyPatch) -> 
     assert np.array_equal(moved, again)
     assert not np.array_equal(np.sort(plain.ravel()), np.sort(moved.ravel()))
     learnt = trainable("denoise/supervised")
-    lesson = learnt.prepare(images, learnt.params_type.parse(SCRATCH), TrainContext(examples.resolve_device("cpu")))
-    del lesson.trainee.pool  # type: ignore[attr-defined]
-    monkeypatch.setattr(type(learnt), "prepare", lambda *_: lesson)
+    setup = learnt.prepare(images, learnt.params_type.parse(SCRATCH), TrainContext(examples.resolve_device("cpu")))
+    del setup.module.pool  # type: ignore[attr-defined]
+    monkeypatch.setattr(type(learnt), "prepare", lambda *_: setup)
     with pytest.raises(TrainingDataError, match="draws no patches"):
         augmented_examples("denoise/supervised", images, {})
 
@@ -211,5 +211,5 @@ def test_noisy_pairs_say_that_they_are_not_augmented() -> None:
     images = gather(noisy(rings()), noisy(rings(), seed=1), kind="paired")
     learnt = trainable("denoise/noise2noise")
     settings = learnt.params_type.parse({**SCRATCH, "augmentation": "geometry"})
-    lesson = learnt.prepare(images, settings, TrainContext(examples.resolve_device("cpu")))
-    assert any("flipped and turned" in note for note in lesson.notes)
+    setup = learnt.prepare(images, settings, TrainContext(examples.resolve_device("cpu")))
+    assert any("flipped and turned" in note for note in setup.notes)

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from training_lines import CPU, Curves, session, weights
+from training_lines import CPU, Curves, trainer, weights
 
 from napari_synth.core.device import Device
-from napari_synth.training.batch_search import Trial, fitting_batch, found_batch, quickest_batch
-from napari_synth.training.trainee import Work
+from napari_synth.training.trainer import Trial, fitting_batch, found_batch, quickest_batch
+from napari_synth.training.training_module import StepContext
 
 
 def machine(busy_from: int, room: int, tried: list[int]) -> Any:
@@ -46,28 +46,28 @@ def test_the_batch_shrinks_until_it_fits(free: float, found: int) -> None:
 
 
 def test_a_short_memory_is_seen_before_training_begins(monkeypatch: pytest.MonkeyPatch) -> None:
-    trainee = Curves()
-    run = session(trainee)
-    before, drawn = weights(trainee), run.generator.get_state()
+    module = Curves()
+    run = trainer(module)
+    before, drawn = weights(module), run.generator.get_state()
     seeded = torch.get_rng_state()
     assert found_batch(run) == run.batch_size == 8
     monkeypatch.setattr(Device, "free_memory", lambda _: 1)
     assert found_batch(run) == 1
-    assert all(torch.equal(one, other) for one, other in zip(weights(trainee), before, strict=True))
+    assert all(torch.equal(one, other) for one, other in zip(weights(module), before, strict=True))
     assert torch.equal(run.generator.get_state(), drawn)
     assert torch.equal(torch.get_rng_state(), seeded)
-    assert trainee.drawn == 0
+    assert module.drawn == 0
     assert not run.parts.state()["optimizer sine 0"]["state"]
 
 
 def test_a_run_with_the_batch_that_was_found_gives_the_same_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     found, given = Curves(), Curves()
-    searching = session(found)
+    searching = trainer(found)
     searching.settings = replace(searching.settings, finds_batch=True)
     monkeypatch.setattr(Device, "free_memory", lambda _: 1200)
     batch = searching.run().batch_size
     assert 1 < batch < 8
-    repeated = session(given)
+    repeated = trainer(given)
     repeated.result.batch_size = batch
     repeated.run()
     assert all(torch.equal(one, other) for one, other in zip(weights(found), weights(given), strict=True))
@@ -75,10 +75,10 @@ def test_a_run_with_the_batch_that_was_found_gives_the_same_weights(monkeypatch:
 
 def test_not_even_the_trial_fits() -> None:
     class Hungry(Curves):
-        def step(self, work: Work) -> Mapping[str, Tensor]:
+        def step(self, work: StepContext) -> Mapping[str, Tensor]:
             if work.batch_size > 1:
                 raise MemoryError
             return super().step(work)
 
     assert CPU.kind == "cpu"
-    assert found_batch(session(Hungry())) == 1
+    assert found_batch(trainer(Hungry())) == 1

@@ -20,8 +20,8 @@ from napari_synth.imaging.image import Image
 from napari_synth.methods.denoise.trained import OverTime, neighbours_of
 from napari_synth.networks.simvp import SimVP
 from napari_synth.training.clips import draw_clips, held_out_clips, read_movies, split_clips
-from napari_synth.training.news import Previewed, Validated
-from napari_synth.training.pools import FieldPool
+from napari_synth.training.events import Previewed, Validated
+from napari_synth.training.patches import PatchSampler
 
 TINY: dict[str, Any] = {"patch": 16, "batch": 2, "past": 2, "future": 2, "width": 8}
 
@@ -65,7 +65,7 @@ def test_of_a_short_movie_a_band_of_rows_is_held_out() -> None:
 
 def test_clips_run_forwards_unless_backwards_is_wanted() -> None:
     fields, _ = read_movies([_counting(12)], 4)
-    pool = FieldPool(fields, (4, 16, 16), "cpu")
+    pool = PatchSampler(fields, (4, 16, 16), "cpu")
     for backwards in (False, True):
         clips = draw_clips(pool, 32, torch.Generator().manual_seed(0), backwards=backwards)
         assert clips.shape == (32, 4, 1, 16, 16)
@@ -101,8 +101,8 @@ def test_a_model_is_trained_beside_the_baselines_and_predicts(method: str) -> No
     news: list[object] = []
 
     def told(progress: Progress) -> None:
-        if progress.news is not None:
-            news.append(progress.news)
+        if progress.event is not None:
+            news.append(progress.event)
 
     trained = napari_synth.train(f"predict-frames/{method}", movie, steps=12, progress=told, **TINY)
     validated = [item for item in news if isinstance(item, Validated)]

@@ -36,7 +36,7 @@ def rim_of(prepared: PreparedMovie) -> Any:
     """Return labels that frame every plane of the invented frames: a lazy array along the axes of the result but S, uint8."""
     import dask.array as da
 
-    sizes = dict(zip(prepared.source.axes, prepared.result_shape, strict=True))
+    sizes = dict(zip(prepared.source.axes, prepared.shape, strict=True))
     axes = prepared.source.axes.replace("S", "")
     width = max(1, min(sizes["Y"], sizes["X"]) // _RIM)
     plane = np.ones((sizes["Y"], sizes["X"]), np.uint8)

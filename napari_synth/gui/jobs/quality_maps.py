@@ -69,7 +69,7 @@ def removed_signal(
 
     Parameters
     ----------
-    run : PreparedRun
+    run : PreparedImage
     restored : array-like
         The result at full resolution.
     settings : RunSettings
@@ -106,7 +106,7 @@ def trust_map(
 
     Parameters
     ----------
-    run : PreparedRun
+    run : PreparedImage
     restored : array-like
         The result at full resolution.
     settings : RunSettings
@@ -159,7 +159,7 @@ def uncertainty_map(
 
     Parameters
     ----------
-    judged : PreparedRun, PreparedMovie or RepeatRequest
+    judged : PreparedImage, PreparedMovie or RepeatRequest
     settings : RunSettings
     progress, cancel
         Of the job.

@@ -12,12 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from napari_synth import registry
-from napari_synth.core.progress import CancelToken, ProgressCallback
-from napari_synth.engine import runner
+from napari_synth.contract.frames import FramePredictor
+from napari_synth.contract.synthesis import Synthesizer
+from napari_synth.core.progress import CancelToken, ProgressCallback, Reporter
+from napari_synth.engine import door
 from napari_synth.engine.frame_plan import FrameRequest
-from napari_synth.engine.frame_run import PreparedMovie, prepare_movie
-from napari_synth.engine.runner import PreparedRun
-from napari_synth.engine.synthesis_run import PreparedSynthesis, prepare_synthesis
+from napari_synth.engine.frame_run import PreparedMovie
+from napari_synth.engine.image_run import PreparedImage
+from napari_synth.engine.prepared import Inputs
+from napari_synth.engine.recipe import FramesRecord, Recipe
+from napari_synth.engine.synthesis_run import PreparedSynthesis
 from napari_synth.gui.layers.masks import MaskRequest
 from napari_synth.gui.layers.placement import Placement
 from napari_synth.gui.settings import RunSettings
@@ -30,7 +34,7 @@ if TYPE_CHECKING:
 
 Region: TypeAlias = Mapping[str, slice | int]
 """A part of an image, by axis role."""
-LayerRun: TypeAlias = PreparedRun | PreparedMovie
+LayerRun: TypeAlias = PreparedImage | PreparedMovie
 """A prepared run that makes one layer of another."""
 
 
@@ -98,8 +102,8 @@ class RestoreRequest:
         image: Image,
         progress: ProgressCallback | None,
         cancel: CancelToken | None,
-        interim: Callable[[PreparedRun], None] | None = None,
-    ) -> PreparedRun:
+        interim: Callable[[PreparedImage], None] | None = None,
+    ) -> PreparedImage:
         """Let the generator look at an image.
 
         Parameters
@@ -111,19 +115,11 @@ class RestoreRequest:
         interim : callable, optional
             Is given what a generator that learns has come to so far.
         """
-        return runner.prepare(
-            self.generator,
-            image,
-            self.params,
-            reference=self.reference,
-            device=self.settings.device,
-            precision=self.settings.precision,
-            dtype=self.settings.dtype,
-            memory_budget=self.settings.memory_budget,
-            progress=progress,
-            cancel=cancel,
-            interim=interim,
-        )
+        method = registry.generator(self.generator)
+        recipe = Recipe(generator=self.generator, params=dict(self.params))
+        options, report = self.settings.options(), Reporter(progress, cancel)
+        prepared: PreparedImage = door.open(method, recipe, Inputs(image, self.reference), options, report, interim)
+        return prepared
 
 
 @dataclass(frozen=True)
@@ -149,18 +145,12 @@ class MovieRequest:
 
     def prepare(self, progress: ProgressCallback | None, cancel: CancelToken | None) -> PreparedMovie:
         """Let the predictor look at the movie."""
-        return prepare_movie(
-            self.predictor,
-            self.movie,
-            self.frames,
-            self.params,
-            device=self.settings.device,
-            precision=self.settings.precision,
-            dtype=self.settings.dtype,
-            memory_budget=self.settings.memory_budget,
-            progress=progress,
-            cancel=cancel,
-        )
+        method = registry.found(FramePredictor, self.predictor)
+        frames = FramesRecord(**self.frames.model_dump())
+        recipe = Recipe(generator=self.predictor, params=dict(self.params), frames=frames)
+        options, report = self.settings.options(), Reporter(progress, cancel)
+        prepared: PreparedMovie = door.open(method, recipe, Inputs(self.movie), options, report)
+        return prepared
 
 
 @dataclass(frozen=True)
@@ -190,16 +180,11 @@ class SynthesisRequest:
 
     def prepare(self, progress: ProgressCallback | None, cancel: CancelToken | None) -> PreparedSynthesis:
         """Open the synthesizer."""
-        return prepare_synthesis(
-            self.synthesizer,
-            self.params,
-            source=self.source,
-            device=self.settings.device,
-            precision=self.settings.precision,
-            seed=self.seed,
-            progress=progress,
-            cancel=cancel,
-        )
+        method = registry.found(Synthesizer, self.synthesizer)
+        recipe = Recipe(generator=self.synthesizer, params=dict(self.params))
+        options, report = self.settings.options(self.seed), Reporter(progress, cancel)
+        prepared: PreparedSynthesis = door.open(method, recipe, Inputs(self.source), options, report)
+        return prepared
 
     def is_like(self, other: SynthesisRequest) -> bool:
         """Tell whether the same synthesizer can be kept open; pixels are compared by identity, not read."""
@@ -290,8 +275,8 @@ class TrainRequest:
 
 
 def result_axes(run: LayerRun) -> str:
-    """Return the axes of what a run makes; those of a movie are those of its source."""
-    return run.source.axes if isinstance(run, PreparedMovie) else run.result_axes
+    """Return the axes of what a run makes."""
+    return run.axes
 
 
 def result_range(run: LayerRun) -> tuple[float, float]:

@@ -11,8 +11,9 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from napari_synth.core.progress import CancelToken, Progress, ProgressCallback, Reporter
-from napari_synth.engine.runner import PreparedRun
+from napari_synth.engine.image_run import PreparedImage
 from napari_synth.engine.verdict import verdicts
+from napari_synth.files.origin import FileOrigin
 from napari_synth.gui.jobs.requests import LayerRun, Region, RestoreRequest
 from napari_synth.gui.jobs.result_store import discarding, run_levels, store
 from napari_synth.gui.settings import RunSettings
@@ -32,7 +33,7 @@ class RunResult(Generic[R]):
 
     Attributes
     ----------
-    prepared : PreparedRun or PreparedMovie
+    prepared : PreparedImage or PreparedMovie
     levels : tuple of array-like
         The result, along its axes: one numpy array, or dask arrays of the levels on disk, the finest first, where
         it is larger than the memory budget.
@@ -51,8 +52,8 @@ class RunResult(Generic[R]):
     filled: tuple[Any, ...] = ()
 
 
-def restore(request: RestoreRequest, progress: ProgressCallback, cancel: CancelToken) -> RunResult[PreparedRun]:
-    """Run a generator over a whole image.
+def restore(request: RestoreRequest, progress: ProgressCallback, cancel: CancelToken) -> RunResult[PreparedImage]:
+    """Run a generator over a whole image; there is no result where its file changes meanwhile.
 
     Parameters
     ----------
@@ -60,7 +61,10 @@ def restore(request: RestoreRequest, progress: ProgressCallback, cancel: CancelT
     progress, cancel
         Of the job.
     """
-    prepared = request.prepare(request.source(), progress, cancel)
+    source = request.source()
+    if isinstance(source.origin, FileOrigin):
+        source = replace(source, origin=source.origin.renewed())
+    prepared = request.prepare(source, progress, cancel)
     try:
         result = RunResult(prepared, *run_levels(prepared, request.settings.folder, progress, cancel))
         with discarding(result.path):
@@ -76,10 +80,10 @@ def restore(request: RestoreRequest, progress: ProgressCallback, cancel: CancelT
 def restore_region(
     request: RestoreRequest,
     region: Region,
-    prepared: PreparedRun | None,
+    prepared: PreparedImage | None,
     progress: ProgressCallback,
     cancel: CancelToken,
-) -> tuple[PreparedRun | None, Any]:
+) -> tuple[PreparedImage | None, Any]:
     """Restore a region for a preview; a generator that trains lets what it has come to so far be shown.
 
     Parameters
@@ -87,14 +91,14 @@ def restore_region(
     request : RestoreRequest
     region : mapping of str to slice
         In pixels of the image.
-    prepared : PreparedRun or None
+    prepared : PreparedImage or None
         What an earlier preview with the same request prepared, so that it is not done again.
     progress, cancel
         Of the job.
 
     Returns
     -------
-    PreparedRun or None
+    PreparedImage or None
         To be given to the next preview; None where it holds for this region only, because the generator learnt from it.
     numpy.ndarray
         The region's pixels, along the axes of the result.
@@ -105,17 +109,17 @@ def restore_region(
         crop = crop.with_data(crop.read())
         interim = InterimPreview(inside, progress, cancel)
         prepared = request.prepare(crop, interim.take_progress, cancel, interim.show)
-        return None, prepared.compute(region=inside, progress=progress, cancel=cancel)
+        return None, prepared.compute(region=inside, report=Reporter(progress, cancel))
     if prepared is None:
         prepared = request.prepare(request.source(), progress, cancel)
     asked = {axis: part for axis, part in region.items() if axis not in prepared.joint_axes}
-    return prepared, prepared.compute(region=asked, progress=progress, cancel=cancel)
+    return prepared, prepared.compute(region=asked, report=Reporter(progress, cancel))
 
 
 def mask_region(
     request: RestoreRequest,
     region: Region,
-    _prepared: PreparedRun | None,
+    _prepared: PreparedImage | None,
     progress: ProgressCallback,
     cancel: CancelToken,
 ) -> tuple[None, Any]:
@@ -144,13 +148,13 @@ def mask_region(
 
 
 def filled_levels(
-    prepared: PreparedRun, settings: RunSettings, progress: ProgressCallback, cancel: CancelToken
+    prepared: PreparedImage, settings: RunSettings, progress: ProgressCallback, cancel: CancelToken
 ) -> tuple[Any, ...]:
     """Return which pixels were filled.
 
     Parameters
     ----------
-    prepared : PreparedRun
+    prepared : PreparedImage
     settings : RunSettings
     progress, cancel
         Of the job.
@@ -207,15 +211,15 @@ class InterimPreview:
         self._latest = progress
         self._progress(progress)
 
-    def show(self, run: PreparedRun) -> None:
+    def show(self, run: PreparedImage) -> None:
         """Show what a run would give now, where the last time is long enough ago."""
         begun = time.monotonic()
         if begun < self._ready:
             return
-        pixels = run.compute(region=self._region, cancel=self._cancel)
+        pixels = run.compute(region=self._region, report=Reporter(None, self._cancel))
         now = time.monotonic()
         self._ready = now + _PATIENCE * (now - begun)
-        self._progress(replace(self._latest, news=Interim(pixels)))
+        self._progress(replace(self._latest, event=Interim(pixels)))
 
 
 def _neighbourhood(image: Image, region: Region) -> tuple[Mapping[str, slice], Mapping[str, slice]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -25,7 +26,7 @@ def run_levels(
 
     Parameters
     ----------
-    run : PreparedRun or PreparedMovie
+    run : PreparedImage or PreparedMovie
     folder : pathlib.Path
         Of large results.
     progress, cancel
@@ -45,9 +46,12 @@ def run_levels(
     ImageFileError
         The folder cannot be written.
     """
-    compute = partial(run.compute, progress=progress, cancel=cancel)
+    compute = partial(run.compute, report=Reporter(progress, cancel))
     if not run.needs_store:
-        return (compute(),), None
+        pixels = compute()
+        if run.source.origin is not None:
+            run.source.origin.check()
+        return (pixels,), None
     return computed_into(compute, run.result, run.chunks, folder, cancel)
 
 
@@ -82,6 +86,10 @@ def computed_into(
         compute(out=target)
     with discarding(path):
         return open_levels(path, like.axes), path
+
+
+_giving = threading.Lock()
+_given: set[Path] = set()
 
 
 def store(image: Image, folder: Path, stage: str, progress: ProgressCallback, cancel: CancelToken) -> tuple[Any, ...]:
@@ -153,6 +161,8 @@ def open_levels(path: Path, axes: str) -> tuple[Any, ...]:
 def free_path(folder: Path, name: str) -> Path:
     """Return a path in the folder that does not exist, with a name that every file system takes.
 
+    It is nobody else's either: a result that is still being made has no file of its name yet, and two layers may have one name.
+
     Raises
     ------
     ImageFileError
@@ -162,9 +172,11 @@ def free_path(folder: Path, name: str) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         number, path = 1, folder / f"{stem}.ome.zarr"
-        while path.exists():
-            number += 1
-            path = folder / f"{stem}-{number}.ome.zarr"
+        with _giving:
+            while path.exists() or path in _given or any(folder.glob(f".{path.name}.*.part")):
+                number += 1
+                path = folder / f"{stem}-{number}.ome.zarr"
+            _given.add(path)
     except OSError as error:
         raise ImageFileError(
             f"The folder of large results {str(folder)!r} cannot be used ({error.strerror}):"

@@ -33,7 +33,7 @@ class SeriesItem:
 def run_in_turn(
     works: Sequence[tuple[str, Work]], what: str, progress: ProgressCallback, cancel: CancelToken
 ) -> tuple[SeriesItem, ...]:
-    """Do one work after the other; each ends with an item as the news of its progress.
+    """Do one work after the other; each ends with an item as the event of its progress.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def run_in_turn(
             cancel.check()
             item = SeriesItem(index, error=as_user_error(error, what))
         items.append(replace(item, result=None))
-        progress(Progress(f"{part.words}done", 1, 1, 0.0, news=item))
+        progress(Progress(f"{part.words}done", 1, 1, 0.0, event=item))
     return tuple(items)
 
 

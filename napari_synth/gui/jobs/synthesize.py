@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import psutil
 
 from napari_synth.core.progress import CancelToken, ProgressCallback, Reporter
 from napari_synth.engine.synthesis_run import PreparedSynthesis
@@ -54,15 +52,12 @@ def synthesize(request: SynthesisRequest, progress: ProgressCallback, cancel: Ca
         Of the job.
     """
     prepared = request.prepare(progress, cancel)
-    compute = partial(prepared.compute, progress=progress, cancel=cancel)
-    size = prod(prepared.shape) * np.dtype(prepared.spec.dtype).itemsize
+    compute = partial(prepared.compute, report=Reporter(progress, cancel))
     try:
-        if size <= (request.settings.memory_budget or psutil.virtual_memory().available // 2):
+        if not prepared.needs_store:
             return Synthesized(request, prepared, (compute(),))
-        blocks = (1, *prepared.shape[1:])
-        return Synthesized(
-            request, prepared, *computed_into(compute, _unread(prepared), blocks, request.settings.folder, cancel)
-        )
+        like, blocks = prepared.result, prepared.chunks
+        return Synthesized(request, prepared, *computed_into(compute, like, blocks, request.settings.folder, cancel))
     finally:
         prepared.device.release_memory()
 

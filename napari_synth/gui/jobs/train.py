@@ -18,7 +18,7 @@ from napari_synth.gui.jobs.worker import Job
 from napari_synth.registry import trainable
 from napari_synth.studio.record import TrainingRecord, earlier_run
 from napari_synth.training.control import TrainingControl
-from napari_synth.training.news import CurvePoint, Previewed, Resumed, Validated
+from napari_synth.training.events import CurvePoint, Previewed, Resumed, Validated
 
 if TYPE_CHECKING:
     from napari_synth.studio.train import Trained
@@ -106,7 +106,7 @@ class UpdateCollector:
 
     def take_progress(self, progress: Progress) -> None:
         """Take progress, and hand it on with what has gathered if it is time."""
-        event = progress.news
+        event = progress.event
         if isinstance(event, Resumed):
             self._points += event.points
             self._validations += event.validations
@@ -117,7 +117,7 @@ class UpdateCollector:
             self._validations.append(event)
         elif isinstance(event, Previewed):
             self._preview = event
-        self._latest = replace(progress, news=None, elapsed=max(0.0, progress.elapsed - self._control.waited))
+        self._latest = replace(progress, event=None, elapsed=max(0.0, progress.elapsed - self._control.waited))
         if progress.message or (self._is_drawn and time.monotonic() - self._sent >= _BETWEEN_UPDATES):
             self.flush()
 
@@ -131,7 +131,7 @@ class UpdateCollector:
         update = TrainingUpdate(tuple(self._points), tuple(self._validations), self._preview)
         self._points, self._validations, self._preview = [], [], None
         self._sent = time.monotonic()
-        self._progress(replace(self._latest, news=update))
+        self._progress(replace(self._latest, event=update))
 
 
 class TrainingJob(Job):
@@ -209,7 +209,7 @@ def examples(request: TrainRequest, progress: ProgressCallback, cancel: CancelTo
         Of the job.
     """
     from napari_synth.studio.examples import augmented_examples
-    from napari_synth.training.sources import gather
+    from napari_synth.training.dataset import gather
 
     report = Reporter(progress, cancel)
     report.start("Reading the images")

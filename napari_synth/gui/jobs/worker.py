@@ -106,7 +106,7 @@ class Job(QObject):
         if (
             progress.stage == self._last_stage
             and not progress.message
-            and progress.news is None
+            and progress.event is None
             and not complete
             and now - self._last_report < _SHORTEST_BETWEEN_REPORTS
         ):

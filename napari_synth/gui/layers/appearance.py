@@ -11,7 +11,7 @@ from napari.utils.colormaps import Colormap
 if TYPE_CHECKING:
     import napari.layers
 
-    from napari_synth.engine.runner import PreparedRun
+    from napari_synth.engine.image_run import PreparedImage
 
 TRUST_EXPLAINED, TRUST_LIMIT = 3.0, 8.0
 """Standard deviations of noise that are not shown yet, and those at which colours are full."""
@@ -38,19 +38,19 @@ def appearance(layer: napari.layers.Image) -> dict[str, Any]:
     return shown
 
 
-def result_look(source: Mapping[str, Any], run: PreparedRun) -> dict[str, Any]:
+def result_look(source: Mapping[str, Any], run: PreparedImage) -> dict[str, Any]:
     """Return how a result is shown, as keyword arguments of a layer.
 
     Parameters
     ----------
     source : mapping of str to object
         How its source is shown.
-    run : PreparedRun
+    run : PreparedImage
     """
     if run.result_range is None:
         return dict(source)
     look = {name: value for name, value in source.items() if name not in _OF_COUNTS}
-    if run.result_axes.endswith("S"):
+    if run.axes.endswith("S"):
         return look | {"rgb": True}
     return look | {"rgb": False, "colormap": "gray", "contrast_limits": run.result_range}
 

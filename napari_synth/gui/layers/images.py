@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_synth.core.errors import AxesError, InvalidImageError
+from napari_synth.files.origin import FileOrigin
 from napari_synth.imaging.image import Image, check_axes, guess_axes
 
 if TYPE_CHECKING:
@@ -78,4 +81,7 @@ def to_image(layer: napari.layers.Image | napari.layers.Labels, axes: str) -> Im
     check_axes(axes, tuple(pixels.shape))
     spacing = {axis: abs(float(step)) for axis, step in zip(axes, layer.scale, strict=False) if step}
     units = {axis: str(unit) for axis, unit in zip(axes, layer.units, strict=False) if str(unit) != "pixel"}
-    return Image.from_array(pixels, axes, spacing=spacing, units=units, name=layer.name)
+    image = Image.from_array(pixels, axes, spacing=spacing, units=units, name=layer.name)
+    path = layer.source.path
+    # The worker looks at the file once it begins: a folder of many chunks takes a while.
+    return replace(image, origin=FileOrigin(Path(path), ())) if path and image.is_lazy else image

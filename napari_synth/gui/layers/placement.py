@@ -14,7 +14,7 @@ from napari.utils.transforms import Affine
 if TYPE_CHECKING:
     import napari.layers
 
-    from napari_synth.engine.runner import PreparedRun
+    from napari_synth.engine.image_run import PreparedImage
 
 Matrix = npt.NDArray[np.float64]
 
@@ -144,21 +144,21 @@ class Placement:
         }
 
 
-def result_placement(source: Placement, run: PreparedRun, first: Mapping[str, int] | None = None) -> Placement:
+def result_placement(source: Placement, run: PreparedImage, first: Mapping[str, int] | None = None) -> Placement:
     """Return where a result lies, or a part of it.
 
     Parameters
     ----------
     source : Placement
         Where the source lies.
-    run : PreparedRun
+    run : PreparedImage
     first : mapping of str to int, optional
         The pixel of the source at which the part begins, by axis role.
     """
-    sizes, result = run.source.sizes, dict(zip(run.result_axes, run.result_shape, strict=True))
+    sizes, result = run.source.sizes, dict(zip(run.axes, run.shape, strict=True))
     # Without the samples of an RGB pixel.
     own = run.source.axes[: len(source.scale)]
-    axes = own if run.result_axes == run.source.axes else run.result_axes.replace("S", "")
+    axes = own if run.axes == run.source.axes else run.axes.replace("S", "")
     factors, start = [], []
     for axis in own:
         kept = axis in result and axis not in run.joint_axes

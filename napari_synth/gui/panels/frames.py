@@ -13,7 +13,7 @@ from napari.utils.colormaps import DirectLabelColormap
 
 from napari_synth.contract.frames import FramePredictor
 from napari_synth.contract.generator import Task
-from napari_synth.engine.frame_plan import check_time, guess_movie_axes
+from napari_synth.engine.frame_plan import check_time
 from napari_synth.engine.frame_run import PreparedMovie
 from napari_synth.gui.jobs.frames import predict, rim_of
 from napari_synth.gui.jobs.requests import MovieRequest
@@ -29,6 +29,7 @@ from napari_synth.gui.widgets.form_rows import line
 from napari_synth.gui.widgets.frames_choice import FramesChoice
 from napari_synth.gui.widgets.hint import Hint
 from napari_synth.gui.widgets.result_box import Finished
+from napari_synth.imaging.image import guess_movie_axes
 
 if TYPE_CHECKING:
     import napari

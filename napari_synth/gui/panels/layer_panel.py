@@ -238,7 +238,7 @@ class LayerPanel(MethodPanel[M], Generic[M, R]):
 
     def _on_progressed(self, progress: Progress) -> None:
         super()._on_progressed(progress)
-        item = progress.news
+        item = progress.event
         if not isinstance(item, SeriesItem) or item.index >= len(self._running):
             return
         origin = self._running[item.index]

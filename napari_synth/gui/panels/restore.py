@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QHBoxLayout, QPushButton
 
 from napari_synth.contract.generator import Generator, Task
 from napari_synth.contract.params import Params
-from napari_synth.engine.runner import PreparedRun
+from napari_synth.engine.image_run import PreparedImage
 from napari_synth.gui.jobs.requests import RestoreRequest
 from napari_synth.gui.jobs.restore import RunResult, restore
 from napari_synth.gui.jobs.worker import Work
@@ -42,7 +42,7 @@ _WORDS = {
 """What is said of a result, and during a run."""
 
 
-class RestorePanel(LayerPanel[Generator[Params], PreparedRun]):
+class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
     """The panel of one task that restores images.
 
     Parameters
@@ -148,14 +148,14 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedRun]):
         return appearance(source) | limits
 
     def _described(
-        self, source: napari.layers.Image, place: Placement, run: PreparedRun
+        self, source: napari.layers.Image, place: Placement, run: PreparedImage
     ) -> tuple[str, dict[str, Any], Placement, dict[str, Any]]:
-        invents = run.generator.info.invents
+        invents = run.method.info.invents
         name = f"{source.name} {self._done}{' (synthetic)' if invents else ''}"
         metadata = mark(RESULT, run.recipe.model_dump(mode="json"), synthetic=invents)
         return name, metadata, result_placement(place, run), result_look(self._look(source), run)
 
-    def _add_more(self, result: RunResult[PreparedRun], finished: Finished[PreparedRun]) -> str:
+    def _add_more(self, result: RunResult[PreparedImage], finished: Finished[PreparedImage]) -> str:
         """Add which pixels are invented, hidden since they would cover what was put there, and say so."""
         if self.mask_picker is None or not result.filled:
             return ""

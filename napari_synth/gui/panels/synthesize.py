@@ -234,10 +234,10 @@ class SynthesizePanel(MethodPanel[Synthesizer[Any]]):
 
     def _on_made(self, made: Synthesized) -> None:
         self._offer_quality(made)
-        self._add(made, f"{made.prepared.synthesizer.info.title} (synthetic)")
+        self._add(made, f"{made.prepared.method.info.title} (synthetic)")
 
     def _on_path(self, made: Synthesized) -> None:
-        self._add(made, f"{made.prepared.synthesizer.info.title} path (synthetic)")
+        self._add(made, f"{made.prepared.method.info.title} path (synthetic)")
 
     def _on_report(self, quality: Quality) -> None:
         self.quality.show_quality(quality)
@@ -262,7 +262,7 @@ class SynthesizePanel(MethodPanel[Synthesizer[Any]]):
     def _preview_layer(
         self, request: SynthesisRequest, model: PreparedSynthesis, pixels: npt.NDArray[Any]
     ) -> napari.layers.Image:
-        axes, name = model.spec.axes, f"{model.synthesizer.info.title} preview"
+        axes, name = model.spec.axes, f"{model.method.info.title} preview"
         return _new_layer((pixels,), self._place(request, model, axes), name, mark(PREVIEW), rgb="S" in axes)
 
     def _place(self, request: SynthesisRequest, prepared: PreparedSynthesis, axes: str) -> Placement:

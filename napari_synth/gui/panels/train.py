@@ -241,7 +241,7 @@ class TrainPanel(Panel):
             self._say([*self._said, progress.message])
         else:
             self.progress.show_progress(progress)
-        update = progress.news
+        update = progress.event
         if isinstance(update, TrainingUpdate):
             self.curves.add(update)
             if update.preview is not None:

@@ -14,7 +14,7 @@ from scipy.ndimage import uniform_filter1d
 from napari_synth.gui.jobs.train import TrainingUpdate
 from napari_synth.gui.widgets.form_rows import let_shrink
 from napari_synth.gui.widgets.plot import Level, Line, Plot, Values
-from napari_synth.training.news import CurvePoint, Validated
+from napari_synth.training.events import CurvePoint, Validated
 
 # Told apart by most who see colours differently, for a dark ground and for a light one.
 _ON_DARK = ("#58b4ff", "#ffa94d", "#63d297", "#f783ac", "#c9a6ff", "#ffe066")

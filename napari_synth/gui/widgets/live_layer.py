@@ -262,8 +262,8 @@ class LiveLayer(QObject, Generic[W]):
 
     def _on_progressed(self, progress: Progress) -> None:
         self.progressed.emit(progress)
-        if progress.news is not None and self._asked is not None and not self._is_stale:
-            self._show_interim(self._asked, progress.news)
+        if progress.event is not None and self._asked is not None and not self._is_stale:
+            self._show_interim(self._asked, progress.event)
 
     def _on_returned(self, result: Any) -> None:
         if self._asked is None or self._is_stale:

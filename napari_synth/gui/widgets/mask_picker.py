@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     import napari.layers
     from napari.components import ViewerModel
 
-    from napari_synth.engine.runner import PreparedRun
+    from napari_synth.engine.image_run import PreparedImage
 
 _DRAWN_ON = (Labels, Shapes, Points)
 _RULES = {"nan": "NaN pixels", "zero": "Zero pixels", "saturated": "Saturated pixels", "hot": "Hot and dead pixels"}
@@ -311,7 +311,7 @@ class MaskPicker(QObject):
         return (id(image.data), image.axes, where, *what, self.radius.value(), self.grow.value(), units)
 
 
-def _words(_size: str, _prepared: PreparedRun | None, marked: Any) -> tuple[str, ...]:
+def _words(_size: str, _prepared: PreparedImage | None, marked: Any) -> tuple[str, ...]:
     """Say how much of what is in sight a mask marks."""
     return (f"{np.count_nonzero(marked)} of the {marked.size} pixels in sight are to be filled.",)
 

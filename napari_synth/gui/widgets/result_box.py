@@ -38,6 +38,7 @@ from napari_synth.gui.widgets.form_rows import button, line, menu_button, put_on
 from napari_synth.gui.widgets.map_legend import MapLegend
 from napari_synth.gui.widgets.report_file import KINDS as REPORT_KINDS
 from napari_synth.imaging.image import Image
+from napari_synth.spelling import as_command, as_python
 
 if TYPE_CHECKING:
     import napari.layers
@@ -69,7 +70,7 @@ class Finished(Generic[Run]):
     source : napari.layers.Image or None
         The layer that was worked on; None where it is gone.
     result : napari.layers.Image
-    prepared : PreparedRun or PreparedMovie or None
+    prepared : PreparedImage or PreparedMovie or None
         Where the run is still in memory: that of the last one is.
     """
 
@@ -157,8 +158,8 @@ class ResultBox(QWidget, Generic[Run]):
             "Copy how the result was made, so that it can be repeated",
             (
                 ("As YAML", "For a file: napari-synth run RECIPE IN OUT", partial(self.copy, Recipe.to_yaml)),
-                ("As Python", "For a script or a notebook", partial(self.copy, Recipe.to_python)),
-                ("As command line", "For a terminal, a cluster or many files", partial(self.copy, Recipe.to_command)),
+                ("As Python", "For a script or a notebook", partial(self.copy, as_python)),
+                ("As command line", "For a terminal, a cluster or many files", partial(self.copy, as_command)),
             ),
         )
         self.save = button(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image as ImageLayer
 from qtpy.QtCore import QObject
 
-from napari_synth.engine.runner import PreparedRun
+from napari_synth.engine.image_run import PreparedImage
 from napari_synth.gui.jobs.requests import RestoreRequest
 from napari_synth.gui.jobs.restore import Interim, restore_region
 from napari_synth.gui.jobs.worker import Work
@@ -52,14 +52,14 @@ class FieldRequest:
         return self.source is other.source and self.run.is_like(other.run)
 
 
-def words_of_run(size: str, prepared: PreparedRun | None, _pixels: Any) -> tuple[str, ...]:
+def words_of_run(size: str, prepared: PreparedImage | None, _pixels: Any) -> tuple[str, ...]:
     """Say what a preview of a run shows.
 
     Parameters
     ----------
     size : str
         How many pixels are shown, in words.
-    prepared : PreparedRun or None
+    prepared : PreparedImage or None
         None where the method learnt from what is shown.
     """
     if prepared is None:
@@ -92,15 +92,15 @@ class RunPreview(LiveLayer[FieldRequest]):
         ask: Wanted,
         parent: QObject | None = None,
         *,
-        compute: Callable[..., tuple[PreparedRun | None, Any]] = restore_region,
+        compute: Callable[..., tuple[PreparedImage | None, Any]] = restore_region,
         look: Callable[[napari.layers.Image], dict[str, Any]] = appearance,
         name: str = "preview",
-        words: Callable[[str, PreparedRun | None, Any], tuple[str, ...]] = words_of_run,
+        words: Callable[[str, PreparedImage | None, Any], tuple[str, ...]] = words_of_run,
     ) -> None:
         super().__init__(viewer, parent, triggers=(camera_of(viewer).events, viewer.dims.events))
         self._ask, self._compute, self._look, self._name, self._words = ask, compute, look, name, words
         self._done: FieldRequest | None = None
-        self._prepared: PreparedRun | None = None
+        self._prepared: PreparedImage | None = None
         self._left_out: tuple[str, ...] = ()
         self._said: tuple[str, ...] = ()
 
@@ -128,7 +128,7 @@ class RunPreview(LiveLayer[FieldRequest]):
         kept = self._prepared if self._done is not None and self._done.is_of(wanted) else None
         return partial(self._compute, wanted.run, wanted.field.region(wanted.run.image.axes), kept)
 
-    def _show(self, wanted: FieldRequest, result: tuple[PreparedRun | None, Any]) -> None:
+    def _show(self, wanted: FieldRequest, result: tuple[PreparedImage | None, Any]) -> None:
         self._done, (self._prepared, pixels) = wanted, result
         self._show_pixels(wanted, pixels, self._prepared)
         start, stop = wanted.field.start, wanted.field.stop
@@ -150,7 +150,7 @@ class RunPreview(LiveLayer[FieldRequest]):
         slow = (f"{title}: left out of the preview, since it takes minutes; a run does it." for title in self._left_out)
         self.updated.emit((*self._said, *slow))
 
-    def _show_pixels(self, wanted: FieldRequest, pixels: Any, prepared: PreparedRun | None) -> None:
+    def _show_pixels(self, wanted: FieldRequest, pixels: Any, prepared: PreparedImage | None) -> None:
         source, field = wanted.source, wanted.field
         look, place = self._look(source), Placement.of(source)
         if prepared is None:

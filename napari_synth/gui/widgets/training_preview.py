@@ -14,7 +14,7 @@ from napari_synth.gui.layers.appearance import appearance, contrast
 from napari_synth.gui.layers.images import full_resolution
 from napari_synth.gui.layers.placement import Placement
 from napari_synth.gui.widgets.live_layer import TemporaryLayers
-from napari_synth.training.news import Preview
+from napari_synth.training.events import Preview
 
 if TYPE_CHECKING:
     import napari.layers

@@ -50,7 +50,10 @@ _CONVINCING = 2.0
 
 
 def adapt(image: Image, params: AdaptParams, context: Context) -> Prepared:
-    """Return the bundled network with what was learnt where that is better on held-out pixels, else as it is."""
+    """Return the bundled network with what was learnt where that is better on held-out pixels, else as it is.
+
+    For its parameters see `Generator.prepare`.
+    """
     network, weights = bundled_network(MODEL, context.device)
     condition = measure_condition(image, context)
     wanted = condition.stronger(params.strength)
@@ -77,6 +80,7 @@ def adapt(image: Image, params: AdaptParams, context: Context) -> Prepared:
             settings=FitSettings(_RATE[params.learn], params.batch, warm_up=10, averaging=0.95, validations=4),
             report=context.report,
             stage=_STAGE[params.learn],
+            full_precision=True,
         )
     except TrainingDivergedError:
         bundled.notes = (*bundled.notes, "Adapting did not settle on this image: the bundled network is used.")
@@ -139,7 +143,17 @@ class LearntLaw(nn.Module):
 
     @classmethod
     def starting_from(cls, network: NoiseConditionedUNet, condition: Condition, crops: Tensor) -> LearntLaw:
-        """Return the closed form of the measured noise, over the range of ``crops``."""
+        """Return the closed form of the measured noise, over the range of ``crops``.
+
+        Parameters
+        ----------
+        network : NoiseConditionedUNet
+            The bundled network.
+        condition : Condition
+            What was measured of the noise.
+        crops : Tensor, (N, C, Y, X)
+            Parts of the image, normalised.
+        """
         low, high = float(crops.min()), float(crops.max())
         width = max(high - low, 1e-3) / _PIECES
         middles = low + width * (torch.arange(_PIECES, dtype=torch.float32) + 0.5)

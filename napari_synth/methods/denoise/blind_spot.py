@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from napari_synth.contract.generator import BlockSpec, Context, Prepared
-from napari_synth.contract.trainable import Lesson, TrainContext
+from napari_synth.contract.trainable import TrainContext, TrainingSetup
 from napari_synth.core.errors import TrainingDataError
 from napari_synth.imaging.image import Image
 from napari_synth.imaging.intensity import IntensityTransform
@@ -42,14 +42,13 @@ from napari_synth.networks.blind_spot_unet import BlindSpotUNet, prediction
 from napari_synth.networks.hidden_pixels import BlindSpotMask
 from napari_synth.networks.three_layer_cnn import ThreeLayerCNN
 from napari_synth.training.augmenting import patch_augmentation
+from napari_synth.training.dataset import Normalisation, TrainingImages, read_fields, split_fields
+from napari_synth.training.events import Figures, Preview
 from napari_synth.training.held_out import Block, batch_of, block_axes, held_out_blocks, patch_of, preview_of, psnr
 from napari_synth.training.loop import Budget, FitSettings, fit
-from napari_synth.training.news import Figures, Preview
-from napari_synth.training.optimizers import usual_optimizers
-from napari_synth.training.patches import PatchPool, collect_crops
-from napari_synth.training.pools import Field, FieldPool, fitting_patch
-from napari_synth.training.sources import Normalisation, TrainingImages, read_fields, split_fields
-from napari_synth.training.trainee import Networks, Trainee, Validation, Work
+from napari_synth.training.optim import usual_optimizers
+from napari_synth.training.patches import PatchPool, PatchRegion, PatchSampler, collect_crops, fitting_patch
+from napari_synth.training.training_module import Networks, StepContext, TrainingModule, Validation
 
 if TYPE_CHECKING:
     from napari_synth.methods.denoise.catalogue import Noise2VoidParams, ZeroShotNoise2NoiseParams
@@ -61,7 +60,10 @@ _VALIDATION_PIXELS = 2**16
 
 
 def train_blind_spot(image: Image, params: Noise2VoidParams, context: Context) -> Prepared:
-    """Measure the noise, train, and return what restores."""
+    """Measure the noise, train, and return what restores.
+
+    For its parameters see `Generator.prepare`.
+    """
     noise = measure_noise(image, context)
     if is_clean(noise):
         return Unchanged(noise)
@@ -215,7 +217,10 @@ _LEAST = 16
 
 
 def train_zero_shot(image: Image, params: ZeroShotNoise2NoiseParams, context: Context) -> Prepared:
-    """Train, and return what restores."""
+    """Train, and return what restores.
+
+    For its parameters see `Generator.prepare`.
+    """
     noise = measure_noise(image, context)
     if is_clean(noise):
         return Unchanged(noise)
@@ -298,8 +303,11 @@ _HIDDEN_PSNR = "PSNR of hidden pixels (dB)"
 _RATE = 3e-3
 
 
-def learn_from_hidden(images: TrainingImages, params: Noise2VoidTrainParams, context: TrainContext) -> Lesson:
-    """Set up the training."""
+def learn_from_hidden(images: TrainingImages, params: Noise2VoidTrainParams, context: TrainContext) -> TrainingSetup:
+    """Set up the training.
+
+    For its parameters see `Trainable.prepare`.
+    """
     device = context.device
     if any("S" in image.axes for image in images.source):
         raise TrainingDataError("Noise2Void learns from gray images: give the channels of RGB images apart, as axis C.")
@@ -324,10 +332,10 @@ def learn_from_hidden(images: TrainingImages, params: Noise2VoidTrainParams, con
     )
     blocks = held_out_blocks(held_out, grid, device.torch_name)
     augmentation, said = patch_augmentation(params.augmentation, images.source, axes, sources=1, keeps_noise=True)
-    trainee = HiddenPixelsOfMany(
+    module = HiddenPixelsOfMany(
         network,
         mask,
-        FieldPool(training, patch, device.torch_name, augmentation=augmentation),
+        PatchSampler(training, patch, device.torch_name, augmentation=augmentation),
         Laws.of(training, measured, device.torch_name),
         blocks,
         Laws.of([block.field for block in blocks], measured, device.torch_name),
@@ -335,8 +343,8 @@ def learn_from_hidden(images: TrainingImages, params: Noise2VoidTrainParams, con
         normalisation.transforms,
         axes,
     )
-    return Lesson(
-        trainee,
+    return TrainingSetup(
+        module,
         settings,
         network,
         "blind-spot-unet",
@@ -362,8 +370,18 @@ class Laws:
     read_noise: Tensor
 
     @classmethod
-    def of(cls, fields: Sequence[Field], measured: Sequence[Sequence[Condition]], device: str) -> Laws:
-        """Collect the measured noise of the images that the fields come from."""
+    def of(cls, fields: Sequence[PatchRegion], measured: Sequence[Sequence[Condition]], device: str) -> Laws:
+        """Collect the measured noise of the images that the fields come from.
+
+        Parameters
+        ----------
+        fields : sequence of Field
+            Where patches are drawn from.
+        measured : sequence of sequence of Condition
+            The noise of each image, of each of its channels.
+        device : str
+            As torch calls it.
+        """
         models = [measured[field.image][field.apart].model for field in fields]
         columns = ([getattr(model, name) for model in models] for name in ("gain", "offset", "read_noise"))
         return cls(*(torch.tensor(column, dtype=torch.float32, device=device) for column in columns))
@@ -375,7 +393,7 @@ class Laws:
         return gain * (signal - offset).clamp_min(0.0) + read.square()
 
 
-class HiddenPixelsOfMany(Trainee):
+class HiddenPixelsOfMany(TrainingModule):
     """Learns to predict hidden pixels of many images, each with its own noise.
 
     Parameters
@@ -383,7 +401,7 @@ class HiddenPixelsOfMany(Trainee):
     network : BlindSpotUNet
         With two outputs.
     mask : BlindSpotMask
-    pool : FieldPool
+    pool : PatchSampler
     laws : Laws
         Of the fields of the pool.
     held_out : list of Block
@@ -399,7 +417,7 @@ class HiddenPixelsOfMany(Trainee):
         self,
         network: BlindSpotUNet,
         mask: BlindSpotMask,
-        pool: FieldPool,
+        pool: PatchSampler,
         laws: Laws,
         held_out: list[Block],
         held_out_laws: Laws,
@@ -412,11 +430,11 @@ class HiddenPixelsOfMany(Trainee):
         self.held_out, self.held_out_laws, self.shown, self.axes = held_out, held_out_laws, shown, axes
 
     def optimizers(self) -> Mapping[str, Sequence[torch.optim.Optimizer]]:
-        """See `Trainee.optimizers`."""
+        """See `TrainingModule.optimizers`."""
         return {_NAME: usual_optimizers(self.networks[_NAME], self.settings)}
 
-    def step(self, work: Work) -> Mapping[str, Tensor]:
-        """See `Trainee.step`."""
+    def step(self, work: StepContext) -> Mapping[str, Tensor]:
+        """See `TrainingModule.step`."""
         pixels, fields = self.pool.draw(work.batch_size, work.generator, turn=self.mask.isotropic)
         centres = work.share(self.mask.draw(pixels, work.generator))
         pixels, fields = work.share(pixels), work.share(fields)
@@ -425,7 +443,7 @@ class HiddenPixelsOfMany(Trainee):
         return {"loss": loss}
 
     def validate(self, networks: Networks) -> Validation:
-        """See `Trainee.validate`."""
+        """See `TrainingModule.validate`."""
         losses = []
         for number, block in enumerate(self.held_out):
             fields = torch.tensor([number], device=block.pixels.device)
@@ -440,7 +458,7 @@ class HiddenPixelsOfMany(Trainee):
         return {"the mean of the neighbours": {_HIDDEN_PSNR: self._psnr(None)}}
 
     def preview(self, networks: Networks) -> Preview:
-        """See `Trainee.preview`."""
+        """See `TrainingModule.preview`."""
         block = self.held_out[0]
         mean = prediction(networks[_NAME](block.pixels))[0]
         return preview_of(block, mean, self.shown[block.field.image][block.field.apart], self.axes)

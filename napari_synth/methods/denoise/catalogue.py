@@ -47,7 +47,7 @@ class DenoiserTrainParams(TrainParams):
 class PairTrainParams(DenoiserTrainParams):
     """Settings of a training on pairs."""
 
-    start: Literal["auto", "bundled", "scratch"] = advanced(
+    initial_weights: Literal["auto", "bundled", "scratch"] = advanced(
         "auto",
         title="Start from",
         description="The bundled denoiser, which knows images already and is told the measured noise, or a fresh network."
@@ -65,16 +65,18 @@ class BlindParams(OutlierParams):
         title="Neighbouring planes",
         description="Use neighbouring frames or z planes as extra evidence where they show the same (auto), or never (off).",
     )
-    noise: Literal["auto", "independent", "correlated"] = advanced(
+    noise: Literal["auto", "independent", "correlated", "multiplicative"] = advanced(
         "auto",
-        title="Noise of neighbours",
-        description="Whether the noise of neighbouring pixels is correlated: measured (auto), or as you know it.",
+        title="Kind of noise",
+        description="Whether the noise of neighbouring pixels is correlated: measured (auto), or as you know it. Multiplicative"
+        " noise, the speckle of ultrasound, radar and OCT, is removed on the logarithm of the image.",
     )
     sigma: float | None = Field(
         None,
         gt=0.0,
         title="Noise level",
-        description="Standard deviation of the noise in counts, where you know it; measured where it is left out.",
+        description="Standard deviation of the noise in counts, where you know it; measured where it is left out, and where noise"
+        " is multiplicative.",
         json_schema_extra={"advanced": True, "start": 10.0},
     )
     ensemble: bool = ensemble_field()
@@ -286,7 +288,7 @@ METHODS = (
     ),
     Generator(
         GeneratorInfo(
-            id="denoise/adapt",
+            id="denoise/adapted",
             title="Adapted network",
             summary="Adapts the bundled network to this image in seconds; kept only where held-out pixels say it helps.",
             task=Task.DENOISE,

@@ -66,7 +66,17 @@ class Filter:
     bytes_per_pixel: int = 96
 
     def apply(self, image: Tensor, setting: float, volume: bool) -> Tensor:
-        """Filter ``(N, 1, Z, Y, X)`` as volumes, or plane by plane."""
+        """Filter ``(N, 1, Z, Y, X)`` as volumes, or plane by plane.
+
+        Parameters
+        ----------
+        image : Tensor, (N, 1, Z, Y, X)
+            Normalised intensities.
+        setting : float
+            The strength of the filter.
+        volume : bool
+            Whether planes along Z are filtered together.
+        """
         if volume:
             return self.smooth(image, setting)
         return self.smooth(image.reshape(-1, 1, 1, *image.shape[-2:]), setting).reshape(image.shape)

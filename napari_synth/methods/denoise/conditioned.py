@@ -13,6 +13,7 @@ from napari_synth.contract.generator import BlockSpec, Context, Prepared
 from napari_synth.engine.rotations import RotationEnsemble
 from napari_synth.imaging.image import Image
 from napari_synth.methods.denoise.catalogue import BlindParams
+from napari_synth.methods.denoise.multiplicative import prepare_multiplicative
 from napari_synth.methods.noise_conditioning import (
     Condition,
     bundled_network,
@@ -175,6 +176,15 @@ def agreement(a: Tensor, b: Tensor, variance_a: Tensor, variance_b: Tensor, blur
     """Return how well noise explains the difference of two planes at every pixel: 1 fully, 0 not at all.
 
     Planes and variances are (..., C, H, W); colours are judged together.
+
+    Parameters
+    ----------
+    a, b : Tensor, (..., C, H, W)
+        The two planes.
+    variance_a, variance_b : Tensor, (..., C, H, W)
+        Of the noise of each.
+    blur_gain : tuple of float
+        What is left of the noise after each of the blurs, as a factor on the variance.
     """
     shape = a.shape
     h, w = shape[-2:]
@@ -190,7 +200,15 @@ def agreement(a: Tensor, b: Tensor, variance_a: Tensor, variance_b: Tensor, blur
 
 
 def choose_neighbours(image: Image, condition: Condition, context: Context) -> Neighbours | None:
-    """Return the axis whose neighbouring planes agree best, or None where none is worth using."""
+    """Return the axis whose neighbouring planes agree best, or None where none is worth using.
+
+    Parameters
+    ----------
+    image : Image
+    condition : Condition
+        What was measured of the noise.
+    context : Context
+    """
     if condition.is_clean:
         return None
     gains = _blur_gains(condition.correlation)
@@ -256,7 +274,7 @@ def prepare_conditioned(
     params: BlindParams,
     context: Context,
 ) -> Prepared:
-    """Measure the noise of an image, and put it before a denoising network.
+    """Measure the noise of an image, as added or as multiplied, and put it before a denoising network.
 
     Parameters
     ----------
@@ -268,8 +286,16 @@ def prepare_conditioned(
     params : BlindParams
     context : Context
     """
-    condition = measure_condition(image, context, sigma=params.sigma, correlated=params.noise)
-    condition = condition.stronger(params.strength)
-    neighbours = choose_neighbours(image, condition, context) if params.neighbours == "auto" else None
-    prepared = Conditioned(network, condition, neighbours, weights)
+
+    def added(image: Image, context: Context) -> Prepared:
+        if params.noise == "multiplicative":
+            condition = measure_condition(image, context)
+        else:
+            condition = measure_condition(image, context, sigma=params.sigma, correlated=params.noise)
+        condition = condition.stronger(params.strength)
+        neighbours = choose_neighbours(image, condition, context) if params.neighbours == "auto" else None
+        return Conditioned(network, condition, neighbours, weights)
+
+    is_multiplied = params.noise == "multiplicative"
+    prepared = prepare_multiplicative(image, context, added) if is_multiplied else added(image, context)
     return RotationEnsemble(prepared, "mean") if params.ensemble else prepared

@@ -44,7 +44,10 @@ def median(image: Tensor, radius: int, *, planes: int = 0) -> Tensor:
 
 
 def prepare_median(image: Image, params: MedianParams, context: Context) -> Prepared:
-    """Choose the radius."""
+    """Choose the radius.
+
+    For its parameters see `Generator.prepare`.
+    """
     radius = params.radius or _LARGEST
     method = Filter(
         smooth=lambda x, r: median(x, int(r), planes=1 if x.shape[-3] > 1 else 0),
@@ -119,7 +122,10 @@ def _patch_sum(values: Tensor, radius: int) -> Tensor:
 
 
 def prepare_non_local_means(image: Image, params: NonLocalMeansParams, context: Context) -> Prepared:
-    """Measure the noise and choose the strength."""
+    """Measure the noise and choose the strength.
+
+    For its parameters see `Generator.prepare`.
+    """
     method = Filter(
         smooth=lambda x, strength: non_local_means(
             x, strength, patch_radius=params.patch_radius, search_radius=params.search_radius, planes=1
@@ -190,7 +196,10 @@ def _primal(image: Tensor, dual: Sequence[Tensor], axes: Sequence[tuple[int, flo
 
 
 def prepare_total_variation(image: Image, params: TotalVariationParams, context: Context) -> Prepared:
-    """Measure the noise and choose the weight."""
+    """Measure the noise and choose the weight.
+
+    For its parameters see `Generator.prepare`.
+    """
     in_plane, axial = image.spacing.get("X", 1.0), image.spacing.get("Z", 1.0)
     # Distant planes have less to say about each other.
     axial_weight = min(1.0, in_plane / axial) if axial > 0.0 else 1.0
@@ -275,7 +284,10 @@ def _mean_nearby(values: Tensor, distance: int) -> Tensor:
 
 
 def prepare_wavelet(image: Image, params: WaveletParams, context: Context) -> Prepared:
-    """Measure the noise and choose the strength."""
+    """Measure the noise and choose the strength.
+
+    For its parameters see `Generator.prepare`.
+    """
     method = Filter(
         smooth=lambda x, strength: shrink(x, strength, levels=params.levels),
         halo=reach(params.levels),

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from napari_synth.contract.trainable import Lesson, TrainContext
+from napari_synth.contract.trainable import TrainContext, TrainingSetup
 from napari_synth.core.errors import TrainingDataError
 from napari_synth.imaging.intensity import IntensityTransform
 from napari_synth.methods.denoise.catalogue import PairTrainParams
@@ -30,6 +30,8 @@ from napari_synth.methods.noise_conditioning import Condition, bundled_network, 
 from napari_synth.networks.noise_conditioned_unet import NoiseConditionedUNet
 from napari_synth.networks.residual_unet import ResidualUNet
 from napari_synth.training.augmenting import patch_augmentation
+from napari_synth.training.dataset import Normalisation, Scaling, TrainingImages, read_fields, split_fields
+from napari_synth.training.events import Figures, Preview
 from napari_synth.training.held_out import (
     AS_IT_IS,
     Block,
@@ -41,12 +43,9 @@ from napari_synth.training.held_out import (
     preview_of,
     psnr,
 )
-from napari_synth.training.news import Figures, Preview
-from napari_synth.training.optimizers import usual_optimizers
-from napari_synth.training.pools import Field, FieldPool, fitting_patch
-from napari_synth.training.schedule import FitSettings
-from napari_synth.training.sources import Normalisation, Scaling, TrainingImages, read_fields, split_fields
-from napari_synth.training.trainee import Networks, Trainee, Validation, Work
+from napari_synth.training.optim import FitSettings, usual_optimizers
+from napari_synth.training.patches import PatchRegion, PatchSampler, fitting_patch
+from napari_synth.training.training_module import Networks, StepContext, TrainingModule, Validation
 
 _NAME = "network"
 _PSNR = "PSNR (dB)"
@@ -56,7 +55,7 @@ _AVERAGING = 0.998
 
 def learn_from_pairs(
     images: TrainingImages, params: PairTrainParams, context: TrainContext, *, noisy_target: bool
-) -> Lesson:
+) -> TrainingSetup:
     """Set up the training.
 
     Parameters
@@ -81,7 +80,7 @@ def learn_from_pairs(
     fields = read_fields(images.source, normalisation, axes, others=images.target, other_normalisation=of_target)
     measured = list(conditions(images.source, normalisation.transforms, device, context.report))
     channels = fields[0].pixels.shape[0] // 2
-    start = _start(params.start, axes, measured)
+    start = _start(params.initial_weights, axes, measured)
     network: nn.Module
     saved: NoiseConditionedUNet | ResidualUNet
     if start == "bundled":
@@ -115,9 +114,9 @@ def learn_from_pairs(
         said += (
             "Augmentation that moves pixels also smooths the noise of the source: where noise is all that is to go, do without.",
         )
-    trainee = Restoration(
+    module = Restoration(
         network,
-        FieldPool(training, patch, device.torch_name, sources=channels, augmentation=augmentation),
+        PatchSampler(training, patch, device.torch_name, sources=channels, augmentation=augmentation),
         held_out_blocks(held_out, grid, device.torch_name),
         settings,
         squared=noisy_target,
@@ -126,8 +125,8 @@ def learn_from_pairs(
         axes=axes,
         bundled=_bundled_baseline(measured, context, channels) if _suits_bundled(axes, measured) else None,
     )
-    return Lesson(
-        trainee,
+    return TrainingSetup(
+        module,
         settings,
         saved,
         architecture,
@@ -170,14 +169,14 @@ class ConditionedRestorer(nn.Module):
         return from_opponents(restored.reshape(n, c, height, width))
 
 
-class Restoration(Trainee):
+class Restoration(TrainingModule):
     """Learns to turn the first channels of patches into the ones that follow.
 
     Parameters
     ----------
     network : nn.Module
         Maps (N, C, *spatial), or (N, 2 C, *spatial) with the variance of the noise, to (N, C, *spatial).
-    pool : FieldPool
+    pool : PatchSampler
         Source, target and, where the network takes it, variance.
     held_out : list of Block
     settings : FitSettings
@@ -195,7 +194,7 @@ class Restoration(Trainee):
     def __init__(
         self,
         network: nn.Module,
-        pool: FieldPool,
+        pool: PatchSampler,
         held_out: list[Block],
         settings: FitSettings,
         *,
@@ -212,14 +211,14 @@ class Restoration(Trainee):
         self.channels = pool.channels // (3 if self.has_variance else 2)
 
     def optimizers(self) -> Mapping[str, Sequence[torch.optim.Optimizer]]:
-        """See `Trainee.optimizers`."""
+        """See `TrainingModule.optimizers`."""
         network = self.networks[_NAME]
         # Which weights are hidden is told by their names in the network itself.
         inner = network.network if isinstance(network, ConditionedRestorer) else network
         return {_NAME: usual_optimizers(inner, self.settings)}
 
-    def step(self, work: Work) -> Mapping[str, Tensor]:
-        """See `Trainee.step`."""
+    def step(self, work: StepContext) -> Mapping[str, Tensor]:
+        """See `TrainingModule.step`."""
         pixels = work.share(self.pool.sample(work.batch_size, work.generator, turn=self.turn))
         error = work.networks[_NAME](self._given(pixels)) - self._truth(pixels)
         loss = error.square().mean() if self.squared else error.abs().mean()
@@ -227,11 +226,11 @@ class Restoration(Trainee):
         return {"loss": loss}
 
     def validate(self, networks: Networks) -> Validation:
-        """See `Trainee.validate`."""
+        """See `TrainingModule.validate`."""
         return self._measured(networks[_NAME])
 
     def baselines(self) -> Mapping[str, Figures]:
-        """See `Trainee.baselines`."""
+        """See `TrainingModule.baselines`."""
         unchanged = mean_square(self.held_out, lambda block: block.pixels[:, : self.channels], self._truth_of)
         found: dict[str, Figures] = {AS_IT_IS: {_PSNR: psnr(unchanged)}}
         if self.bundled is not None:
@@ -240,7 +239,7 @@ class Restoration(Trainee):
         return found
 
     def preview(self, networks: Networks) -> Preview:
-        """See `Trainee.preview`."""
+        """See `TrainingModule.preview`."""
         block = self.held_out[0]
         restored = networks[_NAME](self._given(block.pixels))
         return preview_of(block, restored, self.shown[block.field.image][0], self.axes)
@@ -312,7 +311,7 @@ def _bundled_baseline(
     return restored
 
 
-def _with_variance(field: Field, measured: Sequence[Sequence[Condition]]) -> Field:
+def _with_variance(field: PatchRegion, measured: Sequence[Sequence[Condition]]) -> PatchRegion:
     """Return the field with the variance of the noise of its source as further channels."""
     own = measured[field.image]
     condition = own[field.apart]
@@ -321,11 +320,17 @@ def _with_variance(field: Field, measured: Sequence[Sequence[Condition]]) -> Fie
     return replace(field, pixels=np.concatenate((field.pixels, variance)))
 
 
-def set_up_supervised(images: TrainingImages, params: PairTrainParams, context: TrainContext) -> Lesson:
-    """Read the pairs."""
+def set_up_supervised(images: TrainingImages, params: PairTrainParams, context: TrainContext) -> TrainingSetup:
+    """Read the pairs.
+
+    For its parameters see `Trainable.prepare`.
+    """
     return learn_from_pairs(images, params, context, noisy_target=False)
 
 
-def set_up_noise2noise(images: TrainingImages, params: PairTrainParams, context: TrainContext) -> Lesson:
-    """Read the pairs."""
+def set_up_noise2noise(images: TrainingImages, params: PairTrainParams, context: TrainContext) -> TrainingSetup:
+    """Read the pairs.
+
+    For its parameters see `Trainable.prepare`.
+    """
     return learn_from_pairs(images, params, context, noisy_target=True)

@@ -14,7 +14,7 @@ from torch.nn import functional
 from napari_synth.contract.generator import Context, Generator, Prepared
 from napari_synth.contract.params import Params
 from napari_synth.core.errors import Cancelled, OutOfMemoryError, SynthError
-from napari_synth.engine.blockwise import MemoryShortError, translated_errors
+from napari_synth.engine.computing import MemoryShortError, translated_errors
 from napari_synth.imaging.image import Image
 from napari_synth.imaging.noise import NoiseReport
 from napari_synth.methods.denoise.catalogue import METHODS, AutoParams
@@ -25,7 +25,7 @@ from napari_synth.methods.denoise.shared import measure_noise, noise_variance
 CANDIDATES: Mapping[str, Generator[Any]] = {one.info.id: one for one in METHODS if isinstance(one, Generator)}
 # By steps, not by the clock, so that the choice can be repeated.
 TRAINED: Mapping[str, Mapping[str, Any]] = {
-    "denoise/adapt": {},
+    "denoise/adapted": {},
     "denoise/zero-shot-noise2noise": {},
     "denoise/noise2void": {"steps": 300},
 }
@@ -283,7 +283,10 @@ def _reasons(tried: Sequence[_Tried], taken: _Tried, trial: _Trial) -> tuple[str
 
 
 def prepare_auto(image: Image, params: AutoParams, context: Context) -> Prepared:
-    """Compare the candidates and prepare the best."""
+    """Compare the candidates and prepare the best.
+
+    For its parameters see `Generator.prepare`.
+    """
     quick = ["blind", "wavelet", "non-local-means", "total-variation", "median"]
     names = quick if params.candidates == "all" else quick[1:]
     return select(image, [f"denoise/{name}" for name in names], TRAINED if params.trained else {}, context)

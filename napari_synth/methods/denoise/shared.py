@@ -85,7 +85,17 @@ class TransposedRestorer(Prepared):
 def conditions(
     images: Sequence[Image], transforms: Sequence[Sequence[IntensityTransform]], device: Device, report: Reporter
 ) -> Iterator[list[Condition]]:
-    """Measure the noise of each image, of each of its channels apart, in normalised units."""
+    """Measure the noise of each image, of each of its channels apart, in normalised units.
+
+    Parameters
+    ----------
+    images : sequence of Image
+    transforms : sequence of sequence of IntensityTransform
+        Those of each image, of each of its channels.
+    device : Device
+    report : Reporter
+        Told of every image.
+    """
     for image, own in zip(images, transforms, strict=True):
         found = []
         for channel, intensity in enumerate(own):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_synth.contract.generator import BlockSpec, Context, Prepared
-from napari_synth.contract.trainable import Lesson, TrainContext
+from napari_synth.contract.trainable import TrainContext, TrainingSetup
 from napari_synth.imaging.image import Image
 from napari_synth.imaging.intensity import IntensityTransform
 from napari_synth.methods.denoise.blind_spot import BlindSpotRestorer
@@ -21,13 +21,12 @@ from napari_synth.networks.hidden_pixels import BlindSpotMask
 from napari_synth.networks.residual_unet import ResidualUNet
 from napari_synth.networks.simvp import SimVP
 from napari_synth.training.clips import draw_clips, held_out_clips, read_movies, split_clips
+from napari_synth.training.dataset import TrainingImages
+from napari_synth.training.events import Figures, Preview
 from napari_synth.training.held_out import psnr
-from napari_synth.training.news import Figures, Preview
-from napari_synth.training.optimizers import usual_optimizers
-from napari_synth.training.pools import Field, FieldPool, fitting_patch
-from napari_synth.training.schedule import FitSettings
-from napari_synth.training.sources import TrainingImages
-from napari_synth.training.trainee import Networks, Trainee, Validation, Work
+from napari_synth.training.optim import FitSettings, usual_optimizers
+from napari_synth.training.patches import PatchRegion, PatchSampler, fitting_patch
+from napari_synth.training.training_module import Networks, StepContext, TrainingModule, Validation
 
 # What lies further away hardly changes a result.
 _HALO = 48
@@ -73,7 +72,20 @@ def blind_spot_restorer_of(
     *,
     weigh_measurement: bool,
 ) -> Prepared:
-    """Return what restores an image by a blind-spot network and the noise measured in it."""
+    """Return what restores an image by a blind-spot network and the noise measured in it.
+
+    Parameters
+    ----------
+    network : BlindSpotUNet
+    weights : mapping of str to str
+        The hash of the weights, by name.
+    extras : mapping of str to object
+        What the card says of the training.
+    image : Image
+    context : Context
+    weigh_measurement : bool
+        Whether the measured value is combined with the prediction.
+    """
     noise = measure_noise(image, context)
     if is_clean(noise):
         return Unchanged(noise)
@@ -119,7 +131,17 @@ class OverTime(Prepared):
 
 
 def neighbours_of(frame: int, frames: int, reach: int) -> list[int]:
-    """Return the frames before and after one, mirrored about it where a movie ends; of a single frame, that frame."""
+    """Return the frames before and after one, mirrored about it where a movie ends; of a single frame, that frame.
+
+    Parameters
+    ----------
+    frame : int
+        Its index.
+    frames : int
+        How many there are.
+    reach : int
+        How many before and after are returned.
+    """
     found = []
     for step in (*range(-reach, 0), *range(1, reach + 1)):
         other = frame + step if 0 <= frame + step < frames else frame - step
@@ -135,8 +157,11 @@ _PSNR = "PSNR of frames not looked at (dB)"
 _RATE = 2e-2
 
 
-def learn_over_time(images: TrainingImages, params: OverTimeTrainParams, context: TrainContext) -> Lesson:
-    """Set up the training."""
+def learn_over_time(images: TrainingImages, params: OverTimeTrainParams, context: TrainContext) -> TrainingSetup:
+    """Set up the training.
+
+    For its parameters see `Trainable.prepare`.
+    """
     context.report.start("Reading the movies")
     frames = 2 * params.reach + 1
     fields, normalisation = read_movies(images.source, frames)
@@ -155,17 +180,17 @@ def learn_over_time(images: TrainingImages, params: OverTimeTrainParams, context
         notes = (
             "Clips are flipped and turned, and not augmented further: the noise is learnt from as it was measured.",
         )
-    trainee = Interpolation(
+    module = Interpolation(
         network,
-        FieldPool(training, patch, context.device.torch_name),
+        PatchSampler(training, patch, context.device.torch_name),
         held_out_clips(held_out, frames, network.multiple),
         settings,
         normalisation.transforms,
         context.device.torch_name,
         has_colours=any("S" in image.axes for image in images.source),
     )
-    return Lesson(
-        trainee,
+    return TrainingSetup(
+        module,
         settings,
         network,
         "simvp",
@@ -179,13 +204,13 @@ def learn_over_time(images: TrainingImages, params: OverTimeTrainParams, context
     )
 
 
-class Interpolation(Trainee):
+class Interpolation(TrainingModule):
     """Learns to predict the middle frame of clips from the others.
 
     Parameters
     ----------
     network : SimVP
-    pool : FieldPool
+    pool : PatchSampler
         Of whole clips.
     held_out : list of Field
         Clips.
@@ -201,8 +226,8 @@ class Interpolation(Trainee):
     def __init__(
         self,
         network: SimVP,
-        pool: FieldPool,
-        held_out: list[Field],
+        pool: PatchSampler,
+        held_out: list[PatchRegion],
         settings: FitSettings,
         shown: Sequence[Sequence[IntensityTransform]],
         device: str,
@@ -215,11 +240,11 @@ class Interpolation(Trainee):
         self._clips = [torch.from_numpy(field.pixels).transpose(0, 1)[None].to(device) for field in held_out]
 
     def optimizers(self) -> Mapping[str, Sequence[torch.optim.Optimizer]]:
-        """See `Trainee.optimizers`."""
+        """See `TrainingModule.optimizers`."""
         return {_NAME: usual_optimizers(self.networks[_NAME], self.settings)}
 
-    def step(self, work: Work) -> Mapping[str, Tensor]:
-        """See `Trainee.step`."""
+    def step(self, work: StepContext) -> Mapping[str, Tensor]:
+        """See `TrainingModule.step`."""
         clips = work.share(draw_clips(self.pool, work.batch_size, work.generator, backwards=True))
         around, middle = _parts(clips)
         # Whose noise has mean zero: the mean of what may have been measured is the clean frame.
@@ -228,7 +253,7 @@ class Interpolation(Trainee):
         return {"loss": loss}
 
     def validate(self, networks: Networks) -> Validation:
-        """See `Trainee.validate`."""
+        """See `TrainingModule.validate`."""
         return self._measured(networks[_NAME])
 
     def baselines(self) -> Mapping[str, Figures]:
@@ -244,7 +269,7 @@ class Interpolation(Trainee):
         return found
 
     def preview(self, networks: Networks) -> Preview:
-        """See `Trainee.preview`."""
+        """See `TrainingModule.preview`."""
         field = self.held_out[0]
         around, _ = _parts(self._clips[0])
         restored = networks[_NAME](around)[0, 0].float().cpu().numpy()

@@ -51,6 +51,12 @@ S = TypeVar("S", bound=NetworkSampler)
 def own_network(description: ModelDescription, path: Path, device: Device) -> tuple[Any, Mapping[str, str]]:
     """Return a network of our own from a file on a device, and the hash of its weights by name.
 
+    Parameters
+    ----------
+    description : ModelDescription
+    path : Path
+    device : Device
+
     Raises
     ------
     ModelFileError
@@ -68,7 +74,16 @@ def _network(path: Path, sha256: str, torch_name: str) -> Any:
 def denoiser(
     description: ModelDescription, path: Path, image: Image, params: BlindParams, context: Context
 ) -> Prepared:
-    """Measure the noise and load a denoising network that is told its level."""
+    """Measure the noise and load a denoising network that is told its level.
+
+    Parameters
+    ----------
+    description : ModelDescription
+        Of the file.
+    path : Path
+    image, params, context
+        As for `Generator.prepare`.
+    """
     network, weights = own_network(description, path, context.device)
     return prepare_conditioned(network, weights, image, params, context)
 
@@ -76,21 +91,48 @@ def denoiser(
 def restorer(
     description: ModelDescription, path: Path, image: Image, params: ModelFileParams, context: Context
 ) -> Prepared:
-    """Load a network that learnt to turn bad images into good ones."""
+    """Load a network that learnt to turn bad images into good ones.
+
+    Parameters
+    ----------
+    description : ModelDescription
+        Of the file.
+    path : Path
+    image, params, context
+        As for `Generator.prepare`.
+    """
     return _averaged(TrainedRestorer(*own_network(description, path, context.device)), params)
 
 
 def over_time_restorer(
     description: ModelDescription, path: Path, image: Image, params: ModelFileParams, context: Context
 ) -> Prepared:
-    """Load a network that learnt to predict frames from those around them."""
+    """Load a network that learnt to predict frames from those around them.
+
+    Parameters
+    ----------
+    description : ModelDescription
+        Of the file.
+    path : Path
+    image, params, context
+        As for `Generator.prepare`.
+    """
     return _averaged(OverTime(*own_network(description, path, context.device)), params)
 
 
 def blind_spot_restorer(
     description: ModelDescription, path: Path, image: Image, params: BlindSpotFileParams, context: Context
 ) -> Prepared:
-    """Measure the noise and load a blind-spot network."""
+    """Measure the noise and load a blind-spot network.
+
+    Parameters
+    ----------
+    description : ModelDescription
+        Of the file.
+    path : Path
+    image, params, context
+        As for `Generator.prepare`.
+    """
     network, weights = own_network(description, path, context.device)
     extras = read_card(path).extras
     prepared = blind_spot_restorer_of(
@@ -102,13 +144,31 @@ def blind_spot_restorer(
 def enlarger(
     description: ModelDescription, path: Path, image: Image, params: NetworkParams, context: Context
 ) -> Prepared:
-    """Measure the noise and load a super-resolution network."""
+    """Measure the noise and load a super-resolution network.
+
+    Parameters
+    ----------
+    description : ModelDescription
+        Of the file.
+    path : Path
+    image, params, context
+        As for `Generator.prepare`.
+    """
     network, weights = own_network(description, path, context.device)
     return _averaged(Enlarged.of(image, network, weights, params, context), params)
 
 
 def filler(description: ModelDescription, path: Path, image: Image, params: FillerParams, context: Context) -> Prepared:
-    """Load an inpainting network, and look which holes there are."""
+    """Load an inpainting network, and look which holes there are.
+
+    Parameters
+    ----------
+    description : ModelDescription
+        Of the file.
+    path : Path
+    image, params, context
+        As for `Generator.prepare`.
+    """
     network, weights = own_network(description, path, context.device)
     return prepare_learned(network, weights, image, params, context)
 
@@ -116,7 +176,16 @@ def filler(description: ModelDescription, path: Path, image: Image, params: Fill
 def translator(
     description: ModelDescription, path: Path, image: Image, params: TranslatorFileParams, context: Context
 ) -> Prepared:
-    """Load a network that learnt to turn images of one kind into another; it sees all channels together."""
+    """Load a network that learnt to turn images of one kind into another; it sees all channels together.
+
+    Parameters
+    ----------
+    description : ModelDescription
+        Of the file.
+    path : Path
+    image, params, context
+        As for `Generator.prepare`.
+    """
     network, weights = own_network(description, path, context.device)
     own = params.intensities == "image"
     return _averaged(translator_of(network, weights, read_card(path), image, own_intensities=own), params)
@@ -125,7 +194,16 @@ def translator(
 def cycle_translator(
     description: ModelDescription, path: Path, image: Image, params: CycleFileParams, context: Context
 ) -> Prepared:
-    """Load a network that learnt from unpaired images, there and back."""
+    """Load a network that learnt from unpaired images, there and back.
+
+    Parameters
+    ----------
+    description : ModelDescription
+        Of the file.
+    path : Path
+    image, params, context
+        As for `Generator.prepare`.
+    """
     network, weights = own_network(description, path, context.device)
     prepared = translator_of(
         network,
@@ -142,6 +220,14 @@ def predictor(
     description: ModelDescription, path: Path, movie: Image, params: PredictorFileParams, context: Context
 ) -> PreparedFrames:
     """Load a network that learnt to predict frames.
+
+    Parameters
+    ----------
+    description : ModelDescription
+        Of the file.
+    path : Path
+    movie, params, context
+        As for `FramePredictor.prepare`.
 
     Raises
     ------

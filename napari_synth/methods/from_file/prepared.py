@@ -74,7 +74,17 @@ class PreparedFile(Prepared):
     def of(
         cls, description: ModelDescription, path: Path, image: Image, context: Context, factor: float | None = None
     ) -> PreparedFile:
-        """Load the network, and look at the image where the package's steps need its statistics."""
+        """Load the network, and look at the image where the package's steps need its statistics.
+
+        Parameters
+        ----------
+        description : ModelDescription
+        path : Path
+        image : Image
+        context : Context
+        factor : float, optional
+            How many times finer the result is to be; the scale of the network where left out.
+        """
         context.report.start("Loading the model")
         network = open_network(description, path, context.device.torch_name)
         steps = description.preprocessing
@@ -115,6 +125,12 @@ class PreparedFile(Prepared):
 
 def vgg_network(description: ModelDescription, path: Path, device: Device) -> tuple[VggFeatures, Mapping[str, str]]:
     """Return a VGG network from a file on a device, and the hash of its weights by name.
+
+    Parameters
+    ----------
+    description : ModelDescription
+    path : Path
+    device : Device
 
     Raises
     ------

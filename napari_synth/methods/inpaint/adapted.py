@@ -48,23 +48,36 @@ _CONVINCING, _WORTH = 2.0, 0.01
 
 
 def adapt(image: Image, params: AdaptedParams, context: Context) -> Prepared:
-    """Return the filling by the adapted network where that is better in held-out holes, else by the bundled one."""
+    """Return the filling by the adapted network where that is better in held-out holes, else by the bundled one.
+
+    For its parameters see `Generator.prepare`.
+    """
     network, weights = bundled_network(MODEL, context.device)
     bundled = prepare_learned(network, weights, image, params, context)
     # Colours are looked at together.
     windows = [at for at in sample_windows(image, _MOST_PIXELS) if at.pop("S", 0) == 0]
     planes = [_plane(image, at, context) for at in windows]
-    lesson = PunchedHoles(planes, params.patch, context.seed, context.device.torch_name)
-    if lesson.count < _FEWEST_HELD_OUT:
+    setup = PunchedHoles(planes, params.patch, context.seed, context.device.torch_name)
+    if setup.count < _FEWEST_HELD_OUT:
         return bundled.saying("The intact part of the image is too small to learn from: the bundled network is used.")
     learner = copy.deepcopy(network).requires_grad_(True)
     settings = FitSettings(_RATE, params.batch, warm_up=10, averaging=0.95, validations=4)
     budget, random = Budget(steps=params.steps), context.torch_generator()
     try:
-        fit(learner, lesson, budget, context.device, random, settings=settings, report=context.report, stage="Adapting")
+        fit(
+            learner,
+            setup,
+            budget,
+            context.device,
+            random,
+            settings=settings,
+            report=context.report,
+            stage="Adapting",
+            full_precision=True,
+        )
     except TrainingDivergedError:
         return bundled.saying("Adapting did not settle on this image: the bundled network is used.")
-    before, after, error = lesson.compare(network, learner.eval())
+    before, after, error = setup.compare(network, learner.eval())
     change = after / before - 1.0 if before > 0 else 0.0
     if before - after <= max(_CONVINCING * error, _WORTH * before):
         return bundled.saying(

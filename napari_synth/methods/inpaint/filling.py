@@ -62,6 +62,16 @@ class Method:
 def prepare_filling(image: Image, method: Method, neighbours: bool, context: Context) -> Filling:
     """Choose the blocks of an image with a mask, and look which holes there are.
 
+    Parameters
+    ----------
+    image : Image
+        With a mask.
+    method : Method
+        What fills the holes.
+    neighbours : bool
+        Whether neighbouring planes and frames are looked at.
+    context : Context
+
     Raises
     ------
     MaskError
@@ -205,7 +215,10 @@ def _counted(count: int, what: str) -> str:
 
 
 def prepare_biharmonic(image: Image, params: NeighbourParams, context: Context) -> Prepared:
-    """Look which holes there are."""
+    """Look which holes there are.
+
+    For its parameters see `Generator.prepare`.
+    """
     return prepare_filling(image, Method(), params.neighbours, context)
 
 
@@ -266,7 +279,16 @@ def _radius(labels: npt.NDArray[np.integer], index: int, box: Box) -> float:
 
 
 def grown(box: Box, by: tuple[int, int, int], shape: tuple[int, ...]) -> Box:
-    """Return a box that is larger on each side, as far as the image goes."""
+    """Return a box that is larger on each side, as far as the image goes.
+
+    Parameters
+    ----------
+    box : Box
+    by : (int, int, int)
+        Pixels on each side, along each axis.
+    shape : tuple of int
+        Of the image.
+    """
     a, y, x = (
         slice(max(0, part.start - more), min(size, part.stop + more))
         for part, more, size in zip(box, by, shape, strict=True)
@@ -456,7 +478,10 @@ def own_network(network: Any) -> Callable[[Tensor, Tensor], Tensor]:
 
 
 def prepare_patches(image: Image, params: PatchParams, context: Context) -> Prepared:
-    """Look which holes there are."""
+    """Look which holes there are.
+
+    For its parameters see `Generator.prepare`.
+    """
     fill = PatchFill(params.patch_radius, params.surface)
     method = Method(fill, along=False, thin=1.0, context=params.context, apart=2 * params.patch_radius + 1)
     return prepare_filling(image, method, params.neighbours, context)
@@ -483,7 +508,10 @@ def prepare_learned(
 
 
 def prepare_auto(image: Image, params: AutoParams, context: Context) -> Prepared:
-    """Look which holes there are."""
+    """Look which holes there are.
+
+    For its parameters see `Generator.prepare`.
+    """
     network, weights = bundled_network(MODEL, context.device)
     guide = NetworkFill(own_network(network), network.multiple, share=0.5)
     method = Method(
@@ -498,6 +526,9 @@ def prepare_auto(image: Image, params: AutoParams, context: Context) -> Prepared
 
 
 def prepare_network(image: Image, params: FillerParams, context: Context) -> Prepared:
-    """Load the network, and look which holes there are."""
+    """Load the network, and look which holes there are.
+
+    For its parameters see `Generator.prepare`.
+    """
     network, weights = bundled_network(MODEL, context.device)
     return prepare_learned(network, weights, image, params, context)

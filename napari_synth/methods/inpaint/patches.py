@@ -77,6 +77,11 @@ def copied(
     """Fill the holes of a crop with texture, where they have been filled smoothly before; they stay so where no patch is intact.
 
     Parameters and result are those of `complete`.
+
+    Parameters
+    ----------
+    pixels, holes, sources, search, generator, check
+        As for `complete`.
     """
     base = _blurred(pixels, _BASE) if search.level else torch.zeros_like(pixels)
     detail = complete(pixels - base, holes, sources, search, generator, check)

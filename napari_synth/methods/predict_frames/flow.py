@@ -95,7 +95,10 @@ def warped(frames: Tensor, where: Tensor) -> Tensor:
 
 
 def prepare_optical_flow(movie: Image, params: OpticalFlowParams, context: Context) -> PreparedFrames:
-    """Nothing to prepare."""
+    """Nothing to prepare.
+
+    For its parameters see `FramePredictor.prepare`.
+    """
     return Moved(params.flow, params.radius)
 
 
@@ -144,10 +147,16 @@ class Lines(PreparedFrames):
 
 
 def prepare_linear(movie: Image, params: LinearParams, context: Context) -> PreparedFrames:
-    """Nothing to prepare."""
+    """Nothing to prepare.
+
+    For its parameters see `FramePredictor.prepare`.
+    """
     return Lines(params.frames)
 
 
 def prepare_copy_last(movie: Image, params: NoParams, context: Context) -> PreparedFrames:
-    """Nothing to prepare."""
+    """Nothing to prepare.
+
+    For its parameters see `FramePredictor.prepare`.
+    """
     return Copied()

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_synth.contract.frames import FrameSpec, PreparedFrames
-from napari_synth.contract.trainable import Lesson, TrainContext
+from napari_synth.contract.trainable import TrainContext, TrainingSetup
 from napari_synth.core.errors import AxesError
 from napari_synth.imaging.image import Image
 from napari_synth.imaging.intensity import IntensityTransform
@@ -20,12 +20,11 @@ from napari_synth.methods.predict_frames.flow import Copied, Lines, Moved
 from napari_synth.networks.conv_lstm import ConvLSTM
 from napari_synth.networks.simvp import SimVP
 from napari_synth.training.clips import draw_clips, held_out_clips, read_movies, split_clips
-from napari_synth.training.news import Figures, Preview
-from napari_synth.training.optimizers import usual_optimizers
-from napari_synth.training.pools import Field, FieldPool, fitting_patch
-from napari_synth.training.schedule import FitSettings
-from napari_synth.training.sources import TrainingImages
-from napari_synth.training.trainee import Networks, Trainee, Validation, Work
+from napari_synth.training.dataset import TrainingImages
+from napari_synth.training.events import Figures, Preview
+from napari_synth.training.optim import FitSettings, usual_optimizers
+from napari_synth.training.patches import PatchRegion, PatchSampler, fitting_patch
+from napari_synth.training.training_module import Networks, StepContext, TrainingModule, Validation
 
 # What lies further away hardly changes an answer.
 _HALO = 48
@@ -61,7 +60,18 @@ class LearntFrames(PreparedFrames):
 
 
 def check_channels(network: Any, movie: Image, joint: str, title: str) -> None:
-    """Raise `AxesError` unless a movie has the channels that a network was trained on."""
+    """Raise `AxesError` unless a movie has the channels that a network was trained on.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        Its ``channels`` are held against the movie.
+    movie : Image
+    joint : str
+        The axes that are the channels of the network.
+    title : str
+        How the error calls the method.
+    """
     found = 1
     for axis in joint:
         found *= movie.sizes[axis]
@@ -86,7 +96,7 @@ def learn_from_clips(
     context: TrainContext,
     network_of: Callable[[int], nn.Module],
     architecture: str,
-) -> Lesson:
+) -> TrainingSetup:
     """Set up the training.
 
     Parameters
@@ -117,9 +127,9 @@ def learn_from_clips(
     notes: tuple[str, ...] = ()
     if params.augmentation != "none":
         notes = ("Clips are flipped and turned, and not augmented further: that would change how they move.",)
-    trainee = Foretelling(
+    module = FramePredictionModule(
         network,
-        FieldPool(training, patch, context.device.torch_name),
+        PatchSampler(training, patch, context.device.torch_name),
         held_out_clips(held_out, frames, network.multiple),
         params.past,
         settings,
@@ -128,8 +138,8 @@ def learn_from_clips(
         backwards=params.backwards,
         has_colours=any("S" in image.axes for image in images.source),
     )
-    return Lesson(
-        trainee,
+    return TrainingSetup(
+        module,
         settings,
         network,
         architecture,
@@ -148,14 +158,14 @@ def learn_from_clips(
     )
 
 
-class Foretelling(Trainee):
+class FramePredictionModule(TrainingModule):
     """Learns to predict the last frames of clips from the first ones.
 
     Parameters
     ----------
     network : nn.Module
         `ConvLSTM` or `SimVP`.
-    pool : FieldPool
+    pool : PatchSampler
         Of whole clips.
     held_out : list of Field
         Clips.
@@ -175,8 +185,8 @@ class Foretelling(Trainee):
     def __init__(
         self,
         network: nn.Module,
-        pool: FieldPool,
-        held_out: list[Field],
+        pool: PatchSampler,
+        held_out: list[PatchRegion],
         past: int,
         settings: FitSettings,
         shown: Sequence[Sequence[IntensityTransform]],
@@ -194,11 +204,11 @@ class Foretelling(Trainee):
         self._clips = [torch.from_numpy(field.pixels).transpose(0, 1)[None].to(device) for field in held_out]
 
     def optimizers(self) -> Mapping[str, Sequence[torch.optim.Optimizer]]:
-        """See `Trainee.optimizers`."""
+        """See `TrainingModule.optimizers`."""
         return {_NAME: usual_optimizers(self.networks[_NAME], self.settings)}
 
-    def step(self, work: Work) -> Mapping[str, Tensor]:
-        """See `Trainee.step`."""
+    def step(self, work: StepContext) -> Mapping[str, Tensor]:
+        """See `TrainingModule.step`."""
         clips = draw_clips(self.pool, work.batch_size, work.generator, backwards=self.backwards)
         taught = torch.rand(work.batch_size, self.future, device=clips.device, generator=work.generator)
         taught = taught < self._taught_share(work)
@@ -215,7 +225,7 @@ class Foretelling(Trainee):
         return {"loss": loss}
 
     def validate(self, networks: Networks) -> Validation:
-        """See `Trainee.validate`."""
+        """See `TrainingModule.validate`."""
         return self._measured(lambda past: networks[_NAME](past, self.future)[:, -self.future :])
 
     def baselines(self) -> Mapping[str, Figures]:
@@ -232,7 +242,7 @@ class Foretelling(Trainee):
         return {name: measured(method) for name, method in methods.items()}
 
     def preview(self, networks: Networks) -> Preview:
-        """See `Trainee.preview`."""
+        """See `TrainingModule.preview`."""
         field = self.held_out[0]
         predicted = (
             networks[_NAME](self._clips[0][:, : self.past], self.future)[0, -self.future :].float().cpu().numpy()
@@ -243,7 +253,7 @@ class Foretelling(Trainee):
         place = {"T": field.place[0] + self.past, "Y": field.place[1], "X": field.place[2]}
         return Preview(shown, "TYX" + "S" * self.has_colours, place)
 
-    def _taught_share(self, work: Work) -> float:
+    def _taught_share(self, work: StepContext) -> float:
         """Return how often the network goes on from a true frame: at first always, later never."""
         return max(0.0, 1.0 - max(work.spent / _TAUGHT_SHARE, work.step / _TAUGHT_STEPS))
 
@@ -261,8 +271,11 @@ class Foretelling(Trainee):
         return Validation(score, figures)
 
 
-def set_up_simvp(images: TrainingImages, params: SimVPTrainParams, context: TrainContext) -> Lesson:
-    """Read the movies."""
+def set_up_simvp(images: TrainingImages, params: SimVPTrainParams, context: TrainContext) -> TrainingSetup:
+    """Read the movies.
+
+    For its parameters see `Trainable.prepare`.
+    """
 
     def network(channels: int) -> SimVP:
         return SimVP(channels, params.past, params.future, params.width, blocks=params.blocks)
@@ -270,8 +283,11 @@ def set_up_simvp(images: TrainingImages, params: SimVPTrainParams, context: Trai
     return learn_from_clips(images, params, context, network, "simvp")
 
 
-def set_up_conv_lstm(images: TrainingImages, params: ConvLSTMTrainParams, context: TrainContext) -> Lesson:
-    """Read the movies."""
+def set_up_conv_lstm(images: TrainingImages, params: ConvLSTMTrainParams, context: TrainContext) -> TrainingSetup:
+    """Read the movies.
+
+    For its parameters see `Trainable.prepare`.
+    """
 
     def network(channels: int) -> ConvLSTM:
         return ConvLSTM(channels, params.past, params.width, params.layers)

@@ -40,7 +40,10 @@ _CONVINCING = 2.0
 
 
 def adapt(image: Image, params: AdaptedParams, context: Context) -> Prepared:
-    """Return the adapted network where it is better on held-out pixels, else the bundled one."""
+    """Return the adapted network where it is better on held-out pixels, else the bundled one.
+
+    For its parameters see `Generator.prepare`.
+    """
     network, weights = bundled_network(MODEL, context.device)
     bundled = Enlarged.of(image, network, weights, params, context)
     pool = collect_crops(image, "YX", context.intensity, context.device.torch_name)
@@ -51,15 +54,25 @@ def adapt(image: Image, params: AdaptedParams, context: Context) -> Prepared:
     if bundled.is_noisy:
         return bundled.saying("The image is noisy, and adapting would learn its noise: the bundled network is used.")
     watch = partial(_show, bundled, context.interim) if context.interim else None
-    lesson = CoarserCopy(training, held_out, bundled.scale, params.patch, params.pixels, watch)
+    setup = CoarserCopy(training, held_out, bundled.scale, params.patch, params.pixels, watch)
     learner = copy.deepcopy(network).requires_grad_(True)
     settings = FitSettings(_RATE, params.batch, warm_up=10, averaging=0.95, validations=4)
     budget, random = Budget(steps=params.steps), context.torch_generator()
     try:
-        fit(learner, lesson, budget, context.device, random, settings=settings, report=context.report, stage="Adapting")
+        fit(
+            learner,
+            setup,
+            budget,
+            context.device,
+            random,
+            settings=settings,
+            report=context.report,
+            stage="Adapting",
+            full_precision=True,
+        )
     except TrainingDivergedError:
         return bundled.saying("Adapting did not settle on this image: the bundled network is used.")
-    before, after, error = lesson.compare(network, learner.eval())
+    before, after, error = setup.compare(network, learner.eval())
     change = after / before - 1.0 if before > 0 else 0.0
     if before - after <= _CONVINCING * error:
         return bundled.saying(
@@ -145,6 +158,9 @@ class CoarserCopy:
 
 
 def prepare_adapted(image: Image, params: AdaptedParams, context: Context) -> Prepared:
-    """Measure the noise, load the network and adapt it."""
+    """Measure the noise, load the network and adapt it.
+
+    For its parameters see `Generator.prepare`.
+    """
     prepared = adapt(image, params, context)
     return RotationEnsemble(prepared, "mean") if params.ensemble else prepared

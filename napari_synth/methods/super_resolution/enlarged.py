@@ -82,7 +82,17 @@ class Enlarged(Prepared):
         params: NetworkParams,
         context: Context,
     ) -> Enlarged:
-        """Measure the noise of an image, and choose the nearest scale of the network."""
+        """Measure the noise of an image, and choose the nearest scale of the network.
+
+        Parameters
+        ----------
+        image : Image
+        network : SuperResolutionUNet
+        weights : mapping of str to str
+            The hash of the weights, by name.
+        params : NetworkParams
+        context : Context
+        """
         condition, kept = measure_certain_condition(image, context)
         scale = min((s for s in network.scales if s >= params.factor), default=max(network.scales))
         needed = max(_BYTES_PER_PIXEL, 24 * scale**2 + bytes_for_result(params.factor))
@@ -190,7 +200,15 @@ def consistent(fine: Tensor, measured: Tensor, sigma: Tensor, scale: int, pixels
 
 
 def coarse(fine: Tensor, scale: int, pixels: Pixels) -> Tensor:
-    """Return what measured pixels show of a fine image (N, C, scale * H, scale * W)."""
+    """Return what measured pixels show of a fine image (N, C, scale * H, scale * W).
+
+    Parameters
+    ----------
+    fine : Tensor, (N, C, scale * H, scale * W)
+    scale : int
+    pixels : {"cubic", "area", "gaussian"}
+        How a measured pixel collects what lies under it.
+    """
     if pixels == "cubic":
         size = (fine.shape[-2] // scale, fine.shape[-1] // scale)
         return functional.interpolate(fine, size, mode="bicubic", antialias=True)
@@ -198,7 +216,10 @@ def coarse(fine: Tensor, scale: int, pixels: Pixels) -> Tensor:
 
 
 def prepare_network(image: Image, params: NetworkParams, context: Context) -> Prepared:
-    """Measure the noise and load the network."""
+    """Measure the noise and load the network.
+
+    For its parameters see `Generator.prepare`.
+    """
     network, weights = bundled_network(MODEL, context.device)
     prepared = Enlarged.of(image, network, weights, params, context)
     return RotationEnsemble(prepared, "mean") if params.ensemble else prepared
@@ -239,10 +260,16 @@ class Interpolated(Prepared):
 
 
 def prepare_lanczos(image: Image, params: FactorParams, context: Context) -> Prepared:
-    """Return what leaves the work to the runner's resampling."""
+    """Return what leaves the work to the runner's resampling.
+
+    For its parameters see `Generator.prepare`.
+    """
     return Interpolated(image, params.factor, "lanczos")
 
 
 def prepare_bicubic(image: Image, params: FactorParams, context: Context) -> Prepared:
-    """Return what leaves the work to the runner's resampling."""
+    """Return what leaves the work to the runner's resampling.
+
+    For its parameters see `Generator.prepare`.
+    """
     return Interpolated(image, params.factor, "cubic")

@@ -51,7 +51,10 @@ _CHUNK_PIXELS = {"cpu": 2**16, "cuda": 2**22, "mps": 2**20}
 
 
 def train_isotropic(image: Image, params: IsotropicParams, context: Context) -> Prepared:
-    """Train on the planes of the volume, and return what restores it."""
+    """Train on the planes of the volume, and return what restores it.
+
+    For its parameters see `Generator.prepare`.
+    """
     planes = result_planes(image, params.factor)
     ratio = Fraction(planes, image.sizes["Z"])
     model = SliceModel(max(2, math.ceil(ratio / _TOLERANCE)), ratio, params.slices, params.blur)

@@ -51,7 +51,7 @@ class SynthesisTrainParams(TrainParams):
         title="Image size",
         description="Height and width of the images that are made, in pixels: crops of that size are learnt from.",
     )
-    turns: bool = advanced(
+    flips_and_rotations: bool = advanced(
         True,
         title="Turn and flip",
         description="Learn from turned and flipped crops as well. Off where up is not like down.",
@@ -65,13 +65,13 @@ class GanTrainParams(SynthesisTrainParams):
     latent_size: int = advanced(
         128, ge=2, le=4096, title="Latents", description="How many random numbers an image is made of."
     )
-    little_data: bool = advanced(
+    discriminator_augmentation: bool = advanced(
         True,
         title="Little data",
         description="Shift, cut and bend the brightness of images before they are judged, so that few of them are not learnt by"
         " heart. Off where there are tens of thousands.",
     )
-    smoothness: float = advanced(
+    r1_weight: float = advanced(
         0.1,
         ge=0,
         le=1000,
@@ -130,14 +130,14 @@ class LabelsToImageTrainParams(TrainParams):
         description="What labels are: kinds of pixels (classes), or numbers of single objects (instances), which are all alike."
         " Auto takes few labels for classes, unless each is one region.",
     )
-    error_weight: float = advanced(
+    l1_weight: float = advanced(
         30.0,
         ge=0,
         le=10_000,
         title="Weight of the error",
         description="How much the error at a quarter of the resolution counts beside looking real: less of it varies more.",
     )
-    turns: bool = advanced(
+    flips_and_rotations: bool = advanced(
         True,
         title="Turn and flip",
         description="Learn from turned and flipped patches as well. Off where up is not like down.",

@@ -19,11 +19,11 @@ from napari_synth.imaging.image import Image
 from napari_synth.imaging.intensity import IntensityTransform, measure_statistics
 from napari_synth.methods.synthesize.catalogue import SynthesisTrainParams
 from napari_synth.training.augmenting import patch_augmentation
-from napari_synth.training.distances import FeatureScale, RandomFeatures, blurred, kernel_distance, variety
-from napari_synth.training.news import Figures, Preview
-from napari_synth.training.pools import Field, FieldPool, fitting_patch
-from napari_synth.training.sources import Normalisation, TrainingImages, read_fields, split_fields
-from napari_synth.training.trainee import Validation
+from napari_synth.training.dataset import Normalisation, TrainingImages, read_fields, split_fields
+from napari_synth.training.events import Figures, Preview
+from napari_synth.training.losses import FeatureScale, RandomFeatures, blurred, kernel_distance, variety
+from napari_synth.training.patches import PatchRegion, PatchSampler, fitting_patch
+from napari_synth.training.training_module import Validation
 
 LIMIT = 1.25
 """What networks see is clipped to this on both sides: the few darkest and brightest pixels lie beyond -1 and 1."""
@@ -46,7 +46,7 @@ class Crops:
 
     Attributes
     ----------
-    pool : FieldPool
+    pool : PatchSampler
         Normalised to about 0 to 1, see `sample`.
     held_out : Tensor
         Shape (`JUDGED`, C, Y, X): crops, as networks see them, of a part that is never learnt from.
@@ -60,12 +60,12 @@ class Crops:
     notes : tuple of str
     """
 
-    pool: FieldPool
+    pool: PatchSampler
     held_out: Tensor
     spec: SampleSpec
     transforms: tuple[IntensityTransform, ...]
     turns: bool
-    fields: tuple[Field, ...]
+    fields: tuple[PatchRegion, ...]
     notes: tuple[str, ...] = ()
 
     def sample(self, batch_size: int, generator: torch.Generator) -> Tensor:
@@ -147,7 +147,9 @@ def learnt_crops(
     training, held_out = split_fields(fields, share)
     device = context.device.torch_name
     generator = torch.Generator(device).manual_seed(0)
-    real = FieldPool(held_out, (edge, edge), device).sample(JUDGED, generator, turn=params.turns, flip=params.turns)
+    real = PatchSampler(held_out, (edge, edge), device).sample(
+        JUDGED, generator, turn=params.flips_and_rotations, flip=params.flips_and_rotations
+    )
     notes = images.notes
     if edge < params.patch:
         notes += (f"The images are too small for {params.patch} pixels: images of {edge} pixels are made.",)
@@ -163,8 +165,8 @@ def learnt_crops(
     augmentation, left_out = patch_augmentation(params.augmentation, source, "YX", sources=channels, intensities="none")
     if left_out:
         notes += ("Crops are moved and not changed in brightness, blur or noise: made images would show that too.",)
-    pool = FieldPool(training, (edge, edge), device, augmentation=augmentation)
-    return Crops(pool, as_seen(real), spec, transforms, params.turns, tuple(training), notes)
+    pool = PatchSampler(training, (edge, edge), device, augmentation=augmentation)
+    return Crops(pool, as_seen(real), spec, transforms, params.flips_and_rotations, tuple(training), notes)
 
 
 class Judge:
@@ -229,7 +231,7 @@ class Judge:
         return self._scale(self._features(images))
 
     def state(self) -> dict[str, Any]:
-        """Return what the next judgement depends on; see `Trainee.state`."""
+        """Return what the next judgement depends on; see `TrainingModule.state`."""
         return {"first": self._first, "reached": self._reached}
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -269,12 +271,12 @@ def _transforms(images: Sequence[Image], axis: str, channels: int) -> tuple[Inte
     return tuple(found) * (channels if axis != "C" else 1)
 
 
-def _normalised(field: Field, transforms: Sequence[IntensityTransform]) -> Field:
+def _normalised(field: PatchRegion, transforms: Sequence[IntensityTransform]) -> PatchRegion:
     pixels = np.stack([one.forward(plane) for one, plane in zip(transforms, field.pixels, strict=True)])
     return replace(field, pixels=pixels)
 
 
-def _edge(fields: Sequence[Field], wanted: int, multiple: int) -> tuple[int, float]:
+def _edge(fields: Sequence[PatchRegion], wanted: int, multiple: int) -> tuple[int, float]:
     """Return the edge of a crop, and the share to hold out: so many rows that crops fit into them, where there are enough."""
     fitting = min(fitting_patch(fields, (wanted, wanted), (multiple, multiple)))
     rows = float(np.median([field.spatial[0] for field in fields]))
@@ -303,6 +305,8 @@ def in_parts(made: Callable[..., Tensor], size: tuple[int, int], *given: Tensor)
         Maps as many tensors to one (N, ...).
     size : (int, int)
         Height and width of the images, of which a part may have about half a million pixels.
+    *given : Tensor, (N, ...)
+        What it maps.
     """
     count = max(1, _AT_ONCE // (size[0] * size[1]))
     parts = zip(*(torch.split(one, count) for one in given), strict=True)

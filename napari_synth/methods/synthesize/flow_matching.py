@@ -7,15 +7,14 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from napari_synth.contract.trainable import Lesson, TrainContext
+from napari_synth.contract.trainable import TrainContext, TrainingSetup
 from napari_synth.methods.synthesize.catalogue import FlowTrainParams
 from napari_synth.methods.synthesize.crops import Crops, Judge, in_parts, learnt_crops
 from napari_synth.networks.velocity_unet import VelocityUNet, flow, mixing_times, spread_times
-from napari_synth.training.news import Figures, Preview
-from napari_synth.training.optimizers import usual_optimizers
-from napari_synth.training.schedule import FitSettings
-from napari_synth.training.sources import TrainingImages
-from napari_synth.training.trainee import Networks, Trainee, Validation, Work
+from napari_synth.training.dataset import TrainingImages
+from napari_synth.training.events import Figures, Preview
+from napari_synth.training.optim import FitSettings, usual_optimizers
+from napari_synth.training.training_module import Networks, StepContext, TrainingModule, Validation
 
 _NAME = "velocities"
 _ERROR = "Squared error of velocities"
@@ -27,8 +26,11 @@ _SAMPLES, _STEPS = 24, 6
 _HELD_OUT = 64
 
 
-def learn_velocities(images: TrainingImages, params: FlowTrainParams, context: TrainContext) -> Lesson:
-    """Set up the training."""
+def learn_velocities(images: TrainingImages, params: FlowTrainParams, context: TrainContext) -> TrainingSetup:
+    """Set up the training.
+
+    For its parameters see `Trainable.prepare`.
+    """
     levels = 4 if params.patch >= _LARGE else 3
     crops = learnt_crops(images, params, context, grid=2**levels)
     seen = crops.sample(256, torch.Generator(crops.held_out.device).manual_seed(4)).transpose(0, 1).flatten(1)
@@ -47,7 +49,7 @@ def learn_velocities(images: TrainingImages, params: FlowTrainParams, context: T
         validations=8,
         optimizer="muon",
     )
-    return Lesson(
+    return TrainingSetup(
         Flowing(network, crops, settings),
         settings,
         network,
@@ -61,7 +63,7 @@ def learn_velocities(images: TrainingImages, params: FlowTrainParams, context: T
     )
 
 
-class Flowing(Trainee):
+class Flowing(TrainingModule):
     """Learns velocities.
 
     Parameters
@@ -78,11 +80,11 @@ class Flowing(Trainee):
         self.held_out = network.standardised(crops.held_out[:_HELD_OUT])
 
     def optimizers(self) -> Mapping[str, Sequence[torch.optim.Optimizer]]:
-        """See `Trainee.optimizers`."""
+        """See `TrainingModule.optimizers`."""
         return {_NAME: usual_optimizers(self.networks[_NAME], self.settings)}
 
-    def step(self, work: Work) -> Mapping[str, Tensor]:
-        """See `Trainee.step`."""
+    def step(self, work: StepContext) -> Mapping[str, Tensor]:
+        """See `TrainingModule.step`."""
         network = _velocities(self.networks[_NAME])
         images = network.standardised(self.crops.sample(work.batch_size, work.generator))
         noise = torch.randn(images.shape, generator=work.generator, device=images.device)
@@ -93,7 +95,7 @@ class Flowing(Trainee):
         return {"loss": loss}
 
     def validate(self, networks: Networks) -> Validation:
-        """See `Trainee.validate`."""
+        """See `TrainingModule.validate`."""
         noise = self._normal(len(self.held_out), tuple(self.held_out.shape[1:]), 1)
         times = spread_times(len(self.held_out)).to(noise.device)
         found = in_parts(
@@ -103,7 +105,7 @@ class Flowing(Trainee):
         return Validation(error, self.judge.figures(self._made(networks[_NAME], _SAMPLES)) | {_ERROR: error})
 
     def baselines(self) -> Mapping[str, Figures]:
-        """See `Trainee.baselines`."""
+        """See `TrainingModule.baselines`."""
         return self.judge.baselines()
 
     def preview(self, networks: Networks) -> Preview:

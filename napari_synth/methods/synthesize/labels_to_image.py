@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from napari_synth.contract.synthesis import SampleSpec
-from napari_synth.contract.trainable import Lesson, TrainContext
+from napari_synth.contract.trainable import TrainContext, TrainingSetup
 from napari_synth.core.errors import TrainingDataError
 from napari_synth.imaging.image import Image
 from napari_synth.imaging.intensity import IntensityTransform
@@ -28,20 +28,20 @@ from napari_synth.methods.translate.figures import PatchTarget
 from napari_synth.methods.translate.paired import Kind, linear_mix, preview_of, some_pixels
 from napari_synth.networks.label_painter import LabelPainter
 from napari_synth.networks.patch_discriminator import PatchDiscriminator
-from napari_synth.training.adversarial import adversarial_optimizer, critic_loss, held, maker_loss
 from napari_synth.training.augmenting import patch_augmentation
+from napari_synth.training.dataset import Normalisation, TrainingImages, read_fields, split_fields
+from napari_synth.training.events import Figures, Preview
 from napari_synth.training.held_out import Block, batch_of, held_out_blocks, mean_square, psnr
-from napari_synth.training.news import Figures, Preview
-from napari_synth.training.pools import Field, FieldPool, fitting_patch
-from napari_synth.training.schedule import FitSettings
-from napari_synth.training.sources import Normalisation, TrainingImages, read_fields, split_fields
-from napari_synth.training.trainee import Networks, Trainee, Validation, Work
+from napari_synth.training.losses import adversarial_optimizer, discriminator_loss, frozen, generator_loss
+from napari_synth.training.optim import FitSettings
+from napari_synth.training.patches import PatchRegion, PatchSampler, fitting_patch
+from napari_synth.training.training_module import Networks, StepContext, TrainingModule, Validation
 
 DISTANCE = "patch distance to real images (% of range)"
 PSNR, ERROR = "PSNR (dB)", "mean error (% of range)"
 VARIETY = "variety over noise (%)"
 BY_LABEL = "the mean of each label"
-PAINTER, _CRITIC = "painter", "critic"
+PAINTER, _DISCRIMINATOR = "painter", "discriminator"
 _AS_IT_IS = IntensityTransform(0.0, 1.0)
 _RATE = 1e-3
 _COARSER = 4
@@ -62,7 +62,7 @@ class Annotated:
     labels : LabelChannels
     kind : Kind
         Of the images.
-    pool : FieldPool
+    pool : PatchSampler
         Draws patches whose first channels are those of the labels.
     held_out : list of Block
     means : (Tensor, Tensor)
@@ -72,7 +72,7 @@ class Annotated:
 
     labels: LabelChannels
     kind: Kind
-    pool: FieldPool
+    pool: PatchSampler
     held_out: list[Block]
     means: tuple[Tensor, Tensor]
     notes: tuple[str, ...]
@@ -80,6 +80,8 @@ class Annotated:
     @classmethod
     def read(cls, images: TrainingImages, params: LabelsToImageTrainParams, context: TrainContext) -> Annotated:
         """Read labels and images.
+
+        For its parameters see `Trainable.prepare`.
 
         Raises
         ------
@@ -109,21 +111,24 @@ class Annotated:
         return cls(
             labels,
             kind,
-            FieldPool(training, patch, device, sources=labels.count, augmentation=augmentation),
+            PatchSampler(training, patch, device, sources=labels.count, augmentation=augmentation),
             held_out_blocks(held_out, grid, device),
             (torch.from_numpy(weights).float(), torch.from_numpy(offsets).float()),
             (*images.notes, _in_words(labels), *said),
         )
 
 
-def learn_to_paint(images: TrainingImages, params: LabelsToImageTrainParams, context: TrainContext) -> Lesson:
-    """Set up the training."""
+def learn_to_paint(images: TrainingImages, params: LabelsToImageTrainParams, context: TrainContext) -> TrainingSetup:
+    """Set up the training.
+
+    For its parameters see `Trainable.prepare`.
+    """
     data = Annotated.read(images, params, context)
     generator = torch.Generator().manual_seed(context.seed)
     channels = len(data.kind.transforms)
     painter = LabelPainter(data.labels.count, channels, params.width, generator)
     painter.start_from(*data.means)
-    critic = PatchDiscriminator(2, data.pool.channels, params.width, generator=generator)
+    discriminator = PatchDiscriminator(2, data.pool.channels, params.width, generator=generator)
     settings = FitSettings(
         learning_rate=params.learning_rate or _RATE,
         batch_size=params.batch or batch_of(context.device, "YX"),
@@ -141,8 +146,8 @@ def learn_to_paint(images: TrainingImages, params: LabelsToImageTrainParams, con
         {axis: step for axis, step in first.spacing.items() if axis in "YX"},
         {axis: unit for axis, unit in first.units.items() if axis in "YX"},
     )
-    return Lesson(
-        Painting(data, painter, critic, params, settings),
+    return TrainingSetup(
+        Painting(data, painter, discriminator, params, settings),
         settings,
         painter,
         "label-painter",
@@ -153,14 +158,14 @@ def learn_to_paint(images: TrainingImages, params: LabelsToImageTrainParams, con
     )
 
 
-class Painting(Trainee):
+class Painting(TrainingModule):
     """One network makes images of labels and noise, one judges whether they go together.
 
     Parameters
     ----------
     data : Annotated
     painter : LabelPainter
-    critic : PatchDiscriminator
+    discriminator : PatchDiscriminator
         Of the channels of labels and image.
     params : LabelsToImageTrainParams
     settings : FitSettings
@@ -172,43 +177,45 @@ class Painting(Trainee):
         self,
         data: Annotated,
         painter: LabelPainter,
-        critic: PatchDiscriminator,
+        discriminator: PatchDiscriminator,
         params: LabelsToImageTrainParams,
         settings: FitSettings,
     ) -> None:
-        self.networks: Networks = {PAINTER: painter, _CRITIC: critic}
+        self.networks: Networks = {PAINTER: painter, _DISCRIMINATOR: discriminator}
         self.data, self.params, self.settings, self.pool = data, params, settings, data.pool
 
     @property
     def averaged(self) -> Collection[str]:
-        """See `Trainee.averaged`."""
+        """See `TrainingModule.averaged`."""
         return (PAINTER,)
 
     def optimizers(self) -> Mapping[str, Sequence[torch.optim.Optimizer]]:
-        """See `Trainee.optimizers`."""
+        """See `TrainingModule.optimizers`."""
         rate = self.settings.learning_rate
         return {name: [adversarial_optimizer(network, rate=rate)] for name, network in self.networks.items()}
 
-    def step(self, work: Work) -> Mapping[str, Tensor]:
-        """See `Trainee.step`."""
-        turns = self.params.turns
+    def step(self, work: StepContext) -> Mapping[str, Tensor]:
+        """See `TrainingModule.step`."""
+        turns = self.params.flips_and_rotations
         pixels = work.share(self.pool.sample(work.batch_size, work.generator, turn=turns, flip=turns))
         labels, truth = self._parts(pixels)
         shape = (work.batch_size, LabelPainter.noises, *truth.shape[-2:])
         noise = work.share(torch.randn(shape, generator=work.generator, device=pixels.device))
-        critic = work.networks[_CRITIC]
+        discriminator = work.networks[_DISCRIMINATOR]
         made = work.networks[PAINTER](labels, noise)
         error = _coarse_error(made, truth)
-        with held(self.networks[_CRITIC]):
-            deceiving = maker_loss("lsgan", critic(torch.cat((labels, made), 1)))
-            total = deceiving + self.params.error_weight * error
+        with frozen(self.networks[_DISCRIMINATOR]):
+            deceiving = generator_loss("lsgan", discriminator(torch.cat((labels, made), 1)))
+            total = deceiving + self.params.l1_weight * error
             work.update(PAINTER, total)
-        judging = critic_loss("lsgan", critic(pixels), critic(torch.cat((labels, made.detach()), 1)))
-        work.update(_CRITIC, judging)
-        return {"painter": total, "error": error, "deceiving": deceiving, "critic": judging}
+        judging = discriminator_loss(
+            "lsgan", discriminator(pixels), discriminator(torch.cat((labels, made.detach()), 1))
+        )
+        work.update(_DISCRIMINATOR, judging)
+        return {"painter": total, "error": error, "adversarial": deceiving, "discriminator": judging}
 
     def validate(self, networks: Networks) -> Validation:
-        """See `Trainee.validate`.
+        """See `TrainingModule.validate`.
 
         The score is the error at a quarter of the resolution and the patch distance, each as a share of that of the mean of each
         label: by single pixels, images without any texture would be the best.
@@ -222,17 +229,17 @@ class Painting(Trainee):
         return Validation(score, figures, "" if isfinite(score) else "Images are not finite")
 
     def baselines(self) -> Mapping[str, Figures]:
-        """See `Trainee.baselines`."""
+        """See `TrainingModule.baselines`."""
         return {BY_LABEL: self._figures(self._means)}
 
     def limits(self, metrics: Figures) -> tuple[str, ...]:
-        """See `Trainee.limits`."""
+        """See `TrainingModule.limits`."""
         if metrics.get(VARIETY, _HARDLY) < _HARDLY:
             return ("Images of the same labels hardly differ: train longer, or with less weight of the error.",)
         return ()
 
     def preview(self, networks: Networks) -> Preview:
-        """See `Trainee.preview`."""
+        """See `TrainingModule.preview`."""
         made = self._painted(networks, 0)[0][0].cpu().numpy()
         return preview_of(self.data.held_out[0], made, self.data.kind, "YX")
 
@@ -318,7 +325,7 @@ def _check_labels(images: Sequence[Image]) -> None:
             )
 
 
-def _encoded(field: Field, plane: npt.NDArray[np.int64], labels: LabelChannels, kind: Kind) -> Field:
+def _encoded(field: PatchRegion, plane: npt.NDArray[np.int64], labels: LabelChannels, kind: Kind) -> PatchRegion:
     image = np.stack([one.forward(pixels) for pixels, one in zip(field.pixels[1:], kind.transforms, strict=True)])
     return replace(field, pixels=np.concatenate((labels.encode(plane), image)))
 

@@ -62,6 +62,8 @@ class PatchSampler(Sampler):
     def of(cls, source: Image, params: PatchSynthesisParams, context: SynthesisContext) -> PatchSampler:
         """Look at an image: the middle of its middle plane where it is large.
 
+        For its parameters see `Synthesizer.prepare`.
+
         Raises
         ------
         InvalidImageError
@@ -154,6 +156,9 @@ def _spread(image: Tensor) -> Tensor:
 
 
 def prepare_patches(source: Image | None, params: PatchSynthesisParams, context: SynthesisContext) -> Sampler:
-    """Look at the image."""
+    """Look at the image.
+
+    For its parameters see `Synthesizer.prepare`.
+    """
     assert source is not None
     return PatchSampler.of(source, params, context)

@@ -28,7 +28,7 @@ from napari_synth.core.progress import Reporter
 from napari_synth.imaging.image import Image, without_alpha
 from napari_synth.methods.synthesize.catalogue import SynthesisTrainParams
 from napari_synth.methods.synthesize.crops import DISTANCE, JUDGED, REAL, VARIETY, Crops, Judge, as_seen, learnt_crops
-from napari_synth.training.sources import TrainingImages
+from napari_synth.training.dataset import TrainingImages
 
 MADE = "made images"
 PRECISION, RECALL = "Precision", "Recall"

@@ -9,15 +9,14 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from napari_synth.contract.trainable import Lesson, TrainContext
+from napari_synth.contract.trainable import TrainContext, TrainingSetup
 from napari_synth.methods.synthesize.catalogue import AutoencoderTrainParams
 from napari_synth.methods.synthesize.crops import JUDGED, Crops, Judge, in_parts, learnt_crops
 from napari_synth.networks.variational_autoencoder import VariationalAutoencoder, drawn_latents
-from napari_synth.training.news import Figures, Preview
-from napari_synth.training.optimizers import usual_optimizers
-from napari_synth.training.schedule import FitSettings
-from napari_synth.training.sources import TrainingImages
-from napari_synth.training.trainee import Networks, Trainee, Validation, Work
+from napari_synth.training.dataset import TrainingImages
+from napari_synth.training.events import Figures, Preview
+from napari_synth.training.optim import FitSettings, usual_optimizers
+from napari_synth.training.training_module import Networks, StepContext, TrainingModule, Validation
 
 _NAME = "autoencoder"
 _RATE = 2e-3
@@ -26,8 +25,11 @@ _LINEAR = 1024
 _SHOWN = 4
 
 
-def learn_latents(images: TrainingImages, params: AutoencoderTrainParams, context: TrainContext) -> Lesson:
-    """Set up the training."""
+def learn_latents(images: TrainingImages, params: AutoencoderTrainParams, context: TrainContext) -> TrainingSetup:
+    """Set up the training.
+
+    For its parameters see `Trainable.prepare`.
+    """
     crops = learnt_crops(images, params, context)
     generator = torch.Generator().manual_seed(context.seed)
     network = VariationalAutoencoder(
@@ -39,7 +41,7 @@ def learn_latents(images: TrainingImages, params: AutoencoderTrainParams, contex
         averaging=0.998,
         validations=10,
     )
-    return Lesson(
+    return TrainingSetup(
         Autoencoding(network, crops, settings, params),
         settings,
         network,
@@ -56,7 +58,7 @@ def batch_of(context: TrainContext) -> int:
     return 16 if context.device.kind == "cpu" else 64
 
 
-class Autoencoding(Trainee):
+class Autoencoding(TrainingModule):
     """Learns latents, and what images to make of them.
 
     Parameters
@@ -75,11 +77,11 @@ class Autoencoding(Trainee):
         self.judge = Judge(crops)
 
     def optimizers(self) -> Mapping[str, Sequence[torch.optim.Optimizer]]:
-        """See `Trainee.optimizers`."""
+        """See `TrainingModule.optimizers`."""
         return {_NAME: usual_optimizers(self.networks[_NAME], self.settings)}
 
-    def step(self, work: Work) -> Mapping[str, Tensor]:
-        """See `Trainee.step`."""
+    def step(self, work: StepContext) -> Mapping[str, Tensor]:
+        """See `TrainingModule.step`."""
         images = self.crops.sample(work.batch_size, work.generator)
         noise = torch.randn((len(images), self.params.latent_size), generator=work.generator, device=images.device)
         images, noise = work.share(images), work.share(noise)
@@ -92,7 +94,7 @@ class Autoencoding(Trainee):
         return {"squared error": (decoded.detach() - images).square().mean(), "divergence": apart.sum(), "bound": loss}
 
     def validate(self, networks: Networks) -> Validation:
-        """See `Trainee.validate`."""
+        """See `TrainingModule.validate`."""
         network, images = _autoencoder(networks[_NAME]), self.crops.held_out
         mean, log_variance = posterior(network, images)
         drawn = drawn_latents(mean, log_variance, self._normal(len(images), 1))
@@ -103,7 +105,7 @@ class Autoencoding(Trainee):
         return Validation(float(bound), {PSNR: found} | self.judge.figures(samples) | usage(apart))
 
     def baselines(self) -> Mapping[str, Figures]:
-        """See `Trainee.baselines`."""
+        """See `TrainingModule.baselines`."""
         images = self.crops.held_out
         learnt = self.crops.sample(_LINEAR, torch.Generator(images.device).manual_seed(3))
         linear = principal_psnr(learnt, images, self.params.latent_size)
@@ -180,6 +182,14 @@ def warmed(beta: float, step: int, warm_up: int) -> float:
     """Return the weight of the divergence at a step: it rises from 0, so that latents come into use first.
 
     Bowman et al., "Generating sentences from a continuous space", CoNLL 2016.
+
+    Parameters
+    ----------
+    beta : float
+        The weight that is reached.
+    step : int
+    warm_up : int
+        Steps after which it is reached.
     """
     return beta * min(1.0, step / warm_up) if warm_up else beta
 
@@ -206,6 +216,13 @@ def principal_psnr(learnt: Tensor, held_out: Tensor, count: int) -> float:
     """Return how well held-out crops are found again from principal components of crops that are learnt from.
 
     That is the best linear autoencoder: the baseline of others. At most as many components as crops are taken.
+
+    Parameters
+    ----------
+    learnt, held_out : Tensor, (N, C, Y, X)
+        Crops in one unit.
+    count : int
+        Of the components.
     """
     flat, mean = learnt.flatten(1), learnt.flatten(1).mean(0)
     axes = torch.linalg.svd(flat - mean, full_matrices=False).Vh[: min(count, len(flat) - 1)]

@@ -15,20 +15,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from napari_synth.contract.trainable import Lesson, TrainContext
+from napari_synth.contract.trainable import TrainContext, TrainingSetup
 from napari_synth.core.errors import TrainingDataError
 from napari_synth.methods.synthesize.catalogue import RefinedTrainParams
 from napari_synth.methods.synthesize.crops import JUDGED, Crops, Judge, in_parts, learnt_crops, narrowed
 from napari_synth.methods.synthesize.vae import PSNR, divergence, negative_evidence, posterior, psnr, usage, warmed
 from napari_synth.networks.domain_discriminator import DomainDiscriminator
 from napari_synth.networks.refined_autoencoder import Made, RefinedAutoencoder
-from napari_synth.training.adversarial import BOUNDED_EVERY, adversarial_optimizer, held, relative_loss, steepness
-from napari_synth.training.news import Figures, Preview
-from napari_synth.training.schedule import FitSettings
-from napari_synth.training.sources import TrainingImages
-from napari_synth.training.trainee import Networks, Trainee, Validation, Work
+from napari_synth.training.dataset import TrainingImages
+from napari_synth.training.events import Figures, Preview
+from napari_synth.training.losses import BOUNDED_EVERY, adversarial_optimizer, frozen, relative_loss, steepness
+from napari_synth.training.optim import FitSettings
+from napari_synth.training.training_module import Networks, StepContext, TrainingModule, Validation
 
-_MAKER, _CRITIC = "maker", "critic"
+_GENERATOR, _DISCRIMINATOR = "generator", "discriminator"
 _RATE = 2e-3
 # Of the refiner and of the one who judges, beside the autoencoder's.
 _REFINER_SHARE, _CRITIC_SHARE = 0.5, 0.5
@@ -43,8 +43,10 @@ _AUTOENCODER_WIDTH = 2 / 3
 _SHOWN = 4
 
 
-def learn_to_refine(images: TrainingImages, params: RefinedTrainParams, context: TrainContext) -> Lesson:
+def learn_to_refine(images: TrainingImages, params: RefinedTrainParams, context: TrainContext) -> TrainingSetup:
     """Set up the training; with a target where there is one.
+
+    For its parameters see `Trainable.prepare`.
 
     Raises
     ------
@@ -67,10 +69,10 @@ def learn_to_refine(images: TrainingImages, params: RefinedTrainParams, context:
     domains = 1 if target is None else 2
     narrow = narrowed(params.width, _AUTOENCODER_WIDTH)
     generator = torch.Generator().manual_seed(context.seed)
-    maker = RefinedAutoencoder(
+    generator_network = RefinedAutoencoder(
         channels, size, params.latent_size, narrow, params.width, domains=domains, generator=generator
     )
-    critic = DomainDiscriminator(channels, params.width, halvings=3, domains=domains, generator=generator)
+    discriminator = DomainDiscriminator(channels, params.width, halvings=3, domains=domains, generator=generator)
     settings = FitSettings(
         learning_rate=params.learning_rate or _RATE,
         batch_size=params.batch or (8 if context.device.kind == "cpu" else 32),
@@ -81,10 +83,10 @@ def learn_to_refine(images: TrainingImages, params: RefinedTrainParams, context:
     extras = made.extras()
     if target is not None:
         extras["encoded"] = {"sample": source.spec.record(), "intensity": source.normalisation()["source"]}
-    return Lesson(
-        Refining(maker, critic, source, target, settings, params),
+    return TrainingSetup(
+        Refining(generator_network, discriminator, source, target, settings, params),
         settings,
-        maker,
+        generator_network,
         "refined-autoencoder",
         normalisation=made.normalisation(),
         extras=extras,
@@ -93,13 +95,13 @@ def learn_to_refine(images: TrainingImages, params: RefinedTrainParams, context:
     )
 
 
-class Refining(Trainee):
+class Refining(TrainingModule):
     """An autoencoder and a refiner, and one who judges.
 
     Parameters
     ----------
-    maker : RefinedAutoencoder
-    critic : DomainDiscriminator
+    generator_network : RefinedAutoencoder
+    discriminator : DomainDiscriminator
         With as many domains.
     source : Crops
     target : Crops or None
@@ -112,14 +114,14 @@ class Refining(Trainee):
 
     def __init__(
         self,
-        maker: RefinedAutoencoder,
-        critic: DomainDiscriminator,
+        generator_network: RefinedAutoencoder,
+        discriminator: DomainDiscriminator,
         source: Crops,
         target: Crops | None,
         settings: FitSettings,
         params: RefinedTrainParams,
     ) -> None:
-        self.networks: Networks = {_MAKER: maker, _CRITIC: critic}
+        self.networks: Networks = {_GENERATOR: generator_network, _DISCRIMINATOR: discriminator}
         self.source, self.target, self.settings, self.params = source, target, settings, params
         self.pool = source.pool
         self.judge = Judge(target or source)
@@ -127,74 +129,76 @@ class Refining(Trainee):
     @property
     def averaged(self) -> Sequence[str]:
         """Names of the networks of which a running average is kept."""
-        return (_MAKER,)
+        return (_GENERATOR,)
 
     def optimizers(self) -> Mapping[str, Sequence[torch.optim.Optimizer]]:
-        """See `Trainee.optimizers`."""
-        maker, rate = _maker(self.networks[_MAKER]), self.settings.learning_rate
+        """See `TrainingModule.optimizers`."""
+        generator_network, rate = _generator_network(self.networks[_GENERATOR]), self.settings.learning_rate
         return {
-            _MAKER: [
-                torch.optim.Adam(maker.autoencoder.parameters(), lr=rate, betas=(0.9, 0.99)),
-                adversarial_optimizer(maker.refiner, rate=rate * _REFINER_SHARE, memory=0.0),
+            _GENERATOR: [
+                torch.optim.Adam(generator_network.autoencoder.parameters(), lr=rate, betas=(0.9, 0.99)),
+                adversarial_optimizer(generator_network.refiner, rate=rate * _REFINER_SHARE, memory=0.0),
             ],
-            _CRITIC: [adversarial_optimizer(self.networks[_CRITIC], rate=rate * _CRITIC_SHARE, memory=0.0)],
+            _DISCRIMINATOR: [
+                adversarial_optimizer(self.networks[_DISCRIMINATOR], rate=rate * _CRITIC_SHARE, memory=0.0)
+            ],
         }
 
-    def step(self, work: Work) -> Mapping[str, Tensor]:
-        """See `Trainee.step`."""
+    def step(self, work: StepContext) -> Mapping[str, Tensor]:
+        """See `TrainingModule.step`."""
         images = self.source.sample(work.batch_size, work.generator)
         others = None if self.target is None else work.share(self.target.sample(work.batch_size, work.generator))
         size = (len(images), self.params.latent_size)
         images = work.share(images)
         noise = work.share(torch.randn(size, generator=work.generator, device=images.device))
         drawn = work.share(torch.randn(size, generator=work.generator, device=images.device))
-        made: Made = work.networks[_MAKER](images, noise, drawn[: len(drawn) // 2])
+        made: Made = work.networks[_GENERATOR](images, noise, drawn[: len(drawn) // 2])
         real = [images] if others is None else [images, others]
         judging, steep = self._judging(work, made, real)
-        work.update(_CRITIC, judging + steep)
+        work.update(_DISCRIMINATOR, judging + steep)
         losses = self._maker_losses(work, made, real)
-        work.update(_MAKER, losses["bound"] + losses["convincing"] + losses["content"])
+        work.update(_GENERATOR, losses["bound"] + losses["convincing"] + losses["content"])
         return losses | {"judging": judging}
 
     def validate(self, networks: Networks) -> Validation:
-        """See `Trainee.validate`."""
-        maker, images = _maker(networks[_MAKER]), self.source.held_out
-        mean, log_variance = posterior(maker, images)
-        found = psnr(in_parts(maker.autoencoder.decode, self.source.spec.size, mean), images)
-        judged = self.judge.judge(self._samples(maker, JUDGED))
+        """See `TrainingModule.validate`."""
+        generator_network, images = _generator_network(networks[_GENERATOR]), self.source.held_out
+        mean, log_variance = posterior(generator_network, images)
+        found = psnr(in_parts(generator_network.autoencoder.decode, self.source.spec.size, mean), images)
+        judged = self.judge.judge(self._samples(generator_network, JUDGED))
         metrics = dict(judged.metrics) | {PSNR: found} | usage(divergence(mean, log_variance))
         return replace(judged, metrics=metrics)
 
     def baselines(self) -> Mapping[str, Figures]:
-        """See `Trainee.baselines`; those of the images whose manner is learnt."""
+        """See `TrainingModule.baselines`; those of the images whose manner is learnt."""
         return self.judge.baselines()
 
     def preview(self, networks: Networks) -> Preview:
         """Return held-out crops, the same found again and refined, and new images."""
-        maker = _maker(networks[_MAKER])
+        generator_network = _generator_network(networks[_GENERATOR])
         images = self.source.held_out[:_SHOWN]
-        mean = maker.encode(images)[0]
-        refined = maker.decode(mean, maker.domains - 1)
-        rows = (images, maker.autoencoder.decode(mean), refined, self._samples(maker, _SHOWN))
+        mean = generator_network.encode(images)[0]
+        refined = generator_network.decode(mean, generator_network.domains - 1)
+        rows = (images, generator_network.autoencoder.decode(mean), refined, self._samples(generator_network, _SHOWN))
         return (self.target or self.source).preview(torch.cat(rows))
 
     def state(self) -> dict[str, object]:
-        """See `Trainee.state`."""
+        """See `TrainingModule.state`."""
         return self.judge.state()
 
     def restore(self, state: dict[str, object]) -> None:
-        """See `Trainee.restore`."""
+        """See `TrainingModule.restore`."""
         self.judge.restore(state)
 
-    def _maker_losses(self, work: Work, made: Made, real: Sequence[Tensor]) -> dict[str, Tensor]:
+    def _maker_losses(self, work: StepContext, made: Made, real: Sequence[Tensor]) -> dict[str, Tensor]:
         """Return what the autoencoder and the refiner are trained for, the bound first."""
         images = real[0]
-        critic, count = work.networks[_CRITIC], len(images)
+        discriminator, count = work.networks[_DISCRIMINATOR], len(images)
         skipped = count // 2
-        with held(self.networks[_CRITIC]):
+        with frozen(self.networks[_DISCRIMINATOR]):
             with torch.no_grad():
-                true, shown = critic(torch.cat(tuple(real)))
-            judged, features = critic(torch.cat((*made.refined, made.decoded)))
+                true, shown = discriminator(torch.cat(tuple(real)))
+            judged, features = discriminator(torch.cat((*made.refined, made.decoded)))
         pairs = enumerate(zip(judged.split(count)[:-1], true.split(count), strict=True))
         convincing = sum(
             (relative_loss(one[:, domain], other[:, domain]) for domain, (one, other) in pairs), judged.new_zeros(())
@@ -214,11 +218,11 @@ class Refining(Trainee):
         eager = warmed(1.0, work.step, self.params.warm_up)
         return {"bound": bound, "convincing": eager * convincing, "content": content}
 
-    def _judging(self, work: Work, made: Made, real: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    def _judging(self, work: StepContext, made: Made, real: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Return what the one who judges is trained for, and the penalty on being steep."""
         is_bounded = work.step % BOUNDED_EVERY == 0
         shown = torch.cat((*real, *(part.detach() for part in made.refined))).requires_grad_(is_bounded)
-        judged = work.networks[_CRITIC](shown)[0]
+        judged = work.networks[_DISCRIMINATOR](shown)[0]
         own = [part[:, number % len(real)] for number, part in enumerate(judged.split(len(real[0])))]
         pairs = zip(own[: len(real)], own[len(real) :], strict=True)
         loss = sum((relative_loss(true, false) for true, false in pairs), judged.new_zeros(()))
@@ -227,11 +231,13 @@ class Refining(Trainee):
         # Real and made images alike: the mean over both is half of the sum of their means.
         return loss, BOUNDED_EVERY * _SMOOTHNESS * steepness(torch.cat(own), shown)
 
-    def _samples(self, maker: RefinedAutoencoder, count: int) -> Tensor:
+    def _samples(self, generator_network: RefinedAutoencoder, count: int) -> Tensor:
         latents = torch.randn((count, self.params.latent_size), generator=torch.Generator().manual_seed(1))
-        domain = maker.domains - 1
+        domain = generator_network.domains - 1
         size = self.source.spec.size
-        return in_parts(lambda part: maker.decode(part, domain), size, latents.to(self.source.held_out.device))
+        return in_parts(
+            lambda part: generator_network.decode(part, domain), size, latents.to(self.source.held_out.device)
+        )
 
 
 def _difference(some: Sequence[Tensor], others: Sequence[Tensor]) -> Tensor:
@@ -247,6 +253,6 @@ def _smoothed(images: Tensor) -> Tensor:
     return functional.avg_pool2d(images, _SMOOTHED)
 
 
-def _maker(network: nn.Module) -> RefinedAutoencoder:
+def _generator_network(network: nn.Module) -> RefinedAutoencoder:
     assert isinstance(network, RefinedAutoencoder)
     return network

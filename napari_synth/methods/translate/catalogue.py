@@ -117,7 +117,7 @@ class PairedTrainParams(TrainParams):
         title="Dimensions",
         description="Learn plane by plane (2D) or from whole volumes (3D). Auto takes 3D on a GPU, for stacks of 8 planes or more.",
     )
-    similarity: float = advanced(
+    ssim_weight: float = advanced(
         0.0,
         ge=0,
         le=10,
@@ -133,7 +133,7 @@ class PairedTrainParams(TrainParams):
         title="Width of the network",
         description="Channels of its finest level: more learn more and take longer.",
     )
-    features: Literal["none", "pixel", "instance"] = advanced(
+    normalisation: Literal["none", "pixel", "instance"] = advanced(
         "none",
         title="Normalise features",
         description="Not at all, or each pixel's by its own strength: both keep absolute intensities, and tiles equal the whole."
@@ -155,19 +155,19 @@ class RegressionTrainParams(PairedTrainParams):
 class Pix2PixTrainParams(PairedTrainParams):
     """Settings of `Pix2Pix`."""
 
-    error_weight: float = Field(
+    l1_weight: float = Field(
         100.0,
         ge=0,
         le=10_000,
         title="Weight of the error",
         description="How much the absolute error of each pixel counts beside looking real: less of it invents more.",
     )
-    game: Literal["lsgan", "vanilla", "hinge"] = advanced(
+    gan_loss: Literal["lsgan", "vanilla", "hinge"] = advanced(
         "lsgan",
         title="Adversarial loss",
         description="How results are judged against the target's images: by squares, logarithms or hinges.",
     )
-    halvings: int = advanced(
+    discriminator_layers: int = advanced(
         2,
         ge=1,
         le=4,
@@ -179,7 +179,7 @@ class Pix2PixTrainParams(PairedTrainParams):
         title="Spectral norm",
         description="Bound how fast the critic's judgement can change: steadier, and slower to learn.",
     )
-    penalty: float = advanced(
+    r1_weight: float = advanced(
         0.0,
         ge=0,
         le=1000,
@@ -215,13 +215,13 @@ class UnpairedTrainParams(TrainParams):
         title="Residual blocks",
         description="More of them see further, learn more and take longer; the papers have 6 or 9, at twice the width.",
     )
-    features: Literal["none", "pixel", "instance"] = advanced(
+    normalisation: Literal["none", "pixel", "instance"] = advanced(
         "none",
         title="Normalise features",
         description="Not at all, or each pixel's by its own strength: both keep absolute intensities, and tiles equal the whole."
         " By instance is what the papers do: it forgets how bright an image was, and needs whole planes.",
     )
-    game: Literal["lsgan", "vanilla", "hinge"] = advanced(
+    gan_loss: Literal["lsgan", "vanilla", "hinge"] = advanced(
         "lsgan",
         title="Adversarial loss",
         description="How results are judged against the target's images: by squares, logarithms or hinges.",
@@ -240,14 +240,14 @@ class UnpairedTrainParams(TrainParams):
 class CycleTrainParams(UnpairedTrainParams):
     """Settings of `CycleGAN`."""
 
-    cycle: float = advanced(
+    cycle_weight: float = advanced(
         10.0,
         ge=0,
         le=1000,
         title="Cycle",
         description="Weight of the way there and back: a result must hold what the source can be found from.",
     )
-    identity: float = advanced(
+    identity_weight: float = advanced(
         0.5,
         ge=0,
         le=10,
@@ -269,14 +269,14 @@ class CutTrainParams(UnpairedTrainParams):
         description="FastCUT leaves out what is asked of images of the target, and asks more of those of the source: a third"
         " quicker a step.",
     )
-    contrast: float | None = advanced(
+    contrastive_weight: float | None = advanced(
         None,
         ge=0,
         le=1000,
         title="Contrast",
         description="Weight of showing the same things at the same places; 1 for CUT and 10 for FastCUT where left out.",
     )
-    places: int = advanced(
+    num_patches: int = advanced(
         256,
         ge=8,
         le=4096,

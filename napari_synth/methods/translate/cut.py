@@ -12,28 +12,31 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from napari_synth.contract.trainable import Lesson, TrainContext
+from napari_synth.contract.trainable import TrainContext, TrainingSetup
 from napari_synth.methods.translate.catalogue import CutTrainParams
 from napari_synth.methods.translate.unpaired import (
     CRITIC_RATE,
     Unpaired,
-    UnpairedTrainee,
+    UnpairedModule,
     network_generator,
     with_channels,
 )
 from napari_synth.networks.patch_discriminator import PatchDiscriminator
 from napari_synth.networks.patch_projector import PatchProjector
 from napari_synth.networks.residual_translator import ResidualTranslator
-from napari_synth.training.adversarial import adversarial_optimizer, critic_loss, held, maker_loss
-from napari_synth.training.sources import TrainingImages
-from napari_synth.training.trainee import Networks, Work
+from napari_synth.training.dataset import TrainingImages
+from napari_synth.training.losses import adversarial_optimizer, discriminator_loss, frozen, generator_loss
+from napari_synth.training.training_module import Networks, StepContext
 
-_TRANSLATOR, _CRITIC, _PROJECTOR = "translator", "critic", "projector"
+_TRANSLATOR, _DISCRIMINATOR, _PROJECTOR = "translator", "discriminator", "projector"
 _WEIGHTS = {"CUT": 1.0, "FastCUT": 10.0}
 
 
-def learn_one_way(images: TrainingImages, params: CutTrainParams, context: TrainContext) -> Lesson:
-    """Set up the training."""
+def learn_one_way(images: TrainingImages, params: CutTrainParams, context: TrainContext) -> TrainingSetup:
+    """Set up the training.
+
+    For its parameters see `Trainable.prepare`.
+    """
     data = Unpaired.read(images, params, context, ResidualTranslator.multiple)
     random, dims = network_generator(context), len(data.axes)
     translator = ResidualTranslator(
@@ -42,23 +45,25 @@ def learn_one_way(images: TrainingImages, params: CutTrainParams, context: Train
         data.target.channels,
         params.width,
         params.blocks,
-        params.features,
+        params.normalisation,
         data.curve,
         random,
     )
-    critic = PatchDiscriminator(dims, data.target.channels, params.width, generator=random)
-    trainee = CutTrainee(data, translator, critic, PatchProjector(translator.feature_widths, generator=random), params)
-    return Lesson(trainee, data.settings, translator, "residual-translator", **data.lesson())
+    discriminator = PatchDiscriminator(dims, data.target.channels, params.width, generator=random)
+    module = CUTModule(
+        data, translator, discriminator, PatchProjector(translator.feature_widths, generator=random), params
+    )
+    return TrainingSetup(module, data.settings, translator, "residual-translator", **data.setup())
 
 
-class CutTrainee(UnpairedTrainee):
+class CUTModule(UnpairedModule):
     """Learns the way there.
 
     Parameters
     ----------
     data : Unpaired
     translator : ResidualTranslator
-    critic : PatchDiscriminator
+    discriminator : PatchDiscriminator
     projector : PatchProjector
     params : CutTrainParams
     """
@@ -67,62 +72,62 @@ class CutTrainee(UnpairedTrainee):
         self,
         data: Unpaired,
         translator: ResidualTranslator,
-        critic: PatchDiscriminator,
+        discriminator: PatchDiscriminator,
         projector: PatchProjector,
         params: CutTrainParams,
     ) -> None:
         super().__init__(data)
-        self.networks: Networks = {_TRANSLATOR: translator, _CRITIC: critic, _PROJECTOR: projector}
+        self.networks: Networks = {_TRANSLATOR: translator, _DISCRIMINATOR: discriminator, _PROJECTOR: projector}
         self.params = params
         self.has_identity = params.variant == "CUT"
         self._transport = data.transports(params.seed)[0]
-        self.weight = _WEIGHTS[params.variant] if params.contrast is None else params.contrast
+        self.weight = _WEIGHTS[params.variant] if params.contrastive_weight is None else params.contrastive_weight
 
     @property
     def averaged(self) -> Collection[str]:
-        """See `Trainee.averaged`."""
+        """See `TrainingModule.averaged`."""
         return (_TRANSLATOR,)
 
     def optimizers(self) -> Mapping[str, Sequence[torch.optim.Optimizer]]:
-        """See `Trainee.optimizers`."""
+        """See `TrainingModule.optimizers`."""
         rate = self.data.settings.learning_rate
         return {
             "translator": [adversarial_optimizer(self.networks[_TRANSLATOR], self.networks[_PROJECTOR], rate=rate)],
-            "critic": [adversarial_optimizer(self.networks[_CRITIC], rate=CRITIC_RATE * rate)],
+            "discriminator": [adversarial_optimizer(self.networks[_DISCRIMINATOR], rate=CRITIC_RATE * rate)],
         }
 
-    def step(self, work: Work) -> Mapping[str, Tensor]:
-        """See `Trainee.step`."""
+    def step(self, work: StepContext) -> Mapping[str, Tensor]:
+        """See `TrainingModule.step`."""
         source, target = (work.share(pool.sample(work.batch_size, work.generator)) for pool in self.data.pools)
-        critic, game = work.networks[_CRITIC], self.params.game
+        discriminator, game = work.networks[_DISCRIMINATOR], self.params.gan_loss
         losses: dict[str, Tensor] = {}
         # What looks like the target already must show the same as before, too.
         given = torch.cat((source, with_channels(target, self.data.source.channels))) if self.has_identity else source
         results = work.networks[_TRANSLATOR](given, matched=True)
         made = results[: len(source)]
-        with held(critic):
-            losses["deceiving"] = maker_loss(game, critic(made))
+        with frozen(discriminator):
+            losses["adversarial"] = generator_loss(game, discriminator(made))
         losses["contrast"] = self._contrast(work, given, results)
-        total = losses["deceiving"] + self.weight * losses["contrast"]
+        total = losses["adversarial"] + self.weight * losses["contrast"]
         if self.params.patches:
             losses["patches"] = self._transport.loss(with_channels(source, made.shape[1]), made, work.generator)
             total = total + self.params.patches * losses["patches"]
         work.update("translator", total)
-        judging = critic_loss(game, critic(target), critic(made.detach()))
-        work.update("critic", judging)
-        return {"translator": total, **losses, "critic": judging}
+        judging = discriminator_loss(game, discriminator(target), discriminator(made.detach()))
+        work.update("discriminator", judging)
+        return {"translator": total, **losses, "discriminator": judging}
 
     def translated(self, networks: Networks, source: Tensor) -> Tensor:
-        """See `UnpairedTrainee.translated`."""
+        """See `UnpairedModule.translated`."""
         result: Tensor = networks[_TRANSLATOR](source)
         return result
 
-    def _contrast(self, work: Work, given: Tensor, results: Tensor) -> Tensor:
+    def _contrast(self, work: StepContext, given: Tensor, results: Tensor) -> Tensor:
         encode = partial(work.networks[_TRANSLATOR], features=True, matched=True)
         project = work.networks[_PROJECTOR]
         with torch.no_grad():
             seen = encode(given)
-        places = draw_places(seen, self.params.places, work.generator)
+        places = draw_places(seen, self.params.num_patches, work.generator)
         with torch.no_grad():
             keys = project(features_at(seen, places))
         shown = encode(with_channels(results, given.shape[1]))
@@ -130,7 +135,16 @@ class CutTrainee(UnpairedTrainee):
 
 
 def draw_places(features: Sequence[Tensor], count: int, generator: torch.Generator) -> list[Tensor]:
-    """Draw different places in the features of each depth, (N, C, *spatial): their numbers, at most ``count`` each."""
+    """Draw different places in the features of each depth, (N, C, *spatial): their numbers, at most ``count`` each.
+
+    Parameters
+    ----------
+    features : sequence of Tensor, (N, C, *spatial)
+        Of each depth.
+    count : int
+        At most so many of each depth.
+    generator : torch.Generator
+    """
     return [
         torch.randperm(x[0, 0].numel(), generator=generator, device=generator.device)[:count].to(x.device)
         for x in features

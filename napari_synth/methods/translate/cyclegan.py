@@ -12,29 +12,32 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from napari_synth.contract.trainable import Lesson, TrainContext
+from napari_synth.contract.trainable import TrainContext, TrainingSetup
 from napari_synth.methods.translate.catalogue import CycleTrainParams
 from napari_synth.methods.translate.unpaired import (
     CRITIC_RATE,
     Unpaired,
-    UnpairedTrainee,
+    UnpairedModule,
     network_generator,
     with_channels,
 )
 from napari_synth.networks.patch_discriminator import PatchDiscriminator
 from napari_synth.networks.residual_translator import CycleTranslator
-from napari_synth.training.adversarial import adversarial_optimizer, critic_loss, held, maker_loss
+from napari_synth.training.dataset import TrainingImages
+from napari_synth.training.events import Figures
 from napari_synth.training.image_pool import ImagePool
-from napari_synth.training.news import Figures
-from napari_synth.training.sources import TrainingImages
-from napari_synth.training.trainee import Networks, Work
+from napari_synth.training.losses import adversarial_optimizer, discriminator_loss, frozen, generator_loss
+from napari_synth.training.training_module import Networks, StepContext
 
-_TRANSLATOR, _OF_SOURCE, _OF_TARGET = "translator", "critic of the source", "critic of the target"
+_TRANSLATOR, _OF_SOURCE, _OF_TARGET = "translator", "discriminator of the source", "discriminator of the target"
 _ERROR = "cycle error (% of range)"
 
 
-def learn_both_ways(images: TrainingImages, params: CycleTrainParams, context: TrainContext) -> Lesson:
-    """Set up the training."""
+def learn_both_ways(images: TrainingImages, params: CycleTrainParams, context: TrainContext) -> TrainingSetup:
+    """Set up the training.
+
+    For its parameters see `Trainable.prepare`.
+    """
     data = Unpaired.read(images, params, context, CycleTranslator.multiple)
     random, dims = network_generator(context), len(data.axes)
     translator = CycleTranslator(
@@ -43,19 +46,19 @@ def learn_both_ways(images: TrainingImages, params: CycleTrainParams, context: T
         data.target.channels,
         params.width,
         params.blocks,
-        params.features,
+        params.normalisation,
         data.curve,
         random,
     )
-    critics = [
+    discriminators = [
         PatchDiscriminator(dims, domain.channels, params.width, generator=random)
         for domain in (data.source, data.target)
     ]
-    trainee = CycleTrainee(data, translator, critics[0], critics[1], params)
-    return Lesson(trainee, data.settings, translator, "cycle-translator", **data.lesson())
+    module = CycleGANModule(data, translator, discriminators[0], discriminators[1], params)
+    return TrainingSetup(module, data.settings, translator, "cycle-translator", **data.setup())
 
 
-class CycleTrainee(UnpairedTrainee):
+class CycleGANModule(UnpairedModule):
     """Learns the ways there and back.
 
     Parameters
@@ -78,32 +81,32 @@ class CycleTrainee(UnpairedTrainee):
         super().__init__(data)
         self.networks: Networks = {_TRANSLATOR: translator, _OF_SOURCE: of_source, _OF_TARGET: of_target}
         self.params = params
-        self.has_identity = params.identity > 0 and data.source.channels == data.target.channels
+        self.has_identity = params.identity_weight > 0 and data.source.channels == data.target.channels
         self._transports = data.transports(params.seed)
         self._made = {_OF_SOURCE: ImagePool(params.pool), _OF_TARGET: ImagePool(params.pool)}
 
     @property
     def averaged(self) -> Collection[str]:
-        """See `Trainee.averaged`."""
+        """See `TrainingModule.averaged`."""
         return (_TRANSLATOR,)
 
     def optimizers(self) -> Mapping[str, Sequence[torch.optim.Optimizer]]:
-        """See `Trainee.optimizers`."""
+        """See `TrainingModule.optimizers`."""
         rate = self.data.settings.learning_rate
         return {
             "translator": [adversarial_optimizer(self.networks[_TRANSLATOR], rate=rate)],
-            "critics": [
+            "discriminators": [
                 adversarial_optimizer(self.networks[_OF_SOURCE], self.networks[_OF_TARGET], rate=CRITIC_RATE * rate)
             ],
         }
 
-    def step(self, work: Work) -> Mapping[str, Tensor]:
-        """See `Trainee.step`."""
+    def step(self, work: StepContext) -> Mapping[str, Tensor]:
+        """See `TrainingModule.step`."""
         source, target = (work.share(pool.sample(work.batch_size, work.generator)) for pool in self.data.pools)
         translate, params = partial(work.networks[_TRANSLATOR], matched=True), self.params
-        critics = {name: work.networks[name] for name in (_OF_SOURCE, _OF_TARGET)}
+        discriminators = {name: work.networks[name] for name in (_OF_SOURCE, _OF_TARGET)}
         losses: dict[str, Tensor] = {}
-        with held(*critics.values()):
+        with frozen(*discriminators.values()):
             # Both kinds go through each network together where both have its channels: one large batch is quicker than two.
             if self.has_identity:
                 made_target, same_target = translate(torch.cat((source, target))).split((len(source), len(target)))
@@ -115,10 +118,10 @@ class CycleTrainee(UnpairedTrainee):
                 made_target, made_source = translate(source), translate(target, back=True)
             home = _distance(translate(made_target, back=True), source), _distance(translate(made_source), target)
             losses["cycle"] = home[0] + home[1]
-            losses["deceiving"] = maker_loss(params.game, critics[_OF_TARGET](made_target)) + maker_loss(
-                params.game, critics[_OF_SOURCE](made_source)
-            )
-            total = losses["deceiving"] + params.cycle * losses["cycle"]
+            losses["adversarial"] = generator_loss(
+                params.gan_loss, discriminators[_OF_TARGET](made_target)
+            ) + generator_loss(params.gan_loss, discriminators[_OF_SOURCE](made_source))
+            total = losses["adversarial"] + params.cycle_weight * losses["cycle"]
             if params.patches:
                 there, back = self._transports
                 losses["patches"] = there.loss(
@@ -126,17 +129,19 @@ class CycleTrainee(UnpairedTrainee):
                 ) + back.loss(with_channels(target, source.shape[1]), made_source, work.generator)
                 total = total + params.patches * losses["patches"]
             if self.has_identity:
-                total = total + params.cycle * params.identity * losses["identity"]
+                total = total + params.cycle_weight * params.identity_weight * losses["identity"]
         work.update("translator", total)
         judging = torch.zeros_like(total)
         for name, real, made in ((_OF_TARGET, target, made_target), (_OF_SOURCE, source, made_source)):
             shown = self._made[name].exchanged(made.detach(), work.generator)
-            judging = judging + critic_loss(params.game, critics[name](real), critics[name](shown))
-        work.update("critics", judging)
-        return {"translator": total, **losses, "critics": judging}
+            judging = judging + discriminator_loss(
+                params.gan_loss, discriminators[name](real), discriminators[name](shown)
+            )
+        work.update("discriminators", judging)
+        return {"translator": total, **losses, "discriminators": judging}
 
     def translated(self, networks: Networks, source: Tensor) -> Tensor:
-        """See `UnpairedTrainee.translated`."""
+        """See `UnpairedModule.translated`."""
         result: Tensor = networks[_TRANSLATOR](source)
         return result
 
@@ -150,11 +155,11 @@ class CycleTrainee(UnpairedTrainee):
         return {_ERROR: 100.0 * float(torch.stack(errors).mean())}
 
     def state(self) -> dict[str, Any]:
-        """See `Trainee.state`."""
+        """See `TrainingModule.state`."""
         return {name: pool.state() for name, pool in self._made.items()}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """See `Trainee.restore`."""
+        """See `TrainingModule.restore`."""
         device = str(next(self.networks[_TRANSLATOR].parameters()).device)
         for name, pool in self._made.items():
             pool.restore(state[name], device)

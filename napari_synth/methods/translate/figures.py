@@ -82,7 +82,13 @@ def content_correlation(sources: Sequence[Tensor], results: Sequence[Tensor]) ->
 
 
 def is_flat(sources: Sequence[Tensor], results: Sequence[Tensor], targets: Sequence[Tensor]) -> bool:
-    """Return whether results are constant where neither sources nor targets are."""
+    """Return whether results are constant where neither sources nor targets are.
+
+    Parameters
+    ----------
+    sources, results, targets : sequence of Tensor
+        Held-out images, what was made of them, and what they should look like.
+    """
     source, result, target = (_contrast(planes) for planes in (sources, results, targets))
     return result < 0.05 * min(source, target)
 

@@ -112,6 +112,11 @@ class PlanesMatched(Prepared):
         self.spec = BlockSpec.plane(0, whole=True, bytes_per_pixel=_PLANE_BYTES_PER_PIXEL)
         self._target, self._strength = target, strength
 
+    @property
+    def is_pointwise(self) -> bool:
+        """Levels of a whole plane, on which a few pixels have no influence."""
+        return True
+
     def apply(self, block: Tensor) -> Tensor:
         """Match planes (N, samples, Y, X), each on its own; see `Prepared.apply`."""
         result = torch.empty_like(block)
@@ -126,6 +131,8 @@ class PlanesMatched(Prepared):
 
 def prepare_quantile_matching(image: Image, params: QuantileParams, context: Context) -> Prepared:
     """Measure the levels of an image and of its reference.
+
+    For its parameters see `Generator.prepare`.
 
     Raises
     ------
@@ -201,7 +208,15 @@ class Turn:
 
     @classmethod
     def between(cls, own: Colours, target: Colours, axes: Colours) -> Turn:
-        """Return the step that brings colours (pixels, 3) to others along three directions."""
+        """Return the step that brings colours (pixels, 3) to others along three directions.
+
+        Parameters
+        ----------
+        own, target : array, (pixels, 3)
+            The colours, and those that they are brought to.
+        axes : array, (3, 3)
+            The three directions.
+        """
         before, after = np.sort(own @ axes.T, axis=0), np.sort(target @ axes.T, axis=0)
         start, width = before[0], np.maximum(np.ptp(before, axis=0) / (_STEPS - 1), 1e-9)
         points = start + width * np.arange(_STEPS)[:, None]
@@ -259,6 +274,8 @@ def moved(colours: Tensor, turns: list[Turn]) -> Tensor:
 
 def prepare_transport(image: Image, params: StrengthParams, context: Context) -> Prepared:
     """Find the way from the colours of an image to those of its reference.
+
+    For its parameters see `Generator.prepare`.
 
     Raises
     ------

@@ -19,7 +19,7 @@ import torch
 from kornia.metrics import ssim
 from torch import Tensor, nn
 
-from napari_synth.contract.trainable import Lesson, TrainContext
+from napari_synth.contract.trainable import TrainContext, TrainingSetup
 from napari_synth.core.errors import TrainingDataError
 from napari_synth.imaging.image import Image
 from napari_synth.imaging.intensity import IntensityTransform
@@ -27,12 +27,12 @@ from napari_synth.methods.translate.catalogue import PairedTrainParams
 from napari_synth.methods.translate.figures import content_correlation, planes_of
 from napari_synth.networks.translation_unet import TranslationUNet
 from napari_synth.training.augmenting import patch_augmentation
+from napari_synth.training.dataset import Normalisation, Scaling, TrainingImages, read_fields, split_fields
+from napari_synth.training.events import Figures, Preview
 from napari_synth.training.held_out import Block, batch_of, block_axes, held_out_blocks, mean_square, patch_of, psnr
-from napari_synth.training.news import Figures, Preview
-from napari_synth.training.pools import Field, FieldPool, fitting_patch
-from napari_synth.training.schedule import FitSettings
-from napari_synth.training.sources import Normalisation, Scaling, TrainingImages, read_fields, split_fields
-from napari_synth.training.trainee import Networks, Trainee, Validation
+from napari_synth.training.optim import FitSettings
+from napari_synth.training.patches import PatchRegion, PatchSampler, fitting_patch
+from napari_synth.training.training_module import Networks, TrainingModule, Validation
 
 PSNR, SSIM, PEARSON = "PSNR (dB)", "SSIM", "Pearson correlation"
 CONTENT = "content correlation with the source"
@@ -107,7 +107,7 @@ class Paired:
     axes : str
         The spatial axes of a patch.
     source, target : Kind
-    pool : FieldPool
+    pool : PatchSampler
         Draws patches whose first channels are the source's.
     held_out : list of Block
     by_pixel : PixelRegression
@@ -120,7 +120,7 @@ class Paired:
     axes: str
     source: Kind
     target: Kind
-    pool: FieldPool
+    pool: PatchSampler
     held_out: list[Block]
     by_pixel: PixelRegression
     mix: tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
@@ -129,6 +129,8 @@ class Paired:
     @classmethod
     def read(cls, images: TrainingImages, params: PairedTrainParams, context: TrainContext) -> Paired:
         """Read the pairs.
+
+        For its parameters see `Trainable.prepare`.
 
         Raises
         ------
@@ -161,7 +163,7 @@ class Paired:
             axes,
             source,
             target,
-            FieldPool(training, patch, device.torch_name, sources=channels, augmentation=augmentation),
+            PatchSampler(training, patch, device.torch_name, sources=channels, augmentation=augmentation),
             held_out_blocks(held_out, grid, device.torch_name),
             PixelRegression(*pixels),
             linear_mix(*pixels),
@@ -172,12 +174,22 @@ class Paired:
         """Return a fresh network that starts from the mix of channels which is nearest to the target."""
         generator = torch.Generator().manual_seed(context.seed)
         channels = len(self.source.transforms), len(self.target.transforms)
-        made = TranslationUNet(len(self.axes), *channels, params.width, params.features, generator)
+        made = TranslationUNet(len(self.axes), *channels, params.width, params.normalisation, generator)
         made.start_from(*(torch.from_numpy(part).float() for part in self.mix))
         return made
 
     def settings(self, params: PairedTrainParams, context: TrainContext, rate: float, **more: Any) -> FitSettings:
-        """Return how networks are fitted, with a learning rate where the user set none."""
+        """Return how networks are fitted, with a learning rate where the user set none.
+
+        Parameters
+        ----------
+        params : PairedTrainParams
+        context : TrainContext
+        rate : float
+            The learning rate where the user set none.
+        **more : object
+            Further settings of `FitSettings`.
+        """
         return FitSettings(
             learning_rate=params.learning_rate or rate,
             batch_size=params.batch or batch_of(context.device, self.axes),
@@ -185,10 +197,18 @@ class Paired:
             **more,
         )
 
-    def lesson(self, trainee: Trainee, settings: FitSettings, network: nn.Module) -> Lesson:
-        """Return the training as the studio runs it."""
-        return Lesson(
-            trainee,
+    def setup(self, module: TrainingModule, settings: FitSettings, network: nn.Module) -> TrainingSetup:
+        """Return the training as the studio runs it.
+
+        Parameters
+        ----------
+        module : TrainingModule
+        settings : FitSettings
+        network : torch.nn.Module
+            Whose weights become the model.
+        """
+        return TrainingSetup(
+            module,
             settings,
             network,
             ARCHITECTURE,
@@ -206,7 +226,7 @@ class Paired:
         )
 
 
-class PairedTrainee(Trainee):
+class PairedModule(TrainingModule):
     """Learns to turn the first channels of patches into the ones that follow.
 
     Parameters
@@ -224,7 +244,7 @@ class PairedTrainee(Trainee):
 
     @property
     def averaged(self) -> Collection[str]:
-        """See `Trainee.averaged`."""
+        """See `TrainingModule.averaged`."""
         return (NETWORK,)
 
     def score(self, results: Sequence[Tensor]) -> float:
@@ -236,7 +256,7 @@ class PairedTrainee(Trainee):
         return {}
 
     def validate(self, networks: Networks) -> Validation:
-        """Compare with the truth; see `Trainee.validate`."""
+        """Compare with the truth; see `TrainingModule.validate`."""
         results = [networks[NETWORK](self.source_of(block.pixels)).float() for block in self.data.held_out]
         metrics = {**self._figures(results), **self.validate_further(results)}
         score = self.score(results)
@@ -244,7 +264,7 @@ class PairedTrainee(Trainee):
         return Validation(score, metrics, "" if isfinite(score) else "Results are not finite")
 
     def baselines(self) -> Mapping[str, Figures]:
-        """See `Trainee.baselines`."""
+        """See `TrainingModule.baselines`."""
         guessed = self.guesses_by_pixel()
         mean = torch.from_numpy(self.data.by_pixel.mean).float()
         flat = [mean.to(truth).view(-1, *(1,) * (truth.ndim - 2)).expand_as(truth) for truth in self._truths]
@@ -255,7 +275,7 @@ class PairedTrainee(Trainee):
         }
 
     def preview(self, networks: Networks) -> Preview:
-        """See `Trainee.preview`."""
+        """See `TrainingModule.preview`."""
         block = self.data.held_out[0]
         result = networks[NETWORK](self.source_of(block.pixels))[0].float().cpu().numpy()
         return preview_of(block, result, self.data.target, self.data.axes)
@@ -344,7 +364,18 @@ class PairedTrainee(Trainee):
 
 
 def preview_of(block: Block, result: npt.NDArray[Any], kind: Kind, axes: str) -> Preview:
-    """Return what was made of a block, (C, *spatial), in the counts of its kind."""
+    """Return what was made of a block, (C, *spatial), in the counts of its kind.
+
+    Parameters
+    ----------
+    block : Block
+    result : array, (C, *spatial)
+        In normalised units.
+    kind : Kind
+        What the result is an image of.
+    axes : str
+        The spatial axes of the block.
+    """
     counts = [one.inverse(plane) for one, plane in zip(kind.transforms, result, strict=True)]
     pixels = np.stack(counts, axis=-1 if kind.axis == "S" else 0).astype(np.float32)
     place = dict(zip(axes, block.field.place, strict=True))
@@ -386,7 +417,7 @@ def _most_channels(images: TrainingImages) -> int:
     return max(image.sizes.get("C", 1) for image in (*images.source, *images.target))
 
 
-def _normalised(field: Field, source: Kind, target: Kind) -> Field:
+def _normalised(field: PatchRegion, source: Kind, target: Kind) -> PatchRegion:
     transforms = (*source.transforms, *target.transforms)
     pixels = np.stack([one.forward(plane) for plane, one in zip(field.pixels, transforms, strict=True)])
     return replace(field, pixels=pixels)
@@ -459,7 +490,7 @@ class PixelRegression:
         return np.stack(columns, axis=1)
 
 
-def some_pixels(fields: Sequence[Field], channels: int) -> tuple[Doubles, Doubles]:
+def some_pixels(fields: Sequence[PatchRegion], channels: int) -> tuple[Doubles, Doubles]:
     """Return evenly spread pixels of fields whose first channels are the source's: (pixels, channels) of both."""
     flat = []
     for field in fields:

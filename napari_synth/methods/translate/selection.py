@@ -49,7 +49,10 @@ def is_slide(image: Image) -> bool:
 
 
 def prepare_choice(image: Image, params: AutoParams, context: Context) -> Prepared:
-    """Prepare the method that fits, or the one that the recipe names."""
+    """Prepare the method that fits, or the one that the recipe names.
+
+    For its parameters see `Generator.prepare`.
+    """
     name = params.method or choose(image, context.reference)
     method = _METHODS[f"translate/{name}"]
     values: dict[str, Any] = {"strength": params.strength}

@@ -56,7 +56,17 @@ class Slide:
 
     @classmethod
     def of(cls, image: Image, white: float | None = None, seed: int = 0) -> Slide:
-        """Estimate the light of a slide, unless ``white`` (in counts) is known, and find its tissue."""
+        """Estimate the light of a slide, unless ``white`` (in counts) is known, and find its tissue.
+
+        Parameters
+        ----------
+        image : Image
+            With the samples of an RGB pixel.
+        white : float, optional
+            The light of the empty slide in counts.
+        seed : int
+            Draws the pixels that are looked at.
+        """
         colours = sample_colours(image, seed, block=_BLOCK)
         light = np.full(3, white) if white is not None else estimate_white(colours)
         density = -np.log(np.maximum(colours / light, _DARKEST))

@@ -128,6 +128,13 @@ class StainPrepared(Prepared):
 def prepare_stains(image: Image, params: StainParams, context: Context, separate: Separate) -> StainPrepared:
     """Measure the stains of a slide and of its reference.
 
+    Parameters
+    ----------
+    image, params, context
+        As for `Generator.prepare`.
+    separate : callable
+        Finds the vectors of the two stains.
+
     Raises
     ------
     ReferenceImageError
@@ -196,7 +203,17 @@ def by_sparse_factors(tissue: Colours) -> Colours:
 
 
 def concentrations(tissue: Colours, vectors: Colours, sparsity: float = 0.0) -> Colours:
-    """Return how much of each stain explains optical densities (pixels, 3), never negative, shape (pixels, 2)."""
+    """Return how much of each stain explains optical densities (pixels, 3), never negative, shape (pixels, 2).
+
+    Parameters
+    ----------
+    tissue : array, (pixels, 3)
+        Optical densities.
+    vectors : array, (2, 3)
+        Of the two stains.
+    sparsity : float
+        The penalty on each concentration, in optical density; 0 for none.
+    """
     found = _concentrations(torch.from_numpy(np.ascontiguousarray(tissue.T))[None, :, None], vectors, sparsity)
     amounts: Colours = found[0, :, 0].numpy().T
     return amounts
@@ -248,12 +265,18 @@ def _angle(first: Colours, second: Colours) -> float:
 
 
 def prepare_macenko(image: Image, params: StainParams, context: Context) -> Prepared:
-    """Measure the stains."""
+    """Measure the stains.
+
+    For its parameters see `Generator.prepare`.
+    """
     return prepare_stains(image, params, context, by_extreme_angles)
 
 
 def prepare_vahadane(image: Image, params: StainParams, context: Context) -> Prepared:
-    """Measure the stains."""
+    """Measure the stains.
+
+    For its parameters see `Generator.prepare`.
+    """
     return prepare_stains(image, params, context, by_sparse_factors)
 
 
@@ -322,6 +345,8 @@ class ReinhardPrepared(Prepared):
 
 def prepare_reinhard(image: Image, params: SlideParams, context: Context) -> ReinhardPrepared:
     """Measure the colours of the tissue of a slide and of its reference.
+
+    For its parameters see `Generator.prepare`.
 
     Raises
     ------

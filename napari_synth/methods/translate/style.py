@@ -73,6 +73,8 @@ class PatchStyle(Prepared):
 def prepare_patch_style(image: Image, params: StyleParams, context: Context) -> PatchStyle:
     """Look at the style image.
 
+    For its parameters see `Generator.prepare`.
+
     Raises
     ------
     ReferenceImageError
@@ -161,6 +163,14 @@ def prepare_neural_style(
     network: VggFeatures, weights: Mapping[str, str], image: Image, params: NeuralStyleParams, context: Context
 ) -> NeuralStyle:
     """Look at the style image.
+
+    Parameters
+    ----------
+    network : VggFeatures
+    weights : mapping of str to str
+        The hash of the weights, by name.
+    image, params, context
+        As for `Generator.prepare`.
 
     Raises
     ------

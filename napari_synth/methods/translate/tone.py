@@ -58,7 +58,10 @@ class Toned(Prepared):
 
 
 def prepare_contrast(image: Image, params: ContrastParams, context: Context) -> Toned:
-    """Stretch what lies between two percentiles of the whole image over its range, or over that of its dtype."""
+    """Stretch what lies between two percentiles of the whole image over its range, or over that of its dtype.
+
+    For its parameters see `Generator.prepare`.
+    """
     pixels = np.concatenate([plane.ravel() for plane in sample_planes(image)])
     low, high = np.percentile(pixels[np.isfinite(pixels)].astype(np.float64), [params.low, params.high])
     bottom, top = context.statistics.minimum, context.statistics.maximum
@@ -76,7 +79,10 @@ def prepare_contrast(image: Image, params: ContrastParams, context: Context) -> 
 
 
 def prepare_gamma(image: Image, params: GammaParams, context: Context) -> Toned:
-    """Raise intensities to a power, the ends of the image's range staying where they are."""
+    """Raise intensities to a power, the ends of the image's range staying where they are.
+
+    For its parameters see `Generator.prepare`.
+    """
     to_range, from_range = _range(context)
 
     def change(block: Tensor) -> Tensor:
@@ -88,7 +94,10 @@ def prepare_gamma(image: Image, params: GammaParams, context: Context) -> Toned:
 
 
 def prepare_clahe(image: Image, params: ClaheParams, context: Context) -> Toned:
-    """Equalise the histograms of parts of the plane."""
+    """Equalise the histograms of parts of the plane.
+
+    For its parameters see `Generator.prepare`.
+    """
     to_range, from_range = _range(context)
 
     def change(block: Tensor) -> Tensor:
@@ -143,7 +152,10 @@ def equalise_parts(plane: Tensor, parts: int, clip: float) -> Tensor:
 
 
 def prepare_unsharp(image: Image, params: UnsharpParams, context: Context) -> Toned:
-    """Add what a blur takes away."""
+    """Add what a blur takes away.
+
+    For its parameters see `Generator.prepare`.
+    """
     radius = int(np.ceil(_SIGMAS * params.radius))
 
     def change(block: Tensor) -> Tensor:
@@ -154,7 +166,10 @@ def prepare_unsharp(image: Image, params: UnsharpParams, context: Context) -> To
 
 
 def prepare_balance(image: Image, params: BalanceParams, context: Context) -> Toned:
-    """Scale the colours so that what should be gray is, then shift and saturate them as was asked."""
+    """Scale the colours so that what should be gray is, then shift and saturate them as was asked.
+
+    For its parameters see `Generator.prepare`.
+    """
     colours = sample_colours(image, context.seed)
     if params.gray == "mean":
         neutral = colours.mean(axis=0)

@@ -21,13 +21,13 @@ from napari_synth.methods.translate.figures import PatchTarget, content_correlat
 from napari_synth.methods.translate.paired import Kind, preview_of
 from napari_synth.networks.matched_curve import MatchedCurve
 from napari_synth.training.augmenting import patch_augmentation
+from napari_synth.training.dataset import Normalisation, TrainingImages, read_fields, split_fields
+from napari_synth.training.events import Figures, Preview
 from napari_synth.training.held_out import Block, batch_of, block_axes, held_out_blocks, patch_of
-from napari_synth.training.news import Figures, Preview
-from napari_synth.training.patch_transport import PatchTransport
-from napari_synth.training.pools import Field, FieldPool, fitting_patch
-from napari_synth.training.schedule import FitSettings
-from napari_synth.training.sources import Normalisation, TrainingImages, read_fields, split_fields
-from napari_synth.training.trainee import Networks, Trainee, Validation
+from napari_synth.training.losses import PatchTransport
+from napari_synth.training.optim import FitSettings
+from napari_synth.training.patches import PatchRegion, PatchSampler, fitting_patch
+from napari_synth.training.training_module import Networks, TrainingModule, Validation
 
 DISTANCE = "patch distance to the target (% of range)"
 CONTENT = "content correlation with the source"
@@ -65,7 +65,7 @@ class Unpaired:
     axes: str
     source: Domain
     target: Domain
-    pools: tuple[FieldPool, FieldPool]
+    pools: tuple[PatchSampler, PatchSampler]
     held_out: tuple[list[Block], list[Block]]
     curve: Mapping[str, Any] | None
     settings: FitSettings
@@ -101,7 +101,7 @@ class Unpaired:
                 params.augmentation, own, axes, sources=domain.channels, intensities="none"
             )
             notes = (*notes, *(sentence for sentence in said if sentence not in notes))
-            pools.append(FieldPool(learnt, patch, device.torch_name, augmentation=augmentation))
+            pools.append(PatchSampler(learnt, patch, device.torch_name, augmentation=augmentation))
         settings = FitSettings(
             learning_rate=params.learning_rate or _RATE,
             batch_size=params.batch or max(1, batch_of(device, axes) // 4),
@@ -130,7 +130,7 @@ class Unpaired:
         )
         return PatchTransport(*there, seed), PatchTransport(*back, seed)
 
-    def lesson(self) -> dict[str, Any]:
+    def setup(self) -> dict[str, Any]:
         """Return what the lessons of all such trainings say."""
         return {
             "normalisation": {
@@ -144,7 +144,7 @@ class Unpaired:
         }
 
 
-class UnpairedTrainee(Trainee):
+class UnpairedModule(TrainingModule):
     """Learns without pairs; judged by how its results are distributed, and by what they keep of the source.
 
     Parameters
@@ -169,7 +169,7 @@ class UnpairedTrainee(Trainee):
         return {}
 
     def validate(self, networks: Networks) -> Validation:
-        """Measure how near results are to the target, and what they keep; see `Trainee.validate`.
+        """Measure how near results are to the target, and what they keep; see `TrainingModule.validate`.
 
         The score is the distance, as a share of that of the source as it is, and what is missing in the content: the nearest
         results that show nothing of the source would be useless.
@@ -187,7 +187,7 @@ class UnpairedTrainee(Trainee):
         return Validation(score, {**metrics, **self.further(networks)}, collapsed)
 
     def baselines(self) -> Mapping[str, Figures]:
-        """See `Trainee.baselines`."""
+        """See `TrainingModule.baselines`."""
         matched = quantiles_matched(self._as_target(), self._targets)
         learnt_from = self.data.pools[1].sample(_TO_LOOK_AT, torch.Generator(self._targets[0].device).manual_seed(0))
         return {
@@ -197,13 +197,13 @@ class UnpairedTrainee(Trainee):
         }
 
     def preview(self, networks: Networks) -> Preview:
-        """See `Trainee.preview`."""
+        """See `TrainingModule.preview`."""
         block = self.data.held_out[0][0]
         result = self.translated(networks, block.pixels)[0].float().cpu().numpy()
         return preview_of(block, result, self.data.target.kind, self.data.axes)
 
     def limits(self, metrics: Figures) -> tuple[str, ...]:
-        """Say what is wrong with the content of results; see `Trainee.limits`."""
+        """Say what is wrong with the content of results; see `TrainingModule.limits`."""
         found = metrics.get(CONTENT)
         if found is None:
             return ()
@@ -273,7 +273,7 @@ def _curve(source: Domain, target: Domain) -> MatchedCurve | None:
     return MatchedCurve.between(own, other)
 
 
-def _batch(field: Field) -> Tensor:
+def _batch(field: PatchRegion) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(field.pixels))[None]
 
 
@@ -314,8 +314,8 @@ class Domain:
         What their channels are.
     """
 
-    training: list[Field]
-    held_out: list[Field]
+    training: list[PatchRegion]
+    held_out: list[PatchRegion]
     kind: Kind
 
     @classmethod
@@ -345,6 +345,6 @@ class Domain:
         return len(self.kind.transforms)
 
 
-def _normalised(field: Field, kind: Kind) -> Field:
+def _normalised(field: PatchRegion, kind: Kind) -> PatchRegion:
     planes = [one.forward(plane) for plane, one in zip(field.pixels, kind.transforms, strict=True)]
     return replace(field, pixels=np.stack(planes))

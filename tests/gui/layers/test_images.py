@@ -1,19 +1,28 @@
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 import dask.array as da
 import numpy as np
 import pytest
+import zarr
 from napari.layers import Image as ImageLayer
 from napari.layers import Labels
+from napari.layers._source import layer_source
+from napari_synth.gui.runs import Request, restore
 
-from napari_synth.core.errors import AxesError, InvalidImageError
+from napari_synth.core.errors import AxesError, ImageFileError, InvalidImageError
+from napari_synth.core.progress import CancelToken, Progress
+from napari_synth.files import write_image
 from napari_synth.gui.layers.appearance import appearance
 from napari_synth.gui.layers.images import full_resolution, guess_layer_axes, to_image
 from napari_synth.gui.layers.marks import PREVIEW, is_source, kind_of, mark
 from napari_synth.gui.layers.placement import Placement, refinement
 from napari_synth.gui.layers.viewer_layers import fresh_name
+from napari_synth.gui.settings import RunSettings
+from napari_synth.imaging.image import Image
 
 
 def layer(shape: tuple[int, ...] = (8, 10), **kwargs: Any) -> ImageLayer:
@@ -140,3 +149,32 @@ def test_a_lazy_result_is_not_read_to_find_its_contrast() -> None:
 def test_names_are_never_taken_twice() -> None:
     assert fresh_name("a", ["b"]) == "a"
     assert fresh_name("a", ["a", "a 2"]) == "a 3"
+
+
+@pytest.mark.parametrize(
+    ("shape", "units", "axes"),
+    [
+        ((10, 8, 9), ("s", "um", "um"), "TYX"),
+        ((3, 8, 9), ("um", "um", "um"), "ZYX"),
+        ((3, 8, 9), ("pixel", "pixel", "pixel"), "CYX"),
+    ],
+)
+def test_units_guide_the_axes(shape: tuple[int, ...], units: tuple[str, ...], axes: str) -> None:
+    assert guess_layer_axes(layer(shape, units=units)) == axes
+
+
+def test_the_file_of_a_layer_that_is_not_loaded_is_watched(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.zarr", Image(np.random.default_rng(0).poisson(50, (32, 40)).astype(np.uint16), "YX"))
+    with layer_source(path=str(tmp_path / "a.zarr")):
+        opened = ImageLayer(zarr.open(str(tmp_path / "a.zarr" / "0"), mode="r"), contrast_limits=(0, 100))
+    image = to_image(opened, "YX")
+    settings = RunSettings("cpu", "auto", None, tmp_path)
+    request = Request("denoise/median", image, {"radius": 1}, settings)
+    assert restore(request, lambda progress: None, CancelToken()).pixels.shape == (32, 40)
+
+    def spoil(progress: Progress) -> None:
+        shutil.rmtree(tmp_path / "a.zarr", ignore_errors=True)
+
+    with pytest.raises((ImageFileError, InvalidImageError)):
+        restore(request, spoil, CancelToken())
+    assert to_image(layer(), "YX").origin is None

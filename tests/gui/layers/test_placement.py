@@ -11,10 +11,10 @@ import torch
 from napari.components import ViewerModel
 from napari.layers import Image as ImageLayer
 
-from napari_synth import registry
+from napari_synth import registry, verbs
 from napari_synth.contract.generator import BlockSpec, Context, GeneratorInfo, Prepared, ResultSpec, Task
 from napari_synth.contract.params import NoParams, Params
-from napari_synth.engine import runner
+from napari_synth.engine.image_run import PreparedImage
 from napari_synth.gui.layers.appearance import result_look
 from napari_synth.gui.layers.marks import METADATA_KEY
 from napari_synth.gui.layers.placement import Placement, result_placement
@@ -77,8 +77,8 @@ def image(*shape: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 50, shape).astype(np.uint16)
 
 
-def run(name: str, pixels: np.ndarray, axes: str) -> runner.PreparedRun:
-    return runner.prepare(f"translate/{name}", Image(pixels, axes))
+def run(name: str, pixels: np.ndarray, axes: str) -> PreparedImage:
+    return verbs.prepare(f"translate/{name}", Image(pixels, axes))
 
 
 def placed(layer: ImageLayer, name: str, axes: str, result_shape: tuple[int, ...], **first: int) -> ImageLayer:

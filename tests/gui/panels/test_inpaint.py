@@ -24,6 +24,7 @@ from napari_synth.gui.panels import base
 from napari_synth.gui.panels.restore import InpaintPanel, RestorePanel
 from napari_synth.gui.settings import RunSettings
 from napari_synth.imaging.image import Image
+from napari_synth.spelling import as_command, as_python
 
 
 class Flat(Prepared):
@@ -175,7 +176,7 @@ def test_chosen_labels_and_growth(dock, viewer, qtbot) -> None:
     picker(panel).grow.setValue(1)
     run(qtbot, panel)
     assert (viewer.layers["cells inpainted (synthetic)"].data != source.data).sum() == 5
-    assert "mask_ids=[3], grow=1" in panel.result.finished.prepared.recipe.to_python()
+    assert "mask_ids=[3], grow=1" in as_python(panel.result.finished.prepared.recipe)
     picker(panel).ids.setText("three")
     run(qtbot, panel)
     assert "no list of numbers" in error(panel)
@@ -213,7 +214,7 @@ def test_shapes_and_points_and_rules(dock, viewer, qtbot) -> None:
         filled = [layer for layer in viewer.layers if kind_of(layer) == "filled"]
         assert sorted(int(layer.data.sum()) for layer in filled)[-1] >= marked
         assert panel.result.finished.prepared.recipe.mask.pixels == marked
-    assert panel.result.finished.prepared.recipe.to_command().endswith("--mask-from nan")
+    assert as_command(panel.result.finished.prepared.recipe).endswith("--mask-from nan")
 
 
 def test_a_result_on_disk_has_its_filled_pixels_there(dock, viewer, qtbot, settings) -> None:

@@ -17,8 +17,8 @@ from qtpy.QtWidgets import QAbstractButton, QComboBox, QScrollArea, QSlider
 
 from napari_synth.contract.generator import Task
 from napari_synth.engine import verdict as judging
+from napari_synth.engine.image_run import PreparedImage
 from napari_synth.engine.recipe import Recipe
-from napari_synth.engine.runner import PreparedRun
 from napari_synth.gui.jobs import restore, worker
 from napari_synth.gui.jobs.result_store import free_path
 from napari_synth.gui.layers.marks import kind_of
@@ -274,7 +274,7 @@ def test_blocks_on_disk_are_those_that_are_computed(
     dock, viewer, settings, qtbot, noisy, tmp_path, monkeypatch
 ) -> None:
     settings(memory_budget=300_000, folder=tmp_path)
-    monkeypatch.setattr(PreparedRun, "chunks", property(lambda self: (300, 450)))
+    monkeypatch.setattr(PreparedImage, "chunks", property(lambda self: (300, 450)))
     viewer.add_image(noisy(600, 900), name="cells")
     panel = dock()
     run(qtbot, panel)

@@ -29,7 +29,7 @@ from napari_synth.models import export, library
 from napari_synth.studio import train as studio
 from napari_synth.studio.record import earlier_runs
 from napari_synth.training.control import TrainingControl
-from napari_synth.training.news import CurvePoint, Preview, Previewed, Resumed, Validated
+from napari_synth.training.events import CurvePoint, Preview, Previewed, Resumed, Validated
 
 SMALL = {"width": 8, "patch": 32, "batch": 4}
 
@@ -494,11 +494,11 @@ def test_news_come_a_few_times_a_second_and_none_is_lost() -> None:
     control.waited = 5.0
     teller = UpdateCollector(heard.append, control)
     for step in range(1, 201):
-        teller.take_progress(Progress("Training", step, 400, 10.0, news=CurvePoint(step, 0.1, {"loss": 1.0})))
+        teller.take_progress(Progress("Training", step, 400, 10.0, event=CurvePoint(step, 0.1, {"loss": 1.0})))
     found = Validated(200, 1.0, 0.5, {"PSNR": 30.0}, {}, True)
-    teller.take_progress(Progress("Training", 200, 400, 10.0, news=found))
+    teller.take_progress(Progress("Training", 200, 400, 10.0, event=found))
     teller.flush()
-    bulletins = [progress.news for progress in heard if progress.news is not None]
+    bulletins = [progress.event for progress in heard if progress.event is not None]
     assert [point.step for bulletin in bulletins for point in bulletin.points] == list(range(1, 201))
     assert len(bulletins) == 2
     assert [each for bulletin in bulletins for each in bulletin.validations] == [found]
@@ -509,8 +509,8 @@ def test_a_resumed_training_tells_what_came_before() -> None:
     heard: list[Progress] = []
     teller = UpdateCollector(heard.append, TrainingControl())
     before = (CurvePoint(1, 0.1, {"loss": 1.0}),)
-    teller.take_progress(Progress("Training", 0, 0, 0.0, news=Resumed(before, ())))
-    assert heard[-1].news == TrainingUpdate(before)
+    teller.take_progress(Progress("Training", 0, 0, 0.0, event=Resumed(before, ())))
+    assert heard[-1].event == TrainingUpdate(before)
     assert not teller.has_begun
 
 
@@ -624,7 +624,7 @@ def test_previews_that_the_user_deleted_do_not_come_back(open_panel, viewer, cel
     panel = open_panel()
     panel.preview.begin("training", ((source, "YX"),), source)
     news = Progress(
-        "Training", 1, 2, 1.0, news=TrainingUpdate(preview=Previewed(1, Preview(cells(8, 8), "YX", {"Y": 1, "X": 1})))
+        "Training", 1, 2, 1.0, event=TrainingUpdate(preview=Previewed(1, Preview(cells(8, 8), "YX", {"Y": 1, "X": 1})))
     )
     panel._on_progressed(news)
     first = panel.preview.layer

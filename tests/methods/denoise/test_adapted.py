@@ -5,12 +5,12 @@ import pytest
 import torch
 from training_images import gain_db, noisy, prepare, restore, rings
 
+from napari_synth import registry
 from napari_synth.core.errors import Cancelled
 from napari_synth.core.progress import CancelToken, Progress, Reporter
 from napari_synth.imaging.noise import NoiseModel
 from napari_synth.methods.denoise import adapted as _adapted
 from napari_synth.methods.denoise.adapted import LearntLaw, Verdict
-from napari_synth.methods.denoise.catalogue import Adapt, Blind
 from napari_synth.methods.denoise.conditioned import MODEL
 from napari_synth.methods.noise_conditioning import Condition, bundled_network
 
@@ -33,8 +33,8 @@ def never(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_does_not_help_is_not_used(never: None, learn: str) -> None:
     image = noisy(rings())
-    blind, context = prepare(Blind(), image)
-    adapted, _ = prepare(Adapt(), image, learn=learn, steps=2, batch=1)
+    blind, context = prepare(registry.generator("denoise/blind"), image)
+    adapted, _ = prepare(registry.generator("denoise/adapted"), image, learn=learn, steps=2, batch=1)
     np.testing.assert_array_equal(restore(adapted, context, image), restore(blind, context, image))
     assert any("is used" in note and "bundled" in note for note in adapted.notes)
 
@@ -42,8 +42,8 @@ def test_what_does_not_help_is_not_used(never: None, learn: str) -> None:
 def test_what_helps_is_used_and_removes_noise(always: None, learn: str) -> None:
     clean = rings()
     image = noisy(clean)
-    blind, context = prepare(Blind(), image)
-    adapted, _ = prepare(Adapt(), image, learn=learn, steps=20, batch=2)
+    blind, context = prepare(registry.generator("denoise/blind"), image)
+    adapted, _ = prepare(registry.generator("denoise/adapted"), image, learn=learn, steps=20, batch=2)
     unadapted, result = restore(blind, context, image), restore(adapted, context, image)
     assert np.abs(result - unadapted).max() > 1e-3
     assert gain_db(result, image, clean) > gain_db(unadapted, image, clean) - 0.5
@@ -52,16 +52,16 @@ def test_what_helps_is_used_and_removes_noise(always: None, learn: str) -> None:
 
 def test_the_bundled_network_itself_is_never_changed(always: None) -> None:
     image = noisy(rings())
-    blind, context = prepare(Blind(), image)
+    blind, context = prepare(registry.generator("denoise/blind"), image)
     before = restore(blind, context, image)
-    prepare(Adapt(), image, steps=5, batch=2)
-    again, _ = prepare(Blind(), image)
+    prepare(registry.generator("denoise/adapted"), image, steps=5, batch=2)
+    again, _ = prepare(registry.generator("denoise/blind"), image)
     np.testing.assert_array_equal(restore(again, context, image), before)
 
 
 def test_held_out_pixels_decide(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(_adapted._RATE, "network", 10.0)
-    prepared, _ = prepare(Adapt(), noisy(rings()), steps=5, batch=1)
+    prepared, _ = prepare(registry.generator("denoise/adapted"), noisy(rings()), steps=5, batch=1)
     assert any("the bundled one is used" in note for note in prepared.notes)
 
 
@@ -96,14 +96,14 @@ def test_the_same_seed_gives_the_same_result(always: None, learn: str) -> None:
     image = noisy(rings())
     results = []
     for _ in range(2):
-        prepared, context = prepare(Adapt(), image, learn=learn, steps=3, batch=1, seed=4)
+        prepared, context = prepare(registry.generator("denoise/adapted"), image, learn=learn, steps=3, batch=1, seed=4)
         results.append(restore(prepared, context, image))
     np.testing.assert_array_equal(*results)
 
 
 def test_an_image_without_noise_is_left_alone() -> None:
     flat = np.full((64, 64), 5.0, np.float32)
-    prepared, context = prepare(Adapt(), flat)
+    prepared, context = prepare(registry.generator("denoise/adapted"), flat)
     np.testing.assert_allclose(restore(prepared, context, flat), flat)
     assert any("nothing to adapt to" in note for note in prepared.notes)
 
@@ -118,5 +118,7 @@ def test_a_cancel_takes_effect_within_one_step(learn: str) -> None:
                 token.cancel()
 
     with pytest.raises(Cancelled):
-        prepare(Adapt(), noisy(rings()), learn=learn, batch=1, report=Reporter(stop, token))
+        prepare(
+            registry.generator("denoise/adapted"), noisy(rings()), learn=learn, batch=1, report=Reporter(stop, token)
+        )
     assert steps[-1] == 2

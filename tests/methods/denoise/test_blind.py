@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter, shift
@@ -7,9 +9,8 @@ from skimage import data
 from skimage.metrics import peak_signal_noise_ratio
 
 import napari_synth
-from napari_synth import models
+from napari_synth import models, verbs
 from napari_synth.core.errors import ModelFileError
-from napari_synth.engine import runner
 from napari_synth.imaging.image import Image
 from napari_synth.methods import noise_conditioning as _conditioning
 
@@ -60,8 +61,8 @@ def test_photon_noise_with_a_camera_s_offset_is_removed_in_counts(truth: np.ndar
 def test_alpha_is_no_intensity(truth: np.ndarray) -> None:
     colours = np.repeat(truth[..., None], 3, -1) * 0.5 + np.random.default_rng(0).normal(0, 10, (*truth.shape, 3))
     opaque = np.concatenate([colours, np.full((*truth.shape, 1), 255)], -1).clip(0, 255).astype("u1")
-    with_alpha = runner.prepare("denoise/blind", Image(opaque, "YXS"))
-    without = runner.prepare("denoise/blind", Image(opaque[..., :3], "YXS"))
+    with_alpha = verbs.prepare("denoise/blind", Image(opaque, "YXS"))
+    without = verbs.prepare("denoise/blind", Image(opaque[..., :3], "YXS"))
     assert with_alpha.notes == without.notes
     np.testing.assert_array_equal(with_alpha.compute()[..., :3], without.compute())
     np.testing.assert_array_equal(with_alpha.compute()[..., 3], 255)
@@ -73,7 +74,7 @@ def test_correlated_noise_is_recognised_and_treated_as_such(truth: np.ndarray) -
     gated = napari_synth.denoise(image)
     ungated = napari_synth.denoise(image, noise="independent")
     assert psnr(truth, gated) > psnr(truth, ungated) + 1.5
-    notes = runner.prepare("denoise/blind", Image.from_array(image)).notes
+    notes = verbs.prepare("denoise/blind", Image.from_array(image)).notes
     assert any("correlated" in note for note in notes)
 
 
@@ -97,7 +98,7 @@ def test_planes_that_show_different_things_are_not_merged() -> None:
     rng = np.random.default_rng(0)
     planes = np.stack([gaussian_filter(rng.normal(0, 1, (128, 128)), 3) for _ in range(5)])
     image = (200 * planes / planes.std() + rng.normal(0, 20, planes.shape)).astype("f4")
-    prepared = runner.prepare("denoise/blind", Image.from_array(image, "ZYX"))
+    prepared = verbs.prepare("denoise/blind", Image.from_array(image, "ZYX"))
     assert prepared.channels[0].prepared.spec.axes == "YX"
 
 
@@ -124,7 +125,7 @@ def test_channels_have_their_own_noise_and_intensities(truth: np.ndarray) -> Non
     bright = truth * 100 + rng.normal(0, 2500, truth.shape)
     dim = truth[::-1] + rng.normal(0, 25, truth.shape)
     image = np.stack([bright, dim]).astype("f4")
-    prepared = runner.prepare("denoise/blind", Image.from_array(image, "CYX"))
+    prepared = verbs.prepare("denoise/blind", Image.from_array(image, "CYX"))
     assert prepared.noise[0].sigma_typical / prepared.noise[1].sigma_typical == pytest.approx(100, rel=0.2)
     result = prepared.compute()
     assert psnr(truth, result[0] / 100) > psnr(truth, bright / 100) + 5
@@ -133,7 +134,7 @@ def test_channels_have_their_own_noise_and_intensities(truth: np.ndarray) -> Non
 
 def test_relative_confidence_ranks_the_error(truth: np.ndarray) -> None:
     image = truth + np.random.default_rng(0).normal(0, 25, truth.shape).astype("f4")
-    prepared = runner.prepare("denoise/blind", Image.from_array(image))
+    prepared = verbs.prepare("denoise/blind", Image.from_array(image))
     spread, error = prepared.spread().compute(), np.abs(prepared.compute() - truth)
     unsure = spread > np.quantile(spread, 0.75)
     assert error[unsure].mean() > 1.5 * error[~unsure].mean()
@@ -141,12 +142,10 @@ def test_relative_confidence_ranks_the_error(truth: np.ndarray) -> None:
 
 def test_a_tile_is_exact_where_the_halo_covers_the_receptive_field(truth: np.ndarray) -> None:
     image = truth + np.random.default_rng(0).normal(0, 25, truth.shape).astype("f4")
-    prepared = runner.prepare("denoise/blind", Image.from_array(image))
+    prepared = verbs.prepare("denoise/blind", Image.from_array(image))
     conditioned = prepared.channels[0].prepared
     conditioned.spec = type(conditioned.spec).plane(80, multiple=8)
-    pieces = runner.PreparedRun(
-        **{name: getattr(prepared, name) for name in prepared.__dataclass_fields__} | {"tile": 64}
-    )
+    pieces = replace(prepared, options=replace(prepared.options, tile=64))
     assert np.abs(prepared.compute() - pieces.compute()).max() <= 1e-5 * np.ptp(image)
 
 

@@ -11,12 +11,12 @@ from skimage.metrics import peak_signal_noise_ratio
 
 import napari_synth
 from napari_synth.core.errors import InvalidParameterError
-from napari_synth.engine.runner import prepare
 from napari_synth.imaging.image import Image
 from napari_synth.imaging.noise import NoiseModel
 from napari_synth.methods.denoise.classical import VarianceStabilisation, sample_windows
 from napari_synth.methods.denoise.filters import median, non_local_means, reach, shrink, total_variation
 from napari_synth.methods.denoise.hidden_pixels import hold_out
+from napari_synth.verbs import prepare
 
 CLASSICAL = ["non-local-means", "total-variation", "wavelet", "median"]
 OPEN = {"non-local-means": "strength", "total-variation": "weight", "wavelet": "strength", "median": "radius"}

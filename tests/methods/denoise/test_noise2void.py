@@ -7,14 +7,13 @@ from scipy.ndimage import gaussian_filter, gaussian_filter1d
 from training_images import gain_db, noisy, prepare, restore, rings
 
 import napari_synth
+from napari_synth import registry, verbs
 from napari_synth.contract.generator import Prepared
 from napari_synth.core.errors import Cancelled
 from napari_synth.core.progress import CancelToken, Progress, Reporter
-from napari_synth.engine import runner
 from napari_synth.imaging.image import Image
 from napari_synth.imaging.noise import NoiseModel, NoiseReport
 from napari_synth.methods.denoise.blind_spot import BlindSpotRestorer
-from napari_synth.methods.denoise.catalogue import Noise2Void
 from napari_synth.networks.blind_spot_unet import BlindSpotUNet
 from napari_synth.networks.hidden_pixels import BlindSpotMask
 
@@ -29,7 +28,7 @@ def restorer(mask: BlindSpotMask, model: NoiseModel | None, axes: str = "YX") ->
 def test_it_learns_to_remove_noise_from_the_noisy_image_alone() -> None:
     clean = rings()
     image = noisy(clean)
-    prepared, context = prepare(Noise2Void(), image, steps=80)
+    prepared, context = prepare(registry.generator("denoise/noise2void"), image, steps=80)
     assert gain_db(restore(prepared, context, image), image, clean) > 3.0
 
 
@@ -38,7 +37,7 @@ def test_more_steps_are_better() -> None:
     image = noisy(clean)
     gains = []
     for steps in (5, 60):
-        prepared, context = prepare(Noise2Void(), image, steps=steps)
+        prepared, context = prepare(registry.generator("denoise/noise2void"), image, steps=steps)
         gains.append(gain_db(restore(prepared, context, image), image, clean))
     assert gains[1] > gains[0] + 1.0
 
@@ -47,7 +46,7 @@ def test_the_same_seed_gives_the_same_result_and_another_one_another() -> None:
     image = noisy(rings())
     results = []
     for seed in (1, 1, 2):
-        prepared, context = prepare(Noise2Void(), image, steps=4, seed=seed)
+        prepared, context = prepare(registry.generator("denoise/noise2void"), image, steps=4, seed=seed)
         results.append(restore(prepared, context, image))
     np.testing.assert_array_equal(results[0], results[1])
     assert np.abs(results[0] - results[2]).max() > 0
@@ -79,10 +78,10 @@ def test_correlated_noise_is_hidden_with_its_pixel() -> None:
     clean = 4.0 * gaussian_filter(rings(96), 8.0)
     noise = np.random.default_rng(0).normal(0.0, 30.0, clean.shape)
     image = (clean + gaussian_filter1d(noise, 0.8, axis=1)).astype(np.float32)
-    prepared, context = prepare(Noise2Void(), image, steps=100, patch=32)
+    prepared, context = prepare(registry.generator("denoise/noise2void"), image, steps=100, patch=32)
     assert any("hidden together" in note for note in prepared.notes)
     structured = gain_db(restore(prepared, context, image), image, clean)
-    prepared, context = prepare(Noise2Void(), image, steps=100, patch=32, mask="pixel")
+    prepared, context = prepare(registry.generator("denoise/noise2void"), image, steps=100, patch=32, mask="pixel")
     assert structured > gain_db(restore(prepared, context, image), image, clean) + 0.5
     assert any("hidden alone" in note for note in prepared.notes)
 
@@ -99,13 +98,15 @@ def test_a_volume_is_learnt_as_one() -> None:
     plane = rings(32)
     clean = np.stack([plane * level for level in np.linspace(0.8, 1.0, 10)]).astype(np.float32)
     image = noisy(clean)
-    prepared, context = prepare(Noise2Void(), image, "ZYX", steps=25, dimensions="3D", patch=16, batch=2)
+    prepared, context = prepare(
+        registry.generator("denoise/noise2void"), image, "ZYX", steps=25, dimensions="3D", patch=16, batch=2
+    )
     assert prepared.spec.axes == "ZYX"
     assert gain_db(restore(prepared, context, image), image, clean) > 0.5
 
 
 def test_planes_are_learnt_one_by_one_where_there_is_no_volume() -> None:
-    prepared, _ = prepare(Noise2Void(), noisy(rings(32)), steps=1, dimensions="3D")
+    prepared, _ = prepare(registry.generator("denoise/noise2void"), noisy(rings(32)), steps=1, dimensions="3D")
     assert prepared.spec.axes == "YX"
     assert any("no Z axis" in note for note in prepared.notes)
 
@@ -120,7 +121,7 @@ def test_images_smaller_than_a_patch(shape: tuple[int, int]) -> None:
 
 def test_an_image_without_noise_is_returned_as_it_is() -> None:
     flat = np.full((64, 64), 5.0, np.float32)
-    prepared, context = prepare(Noise2Void(), flat, steps=1)
+    prepared, context = prepare(registry.generator("denoise/noise2void"), flat, steps=1)
     np.testing.assert_array_equal(restore(prepared, context, flat), flat)
     assert any("nothing to learn" in note for note in prepared.notes)
 
@@ -142,18 +143,18 @@ def test_a_cancel_takes_effect_within_one_step() -> None:
                 token.cancel()
 
     with pytest.raises(Cancelled):
-        prepare(Noise2Void(), noisy(rings()), minutes=10, report=Reporter(stop, token))
+        prepare(registry.generator("denoise/noise2void"), noisy(rings()), minutes=10, report=Reporter(stop, token))
     assert steps[-1] == 3
 
 
 def test_minutes_end_in_time_and_the_steps_are_noted() -> None:
-    prepared, _ = prepare(Noise2Void(), noisy(rings(32)), minutes=0.01, batch=1, patch=16)
+    prepared, _ = prepare(registry.generator("denoise/noise2void"), noisy(rings(32)), minutes=0.01, batch=1, patch=16)
     assert any(note.startswith("Trained ") and "set steps to" in note for note in prepared.notes)
 
 
 def test_the_recipe_of_a_run_by_the_clock_repeats_it() -> None:
     image = Image.from_array(noisy(rings(32)))
-    run = runner.prepare("denoise/noise2void", image, {"minutes": 0.02, "batch": 1, "patch": 16}, device="cpu")
+    run = verbs.prepare("denoise/noise2void", image, {"minutes": 0.02, "batch": 1, "patch": 16}, device="cpu")
     assert run.recipe.params["steps"] > 1
-    again = runner.prepare(run.recipe.generator, image, run.recipe.params, device="cpu", seed=run.recipe.seed)
+    again = verbs.prepare(run.recipe.generator, image, run.recipe.params, device="cpu", seed=run.recipe.seed)
     np.testing.assert_array_equal(again.compute(), run.compute())

@@ -16,10 +16,10 @@ from napari_synth.contract.generator import BlockSpec, Context, Generator, Gener
 from napari_synth.contract.params import NoParams
 from napari_synth.core.errors import Cancelled, ModelFileError, OutOfMemoryError
 from napari_synth.core.progress import CancelToken
-from napari_synth.engine.runner import prepare
 from napari_synth.imaging.image import Image
 from napari_synth.methods.denoise import selection
 from napari_synth.methods.denoise.catalogue import Noise2VoidParams
+from napari_synth.verbs import prepare
 
 QUICK = ["denoise/blind", "denoise/wavelet", "denoise/non-local-means", "denoise/total-variation", "denoise/median"]
 
@@ -147,7 +147,7 @@ def test_missing_weights_leave_the_network_out(replace: Callable[[Generator[Any]
 
 def test_trained_candidates_never_see_held_out_pixels(replace: Callable[[Generator[Any]], None]) -> None:
     spec = BlockSpec.plane(2)
-    trained = ["denoise/adapt", "denoise/zero-shot-noise2noise", "denoise/noise2void"]
+    trained = ["denoise/adapted", "denoise/zero-shot-noise2noise", "denoise/noise2void"]
     fakes = {identifier: FakeGenerator(identifier, lambda block: block, spec) for identifier in [*QUICK, *trained]}
     fakes["denoise/noise2void"].restore = blur
     fakes["denoise/noise2void"].params_type = Noise2VoidParams  # type: ignore[misc]
@@ -201,7 +201,7 @@ def test_no_candidate_that_fits_is_a_clear_error(replace: Callable[[Generator[An
         prepare("denoise/auto", Image.from_array(noisy(camera(64))))
 
 
-@pytest.mark.parametrize("name", ["adapt", "zero-shot-noise2noise", "noise2void"])
+@pytest.mark.parametrize("name", ["adapted", "zero-shot-noise2noise", "noise2void"])
 def test_colour_reaches_methods_that_take_one_sample(
     name: str, monkeypatch: pytest.MonkeyPatch, replace: Callable[[Generator[Any]], None]
 ) -> None:

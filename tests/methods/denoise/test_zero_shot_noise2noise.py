@@ -7,10 +7,10 @@ from scipy.ndimage import gaussian_filter
 from training_images import gain_db, noisy, prepare, restore, rings
 
 import napari_synth
+from napari_synth import registry
 from napari_synth.core.errors import Cancelled
 from napari_synth.core.progress import CancelToken, Progress, Reporter
 from napari_synth.methods.denoise.blind_spot import halves
-from napari_synth.methods.denoise.catalogue import ZeroShotNoise2Noise
 
 
 def test_the_halves_share_no_pixel_and_keep_the_mean() -> None:
@@ -30,7 +30,7 @@ def test_the_halves_share_no_pixel_and_keep_the_mean() -> None:
 def test_it_learns_to_remove_noise_from_the_noisy_image_alone() -> None:
     clean = rings()
     image = noisy(clean)
-    prepared, context = prepare(ZeroShotNoise2Noise(), image, steps=80, patch=32, batch=2)
+    prepared, context = prepare(registry.generator("denoise/zero-shot-noise2noise"), image, steps=80, patch=32, batch=2)
     assert gain_db(restore(prepared, context, image), image, clean) > 2.0
 
 
@@ -38,7 +38,7 @@ def test_the_same_seed_gives_the_same_result_and_another_one_another() -> None:
     image = noisy(rings())
     results = []
     for seed in (1, 1, 2):
-        prepared, context = prepare(ZeroShotNoise2Noise(), image, steps=4, seed=seed)
+        prepared, context = prepare(registry.generator("denoise/zero-shot-noise2noise"), image, steps=4, seed=seed)
         results.append(restore(prepared, context, image))
     np.testing.assert_array_equal(results[0], results[1])
     assert np.abs(results[0] - results[2]).max() > 0
@@ -58,7 +58,9 @@ def test_one_training_serves_all_planes_of_a_stack() -> None:
 def test_correlated_noise_is_told() -> None:
     smooth = gaussian_filter(np.random.default_rng(0).normal(0.0, 40.0, (128, 128)), 1.0)
     ground = np.linspace(0.0, 50.0, 128)
-    prepared, _ = prepare(ZeroShotNoise2Noise(), (ground + smooth).astype(np.float32), steps=1)
+    prepared, _ = prepare(
+        registry.generator("denoise/zero-shot-noise2noise"), (ground + smooth).astype(np.float32), steps=1
+    )
     assert any("take Noise2Void" in note for note in prepared.notes)
 
 
@@ -72,7 +74,7 @@ def test_images_smaller_than_a_patch(shape: tuple[int, int]) -> None:
 
 def test_an_image_without_noise_is_returned_as_it_is() -> None:
     flat = np.full((64, 64), 5.0, np.float32)
-    prepared, context = prepare(ZeroShotNoise2Noise(), flat, steps=1)
+    prepared, context = prepare(registry.generator("denoise/zero-shot-noise2noise"), flat, steps=1)
     np.testing.assert_array_equal(restore(prepared, context, flat), flat)
 
 
@@ -86,5 +88,5 @@ def test_a_cancel_takes_effect_within_one_step() -> None:
                 token.cancel()
 
     with pytest.raises(Cancelled):
-        prepare(ZeroShotNoise2Noise(), noisy(rings()), report=Reporter(stop, token))
+        prepare(registry.generator("denoise/zero-shot-noise2noise"), noisy(rings()), report=Reporter(stop, token))
     assert steps[-1] == 3

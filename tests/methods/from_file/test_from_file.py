@@ -21,10 +21,9 @@ from foreign_models import (
 from skimage import data
 
 import napari_synth
-from napari_synth import registry
+from napari_synth import registry, verbs
 from napari_synth.contract.generator import Generator
 from napari_synth.core.errors import AxesError, InvalidParameterError, ModelFileError
-from napari_synth.engine import runner
 from napari_synth.imaging.image import Image
 from napari_synth.models import bundled
 from napari_synth.models._torchvision import import_spandrel
@@ -75,8 +74,8 @@ def test_a_grey_16_bit_image_is_what_the_network_makes_of_it(files: dict[str, Pa
 def test_tile_equals_whole(files: dict[str, Path], architecture: str) -> None:
     generator = napari_synth.load_model(files[architecture])
     image = Image.from_array(counts(160, 150).astype("f4"))
-    whole = runner.prepare(generator.info.id, image)
-    tiles = runner.prepare(generator.info.id, image, tile=48)
+    whole = verbs.prepare(generator.info.id, image)
+    tiles = verbs.prepare(generator.info.id, image, tile=48)
     spread = np.percentile(image.data, 99.9) - np.percentile(image.data, 0.1)
     assert np.abs(whole.compute() - tiles.compute()).max() < 1e-4 * spread
 
@@ -102,17 +101,17 @@ def test_the_verb_takes_the_generator_or_its_id_and_any_factor(files: dict[str, 
 def test_a_recipe_repeats_the_run(files: dict[str, Path]) -> None:
     generator = napari_synth.load_model(files["compact"])
     image = counts(40, 40)
-    prepared = runner.prepare(generator.info.id, Image.from_array(image), {"ensemble": True})
+    prepared = verbs.prepare(generator.info.id, Image.from_array(image), {"ensemble": True})
     np.testing.assert_array_equal(napari_synth.run(prepared.recipe.to_yaml(), image), prepared.compute())
     assert list(prepared.recipe.weights) == ["my-compact-v1"]
 
 
 def test_what_is_said_of_a_run(files: dict[str, Path]) -> None:
     generator = napari_synth.load_model(files["esrgan"])
-    grey = runner.prepare(generator.info.id, Image.from_array(counts(40, 40).astype("f4"))).notes
+    grey = verbs.prepare(generator.info.id, Image.from_array(counts(40, 40).astype("f4"))).notes
     assert any("expects colours" in note for note in grey)
     assert all(note.endswith(".") for note in grey)
-    colours = runner.prepare(generator.info.id, Image(np.zeros((40, 40, 3), "u1"), "YXS")).notes
+    colours = verbs.prepare(generator.info.id, Image(np.zeros((40, 40, 3), "u1"), "YXS")).notes
     assert not any("expects colours" in note for note in colours)
 
 
@@ -147,7 +146,7 @@ def test_colours_go_together_into_a_network_for_colours_and_apart_into_a_grey_on
 def test_a_network_that_needs_the_whole_plane_gets_it(tmp_path: Path) -> None:
     script = script_file(tmp_path / "mean.pt", lambda image: image * 0.5 + image.mean((2, 3), keepdim=True) * 0.5)
     generator = napari_synth.load_model(script, task="denoise", trusted=True)
-    prepared = runner.prepare(generator.info.id, Image.from_array(counts(160, 160)), tile=32)
+    prepared = verbs.prepare(generator.info.id, Image.from_array(counts(160, 160)), tile=32)
     assert prepared.channels[0].spec.whole
     assert any("whole plane" in note for note in prepared.notes)
 
@@ -159,7 +158,7 @@ def test_strided_networks_see_the_same_grid_in_tiles(tmp_path: Path) -> None:
 
     generator = napari_synth.load_model(script_file(tmp_path / "blocky.pt", blocky, 3), task="denoise", trusted=True)
     image = Image.from_array(counts(101, 90).astype("f4"))
-    whole, tiles = (runner.prepare(generator.info.id, image, tile=tile) for tile in (None, 37))
+    whole, tiles = (verbs.prepare(generator.info.id, image, tile=tile) for tile in (None, 37))
     np.testing.assert_allclose(tiles.compute(), whole.compute(), rtol=1e-5)
 
 

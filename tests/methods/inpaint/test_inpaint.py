@@ -12,7 +12,7 @@ from skimage.restoration import inpaint_biharmonic
 
 from napari_synth.core import errors
 from napari_synth.core.progress import CancelToken, cancellable
-from napari_synth.engine.runner import PreparedRun, prepare
+from napari_synth.engine.image_run import PreparedImage
 from napari_synth.imaging.image import Image
 from napari_synth.imaging.masks import as_mask
 from napari_synth.methods.inpaint import biharmonic as _biharmonic
@@ -21,6 +21,7 @@ from napari_synth.methods.inpaint.filling import Holes
 from napari_synth.methods.inpaint.neighbours import alikeness, between
 from napari_synth.methods.inpaint.patches import Search, complete, copied
 from napari_synth.networks.gated_inpainter import smooth_fill
+from napari_synth.verbs import prepare
 
 ALL = ("auto", "biharmonic", "patches", "network", "adapted")
 BRIEF = {"adapted": {"steps": 2, "patch": 32, "batch": 1}}
@@ -36,7 +37,9 @@ def disc(shape: tuple[int, int], centre: tuple[int, int], radius: float) -> np.n
     return np.asarray((y - centre[0]) ** 2 + (x - centre[1]) ** 2 <= radius**2)
 
 
-def prepared(method: str, pixels: np.ndarray, mask: np.ndarray, axes: str | None = None, **options: Any) -> PreparedRun:
+def prepared(
+    method: str, pixels: np.ndarray, mask: np.ndarray, axes: str | None = None, **options: Any
+) -> PreparedImage:
     image = Image.from_array(pixels, axes)
     seed = options.pop("seed", 0)
     settings = BRIEF.get(method, {}) | options

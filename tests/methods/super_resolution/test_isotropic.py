@@ -12,10 +12,11 @@ import napari_synth
 from napari_synth.core import errors
 from napari_synth.core.device import Device
 from napari_synth.core.progress import CancelToken, Progress
+from napari_synth.engine.image_run import PreparedImage
 from napari_synth.engine.resampling import resized
-from napari_synth.engine.runner import PreparedRun, prepare
 from napari_synth.imaging.image import Image
 from napari_synth.methods.super_resolution.isotropic import Enlargement
+from napari_synth.verbs import prepare
 
 ID = "super-resolution/isotropic"
 
@@ -133,7 +134,7 @@ def test_tile_equals_whole() -> None:
     low = np.tile(thick(balls()), (3, 1, 1))
     whole = prepare(ID, Image(low, "ZYX"), {"factor": 4, "steps": 10})
     assert np.abs(whole.compute() - cubic(low, 144)).max() > 0.05 * np.ptp(low)
-    pieces = PreparedRun(**{name: getattr(whole, name) for name in whole.__dataclass_fields__} | {"tile": 18})
+    pieces = PreparedImage(**{name: getattr(whole, name) for name in whole.__dataclass_fields__} | {"tile": 18})
     assert np.abs(whole.compute() - pieces.compute()).max() < 1e-3 * np.ptp(low)
 
 
@@ -198,7 +199,7 @@ def test_tile_equals_whole_where_interpolation_is_resampled(monkeypatch: pytest.
     monkeypatch.setattr(Enlargement, "gain", lambda task, network: -0.1)
     low = np.random.default_rng(0).normal(100, 20, (40, 32, 32)).astype("f4")
     whole = prepare(ID, Image(low, "ZYX"), {"factor": factor, "steps": 1, "consistency": "off"})
-    pieces = PreparedRun(**{name: getattr(whole, name) for name in whole.__dataclass_fields__} | {"tile": 16})
+    pieces = PreparedImage(**{name: getattr(whole, name) for name in whole.__dataclass_fields__} | {"tile": 16})
     np.testing.assert_allclose(pieces.compute(), whole.compute(), atol=1e-5 * np.ptp(low))
 
 
@@ -268,7 +269,7 @@ def test_the_random_numbers_of_others_are_left_alone() -> None:
 def test_half_precision_of_the_network_changes_little() -> None:
     low = thick(balls(32))
     full = prepare(ID, Image(low, "ZYX"), {"factor": 4, "steps": 5})
-    half = PreparedRun(
+    half = PreparedImage(
         **{name: getattr(full, name) for name in full.__dataclass_fields__}
         | {"device": Device("cpu", "CPU", "for the test", "bfloat16")}
     )

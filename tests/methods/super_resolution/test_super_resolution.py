@@ -13,7 +13,6 @@ import napari_synth
 from napari_synth.core import errors
 from napari_synth.core.device import Device
 from napari_synth.engine.resampling import resized
-from napari_synth.engine.runner import prepare
 from napari_synth.imaging.image import Image
 from napari_synth.methods.noise_conditioning import bundled_network
 from napari_synth.methods.super_resolution.adapted import CoarserCopy
@@ -21,6 +20,7 @@ from napari_synth.methods.super_resolution.enlarged import MODEL, coarse, consis
 from napari_synth.networks.super_resolution_unet import enlarged
 from napari_synth.training.loop import Budget, FitSettings, fit
 from napari_synth.training.patches import PatchPool
+from napari_synth.verbs import prepare
 
 ALL = ("network", "lanczos", "bicubic")
 
@@ -136,7 +136,7 @@ def test_tiles_equal_the_whole_at_the_default_halo(factor: float) -> None:
 
 def test_more_than_the_network_can_is_said() -> None:
     run = prepare("super-resolution/network", Image.from_array(camera(32)), {"factor": 8})
-    assert run.result_shape == (256, 256)
+    assert run.shape == (256, 256)
     assert any("4 times finer" in note for note in run.notes)
 
 
@@ -194,9 +194,9 @@ def test_noise_that_is_left_in_is_not_learnt_either() -> None:
 
 def test_held_out_pixels_are_few_enough_for_a_cancel_to_take_effect() -> None:
     pool = PatchPool(torch.rand(7, 300, 2000))
-    lesson = CoarserCopy(pool, pool, 3, 16, "cubic")
-    assert lesson.validation.numel() <= 2**18
-    assert lesson.validation.shape[-2] % 6 == lesson.validation.shape[-1] % 6 == 0
+    setup = CoarserCopy(pool, pool, 3, 16, "cubic")
+    assert setup.validation.numel() <= 2**18
+    assert setup.validation.shape[-2] % 6 == setup.validation.shape[-1] % 6 == 0
 
 
 @pytest.mark.parametrize("name", ["network", "lanczos"])
@@ -213,15 +213,23 @@ def test_the_memory_of_a_block_is_that_of_its_colours_and_of_its_result(name: st
 def test_adapting_lowers_the_error_of_held_out_pixels() -> None:
     pool = PatchPool(torch.from_numpy(fabric() / 255)[None])
     training, held_out = pool.split(1 / 6, least=16)
-    lesson = CoarserCopy(training, held_out, 2, 16, "cubic")
+    setup = CoarserCopy(training, held_out, 2, 16, "cubic")
     network = copy.deepcopy(bundled_network(MODEL, Device("cpu", "CPU", ""))[0]).requires_grad_(True)
-    before = lesson.held_out(network)
+    before = setup.held_out(network)
     fit(
         network,
-        lesson,
+        setup,
         Budget(steps=60),
         Device("cpu", "CPU", ""),
         torch.Generator().manual_seed(0),
         settings=FitSettings(1e-3, 4),
     )
-    assert lesson.held_out(network) < 0.9 * before
+    assert setup.held_out(network) < 0.9 * before
+
+
+def test_the_network_runs_in_bfloat16_on_a_cpu() -> None:
+    image = camera(72)
+    full, half = (
+        napari_synth.upscale(image, device="cpu", precision=precision) for precision in ("float32", "bfloat16")
+    )
+    assert np.abs(full.astype(float) - half).max() < 0.05 * np.ptp(full)

@@ -20,7 +20,6 @@ from napari_synth.contract.trainable import TrainContext
 from napari_synth.core.device import Device
 from napari_synth.core.errors import InvalidParameterError, ModelFileError, TrainingDataError
 from napari_synth.core.progress import Progress
-from napari_synth.engine.synthesis_run import prepare_synthesis
 from napari_synth.imaging.image import Image
 from napari_synth.methods.synthesize.crops import (
     DISTANCE,
@@ -34,11 +33,12 @@ from napari_synth.methods.synthesize.crops import (
 )
 from napari_synth.models import library
 from napari_synth.studio.train import Trained, train_model
-from napari_synth.training.news import Previewed
-from napari_synth.training.schedule import Budget, FitSettings
-from napari_synth.training.session import Session
-from napari_synth.training.sources import gather
-from napari_synth.training.trainee import Networks, Trainee, Validation, Work
+from napari_synth.training.dataset import gather
+from napari_synth.training.events import Previewed
+from napari_synth.training.optim import Budget, FitSettings
+from napari_synth.training.trainer import Trainer
+from napari_synth.training.training_module import Networks, StepContext, TrainingModule, Validation
+from napari_synth.verbs import prepare
 
 CPU = Device("cpu", "CPU", "for the test")
 BRIEF: dict[str, Any] = {"width": 8, "patch": 16, "batch": 4, "latent_size": 6, "steps": 3}
@@ -86,7 +86,7 @@ def test_images_are_of_the_kind_that_was_learnt_from(
     name: str, image: Image, axes: str, shape: tuple[int, ...], tmp_path: Path
 ) -> None:
     trained = train(name, tmp_path / f"{name}-{axes.lower()}", image)
-    prepared = prepare_synthesis(trained.generator.info.id, {"count": 2}, device="cpu")
+    prepared = prepare(trained.generator.info.id, None, {"count": 2}, device="cpu")
     found = prepared.image(prepared.compute())
     assert (found.axes, found.shape, found.dtype) == (axes, shape, image.dtype)
     assert found.spacing == image.spacing
@@ -110,16 +110,13 @@ def test_the_same_steps_give_the_same_model_and_the_same_seed_the_same_images(na
 
 @pytest.mark.parametrize("name", BOTH)
 def test_a_training_goes_on_exactly(name: str, tmp_path: Path) -> None:
-    class StopError(Exception):
-        """As good as a kill."""
-
     def kill(state: Progress) -> None:
         if state.stage.startswith("Training") and state.done == 10:
-            raise StopError
+            raise KeyboardInterrupt("as good as a kill")
 
     identifier, settings = f"synthesize/{name}", BRIEF | {"steps": 12}
     how: dict[str, Any] = {"device": "cpu", "checkpoint_seconds": 0.0}
-    with pytest.raises(StopError):
+    with pytest.raises(KeyboardInterrupt):
         train_model(identifier, gravel(), None, settings, out=tmp_path / "a", name=f"{name}-a", progress=kill, **how)
     resumed = train_model(
         identifier, gravel(), None, settings, out=tmp_path / "a", name=f"{name}-a", resume=True, **how
@@ -134,8 +131,8 @@ def test_what_is_watched(tmp_path: Path) -> None:
     seen: list[Previewed] = []
 
     def watch(state: Progress) -> None:
-        if isinstance(state.news, Previewed):
-            seen.append(state.news)
+        if isinstance(state.event, Previewed):
+            seen.append(state.event)
 
     trained = train_model(
         "synthesize/dcgan", gravel(), None, BRIEF, out=tmp_path, name="watched", device="cpu", progress=watch
@@ -154,7 +151,7 @@ def test_what_is_watched(tmp_path: Path) -> None:
 
 def test_a_directory_of_directions_and_sliders(tmp_path: Path) -> None:
     trained = train("dcgan", tmp_path / "sliders")
-    sampler = prepare_synthesis(trained.generator.info.id, device="cpu").sampler
+    sampler = prepare(trained.generator.info.id, device="cpu").sampler
     assert sampler.latent_size == 6
     found = sampler.directions(4)
     torch.testing.assert_close(found @ found.T, torch.eye(4), atol=1e-5, rtol=0)
@@ -228,23 +225,23 @@ def test_being_alike_is_a_collapse_only_after_something_varied_was_learnt() -> N
     assert good.score < judge.judge(noise).score
 
 
-class Forgetful(Trainee):
+class Forgetful(TrainingModule):
     """Makes real crops, scaled by its one weight: a step in the middle sets that to zero."""
 
     settles = False
 
     def __init__(self, crops: Crops) -> None:
-        self.networks: Networks = {"maker": nn.Conv2d(1, 1, 1, bias=False)}
+        self.networks: Networks = {"generator": nn.Conv2d(1, 1, 1, bias=False)}
         self.judge, self.crops, self.collapses = Judge(crops), crops, 1
-        nn.init.zeros_(self.networks["maker"].weight)
+        nn.init.zeros_(self.networks["generator"].weight)
 
     def optimizers(self) -> Mapping[str, list[torch.optim.Optimizer]]:
-        return {"maker": [torch.optim.SGD(self.networks["maker"].parameters(), lr=0.0)]}
+        return {"generator": [torch.optim.SGD(self.networks["generator"].parameters(), lr=0.0)]}
 
-    def step(self, work: Work) -> Mapping[str, Tensor]:
-        weight = self.networks["maker"].weight
-        loss = work.networks["maker"](self.judge.learnt[:1]).mean()
-        work.update("maker", loss)
+    def step(self, work: StepContext) -> Mapping[str, Tensor]:
+        weight = self.networks["generator"].weight
+        loss = work.networks["generator"](self.judge.learnt[:1]).mean()
+        work.update("generator", loss)
         with torch.no_grad():
             weight.fill_(1.0)
             if work.step == 8 and self.collapses:
@@ -253,14 +250,14 @@ class Forgetful(Trainee):
         return {"loss": loss}
 
     def validate(self, networks: Networks) -> Validation:
-        return self.judge.judge(networks["maker"](self.judge.learnt))
+        return self.judge.judge(networks["generator"](self.judge.learnt))
 
 
 def test_a_collapse_goes_back_to_earlier_weights() -> None:
     crops = crops_of(data.gravel()[:128, :128], patch=16)
-    trainee = Forgetful(crops)
-    session = Session(
-        trainee,
+    module = Forgetful(crops)
+    session = Trainer(
+        module,
         Budget(steps=12),
         CPU,
         torch.Generator().manual_seed(0),
@@ -268,4 +265,19 @@ def test_a_collapse_goes_back_to_earlier_weights() -> None:
     )
     result = session.run()
     assert result.roll_backs == 1
-    assert float(trainee.networks["maker"].weight) == 1.0
+    assert float(module.networks["generator"].weight) == 1.0
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_penalties_are_computed_in_bfloat16_too(tmp_path: Path, name: str) -> None:
+    trained = train_model(
+        f"synthesize/{name}",
+        gravel(),
+        None,
+        BRIEF,
+        out=tmp_path,
+        name=f"half-{name}",
+        device="cpu",
+        precision="bfloat16",
+    )
+    assert all(np.isfinite(weight).all() for weight in weights(trained.path).values())

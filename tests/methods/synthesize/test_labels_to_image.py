@@ -15,10 +15,9 @@ from skimage.measure import label
 
 import napari_synth
 from napari_synth import registry
-from napari_synth.contract.trainable import Lesson, TrainContext
+from napari_synth.contract.trainable import TrainContext, TrainingSetup
 from napari_synth.core.device import Device
 from napari_synth.core.errors import TrainingDataError
-from napari_synth.engine.synthesis_run import prepare_synthesis
 from napari_synth.imaging.image import Image
 from napari_synth.methods.synthesize.labels_to_image import BY_LABEL, DISTANCE, PSNR, VARIETY, Painting
 from napari_synth.methods.synthesize.samplers import LabelChannels
@@ -27,7 +26,8 @@ from napari_synth.networks.label_painter import LabelPainter
 from napari_synth.registry import trainable
 from napari_synth.studio.examples import augmented_examples
 from napari_synth.studio.train import Trained, train_model
-from napari_synth.training.sources import gather
+from napari_synth.training.dataset import gather
+from napari_synth.verbs import prepare
 
 SMALL: dict[str, Any] = {"width": 8, "patch": 32, "batch": 4}
 METHOD = "synthesize/labels-to-image"
@@ -53,7 +53,7 @@ def painted(labels: npt.NDArray[Any], seed: int = 1) -> npt.NDArray[np.uint16]:
     return (1000 + 1500.0 * labels + 800 * grain).clip(0, 65535).astype(np.uint16)
 
 
-def prepared(source: Any, target: Any, **params: Any) -> Lesson:
+def prepared(source: Any, target: Any, **params: Any) -> TrainingSetup:
     chosen = trainable(METHOD)
     context = TrainContext(Device("cpu", "CPU", "for the test"))
     return chosen.prepare(gather(source, target, kind="paired"), chosen.params_type(**(SMALL | params)), context)
@@ -93,9 +93,9 @@ def test_the_model_says_how_good_it_is(trained: Trained) -> None:
 def test_every_plane_of_labels_gets_images_and_unknown_labels_are_told(trained: Trained) -> None:
     labels = np.stack([regions(32, seed=3), np.full((32, 32), 9, np.uint8)])
     generator = napari_synth.load_model(trained.path)
-    run = prepare_synthesis(generator.info.id, {"count": 2}, source=Image(labels, "TYX"), device="cpu")
+    run = prepare(generator.info.id, Image(labels, "TYX"), {"count": 2}, device="cpu")
     assert run.compute().shape == (2, 2, 32, 32)
-    alone = prepare_synthesis(generator.info.id, source=Image(labels[1], "YX"), device="cpu")
+    alone = prepare(generator.info.id, Image(labels[1], "YX"), device="cpu")
     assert any("9 are taken for 0" in note for note in alone.notes)
 
 
@@ -126,17 +126,17 @@ def test_objects_that_touch_are_told_apart_by_their_rims() -> None:
 def test_objects_are_learnt_in_colours() -> None:
     objects = label(regions() == 2)
     colours = np.stack([painted(objects > 0, seed) for seed in range(3)], axis=-1)
-    lesson = prepared(objects, Image(colours, "YXS"))
-    assert lesson.extras["labels"]["encoding"] == "instances"
-    assert isinstance(lesson.trainee, Painting)
-    assert lesson.extras["sample"]["axis"] == "S"
-    assert any("objects" in note for note in lesson.notes)
+    setup = prepared(objects, Image(colours, "YXS"))
+    assert setup.extras["labels"]["encoding"] == "instances"
+    assert isinstance(setup.module, Painting)
+    assert setup.extras["sample"]["axis"] == "S"
+    assert any("objects" in note for note in setup.notes)
     with torch.no_grad():
-        figures = lesson.trainee.validate(lesson.trainee.networks)
+        figures = setup.module.validate(setup.module.networks)
     assert figures is not None
     assert not figures.collapsed
     # It starts from the mean of each kind of pixel.
-    assert figures.metrics[PSNR] > lesson.trainee.baselines()[BY_LABEL][PSNR] - 3
+    assert figures.metrics[PSNR] > setup.module.baselines()[BY_LABEL][PSNR] - 3
 
 
 def test_patches_of_labels_can_be_looked_at() -> None:

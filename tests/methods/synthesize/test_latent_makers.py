@@ -17,15 +17,16 @@ from skimage import data
 from napari_synth import registry
 from napari_synth.core.errors import Cancelled, InvalidParameterError, ModelFileError, TrainingDataError
 from napari_synth.core.progress import Progress
-from napari_synth.engine.synthesis_run import PreparedSynthesis, prepare_synthesis
+from napari_synth.engine.synthesis_run import PreparedSynthesis
 from napari_synth.imaging.image import Image
 from napari_synth.methods.synthesize.vae import divergence, negative_evidence, principal_psnr, psnr, usage, warmed
 from napari_synth.models import library
 from napari_synth.studio.examples import augmented_examples
 from napari_synth.studio.train import Trained, train_model
 from napari_synth.training.control import TrainingControl
-from napari_synth.training.news import Previewed, Validated
-from napari_synth.training.sources import gather
+from napari_synth.training.dataset import gather
+from napari_synth.training.events import Previewed, Validated
+from napari_synth.verbs import prepare
 
 BRIEF: dict[str, Any] = {"width": 8, "patch": 16, "batch": 4, "steps": 3}
 LATENT = BRIEF | {"latent_size": 6}
@@ -61,7 +62,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Trained]:
 
 
 def opened(found: Trained, seed: int = 0, **params: Any) -> PreparedSynthesis:
-    return prepare_synthesis(found.generator.info.id, params, device="cpu", seed=seed)
+    return prepare(found.generator.info.id, None, params, device="cpu", seed=seed)
 
 
 def images(found: Trained, seed: int = 0, **params: Any) -> npt.NDArray[Any]:
@@ -218,12 +219,12 @@ def test_an_autoencoder_learns_and_shows_it(tmp_path: Path) -> None:
         device="cpu",
         progress=seen.append,
     )
-    validated = [item.news for item in seen if isinstance(item.news, Validated)]
+    validated = [item.event for item in seen if isinstance(item.event, Validated)]
     assert validated[-1].metrics["PSNR of images found again (dB)"] > 1 + float(
         validated[0].metrics["PSNR of images found again (dB)"]
     )
     assert "principal components" in validated[0].baselines
-    previews = [item.news.preview for item in seen if isinstance(item.news, Previewed)]
+    previews = [item.event.preview for item in seen if isinstance(item.event, Previewed)]
     assert previews[-1].axes == "YX"
     assert previews[-1].pixels.shape == (4 * 18 - 2, 4 * 18 - 2)
     assert found.result.curve[-1].losses["squared error"] < found.result.curve[0].losses["squared error"]

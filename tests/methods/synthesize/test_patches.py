@@ -7,14 +7,14 @@ import pytest
 from skimage import data
 
 from napari_synth.core.errors import InvalidImageError
-from napari_synth.engine.synthesis_run import prepare_synthesis
 from napari_synth.imaging.image import Image
+from napari_synth.verbs import prepare
 
 BRIEF = {"structure": 16, "steps": 2}
 
 
 def made(image: Image, seed: int = 0, **params: object) -> np.ndarray:
-    run = prepare_synthesis("synthesize/patches", BRIEF | params, source=image, device="cpu", seed=seed)
+    run = prepare("synthesize/patches", image, BRIEF | params, device="cpu", seed=seed)
     return np.asarray(run.compute())
 
 

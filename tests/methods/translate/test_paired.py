@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter
 
 import napari_synth
 from napari_synth import registry
-from napari_synth.contract.trainable import Lesson, TrainContext
+from napari_synth.contract.trainable import TrainContext, TrainingSetup
 from napari_synth.core.device import Device
 from napari_synth.core.errors import AxesError, TrainingDataError
 from napari_synth.core.progress import Progress
@@ -25,16 +25,16 @@ from napari_synth.methods.translate.paired import (
     PEARSON,
     PSNR,
     SSIM,
-    PairedTrainee,
+    PairedModule,
     PixelRegression,
     linear_mix,
 )
 from napari_synth.models import library
 from napari_synth.registry import trainable
 from napari_synth.studio.train import Trained, train_model
-from napari_synth.training.news import Previewed
-from napari_synth.training.sources import gather
-from napari_synth.training.trainee import Validation
+from napari_synth.training.dataset import gather
+from napari_synth.training.events import Previewed
+from napari_synth.training.training_module import Validation
 
 SMALL: dict[str, Any] = {"width": 8, "patch": 32, "batch": 4}
 HELD_OUT = "held-out pixels, "
@@ -64,22 +64,22 @@ def edges(source: Image) -> np.ndarray:
     return source.data[0].astype(float) - gaussian_filter(source.data[0].astype(float), 2)
 
 
-def prepared(name: str, source: Any, target: Any, **params: Any) -> tuple[Lesson, PairedTrainee]:
+def prepared(name: str, source: Any, target: Any, **params: Any) -> tuple[TrainingSetup, PairedModule]:
     chosen = trainable(f"translate/{name}")
     images = gather(source, target, kind="paired")
     context = TrainContext(Device("cpu", "CPU", "for the test"))
-    lesson = chosen.prepare(images, chosen.params_type(**(SMALL | params)), context)
-    assert isinstance(lesson.trainee, PairedTrainee)
-    return lesson, lesson.trainee
+    setup = chosen.prepare(images, chosen.params_type(**(SMALL | params)), context)
+    assert isinstance(setup.module, PairedModule)
+    return setup, setup.module
 
 
 def train(name: str, source: Any, target: Any, **params: Any) -> Trained:
     return train_model(f"translate/{name}", source, target, SMALL | params)
 
 
-def validated(trainee: PairedTrainee) -> Validation:
+def validated(module: PairedModule) -> Validation:
     with torch.no_grad():
-        return trainee.validate(trainee.networks)
+        return module.validate(module.networks)
 
 
 def test_what_only_the_neighbours_tell_is_learnt(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_what_only_the_neighbours_tell_is_learnt(tmp_path: Path) -> None:
     assert (result.axes, result.dtype) == ("YX", np.float32)
     error = np.abs(result.data - truth).mean()
     assert error < 0.4 * np.abs(truth - truth.mean()).mean()
-    preview = [p.news for p in seen if isinstance(p.news, Previewed)][-1].preview
+    preview = [p.event for p in seen if isinstance(p.event, Previewed)][-1].preview
     place = tuple(
         slice(preview.place[a], preview.place[a] + n) for a, n in zip("YX", preview.pixels.shape, strict=True)
     )
@@ -117,13 +117,13 @@ def test_pix2pix_plays_and_comes_near_to_the_truth(game: str) -> None:
     source = channels(64)
     pixels = source.data[0] / 1100
     colours = (255 * np.stack([pixels, 1 - pixels, pixels**2], -1)).clip(0, 255).astype("u1")
-    steps = {"game": game, "steps": 6, "penalty": 1.0, "spectral": True, "similarity": 0.5}
+    steps = {"gan_loss": game, "steps": 6, "r1_weight": 1.0, "spectral": True, "ssim_weight": 0.5}
     trained = train("pix2pix", source, Image(colours, "YXS", name="stain"), **steps)
     result = napari_synth.translate(source, generator=trained.generator)
     assert (result.axes, result.dtype, result.shape) == ("YXS", np.uint8, (64, 64, 3))
     assert np.abs(result.data.astype(float) - colours).mean() < 25
     losses = trained.result.curve[-1].losses
-    assert {"translator", "error", "deceiving", "dissimilarity", "critic", "penalty"} == set(losses)
+    assert {"translator", "error", "adversarial", "dissimilarity", "discriminator", "penalty"} == set(losses)
     assert all(np.isfinite(value) for value in losses.values())
     assert "patch distance to the target (% of range)" in trained.card.metrics[f"{HELD_OUT}this model"]
 
@@ -131,8 +131,8 @@ def test_pix2pix_plays_and_comes_near_to_the_truth(game: str) -> None:
 def test_training_starts_from_the_nearest_mix_of_channels() -> None:
     source = channels(64)
     mixed = 7 + 0.5 * source.data[0] - 3 * source.data[1]
-    _, trainee = prepared("regression", source, Image(mixed.astype("f4"), "YX"))
-    found = validated(trainee)
+    _, module = prepared("regression", source, Image(mixed.astype("f4"), "YX"))
+    found = validated(module)
     assert found.metrics[PSNR] > 25
     assert found.metrics[PEARSON] > 0.98
 
@@ -140,8 +140,8 @@ def test_training_starts_from_the_nearest_mix_of_channels() -> None:
 @pytest.mark.parametrize("error", ["absolute", "squared"])
 def test_the_best_weights_have_the_least_of_what_is_minimised(error: str) -> None:
     source = channels(64)
-    _, trainee = prepared("regression", source, Image(edges(source).astype("f4"), "YX"), error=error)
-    found = validated(trainee)
+    _, module = prepared("regression", source, Image(edges(source).astype("f4"), "YX"), error=error)
+    found = validated(module)
     square = 10 ** (-found.metrics[PSNR] / 10)
     assert (found.score == pytest.approx(square, rel=1e-3)) == (error == "squared")
 
@@ -180,32 +180,32 @@ def test_brightness_differs_between_images_and_is_learnt() -> None:
 
 def test_constant_results_are_how_sparse_targets_begin_and_nan_is_a_collapse() -> None:
     source = channels(64)
-    _, trainee = prepared("pix2pix", source, Image(edges(source).astype("f4"), "YX"))
-    network = trainee.networks["network"]
+    _, module = prepared("pix2pix", source, Image(edges(source).astype("f4"), "YX"))
+    network = module.networks["network"]
     for weight in network.parameters():
         torch.nn.init.zeros_(weight)
-    assert not validated(trainee).collapsed
+    assert not validated(module).collapsed
     torch.nn.init.constant_(network.tail.bias, torch.nan)
-    assert "not finite" in validated(trainee).collapsed
+    assert "not finite" in validated(module).collapsed
 
 
 def test_inverted_results_are_told() -> None:
     source = Image((1000 * blobs(64)).astype("f4"), "YX")
-    _, trainee = prepared("regression", source, source.with_data(source.data * 2))
-    assert not any("inverted" in said for said in trainee.limits(validated(trainee).metrics))
-    network = trainee.networks["network"]
+    _, module = prepared("regression", source, source.with_data(source.data * 2))
+    assert not any("inverted" in said for said in module.limits(validated(module).metrics))
+    network = module.networks["network"]
     network.start_from(-torch.ones(1, 1), torch.ones(1))
-    metrics = validated(trainee).metrics
+    metrics = validated(module).metrics
     assert metrics[CONTENT] < -0.5
-    assert any("inverted" in said for said in trainee.limits(metrics))
-    assert any("per-pixel regression" in said for said in trainee.limits(metrics))
+    assert any("inverted" in said for said in module.limits(metrics))
+    assert any("per-pixel regression" in said for said in module.limits(metrics))
 
 
 def test_pairs_that_do_not_go_together_are_told() -> None:
     source = Image(np.random.default_rng(0).normal(size=(256, 256)).astype("f4"), "YX")
     other = Image(np.random.default_rng(1).normal(size=(256, 256)).astype("f4"), "YX")
-    lesson, _ = prepared("regression", source, other)
-    assert any("hardly go together" in note for note in lesson.notes)
+    setup, _ = prepared("regression", source, other)
+    assert any("hardly go together" in note for note in setup.notes)
     inverse, _ = prepared("regression", source, source.with_data(-source.data))
     assert not any("hardly" in note for note in inverse.notes)
 
@@ -224,9 +224,9 @@ def test_images_that_do_not_fit_are_refused() -> None:
 
 def test_augmented_pairs_stay_pairs() -> None:
     source = channels(64)
-    _, trainee = prepared("regression", source, replace(source, data=source.data[::-1] * 3), augmentation="geometry")
-    pixels = trainee.pool.sample(4, torch.Generator().manual_seed(0))
-    made, truth = trainee.source_of(pixels), trainee.target_of(pixels)
+    _, module = prepared("regression", source, replace(source, data=source.data[::-1] * 3), augmentation="geometry")
+    pixels = module.pool.sample(4, torch.Generator().manual_seed(0))
+    made, truth = module.source_of(pixels), module.target_of(pixels)
     torch.testing.assert_close(made.flip(1), truth, atol=0.02, rtol=0.02)
 
 

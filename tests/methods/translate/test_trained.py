@@ -11,9 +11,8 @@ import pytest
 import torch
 
 import napari_synth
-from napari_synth import registry
+from napari_synth import registry, verbs
 from napari_synth.core.errors import AxesError, ModelFileError
-from napari_synth.engine import runner
 from napari_synth.imaging.image import Image
 from napari_synth.models import ModelCard, library, save_model
 from napari_synth.networks.translation_unet import TranslationUNet
@@ -114,8 +113,8 @@ def test_colours_go_in_without_their_alpha(model: Make) -> None:
 def test_tiles_equal_the_whole(model: Make, normalisation: str) -> None:
     name = model([[1, 0], [0, 1]], ("C", [(100, 1000)] * 2), ("C", [(0, 1)] * 2), more=30, normalisation=normalisation)
     image = Image(scene(2, 330, 175), "CYX")
-    whole = runner.prepare(name, image)
-    pieces = runner.prepare(name, image, tile=64)
+    whole = verbs.prepare(name, image)
+    pieces = verbs.prepare(name, image, tile=64)
     result = whole.compute()
     assert np.abs(result - (image.data - 100.0) / 1000).max() > 0.2
     np.testing.assert_allclose(pieces.compute(), result, atol=1e-3 * np.ptp(result))
@@ -124,32 +123,32 @@ def test_tiles_equal_the_whole(model: Make, normalisation: str) -> None:
 
 def test_volumes(model: Make) -> None:
     name = model([[1, 1]], ("C", [(0, 1000)] * 2), ("C", [(0, 1000)]), dims=3, more=1)
-    result = runner.prepare(name, Image(scene(2, 5, 40, 48), "CZYX"), tile=32)
-    assert (result.result_axes, result.result_shape) == ("CZYX", (1, 5, 40, 48))
+    result = verbs.prepare(name, Image(scene(2, 5, 40, 48), "CZYX"), tile=32)
+    assert (result.axes, result.shape) == ("CZYX", (1, 5, 40, 48))
     assert np.isfinite(result.compute()).all()
     with pytest.raises(AxesError, match="needs a Z axis"):
-        runner.prepare(name, Image(scene(2, 40, 48), "CYX"))
+        verbs.prepare(name, Image(scene(2, 40, 48), "CYX"))
 
 
 def test_the_ensemble_averages_and_its_spread_is_a_layer_of_the_result(model: Make) -> None:
     name = model([[1]] * 3, ("", [(100, 1000)]), ("S", [(0, 255)] * 3), dtype="uint8", more=30)
     image = Image(scene(48, 40), "YX")
-    single, mean = (runner.prepare(name, image, {"ensemble": on}) for on in (False, True))
+    single, mean = (verbs.prepare(name, image, {"ensemble": on}) for on in (False, True))
     assert np.abs(single.compute().astype(int) - mean.compute()).max() > 0
     spread = mean.spread()
-    assert (spread.result_axes, spread.result_dtype, spread.result_shape) == ("YXS", np.float32, (48, 40, 3))
+    assert (spread.axes, spread.dtype, spread.shape) == ("YXS", np.float32, (48, 40, 3))
     assert spread.compute().max() > 1.0
 
 
 def test_an_image_of_other_intensities_is_told_and_can_be_brought_to_its_own(model: Make) -> None:
     name = model([[1]], ("", [(100, 1000)]), ("", [(0, 1)]))
     image = scene(40, 44)
-    usual = runner.prepare(name, Image(image, "YX"))
+    usual = verbs.prepare(name, Image(image, "YX"))
     assert not any("intensities" in note for note in usual.notes)
     brighter = Image(image.astype("u4") * 7 + 500, "YX")
-    told = runner.prepare(name, brighter)
+    told = verbs.prepare(name, brighter)
     assert any("training images had 100 to 1100" in note for note in told.notes)
-    own = runner.prepare(name, brighter, {"intensities": "image"})
+    own = verbs.prepare(name, brighter, {"intensities": "image"})
     np.testing.assert_allclose(own.compute(), usual.compute(), atol=0.02)
     assert not own.notes
     assert told.compute().max() > 5
@@ -171,19 +170,19 @@ def test_other_channels_are_refused(
 ) -> None:
     name = model([[1.0] * count], (axis, [(0, 1)] * count), ("", [(0, 1)]))
     with pytest.raises(AxesError, match=f"The translator {words}"):
-        runner.prepare(name, Image(scene(*shape), axes))
+        verbs.prepare(name, Image(scene(*shape), axes))
 
 
 def test_a_card_that_lacks_what_is_needed_is_told(model: Make) -> None:
     name = model([[1]], ("", [(0, 1)]), ("", [(0, 1)]), card={"extras": {}})
     with pytest.raises(ModelFileError, match="train it again"):
-        runner.prepare(name, Image(scene(20, 20), "YX"))
+        verbs.prepare(name, Image(scene(20, 20), "YX"))
 
 
 def test_the_recipe_repeats_the_run(model: Make) -> None:
     name = model([[1, -1]], ("C", [(0, 1000)] * 2), ("C", [(0, 1000)]), more=10)
     image = Image(scene(2, 40, 44), "CYX")
-    prepared = runner.prepare(name, image, {"intensities": "image"})
+    prepared = verbs.prepare(name, image, {"intensities": "image"})
     again = napari_synth.run(prepared.recipe.to_yaml(), image)
     np.testing.assert_array_equal(again.data, prepared.compute())
     assert again.axes == "CYX"

@@ -16,13 +16,14 @@ from napari_synth import registry
 from napari_synth.contract.generator import Task
 from napari_synth.core import errors
 from napari_synth.engine.recipe import Recipe
-from napari_synth.engine.runner import prepare
 from napari_synth.imaging.image import Image
 from napari_synth.methods.patch_distributions import example_plane, patch_distance
 from napari_synth.methods.translate.selection import choose
 from napari_synth.methods.translate.slides import Slide
 from napari_synth.methods.translate.stains import STANDARD, by_extreme_angles, by_sparse_factors, concentrations
 from napari_synth.samples import load
+from napari_synth.spelling import as_command, as_python
+from napari_synth.verbs import prepare
 
 STAINS = ("macenko", "vahadane", "reinhard")
 WHITE = 240.0
@@ -138,9 +139,9 @@ def test_a_recipe_needs_no_reference_again(name: str) -> None:
     recipe = Recipe.from_yaml(run.recipe.to_yaml())
     assert recipe.params["fitted"]
     np.testing.assert_array_equal(napari_synth.run(recipe, slide()), run.compute())
-    assert "reference=reference" in recipe.to_python()
-    assert "fitted" not in recipe.to_python()
-    assert "--reference REFERENCE.tif" in recipe.to_command()
+    assert "reference=reference" in as_python(recipe)
+    assert "fitted" not in as_python(recipe)
+    assert "--reference REFERENCE.tif" in as_command(recipe)
     other = stronger(drawn(seed=3))
     np.testing.assert_array_equal(napari_synth.run(recipe, other), napari_synth.translate(other, drawn(seed=1), name))
 
@@ -359,7 +360,10 @@ def test_the_automatic_choice_follows_the_image_and_the_reference() -> None:
         Image.from_array(found) for found in (slide(), drawn(), data.astronaut()[:128, :128], data.camera()[:64, :64])
     )
     assert choose(stained, None) == choose(stained, other) == "macenko"
-    assert choose(stained, photo) == choose(photo, other) == "colour-transfer"
+    # The reference decides alone: tiles of one slide, with tissue or without, go the same way.
+    glass = Image.from_array(np.random.default_rng(0).normal(242, 1.7, (64, 64, 3)).round().astype("u1"))
+    assert choose(stained, photo) == choose(glass, photo) == "colour-transfer"
+    assert choose(photo, other) == choose(glass, other) == "macenko"
     assert choose(gray, gray) == "quantile-matching"
     assert choose(gray, None) == choose(photo, None) == "contrast"
     assert choose(load("tissue"), None) == "macenko"

@@ -16,15 +16,15 @@ import napari_synth
 from napari_synth import registry
 from napari_synth.core.errors import AxesError, Cancelled, TrainingDataError
 from napari_synth.core.progress import Progress
-from napari_synth.engine.runner import prepare
 from napari_synth.imaging.image import Image
-from napari_synth.methods.translate.cyclegan import CycleTrainee
+from napari_synth.methods.translate.cyclegan import CycleGANModule
 from napari_synth.methods.translate.figures import PatchTarget, content_correlation, is_flat
-from napari_synth.methods.translate.unpaired import CONTENT, DISTANCE, UnpairedTrainee
+from napari_synth.methods.translate.unpaired import CONTENT, DISTANCE, UnpairedModule
 from napari_synth.models import library
 from napari_synth.studio.train import train_model
 from napari_synth.training.control import TrainingControl
-from napari_synth.training.news import Previewed
+from napari_synth.training.events import Previewed
+from napari_synth.verbs import prepare
 
 TINY: dict[str, Any] = {"width": 4, "blocks": 1, "patch": 16, "batch": 1, "steps": 2}
 CYCLE, CUT = "translate/cyclegan", "translate/cut"
@@ -76,7 +76,7 @@ def test_results_are_in_the_counts_of_the_target(method: str) -> None:
     assert any(
         "no measurement" in note for note in prepare(f"translate/{trained.card.name}", Image(gray(4), "YX")).notes
     )
-    preview = [one.news for one in seen if isinstance(one.news, Previewed)][-1].preview
+    preview = [one.event for one in seen if isinstance(one.event, Previewed)][-1].preview
     assert preview.axes == "YX"
     assert preview.pixels.mean() > 1000
 
@@ -146,7 +146,7 @@ def test_the_error_of_the_way_there_and_back_is_a_layer_of_its_own() -> None:
 
 
 def test_tiles_equal_the_whole_and_the_spread_is_in_the_targets_counts() -> None:
-    trained = train_model(CUT, [gray(0), gray(1)], [bright(2), bright(3)], {**TINY, "features": "pixel"})
+    trained = train_model(CUT, [gray(0), gray(1)], [bright(2), bright(3)], {**TINY, "normalisation": "pixel"})
     name = f"translate/{trained.card.name}"
     whole = prepare(name, Image(gray(4), "YX")).compute()
     tiles = prepare(name, Image(gray(4), "YX"), tile=16).compute()
@@ -157,7 +157,7 @@ def test_tiles_equal_the_whole_and_the_spread_is_in_the_targets_counts() -> None
 
 
 def test_features_normalised_by_instance_need_whole_planes() -> None:
-    trained = train_model(CUT, gray(0), bright(1), {**TINY, "features": "instance"})
+    trained = train_model(CUT, gray(0), bright(1), {**TINY, "normalisation": "instance"})
     assert prepare(f"translate/{trained.card.name}", Image(gray(4), "YX")).channels[0].spec.whole
 
 
@@ -208,6 +208,6 @@ def test_the_distance_of_patches_sees_brightness_and_texture() -> None:
     ("content", "said"), [(0.9, ""), (0.1, "little of what"), (-0.8, "bright where"), (-0.1, "little")]
 )
 def test_inverted_and_lost_content_is_told(content: float, said: str) -> None:
-    found = UnpairedTrainee.limits(object.__new__(CycleTrainee), {CONTENT: content})
+    found = UnpairedModule.limits(object.__new__(CycleGANModule), {CONTENT: content})
     assert said in " ".join(found)
     assert bool(found) == bool(said)

@@ -1,0 +1,395 @@
+"""From an image to its result: prepare once, then restore any blocks that are asked for.
+
+Eager numpy, lazy dask, the preview of the visible field and a file on the command line differ only in who asks for which blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_synth.contract.generator import BlockSpec, Generator, Prepared, Task
+from napari_synth.contract.params import Params
+from napari_synth.core.device import resolve_device
+from napari_synth.core.errors import AxesError, InvalidImageError, ReferenceImageError
+from napari_synth.core.options import RunOptions
+from napari_synth.core.progress import Reporter
+from napari_synth.core.sanity import check_finite, said_place
+from napari_synth.engine.block_run import BlockItem, BlockRun, BlockWork, as_block, in_order, notes_of, put, weights_of
+from napari_synth.engine.channels import Channel, prepare_channels
+from napari_synth.engine.codec import Codec, add_back, keep_nonfinite, put_back
+from napari_synth.engine.computing import arithmetic, computing
+from napari_synth.engine.prepared import Inputs
+from napari_synth.engine.queue import completed
+from napari_synth.engine.recipe import MaskRecord, Recipe, Source, current_versions
+from napari_synth.engine.references import has_content
+from napari_synth.engine.resampling import resampled
+from napari_synth.engine.result_axes import ResultLayout
+from napari_synth.engine.rotations import RotationEnsemble
+from napari_synth.engine.tiling import nearest
+from napari_synth.imaging.glare import without_glare
+from napari_synth.imaging.image import Image, without_alpha
+from napari_synth.imaging.intensity import IntensityTransform
+from napari_synth.imaging.masks import check_mask, holes
+from napari_synth.imaging.sampling import sample_windows
+
+if TYPE_CHECKING:
+    import torch
+
+_RESTORING = {Task.DENOISE, Task.SUPER_RESOLUTION}
+# Pixels of the source by which the dtype of a result is decided.
+_SAMPLED, _WINDOW = 2**16, 128
+
+
+def open_image(
+    method: Generator[Any],
+    recipe: Recipe,
+    inputs: Inputs,
+    options: RunOptions,
+    report: Reporter,
+    interim: Callable[[PreparedImage], None] | None = None,
+) -> PreparedImage:
+    """Let a generator look at an image: load weights, measure the noise, or train; see `napari_synth.engine.door.open`."""
+    image = inputs.image
+    if image is None:
+        raise InvalidImageError("There is no image: only what makes new images can do without one.")
+    if refusal := method.info.refusal(image.axes):
+        raise AxesError(refusal)
+    params = method.params_type.parse(recipe.params)
+    device = resolve_device(options.device, options.precision)
+    if method.info.task == Task.INPAINT:
+        check_mask(image)
+    else:
+        image = replace(image, mask=None)
+    _check_reference(method, image, inputs.reference)
+    bare = PreparedImage(image, method, params, device, options, Recipe(generator=method.info.id), ())
+    channels = prepare_channels(
+        method,
+        image,
+        params,
+        device,
+        options.seed,
+        report,
+        restores=method.info.task in _RESTORING,
+        reference=inputs.reference,
+        interim=None if interim is None else lambda made: interim(replace(bare, channels=made)),
+    )
+    for channel in channels:
+        if missing := [axis for axis in channel.prepared.spec.axes if axis not in image.axes]:
+            raise AxesError(
+                f"{method.info.title} needs the axis {missing[0]}, the image has {image.axes}: set the axes."
+            )
+    # Last, since a method can say better what it misses.
+    if inputs.reference is not None and not has_content(without_alpha(inputs.reference)):
+        raise ReferenceImageError(
+            "All pixels of the reference image are equal: say which image the result should look like."
+        )
+    masked = None if image.mask is None else MaskRecord.of(image.mask)
+    made = Recipe(
+        generator=method.info.id,
+        params=params.model_dump(mode="json") | _resolved(channels),
+        axes=image.axes,
+        seed=options.seed,
+        device=device.kind,
+        precision=device.precision,
+        dtype=options.dtype,
+        tile=options.tile,
+        versions=dict(current_versions()),
+        weights=weights_of(channels),
+        source=Source.of(image),
+        mask=masked,
+        reference=None if inputs.reference is None else Source.of(inputs.reference),
+        notes=(
+            *_said_of_reference(image, inputs.reference),
+            *(masked.sentences() if masked else ()),
+            *notes_of(channels, labelled=True, more=partial(_said_of_outliers, method.info.task, params)),
+        ),
+    )
+    run = replace(bare, channels=channels, recipe=made).with_grid(recipe)
+    return run if run.layout.spec is not None else run.with_dtype()
+
+
+@dataclass(frozen=True)
+class PreparedImage(BlockRun):
+    """A generator that has seen an image, ready to restore any part of it."""
+
+    @property
+    def layout(self) -> ResultLayout:
+        """Between the axes of the source and those of the result."""
+        sizes, prepared = self.source.sizes, self.channels[0].prepared
+        return ResultLayout(
+            sizes, prepared.spec.ratios(sizes), self.method.info.joint(self.source.axes), prepared.result
+        )
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype of the source, unless another was chosen; that of the generator's own results; float32 for a spread."""
+        if self.is_spread:
+            return np.dtype(np.float32)
+        made = self.layout.spec
+        return (self.chosen_dtype or self.source.dtype) if made is None else np.dtype(made.dtype)
+
+    @property
+    def result_range(self) -> tuple[float, float] | None:
+        """The counts between which results are to be expected; None where they are those of the source."""
+        made = self.layout.spec
+        if made is None:
+            return None
+        return min(one.offset for one in made.intensity), max(one.offset + one.scale for one in made.intensity)
+
+    def block_spec(self, channel: Channel[Prepared]) -> BlockSpec:
+        """Return what the blocks of a channel must be like; channels may differ, e.g. in whether planes beside are evidence."""
+        return channel.prepared.spec
+
+    def ensembled(self, prepared: Prepared) -> Prepared:
+        """Return what gives the spread of a prepared generator over flips and rotations."""
+        return RotationEnsemble(prepared.upright if isinstance(prepared, RotationEnsemble) else prepared, "std")
+
+    @property
+    def keeps_outliers(self) -> bool:
+        """Whether outliers come back as they are; else the result has what the generator makes in their place."""
+        return getattr(self.params, "outliers", "keep") == "keep"
+
+    def sample(self) -> npt.NDArray[Any]:
+        """Return a few evenly spread parts of the result, one dimension."""
+        lead = "".join(axis for axis in self.source.axes if axis not in "YX" + self.joint_axes)
+        whole = self.block_spec(self.channels[0]).whole
+        parts: list[npt.NDArray[Any]] = []
+        for at in sample_windows(self.source.select(**dict.fromkeys(self.joint_axes, 0)), _SAMPLED, _WINDOW):
+            region = {axis: at[axis] for axis in lead + ("" if whole else "YX")}
+            parts.append(np.ravel(self.compute(region=region)))
+            if whole or sum(part.size for part in parts) >= _SAMPLED:
+                break
+        return np.concatenate(parts)
+
+    def fill(self, asked: Mapping[str, slice], out: Any, wanted: Mapping[str, slice], report: Reporter) -> None:
+        """Restore the blocks of a region, and hand the alpha sample on."""
+        layout = self.layout
+        channels = self.channels[slice(0, 1) if "C" in layout.joint else asked.get("C", slice(0, 1))]
+        total = sum(
+            self.grid(channel).count(asked) * self.n_positions(asked, channel.prepared.spec.axes)
+            for channel in channels
+        )
+        report.start("Restoring", total)
+        work = _ImageWork(self, report)
+        for item, counts in completed(work, self._items(channels, asked), report):
+            put(out, counts, layout.within({**asked, **self.where(item, self.block_spec(item.channel).axes)}), wanted)
+        self._copy_alpha(asked, out)
+
+    def _items(self, channels: tuple[Channel[Any], ...], asked: Mapping[str, slice]) -> Iterator[BlockItem]:
+        """Yield the work for a region, block after block and, within each, position after position."""
+        for channel in channels:
+            for core in self.grid(channel).cores(asked):
+                for position in self.positions(asked, channel.prepared.spec.axes):
+                    yield BlockItem(channel, position, core)
+
+    def _copy_alpha(self, asked: Mapping[str, slice], out: Any) -> None:
+        """Hand the alpha sample on as it is (zero for a spread)."""
+        samples, ratios = self.samples, self.layout.ratios
+        if self.source.sizes.get("S", samples) == samples or self.layout.spec is not None:
+            return
+        alpha = self.source.read(**{**asked, "S": slice(samples, None)})
+        for i, (axis, ratio) in enumerate((axis, ratios.get(axis)) for axis in self.source.axes):
+            if ratio is not None:
+                alpha = np.take(alpha, nearest(asked[axis], ratio), i)
+        index = tuple(slice(samples, None) if axis == "S" else slice(None) for axis in self.source.axes)
+        out[index] = 0 if self.is_spread else alpha
+
+
+@dataclass(frozen=True)
+class _Pixels:
+    """What was read for an item: its block with halo, padded by reflection at the far end.
+
+    Attributes
+    ----------
+    counts : numpy.ndarray, (C, *spatial)
+    holes : numpy.ndarray of bool, (1, *spatial), or None
+        Which of them are to be filled, where the image has a mask.
+    source : numpy.ndarray, (C, *spatial), or None
+        The same as it is in the image, where pixels were taken out (see `napari_synth.imaging.screening`).
+    kept : numpy.ndarray of bool, (C, *spatial), or None
+        Which pixels come back as they are in the image.
+    outliers : numpy.ndarray of bool, (C, *spatial), or None
+        Which pixels stand out of the result as far as out of the image.
+    """
+
+    counts: npt.NDArray[Any]
+    holes: npt.NDArray[np.bool_] | None = None
+    source: npt.NDArray[Any] | None = None
+    kept: npt.NDArray[np.bool_] | None = None
+    outliers: npt.NDArray[np.bool_] | None = None
+
+
+class _ImageWork(BlockWork):
+    """Reads, restores and returns blocks of an image."""
+
+    _run: PreparedImage
+
+    def group(self, item: BlockItem) -> tuple[Any, ...]:
+        """Return the channel of an item and the layout of its block."""
+        return item.channel.index, self.block(item).layout
+
+    def read(self, item: BlockItem) -> _Pixels:
+        """Read the block of an item, and which of its pixels are to be filled."""
+        image, axes, joint = item.channel.image, item.channel.prepared.spec.axes, self._run.layout.joint
+        block = self.block(item)
+        at: dict[str, slice | int] = {**dict(item.position)}
+        at |= {axis: slice(0, size) for axis, size in self._run.joint_sizes().items()}
+        selection = {**at, **{axis: span.read for axis, span in zip(axes, block.spans, strict=True)}}
+        part = image.screened(**selection)
+        counts, outliers = part.pixels, part.outliers
+        translates = self._run.method.info.task == Task.TRANSLATE
+        if outliers is not None and translates and item.channel.prepared.is_pointwise:
+            # Nothing else depends on them there, and what is made of them is what was asked for.
+            counts, outliers = np.where(outliers, part.source, counts), None
+
+        def block_of(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+            return as_block(pixels, image, selection, block, axes, joint)
+
+        hidden = None
+        if image.mask is not None:
+            hidden = block_of(np.broadcast_to(holes(image, selection), counts.shape))[:1]
+        if outliers is None and part.no_data is None:
+            return _Pixels(block_of(counts), hidden)
+        kept = np.zeros(counts.shape, bool) if part.no_data is None else part.no_data
+        standing = None
+        if outliers is not None and translates:
+            standing = block_of(outliers)
+        elif outliers is not None and self._run.keeps_outliers:
+            kept = kept | outliers
+        return _Pixels(block_of(counts), hidden, block_of(part.source), block_of(kept), standing)
+
+    def apply(self, items: list[BlockItem], read: list[_Pixels]) -> list[npt.NDArray[Any]]:
+        """Restore a batch on the device; return the cores in counts, with the axes of the result."""
+        run, layout = self._run, self._run.layout
+        if run.source.mask is not None:
+            results = self._filled(items, read)
+        else:
+            results = list(self._restored(items, read))
+            for item, result, source in zip(items, results, read, strict=True):
+                block, mixed = self.block(item), layout.spec is not None
+                keep_nonfinite(result, source.counts, block, mixed=mixed)
+                if source.source is not None and source.kept is not None:
+                    put_back(result, source.source, source.kept, block, mixed=mixed, difference=run.is_spread)
+                    if source.outliers is not None and not mixed and not run.is_spread:
+                        add_back(result, source.source, source.counts, source.outliers, block)
+        joint, axes = layout.channel_axes, items[0].channel.prepared.spec.axes
+        sizes = run.joint_sizes() if layout.spec is None else {}
+        return [
+            in_order(
+                result.reshape(*(sizes.get(axis, len(result)) for axis in joint), *result.shape[1:]),
+                joint + axes,
+                layout.axes,
+            )
+            for result in results
+        ]
+
+    def _filled(self, items: list[BlockItem], read: list[_Pixels]) -> list[npt.NDArray[Any]]:
+        """Restore the pixels that are to be filled; all others are those of the source, bit by bit."""
+        results, filled = [], []
+        for item, source in zip(items, read, strict=True):
+            block = self.block(item)
+            kept = block.at_results(source.counts if source.source is None else source.source)
+            kept = kept.astype(self._run.dtype, copy=False)
+            results.append(np.zeros_like(kept, self._run.dtype) if self._run.is_spread else kept)
+            filled.append(np.zeros_like(kept, bool) if source.holes is None else block.at_results(source.holes))
+        # Most blocks of a large image have no hole.
+        marked = [i for i, hole in enumerate(filled) if hole.any()]
+        if marked:
+            restored = self._restored([items[i] for i in marked], [read[i] for i in marked])
+            for i, result in zip(marked, restored, strict=True):
+                results[i] = np.where(filled[i], result, results[i])
+        return results
+
+    def _restored(self, items: list[BlockItem], read: list[_Pixels]) -> npt.NDArray[Any]:
+        """Restore a batch on the device; return the cores in counts, (N, C, *spatial)."""
+        run, channel = self._run, items[0].channel
+        prepared: Prepared = channel.prepared
+        seen = prepared.intensity or channel.intensity
+        made = seen if prepared.result is None else prepared.result.intensity
+        counts = np.stack([source.counts for source in read])
+        codec = Codec(seen, made, self.device, counts.dtype, run.dtype, run.is_spread)
+        masks = [source.holes for source in read if source.holes is not None]
+        samplings = [span.sampling for span in self.block(items[0]).spans]
+        with computing(run.method, self.device, self.cancel):
+            tensor = codec.encode(counts, np.stack(masks) if masks else None)
+            with arithmetic(self.device):
+                restored = self._applied(channel, tensor, seen[0])
+            restored = resampled(restored, samplings, prepared.spec.kernel)
+            check_finite(restored, run.method, self.device, lambda number: _place(items[number]))
+            return codec.decode(restored)
+
+    def _applied(self, channel: Channel[Prepared], tensor: torch.Tensor, seen: IntensityTransform) -> torch.Tensor:
+        """Apply the generator, apart to what is far brighter than the rest."""
+        prepared = channel.prepared
+        if channel.ceiling is None:
+            return prepared.apply(tensor)
+        model = None
+        if prepared.noise is not None and not self._run.is_spread:
+            model = prepared.noise.model.scaled(seen.scale, seen.offset)
+        level = (channel.ceiling - seen.offset) / seen.scale
+        return without_glare(prepared.apply, tensor, level, prepared.spec.axes, model)
+
+
+def _place(item: BlockItem) -> str:
+    channel = () if item.channel.index is None else (("C", item.channel.index),)
+    return said_place((*channel, *item.position), item.channel.prepared.spec.axes, item.core)
+
+
+def _check_reference(method: Generator[Any], image: Image, reference: Image | None) -> None:
+    info = method.info
+    if reference is None:
+        if info.reference_image == "needed":
+            raise ReferenceImageError(
+                f"{info.title} needs a reference image: say which image the result should look like."
+            )
+        return
+    if info.reference_image == "none":
+        raise ReferenceImageError(f"{info.title} takes no reference image: leave it out, or choose another generator.")
+    for axis, what in (("C", "channels"), ("S", "colours")):
+        wanted, found = (without_alpha(one).sizes.get(axis, 1) for one in (image, reference))
+        if wanted != found and not (axis == "C" and found == 1):
+            raise ReferenceImageError(
+                f"The reference image has {found} {what}, the image {wanted}: give a reference image with as many."
+            )
+
+
+def _said_of_reference(image: Image, reference: Image | None) -> tuple[str, ...]:
+    if (
+        reference is None
+        or reference.shape != image.shape
+        or Source.of(reference).fingerprint != Source.of(image).fingerprint
+    ):
+        return ()
+    return ("The reference image is the image itself: there is nothing to take over from it.",)
+
+
+def _said_of_outliers(task: Task, params: Params, channel: Channel[Prepared]) -> tuple[str, ...]:
+    """Say how many pixels were taken out, and what becomes of them."""
+    count, pixels = channel.statistics[0].outliers, channel.statistics[0].pixels
+    if not count:
+        return ()
+    fate = "they stay as they are"
+    if task == Task.TRANSLATE:
+        fate = "they stand out of the result as far as out of the image"
+    elif getattr(params, "outliers", "keep") == "replace":
+        fate = "they are replaced"
+    verb = "is an outlier" if count == 1 else "are outliers"
+    return (f"{count} of {pixels} pixels looked at {verb} (hot or dead): nothing else depends on them, and {fate}.",)
+
+
+def _resolved(channels: tuple[Channel[Prepared], ...]) -> dict[str, Any]:
+    """Return the settings that the generator decided on: lists joined in the order of channels, else the largest."""
+    resolved: dict[str, Any] = {}
+    for channel in channels:
+        for name, value in channel.prepared.resolved.items():
+            if isinstance(value, list):
+                resolved[name] = resolved.get(name, []) + value
+            else:
+                resolved[name] = max(value, resolved.get(name, value))
+    return resolved

@@ -1,0 +1,5 @@
+from __future__ import annotations
+
+from fake_generators import fakes
+
+__all__ = ["fakes"]
