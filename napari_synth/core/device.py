@@ -102,7 +102,8 @@ def resolve_device(name: str = "auto", precision: PrecisionChoice = "auto") -> D
         return Device(torch_name, title, chosen_reason or "a CUDA GPU is there", _precision(precision, "float16"))
     if kind == "mps" or (kind == "auto" and torch.backends.mps.is_available()):
         return Device("mps", "Apple GPU", chosen_reason or "an Apple GPU is there", _precision(precision, "float32"))
-    title = f"CPU ({torch.get_num_threads()} threads)"
+    threads = torch.get_num_threads()
+    title = f"CPU ({threads} thread{'s' * (threads != 1)})"
     return Device("cpu", title, chosen_reason or f"no GPU: {problem}", _precision(precision, "float32"))
 
 

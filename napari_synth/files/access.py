@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from napari_synth.core.errors import ImageFileError, SynthError
 from napari_synth.files.atomic import replacing
@@ -115,6 +116,7 @@ def write_image(
     overwrite: bool = False,
     compression: str | None = None,
     first: Callable[[], None] | None = None,
+    record: Mapping[str, Any] | None = None,
 ) -> None:
     """Write an image in the format that the name asks for; it appears there whole or not at all.
 
@@ -132,6 +134,8 @@ def write_image(
         Of a TIFF, e.g. ``"zlib"``.
     first : callable, optional
         Called once all is written, right before the file takes its name.
+    record : mapping, optional
+        What a TIFF or an OME-Zarr shall keep of layers, see `napari_synth.files.record`.
 
     Raises
     ------
@@ -144,13 +148,13 @@ def write_image(
     if suffix in ZARR_SUFFIXES:
         from napari_synth.files.ome_zarr import write_ome_zarr
 
-        write_ome_zarr(path, image, overwrite=overwrite, first=first)
+        write_ome_zarr(path, image, overwrite=overwrite, first=first, record=record)
         return
     with replacing(path, overwrite=overwrite, first=first) as part:
         if suffix in TIFF_SUFFIXES:
             from napari_synth.files.tiff_writing import write_tiff
 
-            write_tiff(part, image, suffix, compression)
+            write_tiff(part, image, suffix, compression, record)
         elif suffix == ".png":
             from napari_synth.files.pictures import write_png
 

@@ -23,6 +23,7 @@ from napari_synth.files.choosing import Series, chosen_series, joined
 from napari_synth.files.levels import halved
 from napari_synth.files.origin import MOST_FILES
 from napari_synth.files.pixels import as_dask, without_bools
+from napari_synth.files.record import KEY, to_text
 from napari_synth.files.units import unit_name
 from napari_synth.imaging.image import AXIS_ROLES, ChannelInfo, Image, guess_axes
 
@@ -145,6 +146,7 @@ def create_ome_zarr(
     overwrite: bool = False,
     cancel: CancelToken | None = None,
     first: Callable[[], None] | None = None,
+    record: Mapping[str, Any] | None = None,
 ) -> Iterator[OmeZarrTarget]:
     """Make an OME-Zarr image that is written block by block, and appears under its name once it is whole.
 
@@ -167,6 +169,8 @@ def create_ome_zarr(
         Checked while the smaller levels are made.
     first : callable, optional
         Called once all is written, right before the image takes its name.
+    record : mapping, optional
+        What is kept of layers, see `napari_synth.files.record`.
 
     Yields
     ------
@@ -202,7 +206,7 @@ def create_ome_zarr(
         yield OmeZarrTarget(level, stored, like.axes)
         n_levels = _add_levels(group, level, stored, cancel or CancelToken())
         group.attrs["ome"] = _metadata(like, stored, n_levels)
-        group.attrs["napari_synth"] = {"axes": like.axes}
+        group.attrs["napari_synth"] = {"axes": like.axes, **({KEY: to_text(record)} if record else {})}
         store.check(Path(path))
         if like.origin is not None:
             like.origin.check()
@@ -280,7 +284,12 @@ def _tracking_store(folder: Path) -> Any:
 
 
 def write_ome_zarr(
-    path: Path, image: Image, *, overwrite: bool = False, first: Callable[[], None] | None = None
+    path: Path,
+    image: Image,
+    *,
+    overwrite: bool = False,
+    first: Callable[[], None] | None = None,
+    record: Mapping[str, Any] | None = None,
 ) -> None:
     """Copy an image into an OME-Zarr, chunk by chunk.
 
@@ -292,8 +301,10 @@ def write_ome_zarr(
         Whether one that is there already is replaced.
     first : callable, optional
         Called before the result takes its place.
+    record : mapping, optional
+        What is kept of layers, see `napari_synth.files.record`.
     """
-    with create_ome_zarr(path, image, overwrite=overwrite, first=first) as target:
+    with create_ome_zarr(path, image, overwrite=overwrite, first=first, record=record) as target:
         steps = [min(CHUNK[axis], size) for axis, size in image.sizes.items()]
         for block in _blocks(image.shape, steps):
             target[block] = image.read(**dict(zip(image.axes, block, strict=True)))

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import tifffile
 
 from napari_synth.files.levels import halved, n_levels
+from napari_synth.files.record import KEY, NAMESPACE, to_text
 from napari_synth.files.tiff_metadata import OWN_AXES
 from napari_synth.files.units import unit_symbol
 from napari_synth.imaging.image import Image
@@ -28,7 +29,9 @@ _LARGEST_CLASSIC_TIFF = 2**32 - 2**25
 _LEVELS_IN_MEMORY = 2**28
 
 
-def write_tiff(path: Path, image: Image, suffix: str, compression: str | None = None) -> None:
+def write_tiff(
+    path: Path, image: Image, suffix: str, compression: str | None = None, record: Mapping[str, Any] | None = None
+) -> None:
     """Write an image plane by plane.
 
     A name with ``.ome`` gives OME-TIFF, tiled and with smaller levels where a plane is longer than `LARGEST_PLANE` pixels. Any
@@ -43,19 +46,21 @@ def write_tiff(path: Path, image: Image, suffix: str, compression: str | None = 
         What the file's name will end in.
     compression : str, optional
         As tifffile calls it.
+    record : mapping, optional
+        What is kept of layers, see `napari_synth.files.record`; an ImageJ TIFF has no place for it.
     """
     if ".ome" in suffix and image.dtype.name in _OME_DTYPES:
         if max(image.sizes["Y"], image.sizes["X"]) > LARGEST_PLANE:
-            _write_pyramid(path, image, compression)
+            _write_pyramid(path, image, compression, record)
         else:
-            _write_ome(path, image, compression)
-    elif _suits_imagej(image) and suffix in {".tif", ".tiff"}:
+            _write_ome(path, image, compression, record)
+    elif record is None and _suits_imagej(image) and suffix in {".tif", ".tiff"}:
         _write_imagej(path, image, compression)
     else:
-        _write_shaped(path, image, compression)
+        _write_shaped(path, image, compression, record)
 
 
-def _write_ome(path: Path, image: Image, compression: str | None) -> None:
+def _write_ome(path: Path, image: Image, compression: str | None, record: Mapping[str, Any] | None) -> None:
     order = _plane_order(image)
     tifffile.imwrite(
         path,
@@ -67,11 +72,11 @@ def _write_ome(path: Path, image: Image, compression: str | None) -> None:
         photometric=_photometric(image),
         planarconfig="contig" if "S" in order else None,
         compression=compression,
-        metadata={"axes": order, **_ome_facts(image)},
+        metadata={"axes": order, **_ome_facts(image, record)},
     )
 
 
-def _write_pyramid(path: Path, image: Image, compression: str | None) -> None:
+def _write_pyramid(path: Path, image: Image, compression: str | None, record: Mapping[str, Any] | None) -> None:
     """Write tiles, and each smaller level in the SubIFDs of the plane that it belongs to."""
     order = _plane_order(image)
     lead = [image.sizes[axis] for axis in order if axis in "TCZ"]
@@ -94,7 +99,7 @@ def _write_pyramid(path: Path, image: Image, compression: str | None) -> None:
             place = path.with_name(f"{path.name}.level{len(smaller)}")
             smaller.append(_scratch(stack, place, (prod(lead), *size, *samples), image.dtype))
         tiles = _image_tiles(image, order, smaller[0])
-        facts = {"axes": order, **_ome_facts(image)}
+        facts = {"axes": order, **_ome_facts(image, record)}
         writer.write(tiles, shape=(*lead, *plane, *samples), subifds=levels - 1, metadata=facts, **options)
         for number, level in enumerate(smaller):
             below = smaller[number + 1] if number + 1 < len(smaller) else None
@@ -209,7 +214,7 @@ def _imagej_channels(image: Image, order: str) -> dict[str, Any]:
     return facts
 
 
-def _write_shaped(path: Path, image: Image, compression: str | None) -> None:
+def _write_shaped(path: Path, image: Image, compression: str | None, record: Mapping[str, Any] | None) -> None:
     order = _plane_order(image)
     facts = {
         "spacing": {axis: float(step) for axis, step in image.spacing.items()},
@@ -227,7 +232,7 @@ def _write_shaped(path: Path, image: Image, compression: str | None) -> None:
         photometric=_photometric(image),
         planarconfig="contig" if "S" in order else None,
         compression=compression,
-        metadata={"axes": order, "napari_synth": json.dumps(facts)},
+        metadata={"axes": order, "napari_synth": json.dumps(facts), **({KEY: to_text(record)} if record else {})},
     )
 
 
@@ -258,8 +263,10 @@ def _ascii(symbol: str) -> str:
     return symbol.replace("µ", "u").replace("Å", "angstrom")
 
 
-def _ome_facts(image: Image) -> Mapping[str, Any]:
+def _ome_facts(image: Image, record: Mapping[str, Any] | None) -> Mapping[str, Any]:
     facts: dict[str, Any] = {"Name": image.name}
+    if record:
+        facts["CommentAnnotation"] = {"Namespace": NAMESPACE, "Value": to_text(record)}
     for axis in "XYZ":
         if axis in image.axes and (axis in image.spacing or axis in image.units):
             facts[f"PhysicalSize{axis}"] = float(image.spacing.get(axis, 1.0))

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import psutil
 
 from napari_synth.core.progress import CancelToken, ProgressCallback, Reporter
+from napari_synth.gui.jobs.again import RepeatRequest, SourceAlone
 from napari_synth.gui.jobs.requests import LayerRun, invented_frames, result_axes, result_range
 from napari_synth.gui.jobs.result_store import discarding, run_levels, store
-from napari_synth.gui.layers.appearance import TRUST_LIMIT
-from napari_synth.gui.layers.marks import CONFIDENCE, REMOVED, TRUST
+from napari_synth.gui.layers.appearance import TRUST_EXPLAINED, TRUST_LIMIT
+from napari_synth.gui.layers.marks import REMOVED, TRUST, UNCERTAINTY
+from napari_synth.gui.numbers import three_digits, unit_of
 from napari_synth.gui.settings import RunSettings
 from napari_synth.imaging.image import Image
 from napari_synth.imaging.noise import NoiseReport, estimate_noise
@@ -27,7 +29,10 @@ _LOOKED_AT = 8
 # A spread below this share of the noise is rounding: colours that show it would say that the method is unsure.
 _SHARE_OF_NOISE = 0.05
 _GUESSED_NOISE = 1e-3
-_ALL_THE_SAME = "This method gives the same answer in all orientations: its confidence cannot be told this way."
+# Noise alone exceeds three deviations in a quarter of a percent of the pixels.
+_EXPECTED_SHARE = 0.5
+_SIGMAS = "times the noise"
+_ALL_THE_SAME = "This method gives the same answer in all orientations: its uncertainty cannot be told this way."
 
 
 @dataclass(frozen=True)
@@ -42,18 +47,23 @@ class QualityMap:
         The value at which a display should be full.
     notes : tuple of str
         What the user should know of it.
+    unit : str
+        Of its values.
     """
 
     levels: tuple[Any, ...]
     limit: float
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...]
+    unit: str
 
 
-MapWork = Callable[[LayerRun, Any, RunSettings, ProgressCallback, CancelToken], QualityMap]
+Judged: TypeAlias = LayerRun | SourceAlone | RepeatRequest
+"""A run, or what is left of one: its source, or the recipe from which it can be opened again."""
+MapWork = Callable[[Any, Any, RunSettings, ProgressCallback, CancelToken], QualityMap]
 
 
 def removed_signal(
-    run: LayerRun, restored: Any, settings: RunSettings, progress: ProgressCallback, cancel: CancelToken
+    run: LayerRun | SourceAlone, restored: Any, settings: RunSettings, progress: ProgressCallback, cancel: CancelToken
 ) -> QualityMap:
     """Compute source minus result in counts, the mean of the samples for RGB; full at four deviations of the typical pixel.
 
@@ -81,11 +91,14 @@ def removed_signal(
     levels = _shown(source, removed, "removed signal", settings, progress, cancel)
     middle = tuple(slice(size // 2, size // 2 + 1) for size in removed.shape[:-2])
     plane = np.asarray(levels[0][(*middle, slice(0, 2048), slice(0, 2048))])
-    return QualityMap(levels, _SHOWN_SIGMAS * _robust_sigma(plane))
+    unit = unit_of(source.dtype)
+    sigma = _robust_sigma(plane)
+    said = f"What was removed varies by ±{three_digits(sigma)} {unit} at the typical pixel."
+    return QualityMap(levels, _SHOWN_SIGMAS * sigma, (said,), unit)
 
 
 def trust_map(
-    run: LayerRun, restored: Any, settings: RunSettings, progress: ProgressCallback, cancel: CancelToken
+    run: LayerRun | SourceAlone, restored: Any, settings: RunSettings, progress: ProgressCallback, cancel: CancelToken
 ) -> QualityMap:
     """Compute the averaged residual in standard deviations of the noise: positive where the result is darker.
 
@@ -110,7 +123,7 @@ def trust_map(
         reports.append(noise or estimate_noise(sample_planes(part)))
     if "C" not in source.axes:
         z = _z(before, after, source.axes, reports[0])
-        return QualityMap(_shown(source, z, "trust", settings, progress, cancel), TRUST_LIMIT)
+        return _trust(_shown(source, z, "trust", settings, progress, cancel))
     axis = source.axes.index("C")
     axes = source.axes.replace("C", "")
     maps = []
@@ -119,21 +132,39 @@ def trust_map(
         maps.append(_z(before[here], after[here], axes, report))
         reporter.advance()
     stacked = np.stack(maps, axis=axis - (0 <= source.axes.find("S") < axis))
-    return QualityMap(_shown(source, stacked, "trust", settings, progress, cancel), TRUST_LIMIT)
+    return _trust(_shown(source, stacked, "trust", settings, progress, cancel))
 
 
-def confidence_map(
-    run: LayerRun, _restored: Any, settings: RunSettings, progress: ProgressCallback, cancel: CancelToken
+def _trust(levels: tuple[Any, ...]) -> QualityMap:
+    """Return the map with a sentence on how much of a few planes noise cannot explain."""
+    middle = tuple(slice(size // 2, size // 2 + 1) for size in levels[-1].shape[:-2])
+    z = np.abs(np.asarray(levels[-1][middle]))
+    share = 100.0 * float(np.mean(z > TRUST_EXPLAINED)) if z.size else 0.0
+    where = "of the middle plane" if middle else "of the image"
+    if share < _EXPECTED_SHARE:
+        said = f"Nothing stands out: noise explains the change in all but {three_digits(share)} % {where}."
+    else:
+        said = f"Noise cannot explain the change in {three_digits(share)} % {where}: look there before you trust the result."
+    return QualityMap(levels, TRUST_LIMIT, (said,), _SIGMAS)
+
+
+def uncertainty_map(
+    judged: LayerRun | RepeatRequest,
+    _restored: Any,
+    settings: RunSettings,
+    progress: ProgressCallback,
+    cancel: CancelToken,
 ) -> QualityMap:
     """Compute in counts how much the result varies over flips and rotations; of an RGB pixel, the sample that varies most.
 
     Parameters
     ----------
-    run : PreparedImage or PreparedMovie
+    judged : PreparedImage, PreparedMovie or RepeatRequest
     settings : RunSettings
     progress, cancel
         Of the job.
     """
+    run = judged.prepare(progress, cancel) if isinstance(judged, RepeatRequest) else judged
     try:
         levels, path = run_levels(run.spread(), settings.folder, progress, cancel)
         with discarding(path):
@@ -142,10 +173,13 @@ def confidence_map(
             shown = _some_planes(run, levels[-1])
             shown = shown[np.isfinite(shown)]
             faintest = _SHARE_OF_NOISE * _noise_or_guess(run)
-            notes = () if shown.size == 0 or shown.max() >= faintest else (_ALL_THE_SAME,)
+            unit = unit_of(run.source.dtype)
+            typical = three_digits(float(np.median(shown))) if shown.size else "0"
+            told = f"The answers over flips and rotations differ by {typical} {unit} at the typical pixel."
+            notes = (told,) if shown.size == 0 or shown.max() >= faintest else (_ALL_THE_SAME,)
             limit = max(float(np.percentile(shown, 99.5)) if shown.size else 0.0, faintest) or 1.0
             cancel.check()
-            return QualityMap(levels, limit, notes)
+            return QualityMap(levels, limit, notes, unit)
     finally:
         run.device.release_memory()
 
@@ -153,7 +187,7 @@ def confidence_map(
 MAPS: dict[str, tuple[MapWork, str]] = {
     REMOVED: (removed_signal, "Subtracting"),
     TRUST: (trust_map, "Comparing with the noise"),
-    CONFIDENCE: (confidence_map, "Computing the confidence"),
+    UNCERTAINTY: (uncertainty_map, "Computing the relative uncertainty"),
 }
 """What computes the map of each kind, and what a progress row says meanwhile."""
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from napari_synth.core.errors import AxesError, InvalidImageError
 from napari_synth.files.origin import FileOrigin
-from napari_synth.imaging.image import Image, guess_axes
+from napari_synth.imaging.image import Image, check_axes, guess_axes
 
 if TYPE_CHECKING:
     import napari.layers
@@ -77,6 +77,8 @@ def to_image(layer: napari.layers.Image | napari.layers.Labels, axes: str) -> Im
         raise InvalidImageError(
             f"The layer {layer.name!r} holds a {kind}: set its data to a NumPy, Dask or Zarr array."
         ) from error
+    # No roles at all would be taken for a wish to have them guessed.
+    check_axes(axes, tuple(pixels.shape))
     spacing = {axis: abs(float(step)) for axis, step in zip(axes, layer.scale, strict=False) if step}
     units = {axis: str(unit) for axis, unit in zip(axes, layer.units, strict=False) if str(unit) != "pixel"}
     image = Image.from_array(pixels, axes, spacing=spacing, units=units, name=layer.name)

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     import napari.layers
 
 METADATA_KEY = "napari_synth"
-RESULT, PREVIEW, REMOVED, TRUST, CONFIDENCE = "result", "preview", "removed", "trust", "confidence"
+RESULT, PREVIEW, REMOVED, TRUST, UNCERTAINTY = "result", "preview", "removed", "trust", "uncertainty"
 FILLED, PAIRS = "filled", "pairs"
-DERIVED = frozenset({REMOVED, TRUST, CONFIDENCE, FILLED})
+DERIVED = frozenset({REMOVED, TRUST, UNCERTAINTY, FILLED})
 """What is added to judge a result."""
 
 
@@ -23,7 +23,7 @@ def mark(kind: str, recipe: Mapping[str, Any] | None = None, **more: Any) -> dic
     Parameters
     ----------
     kind : str
-        ``"result"``, ``"preview"``, ``"removed"``, ``"trust"``, ``"confidence"``, ``"filled"`` or ``"pairs"``.
+        ``"result"``, ``"preview"``, ``"removed"``, ``"trust"``, ``"uncertainty"``, ``"filled"`` or ``"pairs"``.
     recipe : mapping, optional
         The recipe as plain values.
     **more
@@ -41,3 +41,19 @@ def kind_of(layer: napari.layers.Layer) -> str:
 def is_source(layer: Any) -> bool:
     """Tell whether a layer can be worked on: an image that is no preview of ours."""
     return isinstance(layer, ImageLayer) and kind_of(layer) != PREVIEW
+
+
+def is_followed(layer: Any) -> bool:
+    """Tell whether a layer becomes what is worked on when it is selected: no map that judges another, which is chosen by hand."""
+    return is_source(layer) and kind_of(layer) not in DERIVED
+
+
+def note_of(layer: napari.layers.Layer, name: str) -> Any:
+    """Return something that was noted with `mark`, None where it was not."""
+    found = layer.metadata.get(METADATA_KEY, {})
+    return found.get(name) if isinstance(found, Mapping) else None
+
+
+def note(layer: napari.layers.Layer, **more: Any) -> None:
+    """Note more on a layer that `mark` marked."""
+    layer.metadata[METADATA_KEY] = {**layer.metadata.get(METADATA_KEY, {}), **more}

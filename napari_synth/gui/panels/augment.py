@@ -227,6 +227,7 @@ class AugmentPanel(Panel):
         return PreviewRequest(self._sample_layers(), self.pipeline(), self.presets.seed.value())
 
     def _on_source(self) -> None:
+        self.along.follow(self.source.layer)
         if self.source.layer is None:
             self.actions_box.preview.setChecked(False)
         self._show_state()

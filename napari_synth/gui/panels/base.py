@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from napari.utils.theme import get_theme
 from qtpy.QtCore import QEvent, QTimer
-from qtpy.QtWidgets import QAbstractButton, QHBoxLayout, QLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QAbstractButton,
+    QDockWidget,
+    QHBoxLayout,
+    QLayout,
+    QMainWindow,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_synth.contract.generator import Method, Task
 from napari_synth.core.errors import SynthError, UntrustedModelError
@@ -87,8 +96,27 @@ class Panel(QWidget):
     def changeEvent(self, event: QEvent | None) -> None:
         """Stop when the dock was closed: napari takes the panel out of it and forgets it."""
         super().changeEvent(event)
-        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
+        if event is None or event.type() != QEvent.Type.ParentChange:
+            return
+        if self.parent() is None:
             self.stop()
+        else:
+            # napari puts the dock into the window after the panel into the dock.
+            QTimer.singleShot(0, self._share_room)
+
+    def _share_room(self) -> None:
+        """Open as a tab where another panel of ours is docked on the same side: two below each other would be squeezed."""
+        dock = _dock_of(self)
+        window = None if dock is None else dock.parentWidget()
+        if dock is None or not isinstance(window, QMainWindow) or dock.isFloating():
+            return
+        side = window.dockWidgetArea(dock)
+        for other in window.findChildren(QDockWidget):
+            is_beside = other is not dock and not other.isFloating() and window.dockWidgetArea(other) == side
+            if is_beside and other.findChild(Panel) is not None and dock not in window.tabifiedDockWidgets(other):
+                window.tabifyDockWidget(other, dock)
+                dock.raise_()
+                return
 
     # For subclasses
 
@@ -221,7 +249,7 @@ class Panel(QWidget):
         if self._job is None and not on:
             self.progress.end()
 
-    def _clear_error(self, _on: bool = False) -> None:
+    def _clear_error(self, _event: object = None) -> None:
         self.messages.show_error("")
 
     def _on_theme(self, _event: object = None) -> None:
@@ -261,7 +289,8 @@ class MethodPanel(Panel, Generic[M]):
         self.form = ParamsForm(self.method.params_type, self)
         self.form_place = QVBoxLayout()
         self.form_place.addWidget(self.form)
-        self.run_button = self.main_button = QPushButton(task.verb.replace("-", " ").capitalize(), self)
+        self._verb = task.verb.replace("-", " ").capitalize()
+        self.run_button = self.main_button = QPushButton(self._verb, self)
         self.device = DeviceBadge(self)
         self.methods.chosen.connect(self._on_method)
         self.open_model.clicked.connect(self.add_model)
@@ -326,3 +355,11 @@ class MethodPanel(Panel, Generic[M]):
 
     def _find_device(self) -> None:
         self.device.look_for(self._settings())
+
+
+def _dock_of(widget: QWidget) -> QDockWidget | None:
+    """Return the dock that a widget lies in, None where there is none."""
+    above = widget.parentWidget()
+    while above is not None and not isinstance(above, QDockWidget):
+        above = above.parentWidget()
+    return above

@@ -27,6 +27,7 @@ from napari_synth.gui.layers.viewer_layers import insert_layer
 from napari_synth.gui.panels.layer_panel import LayerPanel
 from napari_synth.gui.widgets.form_rows import line
 from napari_synth.gui.widgets.frames_choice import FramesChoice
+from napari_synth.gui.widgets.hint import Hint
 from napari_synth.gui.widgets.result_box import Finished
 from napari_synth.imaging.image import guess_movie_axes
 
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     import napari.layers
 
 _ADDS = "Add a model file of your own; the Train panel makes one of your time-lapses"
+_RUN = "Invent the frames in the background; the result is a new layer with the measured frames as they are"
+_STILL = "This image has no time axis: open a time-lapse, or give one of its axes the role T above."
+_UNTIMED = "None of its axes is time."
 _RIM_COLOUR = (1.0, 0.55, 0.0, 1.0)
 
 
@@ -52,9 +56,8 @@ class PredictFramesPanel(LayerPanel[FramePredictor[Any], PreparedMovie]):
         super().__init__(napari_viewer, FramePredictor, Task.PREDICT_FRAMES, _ADDS)
         self._guessed: WeakSet[napari.layers.Image] = WeakSet()
         self.frames = FramesChoice(self)
-        self.run_button.setToolTip(
-            "Invent the frames in the background; the result is a new layer with the measured frames as they are"
-        )
+        self.frames.changed.connect(self._clear_error)
+        self.time_hint = Hint(self)
         self._add_method_row()
         self._lay_out(
             self.source,
@@ -63,6 +66,7 @@ class PredictFramesPanel(LayerPanel[FramePredictor[Any], PreparedMovie]):
             self.form_place,
             line(self),
             self.run_button,
+            self.time_hint,
             self.progress,
             self.device,
             self.result,
@@ -72,8 +76,8 @@ class PredictFramesPanel(LayerPanel[FramePredictor[Any], PreparedMovie]):
         self._on_source()
         self._on_theme()
 
-    def _ask(self) -> Work:
-        movie = self.source.image()
+    def _ask(self, layer: napari.layers.Image) -> Work:
+        movie = self.source.image(layer)
         check_time(movie)
         params = self.form.params().model_dump()
         return partial(
@@ -91,6 +95,20 @@ class PredictFramesPanel(LayerPanel[FramePredictor[Any], PreparedMovie]):
                 self.source.axes.setCurrentText(axes)
         super()._on_source()
 
+    def _show_state(self) -> None:
+        """Say before the click where there is no time, and how there will be one."""
+        super()._show_state()
+        layer = self.source.layer
+        is_still = layer is not None and "T" not in self.source.axes.axes
+        self.run_button.setToolTip(_STILL if is_still else _RUN)
+        if layer is None or not is_still:
+            self.time_hint.say("")
+            return
+        self.run_button.setEnabled(False)
+        axes = guess_movie_axes(tuple(full_resolution(layer).shape))
+        step = None if axes is None else partial(self.source.axes.setCurrentText, axes)
+        self.time_hint.say(_STILL if axes is None else _UNTIMED, "It is a movie" if step else "", step)
+
     # The result
 
     def _described(
@@ -107,6 +125,7 @@ class PredictFramesPanel(LayerPanel[FramePredictor[Any], PreparedMovie]):
         run = result.prepared
         if not run.invented:
             return ""
+        assert finished.source is not None
         rim = Labels(
             rim_of(run),
             name=f"{finished.source.name} invented frames",

@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from napari.layers import Image as ImageLayer
 
 from napari_synth.contract.generator import Method, Task
+from napari_synth.core.errors import InvalidImageError, SynthError
+from napari_synth.core.progress import CancelToken, Progress, ProgressCallback
+from napari_synth.gui.jobs.again import RepeatRequest, SourceAlone
 from napari_synth.gui.jobs.quality_maps import MAPS, QualityMap
+from napari_synth.gui.jobs.report import Report, make_report
 from napari_synth.gui.jobs.requests import LayerRun
 from napari_synth.gui.jobs.restore import RunResult
+from napari_synth.gui.jobs.series import SeriesItem, run_in_turn
 from napari_synth.gui.jobs.worker import Work
 from napari_synth.gui.layers.appearance import trust_colormap
-from napari_synth.gui.layers.marks import CONFIDENCE, REMOVED, TRUST, mark
+from napari_synth.gui.layers.images import to_image
+from napari_synth.gui.layers.marks import REMOVED, TRUST, UNCERTAINTY, mark, note
 from napari_synth.gui.layers.placement import Placement
+from napari_synth.gui.layers.results import notes_of_run, said_of
+from napari_synth.gui.layers.saved import write_in_job
 from napari_synth.gui.layers.viewer_layers import insert_layer, layer_of_levels
 from napari_synth.gui.panels.base import MethodPanel
 from napari_synth.gui.widgets.form_rows import label
-from napari_synth.gui.widgets.result_box import Finished, ResultBox
+from napari_synth.gui.widgets.report_file import write_report
+from napari_synth.gui.widgets.result_box import Finished, ResultBox, report_request
 from napari_synth.gui.widgets.source_picker import SourcePicker
 
 if TYPE_CHECKING:
@@ -29,7 +40,16 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound=Method[Any])
 R = TypeVar("R", bound=LayerRun)
 
-_MAP_NAMES = {REMOVED: "removed signal", TRUST: "trust", CONFIDENCE: "confidence"}
+_MAP_NAMES = {REMOVED: "removed signal", TRUST: "trust", UNCERTAINTY: "relative uncertainty"}
+_MEANINGS = {
+    REMOVED: "Source minus result: bright where signal was taken away, dark where it was added. Structures of the specimen should"
+    " not be seen in it.",
+    TRUST: "What noise cannot explain: red where the result is darker than the source, blue where it is brighter, transparent"
+    " where noise explains the change.",
+    UNCERTAINTY: "Relative uncertainty: bright where the answers over flips and rotations differ. It ranks errors, and is no"
+    " error bar.",
+}
+"""What the colours of each map mean."""
 
 
 class LayerPanel(MethodPanel[M], Generic[M, R]):
@@ -52,18 +72,25 @@ class LayerPanel(MethodPanel[M], Generic[M, R]):
 
     def __init__(self, napari_viewer: napari.Viewer, kind: type[M], task: Task, adds: str) -> None:
         super().__init__(napari_viewer, kind, task, adds)
-        self._running: tuple[napari.layers.Image, Placement] | None = None
+        self._running: tuple[_Origin, ...] = ()
+        self._done_of_several: list[str] = []
+        self._failed_of_several: list[str] = []
         self.source = SourcePicker(self.viewer, self)
-        self.result: ResultBox[R] = ResultBox(self.viewer, self)
+        self.result: ResultBox[R] = ResultBox(self.viewer, task, self)
         self.source.changed.connect(self._on_source)
+        self.source.selection_changed.connect(self._on_selection)
         self.result.map_wanted.connect(self.add_map)
-        self.viewer.layers.events.removed.connect(self._on_layer_removed)
+        self.result.save_wanted.connect(self.save)
+        self.result.report_wanted.connect(self.write_report)
+        self.result.chosen.connect(self._on_result_chosen)
+        self._on_result_chosen()
 
     # What the user does
 
     def run(self) -> None:
-        """Run the method over the chosen layer."""
-        self._attempt(self._ask_for_run, self._doing, self._on_result)
+        """Run the method over the chosen layer, or over each of several that are selected."""
+        several = len(self.source.selected) > 1
+        self._attempt(self._ask_for_run, self._doing, self._on_series if several else self._on_result)
 
     def show_for(self, layer: napari.layers.Image) -> None:
         """Choose a layer; what else is needed the user has to say."""
@@ -95,11 +122,37 @@ class LayerPanel(MethodPanel[M], Generic[M, R]):
     def add_map(self, kind: str) -> None:
         """Add a layer that judges the result, of one of the kinds in `napari_synth.gui.jobs.quality_maps.MAPS`."""
         finished = self.result.finished
-        if finished is None or self._job is not None:
+        if finished is None or finished.source is None or self._job is not None or finished.refusal(kind):
             return
         compute, doing = MAPS[kind]
-        work = partial(compute, finished.prepared, finished.pixels, self._settings())
-        self._start(work, doing, partial(self._on_map, kind))
+        axes = finished.recipe.axes or self.source.axes.axes_of(finished.source)
+        settings = self._settings()
+
+        def ask() -> Work:
+            assert finished.source is not None
+            image = to_image(finished.source, axes)
+            run = finished.prepared or (
+                RepeatRequest(finished.recipe, image, settings) if kind == UNCERTAINTY else SourceAlone(image)
+            )
+            return partial(compute, run, finished.pixels, settings)
+
+        self._attempt(ask, doing, partial(self._on_map, kind, finished))
+
+    def save(self, path: Path) -> None:
+        """Write the chosen result to a file with all that it carries, see `napari_synth.gui.layers.saved.write_layers`."""
+        finished = self.result.finished
+        if finished is not None:
+            if not path.suffix:
+                path = path.with_name(f"{path.name}.ome.tif")
+            work = partial(write_in_job, path, [finished.result.as_layer_data_tuple()])
+            self._attempt(lambda: work, "Saving", self._on_saved)
+
+    def write_report(self, path: Path) -> None:
+        """Write a page on the chosen result, as HTML, PDF or PNG by the name of the file."""
+        finished = self.result.finished
+        if finished is not None:
+            ask = partial(report_request, self.viewer, finished, self.source.axes.axes_of, self._settings())
+            self._attempt(lambda: partial(make_report, ask()), "Making the report", partial(self._on_report, path))
 
     def stop(self) -> None:
         """Cancel everything, and show source and result as they were; the panel was closed."""
@@ -109,8 +162,8 @@ class LayerPanel(MethodPanel[M], Generic[M, R]):
     # What a subclass says
 
     @abstractmethod
-    def _ask(self) -> Work:
-        """Return what makes the `RunResult`; raise a `SynthError` where something is missing or does not fit."""
+    def _ask(self, layer: napari.layers.Image) -> Work:
+        """Return what makes the `RunResult` of a layer; raise a `SynthError` where something is missing or does not fit."""
 
     @abstractmethod
     def _described(
@@ -125,15 +178,30 @@ class LayerPanel(MethodPanel[M], Generic[M, R]):
     # What changes
 
     def _on_source(self) -> None:
+        self._clear_error()
         if roles := self.source.roles:
             self.methods.offer_for(roles)
         self._show_state()
 
-    def _on_layer_removed(self, _event: object = None) -> None:
-        """Release what a run holds in memory once its result is gone."""
+    def _on_selection(self) -> None:
+        self._show_state()
+
+    def _on_method(self) -> None:
+        super()._on_method()
+        self._clear_error()
+        self.form.changed.connect(self._clear_error)
+
+    def _on_result_chosen(self) -> None:
+        """Say what was said of the result that is chosen now; nothing where there is none."""
         finished = self.result.finished
-        if finished is not None and finished.result not in self.viewer.layers:
-            self.result.show_run(None)
+        if self._job is None:
+            self._show_said(finished)
+
+    def _show_said(self, finished: Finished[R] | None) -> None:
+        if finished is None:
+            self.messages.show_notes(())
+        else:
+            self.messages.show_notes(said_of(finished.result), about=finished.result.name)
 
     def _add_method_row(self) -> None:
         """Put the list of methods under the rows of the source."""
@@ -142,53 +210,122 @@ class LayerPanel(MethodPanel[M], Generic[M, R]):
     # The worker
 
     def _show_state(self) -> None:
-        self.run_button.setEnabled(self.source.layer is not None and self._job is None)
+        several = len(self.source.selected)
+        self.run_button.setText(f"{self._verb} {several} layers" if several > 1 else self._verb)
+        self.run_button.setEnabled(several > 0 and self._job is None)
         self.result.set_busy(self._job is not None)
 
     def _ask_for_run(self) -> Work:
-        work = self._ask()
-        layer = self.source.layer
-        assert layer is not None
-        self._running = layer, Placement.of(layer)
-        return work
+        layers = self.source.selected
+        if not layers:
+            raise InvalidImageError(self.source.why_empty())
+        ask = self._ask if len(layers) == 1 else self._ask_for_one_of_several
+        works = [(layer.name, ask(layer)) for layer in layers]
+        self._running = tuple(_Origin(layer, Placement.of(layer)) for layer in layers)
+        self._done_of_several, self._failed_of_several = [], []
+        return works[0][1] if len(works) == 1 else partial(run_in_turn, works, self._doing)
+
+    def _ask_for_one_of_several(self, layer: napari.layers.Image) -> Work:
+        """Return the work for a layer; one that fails at once where nothing can be done with it, so that the others are done."""
+        try:
+            return self._ask(layer)
+        except SynthError as error:
+            return partial(_refuse, error)
 
     def _on_finished(self) -> None:
-        self._running = None
+        self._running = ()
         super()._on_finished()
 
-    def _on_result(self, result: RunResult[R]) -> None:
-        if self._running is None:
+    def _on_progressed(self, progress: Progress) -> None:
+        super()._on_progressed(progress)
+        item = progress.event
+        if not isinstance(item, SeriesItem) or item.index >= len(self._running):
             return
-        source, place = self._running
+        origin = self._running[item.index]
+        if item.error is None:
+            self._add_result(origin, item.result)
+            self._done_of_several.append(origin.layer.name)
+        else:
+            self._failed_of_several.append(f"{origin.layer.name}: {item.error}")
+        self._report()
+
+    def _on_series(self, _items: object) -> None:
+        self._report()
+
+    def _on_cancelled(self) -> None:
+        if self._done_of_several:
+            self._report("Cancelled: what was done before stays.")
+        else:
+            super()._on_cancelled()
+
+    def _report(self, *more: str) -> None:
+        """Say what became of several layers."""
+        done, count = self._done_of_several, len(self._running)
+        self.messages.show_notes([f"{len(done)} of {count} layers are done: {', '.join(done) or 'none'}.", *more])
+        self.messages.show_error(" ".join(self._failed_of_several))
+
+    def _on_result(self, result: RunResult[R]) -> None:
+        if self._running:
+            finished = self._add_result(self._running[0], result)
+            self._show_said(finished)
+
+    def _add_result(self, origin: _Origin, result: RunResult[R]) -> Finished[R]:
+        """Add the layer of a result beside its source, with all that was found."""
+        source, place = origin.layer, origin.place
         if source.ndim == len(place.scale):
             # It may have been moved meanwhile.
             place = Placement.of(source)
         run = result.prepared
         name, metadata, place, look = self._described(source, place, run)
         layer = layer_of_levels(ImageLayer, result.levels, name, metadata, place, **look)
+        finished = Finished(run.recipe, source, layer, run)
+        stored = f"The result is larger than the memory budget: it is in {result.path}." if result.path else ""
+        note(layer, **notes_of_run(source, (stored, *result.verdict, *run.notes)))
         insert_layer(self.viewer, layer, source)
         if source.blending == "additive":
             source.visible = False
-        finished = Finished(run, source, layer, result.levels[0], place)
         more = self._add_more(result, finished)
+        note(layer, said=[*said_of(layer), *filter(None, (more,))])
         self.result.show_run(finished)
         self.device.show_device(run.device)
-        stored = f"The result is larger than the memory budget: it is in {result.path}." if result.path else ""
-        self.messages.show_notes([stored, *result.verdict, *run.notes, more])
+        return finished
 
-    def _on_map(self, kind: str, found: QualityMap) -> None:
-        finished = self.result.finished
-        if finished is None:
+    def _on_saved(self, written: list[Path]) -> None:
+        self.messages.show_notes([f"Written: {path}" for path in written])
+
+    def _on_report(self, path: Path, report: Report) -> None:
+        try:
+            write_report(path, report)
+        except SynthError as error:
+            self._on_failed(error)
+            return
+        self.messages.show_notes([f"The report is in {path}."])
+
+    def _on_map(self, kind: str, finished: Finished[R], found: QualityMap) -> None:
+        if finished.source is None or finished.result not in self.viewer.layers:
             return
         self.result.uncover()
         signed = -found.limit, found.limit
         look: dict[str, Any] = {
             REMOVED: {"colormap": "gray", "contrast_limits": signed},
             TRUST: {"colormap": trust_colormap(), "contrast_limits": signed},
-            CONFIDENCE: {"colormap": "inferno", "contrast_limits": (0.0, found.limit)},
+            UNCERTAINTY: {"colormap": "inferno", "contrast_limits": (0.0, found.limit)},
         }[kind]
         name = f"{finished.source.name} {_MAP_NAMES[kind]}"
-        layer = layer_of_levels(ImageLayer, found.levels, name, mark(kind), finished.placement, rgb=False, **look)
+        metadata = mark(kind, unit=found.unit, said=list(found.notes))
+        layer = layer_of_levels(ImageLayer, found.levels, name, metadata, finished.placement, rgb=False, **look)
         insert_layer(self.viewer, layer, finished.result)
-        if found.notes:
-            self.messages.show_notes(found.notes)
+        self.result.explain(layer, _MEANINGS[kind], found.unit)
+        self.messages.show_notes(found.notes, about=layer.name)
+
+
+@dataclass(frozen=True)
+class _Origin:
+    """A layer that is worked on, and where it lay when that began."""
+
+    layer: napari.layers.Image
+    place: Placement
+
+
+def _refuse(error: SynthError, _progress: ProgressCallback, _cancel: CancelToken) -> None:
+    raise error

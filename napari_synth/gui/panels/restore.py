@@ -20,6 +20,7 @@ from napari_synth.gui.layers.placement import Placement, result_placement
 from napari_synth.gui.layers.viewer_layers import insert_layer, layer_of_levels
 from napari_synth.gui.panels.layer_panel import LayerPanel
 from napari_synth.gui.widgets.form_rows import line
+from napari_synth.gui.widgets.hint import Hint
 from napari_synth.gui.widgets.mask_picker import MaskPicker
 from napari_synth.gui.widgets.reference_picker import ReferencePicker
 from napari_synth.gui.widgets.result_box import Finished
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     import napari.layers
 
 _ADDS = "Add a model file of your own: .safetensors, .pth, TorchScript, or a bioimage.io package (zip, or its .yaml)"
+_PREVIEW = "Show the result on the visible field and the current slice, again whenever a setting or the view changes"
+_NO_PREVIEW = "The preview shows a plane, and the viewer shows a volume."
 _WORDS = {
     Task.DENOISE: ("denoised", "Denoising"),
     Task.SUPER_RESOLUTION: ("upscaled", "Upscaling"),
@@ -55,18 +58,18 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
         self.reference_picker = ReferencePicker(self.viewer, self.source, self)
         self.preview_button = QPushButton("Preview", self)
         self.preview_button.setCheckable(True)
-        self.preview_button.setToolTip(
-            "Show the result on the visible field and the current slice, again whenever a setting or the view changes"
-        )
+        self.preview_hint = Hint(self)
         self.run_button.setToolTip(
             "Work on the whole image in the background; the result is a new layer beside the source"
         )
         self.preview = RunPreview(self.viewer, self._wanted, self, look=self._look)
         self._attach(self.preview, self.preview_button)
         self.reference_picker.changed.connect(self.preview.request)
+        self.reference_picker.changed.connect(self._clear_error)
         if self.mask_picker is not None:
             self._attach(self.mask_picker.preview, self.mask_picker.preview_button, with_progress=False)
             self.mask_picker.changed.connect(self.preview.request)
+            self.mask_picker.changed.connect(self._clear_error)
         self._add_method_row()
         buttons = QHBoxLayout()
         buttons.addWidget(self.preview_button, 1)
@@ -77,11 +80,13 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
             self.form_place,
             line(self),
             buttons,
+            self.preview_hint,
             self.progress,
             self.device,
             self.result,
             self.messages,
         )
+        self.viewer.dims.events.ndisplay.connect(self._offer_preview)
         self._on_method()
         self._on_source()
         self._on_theme()
@@ -97,17 +102,17 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
 
     # What is wanted
 
-    def _wanted(self) -> tuple[napari.layers.Image, RestoreRequest]:
-        image = self.source.image()
-        layer = self.source.layer
+    def _wanted(self, layer: napari.layers.Image | None = None) -> tuple[napari.layers.Image, RestoreRequest]:
+        image = self.source.image(layer)
+        layer = layer or self.source.layer
         assert layer is not None
         params = self.form.params().model_dump()
         mask = self.mask_picker.request(layer, image) if self.mask_picker is not None else None
         reference = self.reference_picker.image(image)
         return layer, RestoreRequest(self.method.info.id, image, params, self._settings(), mask, reference)
 
-    def _ask(self) -> Work:
-        return partial(restore, self._wanted()[1])
+    def _ask(self, layer: napari.layers.Image) -> Work:
+        return partial(restore, self._wanted(layer)[1])
 
     # What changes
 
@@ -119,11 +124,18 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
 
     def _on_source(self) -> None:
         super()._on_source()
-        there = self.source.layer is not None
-        self.preview_button.setEnabled(there)
-        if not there:
-            self.preview_button.setChecked(False)
+        self._offer_preview()
         self.preview.request()
+
+    def _offer_preview(self, _event: object = None) -> None:
+        """Enable the preview, or say why there can be none and how there will be one."""
+        there, is_volume = self.source.layer is not None, self.viewer.dims.ndisplay == 3
+        self.preview_button.setEnabled(there and not is_volume)
+        self.preview_button.setToolTip(_NO_PREVIEW if is_volume else _PREVIEW)
+        if not self.preview_button.isEnabled():
+            self.preview_button.setChecked(False)
+        words = _NO_PREVIEW if there and is_volume else ""
+        self.preview_hint.say(words, "Show in 2D", partial(setattr, self.viewer.dims, "ndisplay", 2))
 
     # The result
 
@@ -147,6 +159,7 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
         """Add which pixels are invented, hidden since they would cover what was put there, and say so."""
         if self.mask_picker is None or not result.filled:
             return ""
+        assert finished.source is not None
         self.mask_picker.uncover()
         name = f"{finished.source.name} filled pixels"
         layer = layer_of_levels(Labels, result.filled, name, mark(FILLED), finished.placement, visible=False)

@@ -22,6 +22,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_synth.gui.widgets.wheel import WheelGuard
+
 
 def rows() -> QFormLayout:
     """Return a layout of labels with their controls."""
@@ -161,6 +163,7 @@ def put_in_scroll_area(inner: QWidget, panel: QWidget) -> None:
     scroll.setFrameShape(QFrame.Shape.NoFrame)
     scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
     scroll.setWidget(inner)
+    WheelGuard(inner)
     outer = QVBoxLayout(panel)
     outer.setContentsMargins(0, 0, 0, 0)
     outer.addWidget(scroll)

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
+import numpy as np
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QComboBox, QListWidget, QListWidgetItem, QWidget
+from qtpy.QtWidgets import QListWidget, QListWidgetItem, QWidget
 
 from napari_synth.gui.layers.augmentation_layers import can_move_along, kind
-from napari_synth.gui.widgets.form_rows import let_shrink
+from napari_synth.gui.widgets.elided import NameBox
 
 if TYPE_CHECKING:
     import napari.layers
     from napari.components import ViewerModel
 
 
-class LayerChoice(QComboBox):
+class LayerChoice(NameBox):
     """The layers of a kind, the uppermost first, behind words for none.
 
     Parameters
@@ -51,7 +54,6 @@ class LayerChoice(QComboBox):
         self._layers: list[napari.layers.Layer] = []
         self._wish: napari.layers.Layer | None = None
         self._has_wish = False
-        let_shrink(self)
         events = viewer.layers.events
         for emitter in (events.inserted, events.removed, events.reordered):
             emitter.connect(self.refresh)
@@ -124,6 +126,7 @@ class LayerList(QListWidget):
         self._viewer = viewer
         self._layers: list[napari.layers.Layer] = []
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.itemChanged.connect(self._on_ticked)
         for emitter in (viewer.layers.events.inserted, viewer.layers.events.removed, viewer.layers.events.reordered):
             emitter.connect(self.refresh)
@@ -165,6 +168,7 @@ class LayerList(QListWidget):
             layer.events.data.connect(self._on_data)
             layer.events.name.connect(self._on_name)
             item = QListWidgetItem(self.words(layer))
+            item.setToolTip(self.words(layer))
             item.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsUserCheckable)
             item.setCheckState(Qt.CheckState.Checked if layer in kept else Qt.CheckState.Unchecked)
             self.addItem(item)
@@ -207,6 +211,7 @@ class LayerList(QListWidget):
             if item is not None:
                 self.blockSignals(True)
                 item.setText(self.words(layer))
+                item.setToolTip(self.words(layer))
                 self.blockSignals(False)
 
 
@@ -220,8 +225,12 @@ class CompanionList(LayerList):
     """
 
     def __init__(self, viewer: ViewerModel, parent: QWidget | None = None) -> None:
+        self._source: napari.layers.Image | None = None
+        self._touched: WeakSet[napari.layers.Layer] = WeakSet()
         super().__init__(viewer, parent)
-        self.setToolTip("The layers that move along with the image, one of each kind")
+        self.setToolTip(
+            "The layers that move along with the image, one of each kind; those that lie on it do unless you say no"
+        )
 
     def is_listed(self, layer: napari.layers.Layer) -> bool:
         """Return whether a layer can move along."""
@@ -238,4 +247,45 @@ class CompanionList(LayerList):
     def refresh(self, _event: object = None) -> None:
         """List the layers as they are now; those that were ticked stay so."""
         super().refresh()
+        self._tick_what_lies_on_it()
         self.setVisible(self.count() > 0)
+
+    def follow(self, source: napari.layers.Image | None) -> None:
+        """Tick what lies on an image, but for the layers whose tick was set by hand."""
+        if source is not self._source:
+            self._source = source
+            self._tick_what_lies_on_it()
+
+    def tick(self, layer: napari.layers.Layer, on: bool = True) -> None:
+        """Tick a layer by hand, or take its tick away."""
+        self._touched.add(layer)
+        super().tick(layer, on)
+
+    def _on_ticked(self, item: QListWidgetItem) -> None:
+        self._touched.add(self._layers[self.row(item)])
+        super()._on_ticked(item)
+
+    def _tick_what_lies_on_it(self) -> None:
+        """Of each kind the uppermost layer is ticked that lies on the image, where none of the kind was set by hand."""
+        by_hand = {kind(layer) for layer in self._touched if layer in self._layers}
+        before, taken = self.chosen, set(by_hand)
+        self.blockSignals(True)
+        for index, layer in enumerate(self._layers):
+            item = self.item(index)
+            if item is None or kind(layer) in by_hand:
+                continue
+            on = self._source is not None and kind(layer) not in taken and lies_on(layer, self._source)
+            if on:
+                taken.add(kind(layer))
+            item.setCheckState(Qt.CheckState.Checked if on else Qt.CheckState.Unchecked)
+        self.blockSignals(False)
+        if before != self.chosen:
+            self.changed.emit()
+
+
+def lies_on(layer: napari.layers.Layer, image: napari.layers.Layer) -> bool:
+    """Tell whether a part of a layer lies on an image, in the plane of its last two axes; an empty layer lies nowhere."""
+    with suppress(ValueError, TypeError, IndexError):
+        one, other = (np.asarray(each.extent.world, dtype=float)[:, -2:] for each in (layer, image))
+        return bool(np.isfinite(one).all() and (one[0] <= other[1]).all() and (one[1] >= other[0]).all())
+    return False

@@ -9,7 +9,6 @@ import numpy as np
 from napari.layers import Labels, Points, Shapes
 from qtpy.QtCore import QObject, Qt, Signal
 from qtpy.QtWidgets import (
-    QComboBox,
     QDoubleSpinBox,
     QFormLayout,
     QHBoxLayout,
@@ -27,7 +26,9 @@ from napari_synth.gui.layers.marks import kind_of
 from napari_synth.gui.layers.masks import MaskRequest, layer_request, rule_request
 from napari_synth.gui.layers.placement import Placement
 from napari_synth.gui.layers.viewer_layers import insert_layer
-from napari_synth.gui.widgets.form_rows import label, let_shrink
+from napari_synth.gui.widgets.elided import NameBox
+from napari_synth.gui.widgets.form_rows import label
+from napari_synth.gui.widgets.hint import Hint
 from napari_synth.gui.widgets.run_preview import RunPreview, Wanted
 from napari_synth.gui.widgets.source_picker import SourcePicker
 from napari_synth.imaging.image import Image
@@ -75,12 +76,11 @@ class MaskPicker(QObject):
         self._version = 0
         self._made: tuple[tuple[Any, ...], MaskRequest] | None = None
 
-        self.choice = QComboBox(parent)
+        self.choice = NameBox(parent)
         self.choice.setToolTip(
             "What is to be filled: what is drawn on a Labels, Shapes or Points layer, wherever it lies, or pixels of the image"
             " that a rule finds. It follows the layers that you add and select."
         )
-        let_shrink(self.choice)
         self.draw = QPushButton("Draw", parent)
         self.draw.setToolTip("Add an empty Labels layer on the image and take the brush")
         self.ids = QLineEdit(parent)
@@ -105,6 +105,7 @@ class MaskPicker(QObject):
         self.preview = RunPreview(
             viewer, wanted, self, compute=mask_region, look=mask_look, name="mask preview", words=_words
         )
+        self.hidden = Hint(parent)
         self._add_rows(source.rows)
         self._connect()
         self.refresh()
@@ -203,6 +204,7 @@ class MaskPicker(QObject):
         rows.addRow(self._ids_label, self.ids)
         rows.addRow(self._radius_label, self.radius)
         rows.addRow(label("Grow", self.grow), grow)
+        rows.addRow(self.hidden)
 
     def _connect(self) -> None:
         events = self._viewer.layers.events
@@ -234,6 +236,7 @@ class MaskPicker(QObject):
             self._watch(self._shown, on=False)
             self._watch(layer, on=True)
             self._shown = layer
+            self._on_visible()
         for widgets, kind in (((self._ids_label, self.ids), Labels), ((self._radius_label, self.radius), Points)):
             for widget in widgets:
                 widget.setVisible(isinstance(layer, kind))
@@ -245,6 +248,19 @@ class MaskPicker(QObject):
         for name in _CHANGES:
             if (emitter := getattr(layer.events, name, None)) is not None:
                 (emitter.connect if on else emitter.disconnect)(self._on_drawn)
+        (layer.events.visible.connect if on else layer.events.visible.disconnect)(self._on_visible)
+
+    def _on_visible(self, _event: object = None) -> None:
+        """Say that what is chosen cannot be seen: the brush would leave no trace."""
+        layer = self._shown
+        if layer is None or layer.visible:
+            self.hidden.say("")
+        else:
+            self.hidden.say("The mask is hidden: what is drawn on it is not seen.", "Show it", self._uncover_mask)
+
+    def _uncover_mask(self) -> None:
+        if self._shown is not None:
+            self._shown.visible = True
 
     def _on_drawn(self, _event: object = None) -> None:
         self.renew()

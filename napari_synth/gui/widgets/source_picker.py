@@ -10,8 +10,9 @@ from qtpy.QtWidgets import QComboBox, QWidget
 
 from napari_synth.core.errors import InvalidImageError, SynthError
 from napari_synth.gui.layers.images import full_resolution, guessed_axes, to_image
-from napari_synth.gui.layers.marks import is_source
-from napari_synth.gui.widgets.form_rows import label, let_shrink, rows, wrapped
+from napari_synth.gui.layers.marks import is_followed, is_source
+from napari_synth.gui.widgets.elided import NameBox, breakable
+from napari_synth.gui.widgets.form_rows import label, rows, wrapped
 from napari_synth.imaging.image import Image, check_axes
 
 if TYPE_CHECKING:
@@ -52,6 +53,14 @@ class AxesBox(QComboBox):
     def axes(self) -> str:
         """What is written, whether it fits the layer or not."""
         return self.currentText().strip().upper()
+
+    def axes_of(self, layer: napari.layers.Image) -> str:
+        """Return what was set for a layer; else what is set for the shown one where both seem to mean the same; else the guess."""
+        guess = guessed_axes(layer)
+        if self._layer is None or layer is self._layer:
+            return self.axes if layer is self._layer else guess
+        alike = layer.ndim == self._layer.ndim and guess == guessed_axes(self._layer)
+        return self._set.get(layer, self.axes if alike else guess).strip().upper()
 
     def show_layer(self, layer: napari.layers.Image | None) -> None:
         """Offer what the dimensions of a layer may mean, without a signal."""
@@ -105,6 +114,8 @@ class SourcePicker(QWidget):
 
     changed = Signal()
     """Another layer, other pixels of the same one, or other axes."""
+    selection_changed = Signal()
+    """Other layers are selected in the layer list."""
 
     def __init__(self, viewer: ViewerModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -112,9 +123,11 @@ class SourcePicker(QWidget):
         self._layers: list[napari.layers.Image] = []
         self._shown: napari.layers.Image | None = None
 
-        self.layers = QComboBox(self)
-        self.layers.setToolTip("The image layer to work on. It follows the layer that you select in the layer list.")
-        let_shrink(self.layers)
+        self.layers = NameBox(self)
+        self.layers.setToolTip(
+            "The image layer to work on. It follows the layer that you select in the layer list; a map that judges a result has to"
+            " be chosen here."
+        )
         self.layers.currentIndexChanged.connect(self._on_choice)
         self.axes = AxesBox(self)
         self.axes.currentTextChanged.connect(self._on_axes)
@@ -130,6 +143,7 @@ class SourcePicker(QWidget):
         viewer.layers.events.removed.connect(self.refresh)
         viewer.layers.events.reordered.connect(self.refresh)
         viewer.layers.selection.events.active.connect(self._follow)
+        viewer.layers.selection.events.changed.connect(self._on_selection)
         self.refresh()
         self._follow()
 
@@ -137,6 +151,14 @@ class SourcePicker(QWidget):
     def layer(self) -> napari.layers.Image | None:
         """The chosen layer, None where there is no image."""
         return self._shown
+
+    @property
+    def selected(self) -> tuple[napari.layers.Image, ...]:
+        """The layers to work on, the lowest first: all that are selected where the chosen one is among several; else that one."""
+        if self._shown is None:
+            return ()
+        several = self._followed()
+        return several if len(several) > 1 and self._shown in several else (self._shown,)
 
     @property
     def roles(self) -> str:
@@ -154,8 +176,13 @@ class SourcePicker(QWidget):
         """Choose a layer of the list."""
         self.layers.setCurrentIndex(self._layers.index(layer))
 
-    def image(self) -> Image:
-        """Return the chosen layer as an image; no pixel is read.
+    def image(self, layer: napari.layers.Image | None = None) -> Image:
+        """Return the chosen layer as an image, or another one; no pixel is read.
+
+        Parameters
+        ----------
+        layer : napari.layers.Image, optional
+            One of `selected`.
 
         Raises
         ------
@@ -166,7 +193,8 @@ class SourcePicker(QWidget):
         """
         if self._shown is None:
             raise InvalidImageError(self.why_empty())
-        return to_image(self._shown, self.axes.axes)
+        wanted = layer or self._shown
+        return to_image(wanted, self.axes.axes_of(wanted))
 
     def why_empty(self) -> str:
         """Say what to do where there is no image to work on."""
@@ -187,17 +215,31 @@ class SourcePicker(QWidget):
         self.layers.blockSignals(True)
         self.layers.clear()
         self.layers.addItems([layer.name for layer in self._layers])
-        keep = self._layers.index(self._shown) if self._shown in self._layers else 0 if self._layers else -1
+        likely = next(
+            (index for index, layer in enumerate(self._layers) if is_followed(layer)), 0 if self._layers else -1
+        )
+        keep = self._layers.index(self._shown) if self._shown in self._layers else likely
         self.layers.setCurrentIndex(keep)
         self.layers.blockSignals(False)
         self._on_choice(keep)
 
     def _follow(self, _event: object = None) -> None:
         active = self._viewer.layers.selection.active
-        if active in self._layers:
+        if active in self._layers and is_followed(active):
             self.choose(active)
         elif self._shown is None:
             self._describe()
+
+    def _on_selection(self, _event: object = None) -> None:
+        several = self._followed()
+        if len(several) > 1 and self._shown not in several:
+            self.choose(several[-1])
+        self._describe()
+        self.selection_changed.emit()
+
+    def _followed(self) -> tuple[napari.layers.Image, ...]:
+        chosen = self._viewer.layers.selection
+        return tuple(layer for layer in reversed(self._layers) if layer in chosen and is_followed(layer))
 
     def _on_choice(self, index: int) -> None:
         layer = self._layers[index] if index >= 0 else None
@@ -226,4 +268,8 @@ class SourcePicker(QWidget):
 
     def _describe(self) -> None:
         shown = self._shown
-        self.description.setText(self.why_empty() if shown is None else size_in_words(shown, self.axes.axes))
+        words = self.why_empty() if shown is None else size_in_words(shown, self.axes.axes)
+        several = len(self.selected)
+        if several > 1:
+            words += f" · {several} layers are selected: a run does each of them"
+        self.description.setText(breakable(words))

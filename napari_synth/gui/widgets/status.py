@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from html import escape
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_synth.core.device import Device
@@ -15,7 +15,7 @@ from napari_synth.core.progress import Progress
 from napari_synth.gui.jobs.resources import find_device
 from napari_synth.gui.jobs.worker import Job
 from napari_synth.gui.settings import RunSettings
-from napari_synth.gui.widgets.form_rows import wrapped
+from napari_synth.gui.widgets.sentences import Sentences
 
 
 class ProgressRow(QWidget):
@@ -82,8 +82,8 @@ class Messages(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.error = _text(self, "What went wrong, and what to do")
-        self.notes = _text(self, "What was found and done; the text can be selected and copied")
+        self.error = Sentences(self, "What went wrong, and what to do")
+        self.notes = Sentences(self, "What was found and done; the text can be selected and copied")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(6)
@@ -97,11 +97,20 @@ class Messages(QWidget):
         self.error.setText(escape(sentence, quote=False))
         self.error.setVisible(bool(sentence))
 
-    def show_notes(self, sentences: Iterable[str]) -> None:
-        """Show sentences in place of the last ones."""
+    def show_notes(self, sentences: Iterable[str], about: str = "") -> None:
+        """Show sentences in place of the last ones.
+
+        Parameters
+        ----------
+        sentences : iterable of str
+        about : str
+            The name of the layer that they are about, which stands above them.
+        """
         paragraphs = [
             f"<p style='margin: 0 0 4px 0'>{escape(sentence, quote=False)}</p>" for sentence in sentences if sentence
         ]
+        if about and paragraphs:
+            paragraphs.insert(0, f"<p style='margin: 0 0 4px 0'><b>{escape(about, quote=False)}</b></p>")
         self.notes.setText("".join(paragraphs))
         self.notes.setVisible(bool(paragraphs))
 
@@ -114,7 +123,7 @@ class Messages(QWidget):
             Of the bar, the words and what is behind them, as hexadecimal numbers.
         """
         self.error.setStyleSheet(
-            f"QLabel {{ color: {text}; background: {ground}; border-left: 4px solid {error}; padding: 6px; }}"
+            f"QTextEdit {{ color: {text}; background: {ground}; border: 0; border-left: 4px solid {error}; padding: 6px; }}"
         )
 
 
@@ -167,11 +176,3 @@ def duration(seconds: float) -> str:
     if seconds < 5400:
         return f"{round(seconds / 60)} min"
     return f"{seconds / 3600:.1f} h"
-
-
-def _text(parent: QWidget, tooltip: str) -> QLabel:
-    label = wrapped(parent, tooltip)
-    label.setTextFormat(Qt.TextFormat.RichText)
-    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.MinimumExpanding)
-    return label

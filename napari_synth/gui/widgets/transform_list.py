@@ -119,7 +119,7 @@ class TransformList(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._rows: list[TransformRow] = []
-        self.only = QCheckBox("Only those switched on", self)
+        self.only = QCheckBox("Hide what is switched off", self)
         self.only.setToolTip("Hide the transforms that are not used")
         self.only.toggled.connect(self._filter)
         self._layout = QVBoxLayout(self)

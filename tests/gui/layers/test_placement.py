@@ -126,7 +126,7 @@ def test_counts_of_the_source_say_nothing_of_the_result() -> None:
     ("name", "shape", "is_rgb"),
     [("colours", (8, 10, 3), True), ("channels", (2, 8, 10), False), ("plane", (8, 10), False)],
 )
-def test_the_panel_adds_results_and_their_confidence(panel, viewer, qtbot, name, shape, is_rgb) -> None:
+def test_the_panel_adds_results_and_their_uncertainty(panel, viewer, qtbot, name, shape, is_rgb) -> None:
     pixels = image(3, 8, 10)
     source = viewer.add_image(pixels, name="cells", scale=(1, 0.5, 0.5), axis_labels=("c", "y", "x"))
     panel.source.choose(source)
@@ -142,10 +142,10 @@ def test_the_panel_adds_results_and_their_confidence(panel, viewer, qtbot, name,
     total = pixels.sum(0)
     plane = result.data[..., 0] if is_rgb else result.data[0] if name == "channels" else result.data
     np.testing.assert_allclose(plane, np.clip(total, 0, 255) if is_rgb else total, atol=0.51)
-    panel.result.confidence.click()
+    panel.result.uncertainty.click()
     qtbot.waitUntil(lambda: panel._job is None, timeout=60_000)
     assert panel.messages.error.isHidden(), panel.messages.error.text()
-    assert viewer.layers[-1].name == "cells confidence"
+    assert viewer.layers[-1].name == "cells relative uncertainty"
     assert viewer.layers[-1].ndim == result.ndim
 
 

@@ -54,6 +54,8 @@ def panel(viewer: ViewerModel, qtbot: Any) -> AugmentPanel:
     made = AugmentPanel(viewer)
     qtbot.addWidget(made)
     made.transforms.show_transforms((ALONG_X,))
+    for layer in viewer.layers[1:]:
+        made.along.tick(layer, False)
     return made
 
 
@@ -432,3 +434,13 @@ def test_opening_the_panel_does_not_load_torch() -> None:
     code = "import sys; import napari_synth.gui.panels.augment; print('torch' in sys.modules)"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "False"
+
+
+def test_what_lies_on_the_image_moves_along_unless_it_is_unticked(viewer: ViewerModel, qtbot: Any) -> None:
+    viewer.add_points([[900.0, 900.0]], name="elsewhere")
+    panel = AugmentPanel(viewer)
+    qtbot.addWidget(panel)
+    assert {layer.name for layer in panel.along.chosen} == {"ids", "dots", "arrows", "boxes", "paths"}
+    panel.along.tick(viewer.layers["boxes"], False)
+    viewer.add_labels(np.ones((40, 50), np.uint8), name="more ids", scale=SCALE, translate=(5, 7))
+    assert {layer.name for layer in panel.along.chosen} == {"more ids", "dots", "arrows", "paths"}

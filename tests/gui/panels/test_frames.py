@@ -88,9 +88,9 @@ def test_missing_frames_of_a_movie_with_channels_are_found(
     _, result, rim = viewer.layers
     assert result.data[2].any()
     assert np.flatnonzero(np.asarray(rim.data).any(axis=(1, 2, 3))).tolist() == [2]
-    panel.result.confidence.click()
+    panel.result.uncertainty.click()
     finish(qtbot, panel)
-    assert viewer.layers[2].name.endswith("confidence")
+    assert viewer.layers[2].name.endswith("relative uncertainty")
     assert panel.messages.error.isHidden(), panel.messages.error.text()
 
 

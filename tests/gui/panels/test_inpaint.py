@@ -128,19 +128,19 @@ def test_a_run_fills_the_mask_and_tells_where(dock, viewer, qtbot) -> None:
     carried = Recipe(**result.metadata["napari_synth"]["recipe"]).mask
     assert carried is not None
     assert (carried.rule, carried.pixels) == (None, 20)
-    assert (panel.result.removed.isHidden(), panel.result.trust.isHidden()) == (True, True)
-    assert not panel.result.confidence.isHidden()
+    assert (panel.result.removed.isEnabled(), panel.result.trust.isEnabled()) == (False, False)
+    assert panel.result.uncertainty.isEnabled()
 
 
-def test_the_confidence_is_that_of_the_filled_pixels(dock, viewer, qtbot) -> None:
+def test_the_uncertainty_is_that_of_the_filled_pixels(dock, viewer, qtbot) -> None:
     viewer.add_image(cells(20, 24), name="cells")
     viewer.add_labels(box(20, 24), name="dust")
     panel = dock()
     run(qtbot, panel)
-    panel.result.confidence.click()
+    panel.result.uncertainty.click()
     qtbot.waitUntil(lambda: panel._job is None, timeout=20_000)
     assert error(panel) == ""
-    assert (viewer.layers["cells confidence"].data[box(20, 24) == 0] == 0).all()
+    assert (viewer.layers["cells relative uncertainty"].data[box(20, 24) == 0] == 0).all()
 
 
 def test_the_layers_menu_opens_the_panel_for_the_active_image(npe2pm, plugin_settings, make_napari_viewer) -> None:

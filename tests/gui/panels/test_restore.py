@@ -124,7 +124,7 @@ def test_real_generators_run_preview_and_are_judged(window, settings, qtbot, gen
     restored = window.layers["cells denoised"].data
     assert np.array_equal(restored, previewed)
     assert np.mean((restored - truth) ** 2) < 0.5 * np.mean((pixels - truth) ** 2)
-    for action in (panel.result.trust.click, panel.result.confidence.click):
+    for action in (panel.result.trust.click, panel.result.uncertainty.click):
         action()
         finish(qtbot, panel)
     assert error(panel) == ""
@@ -171,13 +171,13 @@ def test_colour_images(dock, viewer, qtbot, shape) -> None:
     result = viewer.layers["tissue denoised"]
     assert result.rgb
     assert result.data.shape == shape
-    for action in (panel.result.removed.click, panel.result.trust.click, panel.result.confidence.click):
+    for action in (panel.result.removed.click, panel.result.trust.click, panel.result.uncertainty.click):
         action()
         finish(qtbot, panel)
     assert error(panel) == ""
     assert viewer.layers["tissue removed signal"].data.shape == shape[:-1]
     assert viewer.layers["tissue trust"].data.shape == shape[:-1]
-    assert viewer.layers["tissue confidence"].data.shape == shape[:-1]
+    assert viewer.layers["tissue relative uncertainty"].data.shape == shape[:-1]
 
 
 def test_five_dimensions_multiscale_and_lazy_pixels(dock, viewer, qtbot, noisy) -> None:
@@ -232,10 +232,10 @@ def test_a_result_larger_than_the_budget_goes_to_disk(dock, viewer, settings, qt
     panel.result.trust.click()
     finish(qtbot, panel)
     assert error(panel) == ""
-    panel.result.confidence.click()
+    panel.result.uncertainty.click()
     finish(qtbot, panel)
     assert error(panel) == ""
-    kinds = ("removed signal", "trust", "confidence")
+    kinds = ("removed signal", "trust", "relative uncertainty")
     layers = [viewer.layers[f"huge: one {kind}"] for kind in kinds]
     assert all(layer.multiscale for layer in layers)
     # Nothing but reading is left for the window to do.
@@ -469,8 +469,10 @@ def test_two_panels_do_not_know_each_other(dock, window, control, qtbot, noisy) 
     control.go_on.set()
     finish(qtbot, left)
     assert {layer.name for layer in window.layers} == {"one", "two", "one denoised"}
-    assert left.result.finished is not None
-    assert right.result.finished is None
+    assert left.result.finished.prepared is not None
+    # Any result of this viewer can be judged from any panel of its task; what the run holds in memory is the other panel's own.
+    assert right.result.finished.result is window.layers["one denoised"]
+    assert right.result.finished.prepared is None
     assert right.form.params().gain == 0.5
 
 
@@ -623,7 +625,7 @@ def test_layers_come_go_and_move(dock, viewer, noisy) -> None:
 # After a run
 
 
-def test_removed_signal_trust_and_confidence(dock, window, qtbot, noisy) -> None:
+def test_removed_signal_trust_and_uncertainty(dock, window, qtbot, noisy) -> None:
     source = window.add_image(noisy(2, 40, 40), name="cells", scale=(1, 0.5, 0.5))
     panel = dock(window)
     run(qtbot, panel)
@@ -638,10 +640,10 @@ def test_removed_signal_trust_and_confidence(dock, window, qtbot, noisy) -> None
     trust = window.layers["cells trust"]
     assert trust.data.shape == source.data.shape
     assert trust.data.mean() > 3
-    panel.result.confidence.click()
+    panel.result.uncertainty.click()
     finish(qtbot, panel)
-    assert np.all(window.layers["cells confidence"].data == 0)
-    assert window.layers["cells confidence"].contrast_limits[1] > 1e-3
+    assert np.all(window.layers["cells relative uncertainty"].data == 0)
+    assert window.layers["cells relative uncertainty"].contrast_limits[1] > 1e-3
     assert "same answer in all orientations" in panel.messages.notes.text()
     for layer in window.layers:
         assert np.allclose(layer.extent.world, source.extent.world)

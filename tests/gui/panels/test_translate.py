@@ -79,7 +79,7 @@ def test_an_image_gets_the_intensities_of_the_reference_and_is_shown_with_its_li
     assert result.contrast_limits == reference.contrast_limits
     assert panel.source.layer is source
     assert result.metadata[METADATA_KEY]["recipe"]["params"]["fitted"]
-    assert panel.result.removed.isHidden()
+    assert not panel.result.removed.isEnabled()
 
 
 def test_a_missing_reference_is_said_and_nothing_is_run(panel, viewer) -> None:

@@ -1,0 +1,109 @@
+"""Every panel reads at 280 pixels with names as microscopes give them: nothing lies outside, in the dark and in the light theme."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtWidgets import QApplication, QScrollArea, QWidget
+
+from napari_synth.gui import commands
+from napari_synth.gui.widgets.elided import NameBox, NameLabel, breakable
+
+PANELS = sorted(name for name in commands.__all__ if name.endswith("Panel"))
+NAME = "20261130_HeLa_H2B-GFP_40x_pos003_z021_ch1_t0001.ome.tif"
+WIDTH = 280
+
+
+def settle() -> None:
+    for _ in range(6):
+        QApplication.processEvents()
+
+
+def outside(panel: QWidget) -> list[str]:
+    """Name what reaches over the left or the right edge of what is seen of a panel."""
+    area = panel.findChild(QScrollArea)
+    view = area.viewport()
+    found = []
+    for widget in area.widget().findChildren(QWidget):
+        if not widget.isVisible() or widget.window() is not panel.window():
+            continue
+        left = widget.mapTo(view, QPoint(0, 0)).x()
+        if left < 0 or left + widget.width() > view.width():
+            found.append(
+                f"{type(widget).__name__} {getattr(widget, 'text', str)()!r}: {left} to {left + widget.width()}"
+            )
+    if area.widget().width() > view.width():
+        found.append(f"the panel is {area.widget().width()} wide, {view.width()} are seen")
+    return found
+
+
+def docked(viewer: Any, name: str) -> QWidget:
+    panel = getattr(commands, name)(viewer)
+    dock = viewer.window.add_dock_widget(panel, name=name)
+    viewer.window._qt_window.resizeDocks([dock], [WIDTH], Qt.Orientation.Horizontal)
+    return panel
+
+
+@pytest.mark.parametrize("name", PANELS)
+def test_nothing_lies_outside_a_narrow_panel(name, make_napari_viewer, qtbot) -> None:
+    viewer = make_napari_viewer(show=True)
+    viewer.window.resize(1100, 900)
+    viewer.add_image(np.zeros((3, 4, 32, 32), np.uint16), name=NAME, axis_labels=("t", "z", "y", "x"))
+    viewer.add_labels(np.ones((4, 32, 32), np.uint8), name=f"masks_of_{NAME}")
+    viewer.add_points(np.ones((1, 4)), name=f"points_of_{NAME}")
+    panel = docked(viewer, name)
+    for fold in ("form", "sampling"):
+        if hasattr(panel, fold):
+            getattr(panel, fold).more.setChecked(True)
+    panel.messages.show_error(f"The file /data/{NAME * 2} cannot be read.")
+    panel.messages.show_notes([f"The result is in /data/{NAME * 2}."], about=NAME)
+    panel.progress.begin(f"Denoising {NAME}")
+    for theme in ("dark", "light"):
+        viewer.theme = theme
+        settle()
+        assert panel.width() <= WIDTH + 20
+        assert outside(panel) == []
+        for said in (panel.messages.error, panel.messages.notes):
+            assert said.document().idealWidth() <= said.viewport().width()
+            assert said.document().size().height() <= said.viewport().height() + 1
+    panel.stop()
+
+
+def test_a_second_panel_is_not_squeezed(make_napari_viewer, qtbot) -> None:
+    viewer = make_napari_viewer(show=True)
+    viewer.window.resize(1200, 800)
+    first, second = docked(viewer, "DenoisePanel"), docked(viewer, "UpscalePanel")
+    settle()
+    assert second.isVisible()
+    assert second.height() > 300
+    assert first.height() > 300
+    for panel in (first, second):
+        panel.stop()
+
+
+def test_a_long_name_is_cut_in_its_middle_and_whole_in_the_tooltip(qtbot) -> None:
+    box, words = NameBox(), NameLabel()
+    for widget in (box, words):
+        qtbot.addWidget(widget)
+    box.setToolTip("The image to work on.")
+    box.addItem(NAME)
+    assert box.toolTip() == f"{NAME}\nThe image to work on."
+    box.setItemText(0, f"{NAME}2")
+    assert box.toolTip().startswith(f"{NAME}2\n")
+    assert box.minimumSizeHint().width() < 200
+    words.resize(120, 20)
+    words.show_name(NAME)
+    assert words.toolTip() == NAME
+    assert words.text().startswith("2026")
+    assert words.text().endswith("tif")
+    assert "…" in words.text()
+    assert len(words.text()) < 40
+
+
+def test_words_that_may_be_broken_read_the_same() -> None:
+    broken = breakable(NAME)
+    assert broken.replace("\u200b", "") == NAME
+    assert max(map(len, broken.split("\u200b"))) <= 25
