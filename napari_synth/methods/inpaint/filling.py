@@ -334,6 +334,10 @@ _SHARES = (0.0, 0.35, 0.65, 1.0)
 _USUAL_SHARE = 0.65
 # Of the squared error: what one hole says is much chance.
 _CLEARLY = 0.8
+# In pixels: radius up to which a hole is a band or a spot that shows no texture of its own.
+_NARROW = 6.0
+# What is tried on: pixels along each side of a hole, around it, and planes.
+_TRIED_EDGE, _TRIED_CONTEXT, _TRIED_PLANES = 64, 64, 3
 
 
 @dataclass(frozen=True)
@@ -393,6 +397,9 @@ class PatchFill:
     def __call__(self, crop: Crop, generator: torch.Generator) -> Tensor:
         """Copy patches; see `Fill`."""
         share = self._tried(crop, generator) if self.share is None else self.share
+        if share is None:
+            assert self.guide is not None
+            return self.guide(crop, generator)
         return levelled(*self._parts(crop, generator), crop.holes, share)
 
     def _parts(self, crop: Crop, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -405,18 +412,53 @@ class PatchFill:
             guide = torch.where(crop.holes, self.guide(crop, generator), guide)
         return rough, guide
 
-    def _tried(self, crop: Crop, generator: torch.Generator) -> float:
-        """Return the share that fills a hole beside best; the usual one unless another is clearly better."""
+    def _tried(self, crop: Crop, generator: torch.Generator) -> float | None:
+        """Return the share that fills a hole beside best; the usual one unless another is clearly better.
+
+        It is None for the guide alone, in bands so narrow that texture does not show.
+        """
+        crop = part_to_try_on(crop)
         beside = punched(crop)
         if beside is None:
             return _USUAL_SHARE
         parts = self._parts(beside, generator)
         errors = {}
         for share in _SHARES:
-            wrong = (levelled(*parts, beside.holes, share) - crop.pixels)[:, beside.holes]
-            errors[share] = float(wrong.square().mean())
+            off = (levelled(*parts, beside.holes, share) - crop.pixels)[:, beside.holes]
+            errors[share] = float(off.square().mean())
         best = min(errors, key=lambda share: errors[share])
+        if self.guide is not None and _radius(crop.holes) <= _NARROW:
+            wrong = (parts[1] - crop.pixels)[:, beside.holes]
+            if float(wrong.square().mean()) < errors[best]:
+                return None
         return best if errors[best] < _CLEARLY * errors[_USUAL_SHARE] else _USUAL_SHARE
+
+
+def part_to_try_on(crop: Crop) -> Crop:
+    """Return a crop around a part of holes that are long or go through many planes: a trial must be shorter than the work."""
+    wide = [along.nonzero() for along in (crop.holes.any(0).any(1), crop.holes.any(0).any(0))]
+    if len(crop.holes) <= _TRIED_PLANES and all(int(at.max() - at.min()) < _TRIED_EDGE for at in wide):
+        return crop
+    plane = int(crop.holes.sum((1, 2)).argmax())
+    first = min(max(0, plane - _TRIED_PLANES // 2), max(0, len(crop.holes) - _TRIED_PLANES))
+    planes = slice(first, first + _TRIED_PLANES)
+    marked = crop.holes[plane].float()[None, None]
+    crowded = functional.avg_pool2d(marked, _TRIED_EDGE + 1, stride=1, padding=_TRIED_EDGE // 2)[0, 0]
+    # In the middle of a hole rather than beside it.
+    at = divmod(int((crowded * crop.holes[plane]).argmax()), crowded.shape[1])
+    core, around = (
+        tuple(slice(max(0, centre - reach), centre + reach + 1) for centre in at)
+        for reach in (_TRIED_EDGE // 2, _TRIED_EDGE // 2 + _TRIED_CONTEXT)
+    )
+    holes = torch.zeros_like(crop.holes)
+    holes[planes, *core] = crop.holes[planes, *core]
+    part = (planes, *around)
+    return Crop(crop.pixels[:, *part], holes[part], crop.unknown[part])
+
+
+def _radius(holes: Tensor) -> float:
+    """Return the radius of the largest circle in any plane of holes (A, Y, X); beyond the border nothing ends it."""
+    return max(float(ndimage.distance_transform_edt(plane).max()) for plane in holes.cpu().numpy())
 
 
 def punched(crop: Crop) -> Crop | None:
