@@ -129,7 +129,7 @@ def _telling(console: Console, draw: Callable[[Progress], None] | None) -> Calla
     def tell(state: Progress) -> None:
         if isinstance(state.event, Validated) and state.event.metrics:
             figures = ", ".join(f"{name} {value:.2f}" for name, value in state.event.metrics.items())
-            say(console, f"Step {state.news.step}: {figures}{' (best)' if state.news.is_best else ''}")
+            say(console, f"Step {state.event.step}: {figures}{' (best)' if state.event.is_best else ''}")
         if draw is not None:
             draw(state)
         elif state.message:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from napari_synth.contract.generator import Task
 from napari_synth.core.errors import Cancelled, InvalidImageError
+from napari_synth.engine.image_run import PreparedImage
 from napari_synth.engine.prepared import PreparedRun
 from napari_synth.imaging.image import without_alpha
 from napari_synth.imaging.noise import estimate_noise
@@ -33,7 +34,13 @@ def verdicts(prepared: PreparedRun, pixels: Any) -> tuple[str, ...]:
     """
     source = prepared.source
     info = prepared.method.info
-    if source is None or info.invents or info.task in _MEANT_TO_DIFFER or pixels.shape != source.shape:
+    if (
+        not isinstance(prepared, PreparedImage)
+        or source is None
+        or info.invents
+        or info.task in _MEANT_TO_DIFFER
+        or pixels.shape != source.shape
+    ):
         return ()
     result = source.with_data(pixels)
     said = []

@@ -9,7 +9,7 @@ pixels around each, and on numbers that were measured once: a part of an image i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -246,7 +246,8 @@ def screened(image: Image) -> ScreenedImage:
     else:
         screen, report = _screen_of(image)
         screens = (screen,)
-    found = ScreenedImage(image.data, image.axes, image.spacing, image.units, image.name, image.mask, screens, report)
+    own = {field.name: getattr(image, field.name) for field in fields(Image)}
+    found = ScreenedImage(**own, screens=screens, report=report)
     if image.is_lazy or image.n_pixels > MOST_PIXELS:
         # How many outliers there are is not known before all of it is read.
         return replace(found, report=None)

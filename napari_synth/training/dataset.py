@@ -17,8 +17,7 @@ from napari_synth.core.arguments import given_path
 from napari_synth.core.errors import InvalidImageError, MaskError, SynthError, TrainingDataError
 from napari_synth.engine.recipe import Source
 from napari_synth.engine.references import has_content
-from napari_synth.files import Series, find_images, paired, pairs_in_words, read_image
-from napari_synth.files.access import image_suffix
+from napari_synth.files import Series, find_images, image_suffix, paired, pairs_in_words, read_image
 from napari_synth.imaging.image import Image, without_alpha
 from napari_synth.imaging.intensity import IntensityTransform, measure_statistics
 from napari_synth.imaging.masks import as_mask, holes

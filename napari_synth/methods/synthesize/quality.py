@@ -109,7 +109,7 @@ def report_quality(
     if edge < _GRID:
         raise InvalidImageError(f"Images smaller than {_GRID} pixels cannot be judged: make larger ones.")
     real = tuple(without_alpha(image) for image in real)
-    params = SynthesisTrainParams(patch=edge, turns=turns)
+    params = SynthesisTrainParams(patch=edge, flips_and_rotations=turns)
     crops = learnt_crops(TrainingImages(real, (), "one"), params, TrainContext(device, 0, report))
     images = _made(without_alpha(made), crops).to(device.torch_name)
     report.start("Comparing with real crops", 3)

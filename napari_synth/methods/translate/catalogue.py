@@ -8,7 +8,7 @@ from pydantic import Field
 
 from napari_synth.contract.generator import Generator, GeneratorInfo, Task
 from napari_synth.contract.params import Params, advanced
-from napari_synth.contract.trainable import Trainable, TrainableInfo, TrainParams
+from napari_synth.contract.trainable import Dimensions, Trainable, TrainableInfo, TrainParams
 
 Fit = dict[str, tuple[float, ...]]
 
@@ -106,9 +106,6 @@ class NeuralStyleParams(StrengthParams):
     )
 
 
-Dimensions = Literal["auto", "2D", "3D"]
-
-
 class PairedTrainParams(TrainParams):
     """Settings of any such training."""
 
@@ -187,9 +184,6 @@ class Pix2PixTrainParams(PairedTrainParams):
         description="Weight of keeping the critic flat around real images: steadier, for a third more time; 1 to 10 where training"
         " does not settle.",
     )
-
-
-Dimensions = Literal["auto", "2D", "3D"]
 
 
 class UnpairedTrainParams(TrainParams):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from napari_synth.methods.translate.catalogue import METHODS, AutoParams
 from napari_synth.methods.translate.evidence import AsItIs, shows_something
 from napari_synth.methods.translate.slides import estimate_white, sample_colours
 
-_METHODS = {one.info.id: one for one in METHODS if isinstance(one, Generator)}
+_METHODS: Mapping[str, Generator[Any]] = {one.info.id: one for one in METHODS if isinstance(one, Generator)}
 _LIT, _DARK, _MOSTLY = 0.4, 0.1, 0.7
 _TINTED, _NEUTRAL = 0.1, 0.05
 
