@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from napari_synth.gui.stores import free_path
 
 from napari_synth.files import create_ome_zarr, read_image
+from napari_synth.gui.jobs.result_store import free_path
 from napari_synth.imaging.image import Image
 
 
