@@ -10,7 +10,7 @@ from typing import Any
 
 from napari_synth.contract.generator import Method
 from napari_synth.core.device import Device
-from napari_synth.core.errors import Cancelled, GeneratorError, SynthError
+from napari_synth.core.errors import Cancelled, GeneratorError, InvalidImageError, SynthError
 from napari_synth.core.memory import is_memory_short
 from napari_synth.core.progress import CancelToken, cancellable, check_cancelled
 
@@ -52,6 +52,10 @@ def translated_errors(method: Method[Any], device: Device) -> Iterator[None]:
         yield
     except (SynthError, MemoryShortError):
         raise
+    except OverflowError as error:
+        raise InvalidImageError(
+            "The intensities are beyond what 32-bit floats hold: divide them by a number that brings them below 1e38."
+        ) from error
     except Exception as error:
         if is_memory_short(error):
             raise MemoryShortError from error

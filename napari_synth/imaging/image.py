@@ -406,9 +406,9 @@ def _likeliest(fitting: Sequence[str], plain: tuple[int, ...], allowed: Sequence
 
 def _looks_coloured(shape: tuple[int, ...], named: Sequence[str], measured: Sequence[str]) -> bool:
     """Return whether the last dimension holds RGB samples: its label decides, a unit speaks against it, else the sizes tell."""
-    if len(named) == len(shape) and named[-1]:
+    if named and len(named) == len(shape) and named[-1]:
         return named[-1] == "S"
-    if len(measured) == len(shape) and measured[-1] != "TCZYX":
+    if measured and len(measured) == len(shape) and measured[-1] != "TCZYX":
         return False
     return len(shape) >= 3 and shape[-1] in (3, 4) and min(shape[-3:-1]) > _MOST_CHANNELS
 

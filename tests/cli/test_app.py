@@ -209,7 +209,7 @@ def test_a_whole_folder_is_success(noisy: Path, tmp_path: Path, capfd: pytest.Ca
         (["{noisy}", "out.png"], "PNG holds one plane"),
         (["{noisy}", "out.tif", "--axes", "YX"], "Axes 'YX'"),
         (["{noisy}", "out.tif", "--device", "cuda:99"], "CUDA cannot be used"),
-        (["{noisy}", "out.tif", "--tile", "0"], "tile cannot be 0"),
+        (["{noisy}", "out.tif", "--tile", "0"], "tile of 0 pixels cannot be"),
         (["{noisy}", "out.tif", "--memory-budget", "0"], "memory budget of 0 GiB"),
         (["{noisy}", "out.tif", "--memory-budget", "-2"], "memory budget of -2 GiB"),
         (["{noisy}", "out.tif", "--memory-budget", "nan"], "memory budget of nan GiB"),

@@ -17,7 +17,7 @@ from napari_synth.core.options import RunOptions
         ({"seed": -1}, InvalidParameterError, "The seed cannot be -1: give a whole number from 0 to 2147483647"),
         ({"seed": 2**31}, InvalidParameterError, "whole number from 0 to 2147483647"),
         ({"seed": 1.5}, InvalidParameterError, "The seed cannot be 1.5"),
-        ({"tile": 0}, InvalidParameterError, "The tile cannot be 0: give a whole number from 1"),
+        ({"tile": 0}, InvalidParameterError, "A tile of 0 pixels cannot be: give at least 1"),
         ({"tile": "large"}, InvalidParameterError, "The tile cannot be 'large'"),
         ({"memory_budget": 0}, InvalidParameterError, "The memory budget cannot be 0"),
         ({"memory_budget": 0.5}, InvalidParameterError, "The memory budget cannot be 0.5"),

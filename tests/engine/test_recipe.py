@@ -93,7 +93,7 @@ def _choices() -> Iterator[tuple[str, str, Any]]:
 def test_calls_that_are_copied_do_what_was_done(
     monkeypatch: pytest.MonkeyPatch, generator: str, name: str, value: Any
 ) -> None:
-    recipe = Recipe(generator=generator, params={name: value}, seed=-3, device="cpu", axes="ZYX", tile=64)
+    recipe = Recipe(generator=generator, params={name: value}, seed=3, device="cpu", axes="ZYX", tile=64)
     seen: list[tuple[str, str, Recipe, str | None]] = []
 
     def process(source: str, target: Path, asked: Recipe, output: Any, axes: str | None, *_: Any, **__: Any) -> int:
@@ -113,7 +113,7 @@ def test_calls_that_are_copied_do_what_was_done(
     monkeypatch.setattr(napari_synth, "run", lambda *given, **options: calls.append({"given": given, **options}))
     exec(as_python(recipe), {"image": "pixels"})
     [call] = calls
-    plain = {"given": (generator, "pixels"), "seed": -3, "device": "cpu", "axes": "ZYX", "tile": 64}
+    plain = {"given": (generator, "pixels"), "seed": 3, "device": "cpu", "axes": "ZYX", "tile": 64}
     assert {key: call.pop(key) for key in plain} == plain
     assert settings.parse(call) == settings.parse(recipe.params)
 

@@ -175,7 +175,7 @@ def test_other_channels_are_refused(
 
 def test_a_card_that_lacks_what_is_needed_is_told(model: Make) -> None:
     name = model([[1]], ("", [(0, 1)]), ("", [(0, 1)]), card={"extras": {}})
-    with pytest.raises(ModelFileError, match="train it again"):
+    with pytest.raises(ModelFileError, match="train the model again"):
         verbs.prepare(name, Image(scene(20, 20), "YX"))
 
 

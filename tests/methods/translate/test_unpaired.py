@@ -158,7 +158,7 @@ def test_tiles_equal_the_whole_and_the_spread_is_in_the_targets_counts() -> None
 
 def test_features_normalised_by_instance_need_whole_planes() -> None:
     trained = train_model(CUT, gray(0), bright(1), {**TINY, "normalisation": "instance"})
-    assert prepare(f"translate/{trained.card.name}", Image(gray(4), "YX")).channels[0].spec.whole
+    assert prepare(f"translate/{trained.card.name}", Image(gray(4), "YX")).channels[0].prepared.spec.whole
 
 
 def test_bad_images_are_clear_errors() -> None:

@@ -7,13 +7,13 @@ from functools import cache
 
 import numpy as np
 import pytest
-from napari_synth.engine.runner import prepare
 from PIL import Image as Picture
 from skimage import data
 from skimage.metrics import peak_signal_noise_ratio
 
 from napari_synth.imaging.image import Image
 from napari_synth.imaging.jpeg import jpeg_grid, sigma_before_jpeg
+from napari_synth.verbs import prepare
 
 
 def added(image: np.ndarray, sigma: float) -> np.ndarray:

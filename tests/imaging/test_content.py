@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from napari_synth.engine.runner import prepare
 from skimage import data, measure
 
 from napari_synth.imaging.content import said_of_content
 from napari_synth.imaging.image import Image
+from napari_synth.verbs import prepare
 
 BLOBS = data.binary_blobs(128, rng=0)
 
