@@ -92,7 +92,7 @@ def trainer(
         report=Reporter(callback, token),
         folder=folder,
         identity={"kind": "curves"},
-        **{"checkpoint_seconds": 1e6, "tells": True, **options},
+        **{"checkpoint_seconds": 1e6, "emit_events": True, **options},
     )
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -205,7 +206,8 @@ def test_a_bad_file_of_many_is_named_and_left_out_with_its_partner(tmp_path: Pat
     for folder in ("bad", "good"):
         (tmp_path / folder).mkdir()
         for name in "abcd":
-            write_image(tmp_path / folder / f"{name}.tif", ramp((16, 16), "YX"))
+            pixels = ramp((16, 16), "YX")
+            write_image(tmp_path / folder / f"{name}.tif", replace(pixels, data=pixels.data * (1 + (folder == "good"))))
     (tmp_path / "bad" / "b.tif").write_bytes(b"II*\0 nothing")
     write_image(tmp_path / "good" / "c.tif", ramp((16, 18), "YX"), overwrite=True)
     nothing = Image(np.full((16, 16), np.nan, "f4"), "YX")

@@ -31,7 +31,7 @@ class Everything(Params):
     )
     steep: float | None = Field(None, ge=0.01, le=100.0, title="Steep", description="Slope.")
     begun: float | None = Field(
-        None, ge=0.05, le=10.0, title="Begun", description="Starts.", json_schema_extra={"initial_weights": 2.5}
+        None, ge=0.05, le=10.0, title="Begun", description="Starts.", json_schema_extra={"start": 2.5}
     )
     epochs: int | None = Field(None, ge=1, le=10_000, title="Epochs", description="Rounds.")
     name: str = Field("x", title="Name", description="A word.", json_schema_extra={"advanced": True})

@@ -203,7 +203,7 @@ def test_too_small_images_are_learnt_from_in_smaller_crops() -> None:
 
 def test_turned_crops_only_where_that_is_wanted() -> None:
     rising = np.repeat(np.arange(96, dtype=np.float32)[:, None], 80, axis=1)
-    learnt = crops_of(rising, patch=16, turns=False).sample(32, torch.Generator().manual_seed(0))
+    learnt = crops_of(rising, patch=16, flips_and_rotations=False).sample(32, torch.Generator().manual_seed(0))
     assert bool((learnt[:, :, -1] > learnt[:, :, 0]).all())
     assert bool((learnt[..., -1] == learnt[..., 0]).all())
 
