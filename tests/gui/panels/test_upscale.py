@@ -98,7 +98,7 @@ def test_methods_are_compared_at_the_same_factor(panel, viewer) -> None:
     viewer.add_image(texture(5, 20, 20))
     panel.form.set_values({"factor": 3.0, "pixels": "area"})
     panel.methods.choose(LANCZOS)
-    assert panel.form.values() == {"factor": 3.0}
+    assert panel.form.values() == {"factor": 3.0, "outliers": "keep"}
     panel.methods.choose(ISOTROPIC)
     assert panel.form.values()["factor"] is None
 
