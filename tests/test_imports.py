@@ -12,6 +12,7 @@ import pytest
         "import napari_synth",
         "from napari_synth import registry; registry.generators(); registry.trainables()",
         "import napari_synth.cli, napari_synth.training.events, napari_synth.training.control",
+        "import napari_synth.engine.door",
         "import napari_synth.gui.commands, napari_synth.gui.samples, napari_synth.gui.settings",
     ],
 )

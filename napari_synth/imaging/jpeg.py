@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.fft import dct
-from scipy.special import erfinv
+
+from napari_synth.imaging.noise import cosine_basis
 
 _BLOCK = 8
-_BASIS = dct(np.eye(_BLOCK), axis=0, norm="ortho")
+_BASIS = cosine_basis(_BLOCK)
 _TRANSFORM = np.ascontiguousarray(np.kron(_BASIS, _BASIS).T, dtype=np.float32)
 _Y, _X = (axis.ravel() for axis in np.meshgrid(np.arange(_BLOCK), np.arange(_BLOCK), indexing="ij"))
 _HIGH = _Y + _X >= 9
@@ -84,6 +84,8 @@ def sigma_before_jpeg(planes: Sequence[Plane], grid: tuple[int, int]) -> tuple[f
     (float, bool) or None
         In counts; None where too little is left.
     """
+    from scipy.special import erfinv
+
     coefficients = np.concatenate([_coefficients(plane, grid) for plane in planes if plane.shape == planes[0].shape])
     if len(coefficients) < _FEWEST_BLOCKS:
         return None

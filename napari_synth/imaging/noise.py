@@ -18,12 +18,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy.fft import dct
-from scipy.ndimage import maximum_filter, minimum_filter
-from scipy.stats import chi2
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -56,13 +54,21 @@ _STRIPES, _STRIPED = 0.5, 4
 # Spread of the lower half of the energies over that of noise: upsampled noise gives 1.6, texture 1.7.
 _SCATTER = 1.65
 
+
+def cosine_basis(size: int) -> npt.NDArray[np.float64]:
+    """Return the orthonormal discrete cosine transform (type II) of so many numbers as a matrix, (frequency, place)."""
+    basis: npt.NDArray[np.float64] = np.cos(np.pi / size * (np.arange(size) + 0.5) * np.arange(size)[:, None])
+    basis *= np.sqrt(2.0 / size)
+    basis[0] /= np.sqrt(2.0)
+    return basis
+
+
 _FREQ_Y, _FREQ_X = np.meshgrid(np.arange(_BLOCK), np.arange(_BLOCK), indexing="ij")
-# Mean of the smallest nine tenths of the squares of normal numbers.
+# The share of the smallest squares of normal numbers that is averaged.
 _KEPT = 0.9
-_KEPT_POWER = float(chi2.cdf(chi2.ppf(_KEPT, 1), 3) / _KEPT)
 _AVERAGE = np.full(_BLOCK**2, 1.0 / _BLOCK**2, dtype=np.float32)
 _GATE_SELECT = ((np.minimum(_FREQ_Y, _FREQ_X) < 3) & (_FREQ_Y + _FREQ_X > 0) & (_FREQ_Y + _FREQ_X < 7)).ravel()
-_BASIS = dct(np.eye(_BLOCK), axis=0, norm="ortho")
+_BASIS = cosine_basis(_BLOCK)
 _TRANSFORM = np.ascontiguousarray(np.kron(_BASIS, _BASIS).T, dtype=np.float32)
 # What each frequency contributes to the product of direct neighbours.
 _LAG_ONE = (_BASIS[:, 1:] * _BASIS[:, :-1]).sum(axis=1) * _BLOCK / (_BLOCK - 1)
@@ -334,6 +340,8 @@ def _collect_blocks(tiles: Sequence[npt.NDArray[np.generic]], unit: _Unit) -> _B
 
 
 def _cut_blocks(tiles: Sequence[npt.NDArray[np.generic]], unit: _Unit) -> _Blocks:
+    from scipy import ndimage
+
     values, means, uneven = [], [], []
     for tile in tiles:
         # Centred and scaled before single precision, which large offsets and ranges would exceed.
@@ -344,7 +352,7 @@ def _cut_blocks(tiles: Sequence[npt.NDArray[np.generic]], unit: _Unit) -> _Block
         grid = mean.reshape(windows.shape[:2])
         values.append(rows)
         means.append(mean)
-        uneven.append((maximum_filter(grid, 5) - minimum_filter(grid, 5)).ravel())
+        uneven.append((ndimage.maximum_filter(grid, 5) - ndimage.minimum_filter(grid, 5)).ravel())
     pixels, mean, unevenness = np.concatenate(values), np.concatenate(means), np.concatenate(uneven)
     finite = (np.abs(mean) < _ABSURD) & np.isfinite(unevenness)
     if not finite.all():
@@ -365,12 +373,14 @@ def _clipped_share(values: Floats) -> Floats:
 
 def _fit_line(blocks: _Blocks, clipped: Floats, band: _Band) -> _Fit:
     """Fit variance over signal to the flattest blocks of each class of intensity."""
+    from scipy import stats
+
     freedom = int(band.measure.sum())
     weights = np.zeros((_BLOCK**2, 2), dtype=np.float32)
     weights[band.measure, 0] = 1.0 / band.spectrum.ravel()[band.measure] / freedom
     weights[band.select, 1] = 1.0 / band.select.sum()
     energy, flatness = (blocks.power @ weights).T
-    to_mean = freedom / chi2.ppf(0.5, freedom)
+    to_mean = freedom / stats.chi2.ppf(0.5, freedom)
     level, variance, weight = [], [], []
     dropped = []
     for members in _intensity_classes(blocks.mean):
@@ -492,10 +502,18 @@ def _correlated_band(blocks: _Blocks, fit: _Fit) -> _Band | None:
     return band if _is_homogeneous(calm, band) else None
 
 
+@cache
+def _kept_power() -> float:
+    """Return the mean of the smallest nine tenths of the squares of normal numbers."""
+    from scipy.stats import chi2
+
+    return float(chi2.cdf(chi2.ppf(_KEPT, 1), 3) / _KEPT)
+
+
 def _calm_power(power: Floats) -> Doubles:
     """Return the power (8, 8) of each frequency over blocks (N, 64), less the largest tenth, as of noise."""
     kept = np.sort(power, axis=0)[: max(int(_KEPT * len(power)), 1)]
-    return np.asarray(kept.mean(axis=0, dtype=np.float64) / _KEPT_POWER).reshape(_BLOCK, _BLOCK)
+    return np.asarray(kept.mean(axis=0, dtype=np.float64) / _kept_power()).reshape(_BLOCK, _BLOCK)
 
 
 def _nyquist_ratios(spectrum: Doubles) -> Doubles:
@@ -529,6 +547,8 @@ def _lag_one(along: Doubles) -> float:
 
 def _is_homogeneous(power: Floats, band: _Band) -> bool:
     """Return whether the energy of blocks scatters as that of noise does; texture scatters more."""
+    from scipy import stats
+
     # A wide band evens out the phases of noise that was upsampled.
     wide = band.measure.reshape(_BLOCK, _BLOCK)
     rows, columns = np.flatnonzero(wide.any(axis=1)), np.flatnonzero(wide.any(axis=0))
@@ -536,7 +556,7 @@ def _is_homogeneous(power: Floats, band: _Band) -> bool:
     shape = band.spectrum.ravel()[wide].astype(np.float32)
     energy = (power[:, wide] / shape).mean(axis=1)
     low, middle = np.quantile(energy, (0.1, 0.5))
-    return bool(middle <= _SCATTER * low * chi2.ppf(0.5, len(shape)) / chi2.ppf(0.1, len(shape)))
+    return bool(middle <= _SCATTER * low * stats.chi2.ppf(0.5, len(shape)) / stats.chi2.ppf(0.1, len(shape)))
 
 
 def _report(blocks: _Blocks, fit: _Fit, correlation: tuple[float, float], unit: _Unit, n_pixels: int) -> NoiseReport:
