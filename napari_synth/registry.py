@@ -104,9 +104,10 @@ def register(method: Any) -> Method[Any]:
     if not isinstance(made, Method):
         raise UnknownGeneratorError(f"{made.info.id!r} is to be trained and makes no images: give a generator.")
     identifier = made.info.id
-    if identifier in _lasting() and not _is_same(_lasting()[identifier], made):
+    if identifier not in _lasting():
+        _of_session[identifier] = made
+    elif not _is_same(_lasting()[identifier], made):
         raise ModelFileError(f"There is a generator {identifier!r} already: give the model another name.")
-    _of_session[identifier] = made
     return made
 
 

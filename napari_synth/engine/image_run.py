@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_synth.contract.generator import BlockSpec, Generator, Prepared, Task
-from napari_synth.contract.params import Params
 from napari_synth.core.device import resolve_device
 from napari_synth.core.errors import AxesError, InvalidImageError, ReferenceImageError
 from napari_synth.core.options import RunOptions
@@ -91,9 +90,10 @@ def open_image(
             "All pixels of the reference image are equal: say which image the result should look like."
         )
     masked = None if image.mask is None else MaskRecord.of(image.mask)
+    settled = params.model_dump(mode="json") | _resolved(channels)
     made = Recipe(
         generator=method.info.id,
-        params=params.model_dump(mode="json") | _resolved(channels),
+        params=settled,
         axes=image.axes,
         seed=options.seed,
         device=device.kind,
@@ -109,7 +109,7 @@ def open_image(
             *_said_of_reference(image, inputs.reference),
             *_said_of_content(channels),
             *(masked.sentences() if masked else ()),
-            *notes_of(channels, labelled=True, more=partial(_said_of_outliers, method.info.task, params)),
+            *notes_of(channels, labelled=True, more=partial(_said_of_outliers, method.info.task, settled)),
         ),
     )
     run = replace(bare, channels=channels, recipe=made).with_grid(recipe)
@@ -155,7 +155,7 @@ class PreparedImage(BlockRun):
     @property
     def keeps_outliers(self) -> bool:
         """Whether outliers come back as they are; else the result has what the generator makes in their place."""
-        return getattr(self.params, "outliers", "keep") == "keep"
+        return self.recipe.params.get("outliers", "keep") == "keep"
 
     def sample(self) -> npt.NDArray[Any]:
         """Return a few evenly spread parts of the result, one dimension."""
@@ -377,7 +377,7 @@ def _said_of_reference(image: Image, reference: Image | None) -> tuple[str, ...]
     return ("The reference image is the image itself: there is nothing to take over from it.",)
 
 
-def _said_of_outliers(task: Task, params: Params, channel: Channel[Prepared]) -> tuple[str, ...]:
+def _said_of_outliers(task: Task, settled: Mapping[str, Any], channel: Channel[Prepared]) -> tuple[str, ...]:
     """Say how many pixels were taken out, and what becomes of them."""
     count, pixels = channel.statistics[0].outliers, channel.statistics[0].pixels
     if not count:
@@ -385,7 +385,7 @@ def _said_of_outliers(task: Task, params: Params, channel: Channel[Prepared]) ->
     fate = "they stay as they are"
     if task == Task.TRANSLATE:
         fate = "they stand out of the result as far as out of the image"
-    elif getattr(params, "outliers", "keep") == "replace":
+    elif settled.get("outliers", "keep") == "replace":
         fate = "they are replaced"
     verb = "is an outlier" if count == 1 else "are outliers"
     return (f"{count} of {pixels} pixels looked at {verb} (hot or dead): nothing else depends on them, and {fate}.",)

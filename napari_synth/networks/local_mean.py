@@ -40,5 +40,5 @@ def local_mean_reach(spread: float) -> int:
     """Return the largest distance in pixels, along an axis, at which a pixel can change its `local_mean`; 0 where `spread` is 0."""
     if spread == 0:
         return 0
-    # Half a cell away begins the next one that the mean of a pixel at the edge of its own is interpolated from.
-    return (blur_radius(spread) + 2) * CELL - 1
+    # A pixel just before the middle of its cell is interpolated from this cell and the one before.
+    return (blur_radius(spread) + 1) * CELL + CELL // 2 - 1

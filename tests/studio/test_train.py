@@ -254,14 +254,15 @@ def test_what_cannot_be_trained_is_a_clear_error() -> None:
         napari_synth.train("denoise/supervised", noisy, clean, minutes=-1)
     with pytest.raises(TrainingDataError, match="needs a target"):
         napari_synth.train("denoise/supervised", noisy)
-    rgb = Image(np.zeros((64, 64, 3), np.uint8), "YXS")
+    rgb = Image(np.stack([clean.data] * 3, -1), "YXS")
     with pytest.raises(TrainingDataError, match="other channels"):
         napari_synth.train("denoise/supervised", noisy, rgb)
     with pytest.raises(TrainingDataError, match="No noise"):
         napari_synth.train("denoise/noise2void", Image(np.full((64, 64), 9.0), "YX"))
     volume = Image(np.random.default_rng(0).random((8, 64, 64)), "ZYX")
+    other = Image(np.asarray(volume.data) / 2, "ZYX")
     with pytest.raises(TrainingDataError, match="in 2D, or start from scratch"):
-        napari_synth.train("denoise/supervised", volume, volume, dimensions="3D", start="bundled")
+        napari_synth.train("denoise/supervised", volume, other, dimensions="3D", initial_weights="bundled")
 
 
 @pytest.mark.parametrize("found", trainables(), ids=lambda t: t.info.id)

@@ -36,7 +36,7 @@ from napari_synth.training.patches import PatchRegion, PatchSampler
 from napari_synth.training.training_module import Networks, StepContext, TrainingModule, Validation
 
 NAMES: tuple[Augmentation, ...] = get_args(Augmentation)
-SCRATCH = {"start": "scratch", "width": 8, "patch": 32}
+SCRATCH = {"initial_weights": "scratch", "width": 8, "patch": 32}
 CHANGING = Pipeline(transforms=(Rotate(probability=0.5), CameraNoise(probability=0.5)))
 BENDING = Pipeline(transforms=(Flip(), QuarterTurn(), Rotate(), Scale(), Elastic()))
 
@@ -202,7 +202,7 @@ def test_examples_are_what_a_training_draws(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_examples_of_colours_end_in_them() -> None:
     colours = np.stack([100 * smooth(64)] * 3, -1)
-    images = gather(colours, colours, kind="paired", axes="YXS")
+    images = gather(noisy(colours), colours, kind="paired", axes="YXS")
     found = augmented_examples("denoise/supervised", images, {**SCRATCH, "augmentation": "histology"}, 2)
     assert found.shape == (2, 32, 32, 3)
 

@@ -9,6 +9,7 @@ from pydantic import Field
 from napari_synth.contract.generator import Generator, GeneratorInfo, Task
 from napari_synth.contract.params import (
     OutlierParams,
+    Params,
     advanced,
     batch_field,
     ensemble_field,
@@ -82,8 +83,15 @@ class BlindParams(OutlierParams):
     ensemble: bool = ensemble_field()
 
 
-class AutoParams(OutlierParams):
+class AutoParams(Params):
     """Settings of `Auto`."""
+
+    outliers: Literal["auto", "keep", "replace"] = advanced(
+        "auto",
+        title="Outliers",
+        description="Hot and dead pixels, which neither noise nor their neighbours explain: auto keeps their values, but replaces"
+        " them where the image is best restored by the median, which is so where they are many.",
+    )
 
     candidates: Literal["all", "classical"] = Field(
         "all",

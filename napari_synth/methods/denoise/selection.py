@@ -41,10 +41,11 @@ _UNPREDICTABLE = 1.15
 
 
 class Selected(Prepared):
-    """The generator that was taken, with the reasons added to its notes."""
+    """The generator that was taken, with the reasons added to its notes, and with its way with outliers."""
 
-    def __init__(self, taken: Prepared, reasons: tuple[str, ...]) -> None:
+    def __init__(self, taken: Prepared, reasons: tuple[str, ...], outliers: str = "keep") -> None:
         self._taken, self._reasons = taken, reasons
+        self.outliers = outliers
         self.spec, self.noise, self.weights = taken.spec, taken.noise, taken.weights
         self.notes = (*reasons, *taken.notes)
 
@@ -54,7 +55,7 @@ class Selected(Prepared):
 
     def transposed(self) -> Prepared:
         """Return the same choice, prepared for the image with Y and X swapped."""
-        return Selected(self._taken.transposed(), self._reasons)
+        return Selected(self._taken.transposed(), self._reasons, self.outliers)
 
 
 class SampleBySample(Prepared):
@@ -128,9 +129,9 @@ def select(image: Image, quick: Sequence[str], trained: Mapping[str, Mapping[str
         raise first_error or SynthError("There is no candidate to choose from: name at least one.")
     taken = _best(tried)
     reasons = (*_reasons(tried, taken, trial), *left_out)
-    if taken.generator.info.id in trained:
-        return Selected(_prepare(taken.generator, taken.settings, image, context), reasons)
-    return Selected(taken.prepared, reasons)
+    again = taken.generator.info.id in trained
+    prepared = _prepare(taken.generator, taken.settings, image, context) if again else taken.prepared
+    return Selected(prepared, reasons, getattr(taken.settings, "outliers", "keep"))
 
 
 def _try(candidate: Generator[Params], settings: Params, image: Image, trial: _Trial, context: Context) -> _Tried:
@@ -289,4 +290,7 @@ def prepare_auto(image: Image, params: AutoParams, context: Context) -> Prepared
     """
     quick = ["blind", "wavelet", "non-local-means", "total-variation", "median"]
     names = quick if params.candidates == "all" else quick[1:]
-    return select(image, [f"denoise/{name}" for name in names], TRAINED if params.trained else {}, context)
+    chosen = select(image, [f"denoise/{name}" for name in names], TRAINED if params.trained else {}, context)
+    if params.outliers == "auto":
+        chosen.resolved = {"outliers": chosen.outliers}
+    return chosen

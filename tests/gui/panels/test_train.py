@@ -290,7 +290,7 @@ def test_a_model_is_used_in_the_panel_of_its_task(make_napari_viewer, npe2pm, pl
 def test_a_model_of_a_known_architecture_is_exported(open_panel, viewer, qtbot, cells, tmp_path) -> None:
     viewer.add_image(cells(96, 96), name="noisy")
     viewer.add_image(cells(96, 96, noise=False), name="clean")
-    panel = open_panel("denoise/supervised", start="bundled")
+    panel = open_panel("denoise/supervised", initial_weights="bundled")
     panel.setup.source.layers.tick_only(viewer.layers["noisy"])
     panel.train_button.click()
     finish(panel, qtbot)
@@ -458,7 +458,7 @@ def test_two_panels_do_not_know_each_other(open_panel, viewer, cells) -> None:
 def test_patches_can_be_looked_at_before_training(open_panel, viewer, qtbot, cells) -> None:
     viewer.add_image(cells(96, 96), name="noisy")
     viewer.add_image(cells(96, 96, noise=False), name="clean")
-    panel = open_panel("denoise/supervised", start="scratch", augmentation="geometry")
+    panel = open_panel("denoise/supervised", initial_weights="scratch", augmentation="geometry")
     panel.setup.source.layers.tick_only(viewer.layers["noisy"])
     panel.setup.examples.click()
     finish(panel, qtbot)

@@ -44,9 +44,11 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def counts(height: int = 96, width: int = 104) -> np.ndarray:
     """Return a 16-bit image whose brightest pixels are far above the rest."""
-    image = data.camera()[100 : 100 + height, 120 : 120 + width].astype("u2") * 40 + 300
-    image[height // 2, width // 2] = 60000
-    return image
+    image = data.camera()[100 : 100 + height, 120 : 120 + width] * 40.0 + 300
+    y, x = np.mgrid[:height, :width]
+    # A spot, since a single pixel would be taken for a hot one.
+    spot = 30_000 * np.exp(-((y - height // 2) ** 2 + (x - width // 2) ** 2) / (2 * 1.2**2))
+    return np.rint(image + spot).astype("u2")
 
 
 @every_architecture
@@ -147,7 +149,7 @@ def test_a_network_that_needs_the_whole_plane_gets_it(tmp_path: Path) -> None:
     script = script_file(tmp_path / "mean.pt", lambda image: image * 0.5 + image.mean((2, 3), keepdim=True) * 0.5)
     generator = napari_synth.load_model(script, task="denoise", trusted=True)
     prepared = verbs.prepare(generator.info.id, Image.from_array(counts(160, 160)), tile=32)
-    assert prepared.channels[0].spec.whole
+    assert prepared.channels[0].prepared.spec.whole
     assert any("whole plane" in note for note in prepared.notes)
 
 

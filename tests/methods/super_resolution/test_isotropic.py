@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from typing import Any
 
 import dask.array as da
@@ -134,7 +135,7 @@ def test_tile_equals_whole() -> None:
     low = np.tile(thick(balls()), (3, 1, 1))
     whole = prepare(ID, Image(low, "ZYX"), {"factor": 4, "steps": 10})
     assert np.abs(whole.compute() - cubic(low, 144)).max() > 0.05 * np.ptp(low)
-    pieces = PreparedImage(**{name: getattr(whole, name) for name in whole.__dataclass_fields__} | {"tile": 18})
+    pieces = replace(whole, options=replace(whole.options, tile=18))
     assert np.abs(whole.compute() - pieces.compute()).max() < 1e-3 * np.ptp(low)
 
 
@@ -199,7 +200,7 @@ def test_tile_equals_whole_where_interpolation_is_resampled(monkeypatch: pytest.
     monkeypatch.setattr(Enlargement, "gain", lambda task, network: -0.1)
     low = np.random.default_rng(0).normal(100, 20, (40, 32, 32)).astype("f4")
     whole = prepare(ID, Image(low, "ZYX"), {"factor": factor, "steps": 1, "consistency": "off"})
-    pieces = PreparedImage(**{name: getattr(whole, name) for name in whole.__dataclass_fields__} | {"tile": 16})
+    pieces = replace(whole, options=replace(whole.options, tile=16))
     np.testing.assert_allclose(pieces.compute(), whole.compute(), atol=1e-5 * np.ptp(low))
 
 
