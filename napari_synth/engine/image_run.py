@@ -155,7 +155,7 @@ class PreparedImage(BlockRun):
     @property
     def keeps_outliers(self) -> bool:
         """Whether outliers come back as they are; else the result has what the generator makes in their place."""
-        return self.recipe.params.get("outliers", "keep") == "keep"
+        return bool(self.recipe.params.get("outliers", "keep") == "keep")
 
     def sample(self) -> npt.NDArray[Any]:
         """Return a few evenly spread parts of the result, one dimension."""
