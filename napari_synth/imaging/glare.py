@@ -42,7 +42,8 @@ def ceiling(image: Image, noise: NoiseModel, maximum: float) -> float | None:
     """
     pixels = np.concatenate([plane[:: max(1, plane.shape[0] // 256)].ravel() for plane in sample_planes(image)])
     low, high = np.percentile(pixels[np.isfinite(pixels)].astype(np.float64), _USUAL)
-    sigma = float(noise.sigma(high))
+    # Where hardly anything was counted, a single electron is not far brighter than the rest.
+    sigma = max(float(noise.sigma(high)), noise.gain)
     level, needed = (float(high + max(ranges * (high - low), sigmas * sigma)) for ranges, sigmas in (_CEILING, _NEEDED))
     return level if maximum > needed > level else None
 
