@@ -139,6 +139,8 @@ class BlockSpec:
         that the outer edges of the first and last pixels stay where they are.
     kernel : {"cubic", "lanczos"}
         What it resamples with.
+    most_pixels : int, optional
+        Of a block with its halo, for a method that takes large blocks a part at a time; what is usual where left out.
     """
 
     axes: str
@@ -149,6 +151,7 @@ class BlockSpec:
     bytes_per_pixel: int = 64
     result: tuple[int, ...] | None = None
     kernel: Kernel = "cubic"
+    most_pixels: int | None = None
 
     def ratios(self, sizes: Mapping[str, int]) -> dict[str, Fraction]:
         """Return, for each of `axes`, how many times finer the result is than an image of these sizes."""
@@ -274,6 +277,10 @@ class Prepared(ABC):
 
     def transposed(self) -> Prepared:
         """Return the same generator, prepared for the image with Y and X swapped (itself where it knows no direction)."""
+        return self
+
+    def flipped(self, y: bool, x: bool) -> Prepared:
+        """Return the same generator, prepared for the image flipped along Y or X (itself where it knows no direction)."""
         return self
 
 
