@@ -136,7 +136,7 @@ def _refined(first: Doubles, second: Doubles, start: Sequence[float]) -> Shift:
     slopes = [np.gradient(first, axis=axis) for axis in axes]
 
     def seen(at: Doubles) -> tuple[tuple[slice, ...], Doubles]:
-        part = _overlap(first.shape, at)
+        part = _overlap(first.shape, list(at))
         return part, np.asarray(moved(smooth, -at, order=3, mode="nearest", prefilter=False))[part]
 
     at = np.asarray(start, np.float64)

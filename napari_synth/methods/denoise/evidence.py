@@ -1,7 +1,7 @@
 """What else shows the same as a plane: the frames before and after, the planes above and below, the volume cut in other directions.
 
-Each kind of evidence is tried on held-out photons, and the best is taken: the image is split in two whose noise has nothing in common,
-one is restored, and the other tells how well. Evidence that makes a result worse loses there against none.
+Each kind of evidence is tried on held-out photons, and the best is taken: the image is split in two whose noise has nothing in
+common, one is restored, and the other tells how well. Evidence that makes a result worse loses there against none.
 """
 
 from __future__ import annotations
@@ -269,7 +269,17 @@ class Orientations(Evidence):
 
 
 def in_parts(restore: Restore, planes: Tensor, variance: Tensor, correlation: tuple[float, float]) -> Tensor:
-    """Restore planes a few at a time, so that memory does not grow with their number."""
+    """Restore planes a few at a time, so that memory does not grow with their number.
+
+    Parameters
+    ----------
+    restore : callable
+        The network, on planes.
+    planes, variance : Tensor, (P, C, H, W)
+        Noisy planes and the variance of their noise.
+    correlation : tuple of float
+        Of the noise of neighbours along y and x.
+    """
     each = max(1, _AT_ONCE // (planes.shape[-1] * planes.shape[-2] * planes.shape[1]))
     parts = []
     for start in range(0, len(planes), each):
@@ -467,7 +477,8 @@ def _correlated(noise: Tensor, axis: int, rho: float) -> Tensor:
     power = (1 - rho**2) / (1 - 2 * rho * frequency.cos() + rho**2)
     shape = [1] * noise.ndim
     shape[axis] = -1
-    return torch.fft.irfft(torch.fft.rfft(noise, dim=axis) * power.sqrt().reshape(shape), n=size, dim=axis)
+    found: Tensor = torch.fft.irfft(torch.fft.rfft(noise, dim=axis) * power.sqrt().reshape(shape), n=size, dim=axis)
+    return found
 
 
 def _squares(result: Tensor, hidden: Tensor, unit: Tensor) -> Tensor:
@@ -481,8 +492,7 @@ def _probes(image: Image, axis: str, length: int, edge: int, count: int, context
     for probe in range(count):
         at = (probe + 0.5) / count
         where: dict[str, slice | int] = {a: min(image.sizes[a] - 1, int(at * image.sizes[a])) for a in others}
-        for a, part in (("Y", at), ("X", 1 - at)):
-            where[a] = _part(image.sizes[a], edge, part)
+        where |= {"Y": _part(image.sizes["Y"], edge, at), "X": _part(image.sizes["X"], edge, 1 - at)}
         where[axis] = _part(image.sizes[axis], length, at)
         part = image.select(**where)
         order = [part.axes.index(a) for a in part.axes if a == "S"] + [part.axes.index(a) for a in axis + "YX"]
