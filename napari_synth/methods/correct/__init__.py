@@ -1,0 +1,1 @@
+"""Methods that correct what the microscope did."""
