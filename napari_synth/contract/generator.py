@@ -36,6 +36,7 @@ class Task(StrEnum):
     """What the user wants."""
 
     DENOISE = "denoise"
+    CORRECT = "correct"
     SUPER_RESOLUTION = "super-resolution"
     INPAINT = "inpaint"
     TRANSLATE = "translate"
@@ -266,6 +267,21 @@ class Prepared(ABC):
             Normalised intensities, with as many channels unless `result` says otherwise; the runner crops the halo away, and
             takes nothing but the filled pixels where there is a mask.
         """
+
+    def at(self, place: Mapping[str, slice]) -> Prepared:
+        """Return what restores the blocks at one place of the image: itself, unless `is_placed`.
+
+        Parameters
+        ----------
+        place : mapping of str to slice
+            The pixels of the image that a block was read from, halo included, along each axis but C and S.
+        """
+        return self
+
+    @property
+    def is_placed(self) -> bool:
+        """Whether what is done to a block depends on where it lies, as with the light of a field or the time of a frame."""
+        return False
 
     @property
     def is_pointwise(self) -> bool:
