@@ -1,1 +1,1 @@
-"""Methods that correct what the microscope did."""
+"""Corrections: background, uneven light, bleaching, stripes, drift."""
