@@ -16,6 +16,7 @@ import numpy.typing as npt
 from napari_synth.contract.generator import BlockSpec, Generator, Prepared, Task
 from napari_synth.core.device import resolve_device
 from napari_synth.core.errors import AxesError, InvalidImageError, ReferenceImageError
+from napari_synth.core.numbers import unit_of
 from napari_synth.core.options import RunOptions
 from napari_synth.core.progress import Reporter
 from napari_synth.core.sanity import check_finite, said_place
@@ -109,7 +110,12 @@ def open_image(
             *_said_of_reference(image, inputs.reference),
             *_said_of_content(channels),
             *(masked.sentences() if masked else ()),
-            *notes_of(channels, labelled=True, more=partial(_said_of_outliers, method.info.task, settled)),
+            *notes_of(
+                channels,
+                labelled=True,
+                unit=unit_of(image.dtype),
+                more=partial(_said_of_outliers, method.info.task, settled),
+            ),
         ),
     )
     run = replace(bare, channels=channels, recipe=made).with_grid(recipe)

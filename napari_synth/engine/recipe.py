@@ -18,6 +18,7 @@ import yaml
 from napari_synth.contract.generator import Task
 from napari_synth.core.arguments import given_path
 from napari_synth.core.errors import RecipeError
+from napari_synth.core.numbers import three_digits
 from napari_synth.core.options import RunOptions
 from napari_synth.core.result_dtype import DtypeChoice
 from napari_synth.core.texts import TextError, plain, read_yaml, shown
@@ -100,7 +101,7 @@ class MaskRecord(pydantic.BaseModel):
         if self.pixels is None or self.share is None:
             return ()
         return (
-            f"The mask marks {self.pixels} pixel{'s' * (self.pixels != 1)}, {100 * self.share:.2g} % of the image.",
+            f"The mask marks {self.pixels} pixel{'s' * (self.pixels != 1)}, {three_digits(100 * self.share)} % of the image.",
         )
 
 

@@ -25,8 +25,8 @@ def three_digits(value: float) -> str:
 
 
 def unit_of(dtype: Any) -> str:
-    """Return what the pixels of a type count: whole numbers are counts, others are in the image's own unit of intensity."""
-    return "counts" if np.dtype(dtype).kind in "iub" else "intensity units"
+    """Return what intensities of a type are called: whole numbers are counts; what floats count nobody knows."""
+    return "counts" if np.dtype(dtype).kind in "iub" else "grey values"
 
 
 def _raised(power: int) -> str:
