@@ -21,8 +21,8 @@ PANELS = ("Denoise", "Inpaint", "Upscale", "Translate", "Synthesize", "Predict f
 _PLUGIN = "napari-synth"
 _WINDOW = (1400, 900)
 _PATIENCE = 300.0
-_SHOWN_LEARNING = 75.0
-"""Seconds of a training of two minutes after which it is shown."""
+_MINUTES, _SHOWN_LEARNING = 2.0, 0.7
+"""Of a training, and the share of it after which it is shown."""
 
 
 def main() -> None:
@@ -78,11 +78,11 @@ def show_training(path: Path) -> None:
         viewer.open_sample(_PLUGIN, "actin")
         _, panel = viewer.window.add_plugin_dock_widget(_PLUGIN, "Train")
         panel.setup.methods.choose("denoise/noise2void")
-        panel.setup.minutes.setValue(2.0)
+        panel.setup.time.buttons[_MINUTES].click()
         _settle(1.0)
         panel.train()
-        _wait(lambda: panel.curves.isVisible())
-        _settle(_SHOWN_LEARNING)
+        bar = panel.progress.bar
+        _wait(lambda: panel.curves.metrics.isVisible() and bar.value() > _SHOWN_LEARNING * bar.maximum() > 0)
         viewer.window.screenshot(str(path), canvas_only=False, flash=False)
         panel.cancel()
         _wait(lambda: panel.train_button.isVisible())

@@ -260,7 +260,7 @@ class TrainPanel(Panel):
 
     def _on_progressed(self, progress: Progress) -> None:
         if progress.message and self._training is not None and self._training.control.is_paused:
-            self.progress.text.setText(progress.message)
+            self.progress.say(progress.message)
         elif progress.message:
             self._say([*self._said, progress.message])
         else:
