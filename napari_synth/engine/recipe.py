@@ -18,10 +18,9 @@ import yaml
 from napari_synth.contract.generator import Task
 from napari_synth.core.arguments import given_path
 from napari_synth.core.errors import RecipeError
-from napari_synth.core.numbers import three_digits
 from napari_synth.core.options import RunOptions
 from napari_synth.core.result_dtype import DtypeChoice
-from napari_synth.core.texts import TextError, plain, read_yaml, shown
+from napari_synth.core.texts import TextError, plain, read_yaml, shown, three_digits
 from napari_synth.engine.frame_plan import FrameRequest
 from napari_synth.imaging.image import Image
 from napari_synth.imaging.masks import RULES, Mask

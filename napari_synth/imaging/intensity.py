@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_synth.core.errors import InvalidImageError, MaskError
-from napari_synth.core.numbers import three_digits
+from napari_synth.core.texts import three_digits
 from napari_synth.imaging.image import Image
 from napari_synth.imaging.masks import holes
 from napari_synth.imaging.sampling import sample_windows

@@ -17,13 +17,13 @@ single-image raw-data", IEEE TIP 17 (2008) (variance as a line over the signal, 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_synth.core.numbers import three_digits
+from napari_synth.core.texts import three_digits
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -116,6 +116,16 @@ class NoiseModel:
         return NoiseModel(self.gain / scale, (self.offset - offset) / scale, self.read_noise / scale)
 
 
+_PHOTONS = NoiseModel(1.0, 0.0, 0.0)
+_COUNTED = (
+    "The dark places hold single photons, as many zeros and ones as chance gives: each count is taken for a photon."
+)
+# Edge of the cells in which photons are counted, their mean, and how well the numbers of zeros and ones must fit.
+_CELL, _DARK, _FEWEST_PHOTONS, _AS_POISSON = 2, (0.2, 2.0), 200.0, 0.05
+# Counts that are far from zero, and the logarithm of how far their variance may be from their number.
+_BRIGHT, _MOST_APART = 3.0, 0.4
+
+
 @dataclass(frozen=True)
 class NoiseReport:
     """What was measured about the noise of an image.
@@ -184,7 +194,7 @@ class NoiseReport:
         Parameters
         ----------
         unit : str
-            What intensities of the image are called, see `napari_synth.core.numbers.unit_of`.
+            What intensities of the image are called, see `napari_synth.core.texts.unit_of`.
         """
         model = self.model
         if self.sigma_typical == 0.0 and model.gain == 0.0 and model.read_noise == 0.0:
@@ -233,7 +243,48 @@ def estimate_noise(planes: Sequence[npt.NDArray[np.generic]], *, mask_saturated:
     if band is not None:
         fit = _fit_line(blocks, clipped, band)
     correlation = (0.0, 0.0) if band is None else band.correlation
-    return _report(blocks, fit, correlation, unit, sum(tile.size for tile in tiles))
+    report = _report(blocks, fit, correlation, unit, sum(tile.size for tile in tiles))
+    if band is None and _varies_as_photons(fit, unit) and _counts_photons(tiles):
+        return replace(
+            report, model=_PHOTONS, sigma_typical=float(_PHOTONS.sigma(unit.mean(blocks))), notes=(_COUNTED,)
+        )
+    return report
+
+
+def _counts_photons(tiles: Sequence[npt.NDArray[np.generic]]) -> bool:
+    """Return whether the few counts of dark places are those of single photons: as many zeros and ones as Poisson's law has.
+
+    How often each count occurs among so many pixels is known from their sum alone, whatever their true mean.
+    """
+    n = _CELL**2
+    share = 1.0 - 1.0 / n
+    found, expected = np.zeros(2), np.zeros(2)
+    for tile in tiles:
+        height, width = (size // _CELL * _CELL for size in tile.shape)
+        part = np.asarray(tile[:height, :width])
+        if part.dtype.kind == "f" and not (np.isfinite(part).all() and (part == np.rint(part)).all()):
+            return False
+        cells = part.reshape(height // _CELL, _CELL, width // _CELL, _CELL)
+        total = cells.sum(axis=(1, 3), dtype=np.float64)
+        if part.size and part.min() < 0:
+            return False
+        dark = (total >= _DARK[0] * n) & (total <= _DARK[1] * n)
+        total = total[dark]
+        found += [np.count_nonzero(cells == count, axis=(1, 3))[dark].sum() for count in (0, 1)]
+        expected += [(n * share**total).sum(), (total * share ** (total - 1)).sum()]
+    return bool(expected.min() >= _FEWEST_PHOTONS and (np.abs(found / expected - 1.0) < _AS_POISSON).all())
+
+
+def _varies_as_photons(fit: _Fit, unit: _Unit) -> bool:
+    """Return whether the variance, where it could be measured far from zero counts, is about the number of counts."""
+    level, variance, _ = fit.points
+    counts = level * unit.scale + unit.centre
+    bright = counts > _BRIGHT
+    if not bright.any():
+        return True
+    return bool(
+        abs(np.median(np.log(np.maximum(variance[bright], 1e-30) * unit.scale**2 / counts[bright]))) < _MOST_APART
+    )
 
 
 @dataclass(frozen=True)
@@ -242,6 +293,10 @@ class _Unit:
 
     centre: float
     scale: float
+
+    def mean(self, blocks: _Blocks) -> float:
+        """Return the mean of blocks in counts."""
+        return float(blocks.mean.mean()) * self.scale + self.centre
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from scipy.ndimage import gaussian_filter, sobel, uniform_filter
 
 from napari_synth.core.errors import InvalidImageError
-from napari_synth.core.numbers import three_digits, unit_of
+from napari_synth.core.texts import three_digits, unit_of
 from napari_synth.imaging.noise import NoiseModel, NoiseReport
 
 Floats = npt.NDArray[np.float32]

@@ -16,7 +16,7 @@ from napari_synth import models
 from napari_synth.contract.generator import Context
 from napari_synth.core.device import Device
 from napari_synth.core.errors import InvalidParameterError
-from napari_synth.core.numbers import three_digits
+from napari_synth.core.texts import three_digits
 from napari_synth.imaging.image import Image
 from napari_synth.imaging.noise import NoiseModel, NoiseReport
 from napari_synth.imaging.noise_floor import quietest_level

@@ -16,8 +16,8 @@ from napari_synth.augmentation.pipeline import TRANSFORMS, Pipeline
 from napari_synth.augmentation.sample import Sample
 from napari_synth.augmentation.transform import NOISE, Value
 from napari_synth.core.errors import OutOfMemoryError
-from napari_synth.core.numbers import three_digits
 from napari_synth.core.progress import CancelToken, ProgressCallback, Reporter
+from napari_synth.core.texts import three_digits
 
 _SHARE_OF_MEMORY = 0.5
 

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import psutil
 
-from napari_synth.core.numbers import three_digits, unit_of
 from napari_synth.core.progress import CancelToken, ProgressCallback, Reporter
+from napari_synth.core.texts import three_digits, unit_of
 from napari_synth.gui.jobs.again import RepeatRequest, SourceAlone
 from napari_synth.gui.jobs.requests import LayerRun, invented_frames, result_axes, result_range
 from napari_synth.gui.jobs.result_store import discarding, run_levels, store

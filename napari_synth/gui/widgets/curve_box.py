@@ -11,7 +11,7 @@ from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 from scipy.ndimage import uniform_filter1d
 
-from napari_synth.core.numbers import three_digits
+from napari_synth.core.texts import three_digits
 from napari_synth.gui.jobs.train import TrainingUpdate
 from napari_synth.gui.widgets.form_rows import let_shrink, wrapped
 from napari_synth.gui.widgets.plot import Level, Line, Plot, Values

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from napari_synth.contract.generator import BlockSpec, Context, Prepared
-from napari_synth.core.numbers import three_digits
+from napari_synth.core.texts import three_digits
 from napari_synth.imaging.image import Image
 from napari_synth.imaging.noise import NoiseModel, NoiseReport
 from napari_synth.methods.denoise.adapted import Calibration, calibrate

@@ -22,6 +22,7 @@ from napari_synth.methods.noise_conditioning import (
     measure_condition,
     to_opponents,
 )
+from napari_synth.networks.local_mean import local_mean, local_mean_reach
 from napari_synth.networks.noise_conditioned_unet import NoiseConditionedUNet
 from napari_synth.networks.sigma_map import gaussian_blur
 
@@ -29,6 +30,9 @@ MODEL = "denoise-blind"
 HALO = 80
 """Default halo in pixels: what lies further away changes a result by less than 1e-3 of the range."""
 _MOST_REMOVED = 3.0
+# Noise at the brightest, over the range, from which on few photons are left: the network was shown hardly any of such images and
+# errs in their mean, which is put right over so many cells.
+_FAINT, _MEAN_SPREAD = 0.3, 1.0
 _BYTES_PER_PIXEL = 320
 
 
@@ -55,9 +59,11 @@ class Conditioned(Prepared):
         weights: Mapping[str, str],
         halo: int = HALO,
     ) -> None:
-        self._network, self._condition, self._neighbours = network, condition, neighbours
+        self._network, self._condition, self._neighbours, self._halo = network, condition, neighbours, halo
         self.weights, self.noise = weights, condition.report
+        self._keeps_mean = float(condition.model.sigma(1.0)) > _FAINT
         multiple = network.multiple
+        halo += local_mean_reach(_MEAN_SPREAD) if self._keeps_mean else 0
         if neighbours is None:
             self.spec = BlockSpec.plane(halo, multiple=multiple, bytes_per_pixel=_BYTES_PER_PIXEL)
         else:
@@ -93,7 +99,7 @@ class Conditioned(Prepared):
             replace(self._condition, correlation=(x, y)),
             self._neighbours,
             self.weights,
-            self.spec.halo[-1],
+            self._halo,
         )
         swapped.notes = self.notes
         return swapped
@@ -109,6 +115,8 @@ class Conditioned(Prepared):
             # The network has an error of its own, which must not outweigh the noise of an image that has little.
             most = _MOST_REMOVED * sigma
             restored = flat - (flat - restored).clamp(-most, most)
+        if self._keeps_mean:
+            restored = restored + local_mean(flat - restored, _MEAN_SPREAD)
         return from_opponents(restored.reshape(n, c, h, w))
 
 

@@ -16,7 +16,7 @@ from napari_synth.imaging.image import Image
 from napari_synth.imaging.sampling import sample_planes
 from napari_synth.methods.noise_conditioning import full_precision
 from napari_synth.methods.translate.catalogue import Fit, QuantileParams, StrengthParams
-from napari_synth.methods.translate.evidence import AsItIs, shows_something
+from napari_synth.methods.translate.selection import AsItIs, shows_something
 from napari_synth.methods.translate.slides import Colours, fit_of, full_scale, sample_colours
 
 Floats = npt.NDArray[np.float64]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from napari_synth.contract.generator import BlockSpec, Prepared, ResultSpec
 from napari_synth.core.errors import AxesError
-from napari_synth.core.numbers import three_digits
+from napari_synth.core.texts import three_digits
 from napari_synth.imaging.image import Image, colour_samples
 from napari_synth.imaging.intensity import IntensityTransform, Statistics, measure_statistics
 from napari_synth.models import ModelCard
