@@ -36,6 +36,7 @@ def main() -> None:
         if asked.pages:
             show_denoised(PAGES / "panel.png")
             show_training(PAGES / "train.png")
+            show_report(PAGES / "report.png")
         else:
             every_panel(asked.out, asked.only)
 
@@ -86,6 +87,19 @@ def show_training(path: Path) -> None:
         viewer.window.screenshot(str(path), canvas_only=False, flash=False)
         panel.cancel()
         _wait(lambda: panel.train_button.isVisible())
+
+
+def show_report(path: Path) -> None:
+    """Save the report on the denoised sample ``actin``."""
+    with _viewer() as viewer:
+        (source,) = viewer.open_sample(_PLUGIN, "actin")
+        _, panel = viewer.window.add_plugin_dock_widget(_PLUGIN, "Denoise")
+        _settle(1.0)
+        panel.show_and_run(source)
+        _wait(lambda: panel.result.isVisible() and panel.run_button.isEnabled())
+        path.unlink(missing_ok=True)
+        panel.write_report(path)
+        _wait(path.exists)
 
 
 @contextmanager

@@ -66,7 +66,7 @@ class EndingWords(QWidget):
         later = "; what came after them is thrown away" if self._step > self._best > 0 else ""
         self.stop.setText(f"{_STOP} {best}{later}.")
         kept = (
-            f"the steps after {self._saved} are thrown away, and Earlier… goes on from there."
+            f"Earlier… goes on from step {self._saved}, and what came after it is thrown away."
             if self._saved
             else f"all {self._step} steps are thrown away, since no checkpoint was written yet."
         )

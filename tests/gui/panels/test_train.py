@@ -319,7 +319,7 @@ def test_what_an_end_keeps_and_throws_away_is_said(qtbot) -> None:
     words.add(TrainingUpdate((CurvePoint(40, 0.0, {"loss": 1.0}),), (best, worse), saved=35))
     assert "the weights of step 30" in words.stop.text()
     assert "what came after them is thrown away" in words.stop.text()
-    assert "the steps after 35 are thrown away" in words.cancel.text()
+    assert "Earlier… goes on from step 35" in words.cancel.text()
     assert "checkpoint" in words.on_closing
 
 
