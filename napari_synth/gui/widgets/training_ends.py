@@ -7,7 +7,7 @@ from enum import Enum
 
 from qtpy.QtCore import QEvent, QObject, Qt, QTimer
 from qtpy.QtGui import QKeyEvent, QMouseEvent
-from qtpy.QtWidgets import QAbstractButton, QDockWidget, QMessageBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QAbstractButton, QDockWidget, QMessageBox, QPushButton, QVBoxLayout, QWidget
 
 from napari_synth.gui.jobs.train import TrainingUpdate
 from napari_synth.gui.widgets.form_rows import wrapped
@@ -148,13 +148,14 @@ def ask_before_closing(parent: QWidget, model: str, words: str) -> Answer:
     box.setWindowTitle("A training is running")
     box.setText(f"{model} is being trained. Closing this panel ends that.\n\n{words}")
     role = QMessageBox.ButtonRole
-    made = {
+    made: dict[QAbstractButton | None, Answer] = {
         box.addButton(answer.value, role.RejectRole if answer is Answer.GO_ON else role.AcceptRole): answer
         for answer in Answer
     }
     go_on = next(button for button, answer in made.items() if answer is Answer.GO_ON)
-    box.setDefaultButton(go_on)
-    box.setEscapeButton(go_on)
+    if isinstance(go_on, QPushButton):
+        box.setDefaultButton(go_on)
+        box.setEscapeButton(go_on)
     box.exec()
     return made.get(box.clickedButton(), Answer.GO_ON)
 
