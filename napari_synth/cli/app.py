@@ -19,7 +19,7 @@ from napari_synth.cli.masks import AS_IN_RECIPE, Masked
 from napari_synth.cli.options import COMMON, USUAL, Output, with_settings
 from napari_synth.cli.processing import SKIPPED, process
 from napari_synth.cli.progress import say
-from napari_synth.cli.references import NO_REFERENCE, Referenced
+from napari_synth.cli.references import NO_PSF, NO_REFERENCE, Pointed, Referenced
 from napari_synth.cli.signals import exit_code, interrupting
 from napari_synth.contract.generator import Method, Task
 from napari_synth.core.errors import Cancelled, MissingExtraError, RecipeError, SynthError, UnknownGeneratorError
@@ -44,6 +44,7 @@ class Verb:
 
 VERBS = (
     Verb(Task.DENOISE.verb, Task.DENOISE, "Remove the noise of an image, or of every image of a folder."),
+    Verb(Task.DECONVOLVE.verb, Task.DECONVOLVE, "Take the blur of the instrument out of an image, or of many."),
     Verb(Task.SUPER_RESOLUTION.verb, Task.SUPER_RESOLUTION, "Make an image, or every image of a folder, finer."),
     Verb(
         "make-isotropic",
@@ -220,6 +221,18 @@ def _task_command(verb: Verb, words: Sequence[str]) -> Callable[..., int]:
     ) -> int:
         return _process(source, target, recipe_of(how, params), output, how.axes, how.series, referenced=referenced)
 
+    def sharpen(
+        source: Source,
+        target: Target,
+        /,
+        *,
+        pointed: Pointed = NO_PSF,
+        how: Run = Run(),
+        output: Output = USUAL,
+        params: Mapping[str, Any],
+    ) -> int:
+        return _process(source, target, recipe_of(how, params), output, how.axes, how.series, referenced=pointed)
+
     def foretell(
         source: Source,
         target: Target,
@@ -242,6 +255,8 @@ def _task_command(verb: Verb, words: Sequence[str]) -> Callable[..., int]:
     command: Callable[..., int] = restore
     if verb.task == Task.INPAINT:
         command = fill
+    elif verb.task == Task.DECONVOLVE:
+        command = sharpen
     elif verb.task == Task.TRANSLATE:
         command = restyle
     elif verb.task == Task.PREDICT_FRAMES:
@@ -273,6 +288,8 @@ def _run(
     if target is None or method.makes_many:
         jobs = [Job(None, Path(source)) if target is None else Job(Path(source), target)]
         return process(jobs, False, repeated, output, instead.axes, instead.series)
+    if method.info.task == Task.DECONVOLVE:
+        referenced = Pointed(referenced.reference)
     return _process(source, target, repeated, output, instead.axes, instead.series, masked, referenced)
 
 

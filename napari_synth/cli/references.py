@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from cyclopts import Group, Parameter
 
 from napari_synth.cli.axes import names_its_axes
 from napari_synth.core.errors import ImageFileError
-from napari_synth.engine.references import as_reference
+from napari_synth.engine.references import as_psf, as_reference
 from napari_synth.files import read_image
 from napari_synth.imaging.image import Image
 
@@ -49,3 +49,21 @@ class Referenced:
 
 
 NO_REFERENCE = Referenced()
+
+PSF = Group("Point spread function", sort_key=0)
+
+
+@Parameter(name="*", group=PSF)
+@dataclass(frozen=True)
+class Pointed(Referenced):
+    """The image of a point; without one, the settings of the generator say what it is."""
+
+    reference: Annotated[Path | None, Parameter(name=("--psf", "--reference"))] = None
+    "An image of the point spread function, or with --psf-model beads of many beads, for all images."
+
+    def of(self, image: Image) -> Image | None:
+        """Return the image of the point for an image, None where there is none; raises as `Referenced.of`."""
+        return None if self.reference is None else as_psf(self._read, image)
+
+
+NO_PSF = Pointed()

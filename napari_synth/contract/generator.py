@@ -22,6 +22,7 @@ from napari_synth.core.progress import Reporter
 from napari_synth.imaging.image import Image
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     import torch
 
     from napari_synth.imaging.intensity import IntensityTransform, Statistics
@@ -36,6 +37,7 @@ class Task(StrEnum):
     """What the user wants."""
 
     DENOISE = "denoise"
+    DECONVOLVE = "deconvolve"
     SUPER_RESOLUTION = "super-resolution"
     INPAINT = "inpaint"
     TRANSLATE = "translate"
@@ -266,6 +268,16 @@ class Prepared(ABC):
             Normalised intensities, with as many channels unless `result` says otherwise; the runner crops the halo away, and
             takes nothing but the filled pixels where there is a mask.
         """
+
+    def seen_again(self, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return what the instrument would see of a result: that itself, unless restoring took a blur away.
+
+        Parameters
+        ----------
+        pixels : numpy.ndarray, (*spatial)
+            A part of a result in counts, along the axes of `spec`.
+        """
+        return pixels
 
     @property
     def is_pointwise(self) -> bool:
