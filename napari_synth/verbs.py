@@ -810,7 +810,8 @@ def run(
         Any integer or float dtype and range, 2 to 6 dimensions; numpy, dask, zarr or an `napari_synth.imaging.image.Image`. What
         makes new images is given the image or the labels that it needs, if any.
     reference : array-like or Image, optional
-        As for `translate`, or the ``psf`` of `deconvolve`; a recipe need not be given one again where it holds what was learnt of it.
+        As for `translate`, or the ``psf`` of `deconvolve`; a recipe need not be given one again where it holds what was learnt
+        of it.
     mask, mask_from, mask_ids, grow
         As for `inpaint`; what is left out is taken from the recipe, but a mask that was drawn must be given again.
     axes : str, optional

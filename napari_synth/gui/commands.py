@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from napari_synth.gui.panels.augment import AugmentPanel
     from napari_synth.gui.panels.frames import PredictFramesPanel
-    from napari_synth.gui.panels.restore import DeconvolvePanel, DenoisePanel, InpaintPanel, TranslatePanel, UpscalePanel
+    from napari_synth.gui.panels.restore import (
+        DeconvolvePanel,
+        DenoisePanel,
+        InpaintPanel,
+        TranslatePanel,
+        UpscalePanel,
+    )
     from napari_synth.gui.panels.synthesize import SynthesizePanel
     from napari_synth.gui.panels.train import TrainPanel
 

@@ -173,7 +173,6 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
         insert_layer(self.viewer, layer, finished.result)
         return f"The pixels that were filled are in {layer.name!r}."
 
-
     def _add_psf(self, run: PreparedImage, finished: Finished[PreparedImage]) -> str:
         """Add the point spread function that was used, hidden, and say so."""
         psf = getattr(run.channels[0].prepared, "psf", None)

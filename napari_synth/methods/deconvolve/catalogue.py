@@ -91,13 +91,19 @@ class DeconvolveParams(Params):
         description="Of the immersion, for models: 1.0 for air, 1.33 for water, 1.515 for oil.",
     )
     excitation: float | None = _measure(
-        "Excitation (nm)", "Wavelength of the laser, for the confocal model; 0.92 of the detected one if empty.", 488.0, 5000.0
+        "Excitation (nm)",
+        "Wavelength of the laser, for the confocal model; 0.92 of the detected one if empty.",
+        488.0,
+        5000.0,
     )
     pinhole: float = advanced(
         1.0, ge=0.0, le=20.0, title="Pinhole (Airy units)", description="Diameter, for the confocal model."
     )
     sheet: float | None = _measure(
-        "Light sheet (µm)", "Its thickness, full width at half maximum, for the light-sheet model; 3 if empty.", 3.0, 1000.0
+        "Light sheet (µm)",
+        "Its thickness, full width at half maximum, for the light-sheet model; 3 if empty.",
+        3.0,
+        1000.0,
     )
     pixel_size: float | None = _measure(
         "Pixel size (µm)", "Along Y and X in the sample; that of the image if empty.", 0.1, 1000.0

@@ -37,7 +37,14 @@ class Solver(Protocol):
         """Yield estimates on the domain, each with the number that stands for it: iterations, or a regularization."""
 
     def at(self, optics: Optics, light: Light, stop: float) -> Tensor:
-        """Return the estimate with a number."""
+        """Return the estimate with a number.
+
+        Parameters
+        ----------
+        optics : Optics
+        light : Light
+        stop : float
+        """
 
 
 @dataclass(frozen=True)
@@ -94,7 +101,9 @@ def split_pixels(light: Light, generator: torch.Generator) -> Split:
     return Split(part, light.counts, 1.0, by_pixels=True)
 
 
-def curve_of(solver: Solver, psf: Tensor, splits: Sequence[Split], report: Reporter, stage: str) -> list[tuple[float, float]]:
+def curve_of(
+    solver: Solver, psf: Tensor, splits: Sequence[Split], report: Reporter, stage: str
+) -> list[tuple[float, float]]:
     """Return the deviance of what was held out after every step of a method, until it has risen for long enough.
 
     Parameters

@@ -64,7 +64,14 @@ class Iterations:
             yield float(step), estimate
 
     def at(self, optics: Optics, light: Light, stop: float) -> Tensor:
-        """Return an iteration."""
+        """Return an iteration.
+
+        Parameters
+        ----------
+        optics : Optics
+        light : Light
+        stop : float
+        """
         return next(islice(self._steps(optics, light), round(stop) - 1, None))
 
     def _steps(self, optics: Optics, light: Light) -> Iterator[Tensor]:
@@ -89,7 +96,14 @@ class Regularizations:
             yield regularization, wiener(optics, light, regularization)
 
     def at(self, optics: Optics, light: Light, stop: float) -> Tensor:
-        """Return what one regularization gives."""
+        """Return what one regularization gives.
+
+        Parameters
+        ----------
+        optics : Optics
+        light : Light
+        stop : float
+        """
         return wiener(optics, light, stop)
 
 
@@ -200,7 +214,14 @@ class DenoisedFirst:
         return self.after.trail(optics, self.network.denoised(light))
 
     def at(self, optics: Optics, light: Light, stop: float) -> Tensor:
-        """Return an iteration."""
+        """Return an iteration.
+
+        Parameters
+        ----------
+        optics : Optics
+        light : Light
+        stop : float
+        """
         return self.after.at(optics, self.network.denoised(light), stop)
 
 
@@ -231,7 +252,14 @@ class PlugAndPlay:
         yield from ((float(step), estimate) for step, estimate in enumerate(self._steps(optics, light), 1))
 
     def at(self, optics: Optics, light: Light, stop: float) -> Tensor:
-        """Return a step."""
+        """Return a step.
+
+        Parameters
+        ----------
+        optics : Optics
+        light : Light
+        stop : float
+        """
         return next(islice(self._steps(optics, light), round(stop) - 1, None))
 
     def _steps(self, optics: Optics, light: Light) -> Iterator[Tensor]:
@@ -250,7 +278,11 @@ class PlugAndPlay:
             sharp = optics.filtered(seen, optics.transfer.conj() / (power + weight))
             sharp = sharp + optics.filtered(clean, weight / (power + weight))
             axis = axes[step % len(axes)]
-            clean = self.network.smooth(sharp, sigma, axis) if axis else self.network.smooth(sharp[:, :, None], sigma, -3)[:, :, 0]
+            clean = (
+                self.network.smooth(sharp, sigma, axis)
+                if axis
+                else self.network.smooth(sharp[:, :, None], sigma, -3)[:, :, 0]
+            )
             # Beyond the field, what the estimate says is what was seen.
             seen = optics.blur(clean)
             yield ((clean - electrons.offset) / electrons.gain * light.share).clamp_min(0.0)

@@ -49,8 +49,8 @@ from napari_synth.methods.noise_conditioning import Condition, bundled_network, 
 
 MODEL = "denoise-blind"
 # In standard deviations of the PSF: what lies further away changes a result by less than 1e-3 of the range.
-_REACH = 10.0
-_LEAST_HALO, _MOST_HALO = 12, 160
+_REACH = 12.0
+_LEAST_HALO, _MOST_HALO = 24, 160
 _NETWORK_HALO = 80
 _BYTES_PER_PIXEL, _NETWORK_BYTES = 160, 400
 # What is looked at to find the stop: windows of so many pixels, the most structured ones.
@@ -232,7 +232,9 @@ def _prepare(
     if asked is None and fit.stop is not None and context.reference is None:
         stop, curve = fit.stop, fit.curve
     elif asked is None:
-        points = curve_of(solver, torch.from_numpy(psf.pixels), _splits(seen, psf), context.report, "Looking for the stop")
+        points = curve_of(
+            solver, torch.from_numpy(psf.pixels), _splits(seen, psf), context.report, "Looking for the stop"
+        )
         stop, curve = best_of(points), tuple((step, float(f"{value:.6g}")) for step, value in points)
     assert stop is not None
     if asked is None:
@@ -277,9 +279,7 @@ def _spec(seen: _Seen, psf: Psf, solver: Solver, multiple: int) -> BlockSpec:
     if psf.pixels.ndim == 2:
         return BlockSpec("YX", (halo[0], halo[1]), (multiple,) * 2, (1, 1), bytes_per_pixel=costs)
     # Blocks that begin at multiples of all planes have all of them: light of one plane is in many.
-    return BlockSpec(
-        "ZYX", (0, halo[0], halo[1]), (seen.planes, multiple, multiple), (1, 1, 1), bytes_per_pixel=costs
-    )
+    return BlockSpec("ZYX", (0, halo[0], halo[1]), (seen.planes, multiple, multiple), (1, 1, 1), bytes_per_pixel=costs)
 
 
 # The point spread function
@@ -339,7 +339,9 @@ def _modelled(seen: _Seen, kind: str) -> Psf:
         along = (params.width_z,) if params.width_z is not None and planes > 1 else ()
         sigma = (*along, params.width, params.width)
         widths = " × ".join(f"{one:.3g}" for one in sigma)
-        return Psf(gaussian_psf(sigma), f"The point spread function is a Gaussian of {widths} pixels (standard deviation).")
+        return Psf(
+            gaussian_psf(sigma), f"The point spread function is a Gaussian of {widths} pixels (standard deviation)."
+        )
     missing = [
         word
         for name, word in (("numerical_aperture", "the numerical aperture"), ("wavelength", "the wavelength"))
@@ -347,7 +349,9 @@ def _modelled(seen: _Seen, kind: str) -> Psf:
     ]
     if missing:
         hint = ", or the width in pixels" if kind == "gaussian" else ""
-        raise PsfError(f"A {kind} point spread function needs {' and '.join(missing)}: set {'them' if len(missing) > 1 else 'it'}{hint}.")
+        raise PsfError(
+            f"A {kind} point spread function needs {' and '.join(missing)}: set {'them' if len(missing) > 1 else 'it'}{hint}."
+        )
     spacing = seen.spacing
     if spacing is None:
         what = "pixel_size and z_step" if planes > 1 else "pixel_size"

@@ -27,7 +27,14 @@ from napari_synth.methods.deconvolve.catalogue import StoredPsf
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 
-_MICROMETERS = {"meter": 1e6, "centimeter": 1e4, "millimeter": 1e3, "micrometer": 1.0, "nanometer": 1e-3, "angstrom": 1e-4}
+_MICROMETERS = {
+    "meter": 1e6,
+    "centimeter": 1e4,
+    "millimeter": 1e3,
+    "micrometer": 1.0,
+    "nanometer": 1e-3,
+    "angstrom": 1e-4,
+}
 _ENERGY = 0.999
 _MOST_PIXELS = 2**27
 _LARGEST_RADIUS = {"Z": 64, "Y": 64, "X": 64}
@@ -97,7 +104,9 @@ def normalised(pixels: npt.NDArray[Any]) -> Floats:
     """
     total = float(pixels.sum(dtype=np.float64))
     if not total > 0.0:
-        raise PsfError("The point spread function is empty: give the image of a point that is brighter than its ground.")
+        raise PsfError(
+            "The point spread function is empty: give the image of a point that is brighter than its ground."
+        )
     return np.asarray(pixels / total, np.float32)
 
 
@@ -162,7 +171,9 @@ def averaged_beads(given: Image, spacing: tuple[float, ...] | None) -> tuple[Psf
 
     pixels = _read(given)
     _check(pixels)
-    radius = tuple(min(_BEAD_RADIUS[axis], (size - 1) // 2) for axis, size in zip("ZYX"[-pixels.ndim :], pixels.shape, strict=True))
+    radius = tuple(
+        min(_BEAD_RADIUS[axis], (size - 1) // 2) for axis, size in zip("ZYX"[-pixels.ndim :], pixels.shape, strict=True)
+    )
     smooth = ndimage.gaussian_filter(pixels, 1.0)
     ground = float(np.median(smooth))
     noise = 1.4826 * float(np.median(np.abs(smooth - ground)))
@@ -183,9 +194,7 @@ def averaged_beads(given: Image, spacing: tuple[float, ...] | None) -> tuple[Psf
         )
     shape = tuple(min(window.shape[axis] for window in windows) for axis in range(pixels.ndim))
     mean = np.mean([normalised(_middle(window, shape)) for window in windows[:_MOST_BEADS]], axis=0)
-    own = micrometers(given, "ZYX"[-pixels.ndim :])
     psf, kept = measured_psf(Image(mean.astype(np.float32), "ZYX"[-pixels.ndim :], given.spacing, given.units), spacing)
-    del own
     said = f"The point spread function is the mean of {len(windows)} beads ({_size_words(psf.pixels)})."
     return Psf(psf.pixels, said), kept
 
@@ -193,9 +202,7 @@ def averaged_beads(given: Image, spacing: tuple[float, ...] | None) -> tuple[Psf
 def _read(given: Image) -> Doubles:
     """Return the pixels of an image of a point, with axes of length 1 dropped."""
     if given.n_pixels > _MOST_PIXELS:
-        raise PsfError(
-            f"The point spread function has {given.n_pixels} pixels: crop it to what is around its point."
-        )
+        raise PsfError(f"The point spread function has {given.n_pixels} pixels: crop it to what is around its point.")
     single: dict[str, slice | int] = {axis: 0 for axis, size in given.sizes.items() if size == 1 and axis not in "YX"}
     part = given.select(**single) if single else given
     wrong = [axis for axis in part.axes if axis not in "ZYX"]
@@ -213,7 +220,9 @@ def _check(pixels: Doubles) -> None:
     if float(np.ptp(pixels)) == 0.0:
         raise PsfError("All pixels of the point spread function are equal: give the image of a point.")
     if pixels.min() < -_NEGATIVE * pixels.max():
-        raise PsfError("The point spread function is negative in places: give the image of a bright point on a dark ground.")
+        raise PsfError(
+            "The point spread function is negative in places: give the image of a bright point on a dark ground."
+        )
 
 
 def _without_ground(pixels: Doubles) -> Doubles:
@@ -229,7 +238,9 @@ def _without_ground(pixels: Doubles) -> Doubles:
     above = pixels - ground
     above[above < _ABOVE_GROUND * noise] = 0.0
     if not above.any():
-        raise PsfError("The point spread function does not stand out of its ground: give the image of a brighter point.")
+        raise PsfError(
+            "The point spread function does not stand out of its ground: give the image of a brighter point."
+        )
     return np.clip(above, 0.0, None)
 
 
@@ -240,9 +251,7 @@ def _centred(pixels: Doubles, zoom: Sequence[float]) -> Doubles:
     # The centre of mass of what is near the peak: all of it would follow light far away.
     near = tuple(slice(max(0, p - 2), p + 3) for p in peak)
     core = smooth[near] - smooth[near].min() * 0.5
-    centre = [
-        float(c) + part.start for c, part in zip(ndimage.center_of_mass(core), near, strict=True)
-    ]
+    centre = [float(c) + part.start for c, part in zip(ndimage.center_of_mass(core), near, strict=True)]
     reach = [max(c, size - 1 - c) for c, size in zip(centre, pixels.shape, strict=True)]
     radius = [
         min(_LARGEST_RADIUS[axis], max(0 if size == 1 else 1, ceil(r * z)))
@@ -389,12 +398,19 @@ class Microscope:
         """
         detected = self._intensity(self.wavelength, planes)
         radius = 0.5 * pinhole * _AIRY * self.wavelength / self.numerical_aperture
-        y, x = (np.arange(-(size // 2), size // 2 + 1) * step for size, step in zip(detected.shape[1:], self.pixel[1:], strict=True))
+        y, x = (
+            np.arange(-(size // 2), size // 2 + 1) * step
+            for size, step in zip(detected.shape[1:], self.pixel[1:], strict=True)
+        )
         # A hole that is finer than the pixels still lets light through at its centre; its rim is soft by one pixel.
         distance = np.hypot(y[:, None], x[None, :])
         hole = np.clip((radius - distance) / self.pixel[1] + 0.5, 0.0, 1.0)
         hole[hole.shape[0] // 2, hole.shape[1] // 2] = 1.0
-        seen = np.stack([ndimage.convolve(plane, hole, mode="constant") for plane in detected]) if hole.sum() > 1.0 else detected
+        seen = (
+            np.stack([ndimage.convolve(plane, hole, mode="constant") for plane in detected])
+            if hole.sum() > 1.0
+            else detected
+        )
         return self._within(seen * self._intensity(excitation, planes), planes)
 
     def light_sheet(self, planes: int, thickness: float) -> Floats:
@@ -405,7 +421,7 @@ class Microscope:
         return self._within(found * profile[:, None, None], planes)
 
     def _intensity(self, wavelength: float, planes: int) -> Doubles:
-        """Return |∫ J0(k NA r ρ) exp(i k z √(n² - NA² ρ²)) ρ dρ|², averaged over each pixel's area by three points a side."""
+        """Return |∫ J0(k NA r p) exp(i k z √(n² - NA² p²)) p dp|² over 0 to 1, averaged over each pixel by three points a side."""
         aperture, index = self.numerical_aperture, self.refractive_index
         if aperture >= index:
             raise InvalidParameterError(
@@ -439,8 +455,14 @@ class Microscope:
 
 
 def model_words(settings: Mapping[str, Any], kind: str, pixels: Floats) -> str:
-    """Say which model a PSF is."""
-    numbers = (
-        f"NA {settings['numerical_aperture']:g}, {settings['wavelength']:g} nm, refractive index {settings['refractive_index']:g}"
-    )
+    """Say which model a PSF is.
+
+    Parameters
+    ----------
+    settings : mapping of str to object
+        Those of the method.
+    kind : str
+    pixels : numpy.ndarray
+    """
+    numbers = f"NA {settings['numerical_aperture']:g}, {settings['wavelength']:g} nm, refractive index {settings['refractive_index']:g}"
     return f"The point spread function is a {kind} model ({numbers}; {_size_words(pixels)})."

@@ -103,7 +103,7 @@ class Optics:
 
     def embed(self, block: Tensor, fill: float = 0.0) -> Tensor:
         """Return a block in its domain."""
-        domain = block.new_full((*block.shape[:-len(self.sizes)], *self.domain), fill)
+        domain = block.new_full((*block.shape[: -len(self.sizes)], *self.domain), fill)
         domain[(..., *self.field)] = block
         return domain
 
@@ -164,7 +164,8 @@ def gradient_consensus(optics: Optics, light: Light) -> Iterator[Tensor]:
         first = optics.embed(_half_of(whole, words, step))
         expected = optics.blur(estimate).add_(light.ground).clamp_min_(_TINY)
         both = [
-            _per_light(optics.back(mask * 2.0 * half / expected), seen) for half in (first, (counts - first).clamp_min(0.0))
+            _per_light(optics.back(mask * 2.0 * half / expected), seen)
+            for half in (first, (counts - first).clamp_min(0.0))
         ]
         product = (both[0] - 1.0) * (both[1] - 1.0)
         # From no consensus to a whole one in a ramp rather than in a step, over which rounding would decide.
@@ -208,7 +209,15 @@ def filled(counts: Tensor, mask: Tensor) -> Tensor:
 
 
 def mirrored(values: Tensor, axis: int, places: Tensor) -> Tensor:
-    """Return values at places along an axis, which is mirrored at its ends, however far beyond they are."""
+    """Return values at places along an axis, which is mirrored at its ends, however far beyond they are.
+
+    Parameters
+    ----------
+    values : Tensor
+    axis : int
+    places : Tensor, (count,)
+        Whole numbers.
+    """
     size = values.shape[axis]
     if size == 1:
         return values.index_select(axis, torch.zeros_like(places))
@@ -251,10 +260,14 @@ _MIX = (-7046029254386353131, -4417276706812531889, 1609587929392839161)
 def _words_of(counts: Tensor) -> Tensor:
     """Return a whole number of 64 bits for every pixel that follows from the counts in its plane within two pixels."""
     whole = counts.round().to(torch.int64)
-    word = torch.zeros_like(whole)
-    for dy in range(-2, 3):
-        for dx in range(-2, 3):
-            word = (word + torch.roll(whole, (dy, dx), (-2, -1))) * _MIX[0]
+    height, width = whole.shape[-2:]
+    for axis, size in ((-2, height), (-1, width)):
+        # Mirrored, so that a border does not look at the other one, which is another in every block.
+        whole = mirrored(whole, axis, torch.arange(-2, size + 2, device=whole.device))
+    word = torch.zeros_like(counts, dtype=torch.int64)
+    for dy in range(5):
+        for dx in range(5):
+            word = (word + whole[..., dy : dy + height, dx : dx + width]) * _MIX[0]
             word = word ^ (word >> 29)
     return word
 
