@@ -338,7 +338,7 @@ def _modelled(seen: _Seen, kind: str) -> Psf:
     if kind == "gaussian" and params.width is not None:
         along = (params.width_z,) if params.width_z is not None and planes > 1 else ()
         sigma = (*along, params.width, params.width)
-        widths = " × ".join(f"{one:.3g}" for one in sigma)
+        widths = " by ".join(f"{one:.3g}" for one in sigma)
         return Psf(
             gaussian_psf(sigma), f"The point spread function is a Gaussian of {widths} pixels (standard deviation)."
         )
@@ -356,7 +356,8 @@ def _modelled(seen: _Seen, kind: str) -> Psf:
     if spacing is None:
         what = "pixel_size and z_step" if planes > 1 else "pixel_size"
         raise PsfError(f"The image does not say how large its pixels are: set {what} in micrometers.")
-    assert params.numerical_aperture is not None and params.wavelength is not None
+    assert params.numerical_aperture is not None
+    assert params.wavelength is not None
     full = spacing if planes > 1 else (1.0, *spacing)
     scope = Microscope(
         params.numerical_aperture, params.refractive_index, params.wavelength / 1000.0, (full[0], full[1], full[2])

@@ -289,7 +289,7 @@ def _middle(pixels: Doubles, shape: Sequence[int]) -> Doubles:
 
 
 def _size_words(pixels: npt.NDArray[Any]) -> str:
-    return f"{' × '.join(str(size) for size in pixels.shape)} pixels"
+    return f"{' by '.join(str(size) for size in pixels.shape)} pixels"
 
 
 # How a recipe holds them
