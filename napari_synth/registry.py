@@ -30,7 +30,7 @@ from napari_synth.methods.from_file.catalogue import method_for
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_synth.models.description import ModelDescription
+    from napari_synth.models.card import ModelDescription
     from napari_synth.models.library import Entry
 
 GENERATORS = "napari_synth.generators"

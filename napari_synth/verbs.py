@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from napari_synth.core.boundary import guarded
+from napari_synth.core.errors import guarded
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -636,9 +636,9 @@ def interpolate(
     from napari_synth.core.errors import InvalidParameterError
     from napari_synth.core.options import RunOptions
     from napari_synth.engine import door
-    from napari_synth.engine.latents import path
     from napari_synth.engine.prepared import Inputs
     from napari_synth.engine.recipe import Recipe
+    from napari_synth.engine.synthesis_run import path
     from napari_synth.imaging.image import Image
 
     count = whole("The count of images on a path", count, 0, _MOST_ON_A_PATH)

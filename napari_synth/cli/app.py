@@ -13,14 +13,12 @@ from rich.console import Console
 
 from napari_synth.augmentation import PRESETS, TRANSFORMS
 from napari_synth.cli import augmenting, models, synthesizing, training
-from napari_synth.cli.frames import NO_FRAMES, Framed
+from napari_synth.cli.inputs import AS_IN_RECIPE, NO_PSF, NO_REFERENCE, Masked, Pointed, Referenced
 from napari_synth.cli.jobs import Job, plan_jobs
-from napari_synth.cli.masks import AS_IN_RECIPE, Masked
 from napari_synth.cli.options import COMMON, USUAL, Output, with_settings
 from napari_synth.cli.processing import SKIPPED, process
-from napari_synth.cli.progress import say
-from napari_synth.cli.references import NO_PSF, NO_REFERENCE, Pointed, Referenced
-from napari_synth.cli.signals import exit_code, interrupting
+from napari_synth.cli.progress import exit_code, interrupting, say
+from napari_synth.cli.synthesizing import NO_FRAMES, Framed
 from napari_synth.contract.generator import Method, Task
 from napari_synth.core.errors import Cancelled, MissingExtraError, RecipeError, SynthError, UnknownGeneratorError
 from napari_synth.core.options import RunOptions

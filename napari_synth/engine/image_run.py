@@ -18,11 +18,10 @@ from napari_synth.core.device import resolve_device
 from napari_synth.core.errors import AxesError, InvalidImageError, ReferenceImageError
 from napari_synth.core.options import RunOptions
 from napari_synth.core.progress import Reporter
-from napari_synth.core.sanity import check_finite, said_place
 from napari_synth.engine.block_run import BlockItem, BlockRun, BlockWork, as_block, in_order, notes_of, put, weights_of
 from napari_synth.engine.channels import Channel, prepare_channels
 from napari_synth.engine.codec import Codec, add_back, keep_nonfinite, put_back
-from napari_synth.engine.computing import arithmetic, computing
+from napari_synth.engine.computing import arithmetic, check_finite, computing, said_place
 from napari_synth.engine.prepared import Inputs
 from napari_synth.engine.queue import completed
 from napari_synth.engine.recipe import MaskRecord, Recipe, Source, current_versions
@@ -32,10 +31,10 @@ from napari_synth.engine.result_axes import ResultLayout
 from napari_synth.engine.rotations import RotationEnsemble
 from napari_synth.engine.tiling import nearest
 from napari_synth.imaging.content import said_of_content
-from napari_synth.imaging.glare import without_glare
 from napari_synth.imaging.image import Image, without_alpha
 from napari_synth.imaging.intensity import IntensityTransform
 from napari_synth.imaging.masks import check_mask, holes
+from napari_synth.imaging.outliers import without_glare
 from napari_synth.imaging.sampling import sample_windows
 
 if TYPE_CHECKING:

@@ -17,8 +17,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from napari_synth.core.errors import AxesError, InvalidImageError, SynthError
-from napari_synth.core.memory import is_memory_short
+from napari_synth.core.errors import AxesError, InvalidImageError, SynthError, is_memory_short
 from napari_synth.core.texts import shown
 
 AXIS_ROLES = "TCZYXS"

@@ -132,7 +132,8 @@ def measured_psf(given: Image, spacing: tuple[float, ...] | None) -> tuple[Psf, 
     given : Image
         Of any size, spacing and place of the point; (Y, X) or (Z, Y, X), without other axes.
     spacing : tuple of float, optional
-        Of the image that it is for, along Z, Y and X, or Y and X, in micrometers; where either is unknown they are taken to be equal.
+        Of the image that it is for, along Z, Y and X, or Y and X, in micrometers; where either is unknown they
+        are taken to be equal.
 
     Returns
     -------
@@ -464,5 +465,6 @@ def model_words(settings: Mapping[str, Any], kind: str, pixels: Floats) -> str:
     kind : str
     pixels : numpy.ndarray
     """
-    numbers = f"NA {settings['numerical_aperture']:g}, {settings['wavelength']:g} nm, refractive index {settings['refractive_index']:g}"
+    aperture, wavelength, index = (settings[name] for name in ("numerical_aperture", "wavelength", "refractive_index"))
+    numbers = f"NA {aperture:g}, {wavelength:g} nm, refractive index {index:g}"
     return f"The point spread function is a {kind} model ({numbers}; {_size_words(pixels)})."

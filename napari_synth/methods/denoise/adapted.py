@@ -29,8 +29,8 @@ from napari_synth.methods.denoise.conditioned import HALO, MODEL, Conditioned, c
 from napari_synth.methods.denoise.hidden_pixels import hold_out
 from napari_synth.methods.denoise.shared import TransposedRestorer, noise_variance
 from napari_synth.methods.noise_conditioning import Condition, bundled_network, measure_condition
-from napari_synth.networks.hidden_pixels import BlindSpotMask
-from napari_synth.networks.monotone_spline import MonotoneSpline
+from napari_synth.networks.blind_spot_unet import BlindSpotMask
+from napari_synth.networks.curves import MonotoneSpline
 from napari_synth.networks.noise_conditioned_unet import NoiseConditionedUNet
 from napari_synth.training.loop import Budget, FitSettings, fit
 from napari_synth.training.patches import PatchPool, collect_crops

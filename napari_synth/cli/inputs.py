@@ -1,21 +1,31 @@
-"""The options that say what is filled, and the mask file that belongs to an image."""
+"""The options that say what is filled and what a result should look like, and the files that belong to an image."""
 
 from __future__ import annotations
 
 import fnmatch
 import glob
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
-from napari_synth.cli.axes import names_its_axes
 from napari_synth.contract.generator import Task
 from napari_synth.core.errors import ImageFileError, MaskError
 from napari_synth.engine.recipe import Recipe
-from napari_synth.files import READABLE_SUFFIXES, belonging, image_suffix, is_folder, natural_key, read_image
+from napari_synth.engine.references import as_psf, as_reference
+from napari_synth.files import (
+    READABLE_SUFFIXES,
+    TIFF_SUFFIXES,
+    belonging,
+    image_suffix,
+    is_folder,
+    is_zarr,
+    natural_key,
+    read_image,
+)
 from napari_synth.imaging.image import Image
 
 MASK = Group("What is filled", sort_key=0)
@@ -123,3 +133,93 @@ def _read(path: Path) -> Any:
 
 def _stem(path: Path) -> str:
     return path.name[: len(path.name) - len(image_suffix(path))]
+
+
+def with_axes_of_recipe(image: Image, path: Path, axes: str | None) -> Image:
+    """Return the image with a recipe's axes where its file has none and they have as many letters as it has dimensions.
+
+    Parameters
+    ----------
+    image : Image
+    path : Path
+        The file that it was read from.
+    axes : str or None
+        Those of the recipe.
+    """
+    if axes is None or axes == image.axes or len(axes) != len(image.axes) or names_its_axes(path):
+        return image
+    same = {new for new, old in zip(axes, image.axes, strict=True) if new == old}
+    return replace(
+        image,
+        axes=axes,
+        spacing={axis: size for axis, size in image.spacing.items() if axis in same},
+        units={axis: unit for axis, unit in image.units.items() if axis in same},
+    )
+
+
+def names_its_axes(path: Path) -> bool:
+    """Return whether a file that can be read says what its dimensions are; only its head is looked into."""
+    suffix = image_suffix(path)
+    if is_zarr(path):
+        import zarr
+
+        return isinstance(zarr.open(str(path), mode="r"), zarr.Group)
+    if suffix in TIFF_SUFFIXES:
+        from napari_synth.files.tiff import names_axes
+
+        return names_axes(path)
+    return suffix != ".npy"
+
+
+REFERENCE = Group("What it should look like", sort_key=0)
+
+
+@Parameter(name="*", group=REFERENCE)
+@dataclass(frozen=True)
+class Referenced:
+    """How the result should look; a recipe that holds what was learnt of its reference needs none."""
+
+    reference: Path | None = None
+    "An image that shows how the result should look, for all images."
+
+    def check(self) -> None:
+        """Raise `ImageFileError` where its file is not there."""
+        if self.reference is not None and not self.reference.exists():
+            raise ImageFileError(f"There is no reference image {str(self.reference)!r}: check the name.")
+
+    def of(self, image: Image) -> Image | None:
+        """Return the reference for an image, None where there is none.
+
+        Raises
+        ------
+        SynthError
+            It cannot be read.
+        """
+        return None if self.reference is None else as_reference(self._read, image)
+
+    @cached_property
+    def _read(self) -> Any:
+        assert self.reference is not None
+        read = read_image(self.reference)
+        return read if names_its_axes(self.reference) else read.data
+
+
+NO_REFERENCE = Referenced()
+
+PSF = Group("Point spread function", sort_key=0)
+
+
+@Parameter(name="*", group=PSF)
+@dataclass(frozen=True)
+class Pointed(Referenced):
+    """The image of a point; without one, the settings of the generator say what it is."""
+
+    reference: Annotated[Path | None, Parameter(name=("--psf", "--reference"))] = None
+    "An image of the point spread function, or with --psf-model beads of many beads, for all images."
+
+    def of(self, image: Image) -> Image | None:
+        """Return the image of the point for an image, None where there is none; raises as `Referenced.of`."""
+        return None if self.reference is None else as_psf(self.reference, image)
+
+
+NO_PSF = Pointed()

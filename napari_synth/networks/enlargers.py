@@ -1,4 +1,4 @@
-"""A small two-level U-Net that enlarges an image of known noise by 2, 3 or 4.
+"""Networks that make images finer: a U-Net that enlarges an image of known noise by 2, 3 or 4, and one along a single axis.
 
 It adds detail to the cubic enlargement (Kim et al., "Accurate image super-resolution using very deep convolutional networks", CVPR
 2016), computes at the size of the image, and shuffles its last channels into finer pixels (Shi et al., "Real-time single image and
@@ -125,3 +125,51 @@ def enlarged(image: Tensor, scale: int) -> Tensor:
     size = (image.shape[-2] * scale, image.shape[-1] * scale)
     # Only with antialias does torch take Keys' coefficient; in an enlargement it has no other effect.
     return functional.interpolate(image, size, mode="bicubic", antialias=True)
+
+
+class AxialEnlarger(nn.Module):
+    """Finds what a cubic enlargement along the first axis lacks.
+
+    It is homogeneous of degree 1: ``f(k y) = k f(y)`` for k > 0, so the network takes images of any range.
+
+    Parameters
+    ----------
+    scale : int
+        How many times finer the result is along the first spatial axis.
+    width : int
+        Channels.
+    blocks : int
+        Residual blocks.
+    """
+
+    def __init__(self, scale: int, width: int = 32, blocks: int = 3) -> None:
+        super().__init__()
+        self.scale, self.blocks = scale, blocks
+        self.head = nn.Conv2d(1, width, 3, padding=1, bias=False)
+        self.body = residual_blocks(width, blocks)
+        self.tail = nn.Conv2d(width, scale, 3, padding=1, bias=False)
+        initialise(self)
+        # Untrained, it adds nothing.
+        nn.init.zeros_(self.tail.weight)
+
+    @property
+    def receptive_field(self) -> int:
+        """Largest distance in pixels of the image, along an axis, at which a pixel can change the result."""
+        return 2 * self.blocks + 2
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return what is to be added to the cubic enlargement.
+
+        Parameters
+        ----------
+        image : Tensor
+            Shape (N, 1, A, B), any range; A is the coarse axis.
+
+        Returns
+        -------
+        Tensor
+            Shape (N, 1, scale * A, B).
+        """
+        rows: Tensor = self.tail(self.body(self.head(image.contiguous(memory_format=torch.channels_last))))
+        n, _, a, b = image.shape
+        return rows.permute(0, 2, 1, 3).reshape(n, 1, self.scale * a, b)

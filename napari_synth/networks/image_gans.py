@@ -1,4 +1,4 @@
-"""A light pair of networks that learns from few images: skips that excite channels, and a critic that must know what it sees.
+"""The pairs of networks that make images of one size from vectors: DCGAN and FastGAN.
 
 Liu et al., "Towards faster and stabilized GAN training for high-fidelity few-shot image synthesis", ICLR 2021. The noise that is
 added inside the generator belongs to the latents, so that the same latents always give the same image.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -165,3 +166,44 @@ def _decoder(inside: int, channels: int, width: int, doublings: int) -> nn.Seque
 def _quarter(x: Tensor, at: tuple[int, int]) -> Tensor:
     height, width = x.shape[2] // 2, x.shape[3] // 2
     return x[:, :, at[0] * height : (at[0] + 1) * height, at[1] * width : (at[1] + 1) * width]
+
+
+class DcganGenerator(LatentGenerator):
+    """Makes images by convolutions and leaky rectifiers; see `LatentGenerator`."""
+
+    gated = False
+
+
+class DcganDiscriminator(nn.Module):
+    """Tells made images from real ones, as a whole and in parts, by strided convolutions with bounded weights.
+
+    Parameters
+    ----------
+    size, channels, width : int
+        As for `LatentGenerator`.
+    generator : torch.Generator, optional
+        On the CPU: the initial weights come from it.
+    """
+
+    def __init__(
+        self, size: int = 64, channels: int = 1, width: int = 24, generator: torch.Generator | None = None
+    ) -> None:
+        super().__init__()
+        halvings = halvings_of(size)
+        base = size // 2**halvings
+        steps = [channels, *widths_of(width, halvings)]
+        layers: list[Any] = [nn.Conv2d(inside, outside, 4, stride=2, padding=1) for inside, outside in pairwise(steps)]
+        whole, part = nn.Conv2d(steps[-1] + 1, 1, base), nn.Conv2d(steps[-2], 1, 3)
+        for layer in (*layers, whole, part):
+            nn.init.orthogonal_(layer.weight, generator=generator)
+            nn.init.zeros_(layer.bias)
+        self.downs = nn.ModuleList(bounded(layer) for layer in layers)
+        self.whole, self.part = bounded(whole), bounded(part)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return how real images (N, channels, size, size) look, (N, 2, Y, X), the larger the more: the whole, and each part."""
+        x = images.contiguous(memory_format=torch.channels_last)
+        for down in self.downs:
+            fine, x = x, functional.leaky_relu(down(x), SLOPE)
+        parts = self.part(fine)
+        return torch.cat((self.whole(with_spread(x)).expand_as(parts), parts), 1)
