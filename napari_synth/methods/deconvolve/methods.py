@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -274,7 +274,8 @@ class PlugAndPlay:
         for step in range(self.most):
             sigma = first * (least / first) ** (step / (self.most - 1))
             weight = _WEIGHT * (least / sigma) ** 2
-            seen[(..., *optics.field)] = measured
+            inside: tuple[Any, ...] = (..., *optics.field)
+            seen[inside] = measured
             sharp = optics.filtered(seen, optics.transfer.conj() / (power + weight))
             sharp = sharp + optics.filtered(clean, weight / (power + weight))
             axis = axes[step % len(axes)]

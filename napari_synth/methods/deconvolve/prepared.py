@@ -16,6 +16,7 @@ from napari_synth.contract.generator import BlockSpec, Context, Prepared
 from napari_synth.core.errors import InvalidParameterError, PsfError
 from napari_synth.imaging.image import Image
 from napari_synth.imaging.noise import NoiseReport
+from napari_synth.imaging.sampling import sample_planes
 from napari_synth.imaging.screening import noise_of
 from napari_synth.methods.deconvolve.catalogue import (
     ConsensusParams,
@@ -58,6 +59,8 @@ _WINDOWS, _WINDOW_PIXELS, _WINDOW_EDGE = 2, 2**17, 256
 _LEAST_EDGE = 48
 # Of the noise that is taken for that of an image without any, in its range.
 _QUIET = 1e-3
+# How the darkest level is found: on so many pixels, behind a Gaussian, at a quantile.
+_SAMPLED, _SAMPLE_EDGE, _SMOOTH, _DARKEST = 2**19, 256, 1.5, 0.01
 _WIDTHS = tuple(0.6 * 1.28**i for i in range(9))
 _MOST = 60
 
@@ -257,12 +260,28 @@ def _electrons(image: Image, noise: NoiseReport, context: Context) -> tuple[Elec
     model = noise.model.scaled(to.scale, to.offset)
     mean = (statistics.mean - to.offset) / to.scale
     if model.gain > 0.0:
-        level = max((mean - model.offset) / model.gain, 1e-3)
-        return Electrons(model.gain, model.offset, (model.read_noise / model.gain) ** 2, level), True
+        # Where much is darker than the measured offset, that is none: photons take the place of the read noise.
+        offset = min(model.offset, (_dark_level(image) - to.offset) / to.scale)
+        variance = max(model.read_noise**2 - model.gain * (model.offset - offset), 0.0)
+        level = max((mean - offset) / model.gain, 1e-3)
+        return Electrons(model.gain, offset, variance / model.gain**2, level), True
     lowest = (statistics.minimum - to.offset) / to.scale
     sigma = max(model.read_noise, _QUIET)
     gain = sigma**2
     return Electrons(gain, lowest, (sigma / gain) ** 2, max((mean - lowest) / gain, 1e-3)), False
+
+
+def _dark_level(image: Image) -> float:
+    """Return how dark an image is, in counts, where it is darkest, apart from its noise."""
+    from scipy.ndimage import gaussian_filter
+
+    planes = [plane.astype(np.float64) for plane in sample_planes(image, _SAMPLED, _SAMPLE_EDGE)]
+    smooth = [
+        gaussian_filter(np.where(np.isfinite(plane), plane, np.nanmean(plane)), _SMOOTH).ravel()
+        for plane in planes
+        if np.isfinite(plane).any()
+    ]
+    return float(np.quantile(np.concatenate(smooth), _DARKEST))
 
 
 def _typical_sigma(condition: Condition, electrons: Electrons) -> float:

@@ -38,6 +38,8 @@ _MICROMETERS = {
 _ENERGY = 0.999
 _MOST_PIXELS = 2**27
 _LARGEST_RADIUS = {"Z": 64, "Y": 64, "X": 64}
+# Of a model in a volume: beyond, the light of a plane is spread so far that it hardly differs from an even ground.
+_MODELLED = 24
 _NEGATIVE = 0.3
 # In standard deviations of the ground around a measured one.
 _ABOVE_GROUND = 3.0
@@ -249,10 +251,7 @@ def _centred(pixels: Doubles, zoom: Sequence[float]) -> Doubles:
     """Return a point in the middle of an array of odd sizes, ``zoom`` times as finely sampled."""
     smooth = ndimage.gaussian_filter(pixels, 1.0)
     peak = np.unravel_index(int(np.argmax(smooth)), pixels.shape)
-    # The centre of mass of what is near the peak: all of it would follow light far away.
-    near = tuple(slice(max(0, p - 2), p + 3) for p in peak)
-    core = smooth[near] - smooth[near].min() * 0.5
-    centre = [float(c) + part.start for c, part in zip(ndimage.center_of_mass(core), near, strict=True)]
+    centre = [_summit(smooth, peak, axis) for axis in range(pixels.ndim)]
     reach = [max(c, size - 1 - c) for c, size in zip(centre, pixels.shape, strict=True)]
     radius = [
         min(_LARGEST_RADIUS[axis], max(0 if size == 1 else 1, ceil(r * z)))
@@ -270,6 +269,17 @@ def _centred(pixels: Doubles, zoom: Sequence[float]) -> Doubles:
         places = [np.rint(place) for place in places]
     found = ndimage.map_coordinates(pixels, places, order=0 if is_there else 3, mode="constant", cval=0.0)
     return np.clip(found, 0.0, None)
+
+
+def _summit(smooth: Doubles, peak: Sequence[Any], axis: int) -> float:
+    """Return where a point is brightest along an axis: the top of the Gaussian through its brightest pixel and those beside it."""
+    at = int(peak[axis])
+    if not 0 < at < smooth.shape[axis] - 1:
+        return float(at)
+    line = smooth[tuple(slice(None) if i == axis else int(p) for i, p in enumerate(peak))]
+    low, middle, high = np.log(np.maximum(line[at - 1 : at + 2], 1e-12 * line[at]))
+    bend = low - 2.0 * middle + high
+    return at + (float(0.5 * (low - high) / bend) if bend < 0.0 else 0.0)
 
 
 def cropped(pixels: npt.NDArray[Any]) -> Floats:
@@ -429,9 +439,9 @@ class Microscope:
                 f"A numerical aperture of {aperture:g} cannot be in a medium of refractive index {index:g}: set the index."
             )
         step_z, *steps = self.pixel
-        deep = min(planes - 1, _LARGEST_RADIUS["Z"])
+        deep = min(planes - 1, _MODELLED)
         spread = 4.0 * wavelength / aperture + deep * step_z * aperture / sqrt(index**2 - aperture**2)
-        across = [max(2, min(_LARGEST_RADIUS["Y"] if deep == 0 else 32, ceil(spread / step))) for step in steps]
+        across = [max(2, min(_LARGEST_RADIUS["Y"] if deep == 0 else _MODELLED, ceil(spread / step))) for step in steps]
         rho = (np.arange(512) + 0.5) / 512
         k = 2.0 * pi / wavelength
         depth = np.arange(0, deep + 1) * step_z

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from scipy.fft import next_fast_len
@@ -90,7 +91,8 @@ class Optics:
     def filtered(self, values: Tensor, transfer: Tensor) -> Tensor:
         """Return values of the domain behind any filter."""
         spectrum = torch.fft.rfftn(values, dim=self._axes)
-        return torch.fft.irfftn(spectrum.mul_(transfer), s=self.domain, dim=self._axes)
+        result: Tensor = torch.fft.irfftn(spectrum.mul_(transfer), s=self.domain, dim=self._axes)
+        return result
 
     @property
     def field(self) -> tuple[slice, ...]:
@@ -99,18 +101,20 @@ class Optics:
 
     def crop(self, values: Tensor) -> Tensor:
         """Return the block of values of the domain."""
-        return values[(..., *self.field)]
+        part: tuple[Any, ...] = (..., *self.field)
+        return values[part]
 
     def embed(self, block: Tensor, fill: float = 0.0) -> Tensor:
         """Return a block in its domain."""
         domain = block.new_full((*block.shape[: -len(self.sizes)], *self.domain), fill)
-        domain[(..., *self.field)] = block
+        part: tuple[Any, ...] = (..., *self.field)
+        domain[part] = block
         return domain
 
     @cached_property
     def frequencies(self) -> Tensor:
         """The eigenvalues of minus the Laplacian, 0 to 4 an axis, at every frequency of the domain."""
-        total = self.transfer.real.new_zeros(())
+        total: Tensor = self.transfer.real.new_zeros(())
         for axis, size in zip(self._axes, self.domain, strict=True):
             count = self.transfer.shape[axis]
             angle = torch.arange(count, device=total.device, dtype=total.dtype) * (2.0 * torch.pi / size)
