@@ -145,6 +145,67 @@ def correct(
 
 
 @guarded
+def deconvolve(
+    image: Any,
+    psf: Any = None,
+    generator: str | Generator[Any] = "network",
+    *,
+    axes: str | None = None,
+    device: str = "auto",
+    precision: PrecisionChoice = "auto",
+    dtype: DtypeChoice = "auto",
+    seed: int = 0,
+    tile: int | None = None,
+    progress: ProgressCallback | None = None,
+    cancel: CancelToken | None = None,
+    **params: Any,
+) -> Any:
+    """Take the blur of the instrument away.
+
+    Parameters
+    ----------
+    image : array-like or Image
+        As for `run`; planes, volumes, channels, movies.
+    psf : array-like, Image or path, optional
+        The point spread function: an image of a point, (Y, X) or (Z, Y, X), of any size and with the point anywhere; or one a
+        channel, (C, [Z,] Y, X). An Image or a file that knows its spacing is resampled to that of the image. Where it is left out,
+        the settings say what it is: ``psf_model`` with ``numerical_aperture``, ``wavelength`` (nm), ``refractive_index`` and
+        ``pixel_size`` (µm), or ``width`` in pixels; else the width of a Gaussian is estimated.
+    generator : str or Generator
+        ``"network"`` (the bundled denoising network and an inversion), ``"richardson-lucy"``, ``"gradient-consensus"``,
+        ``"total-variation"``, ``"wiener"``, or one of another package.
+    axes, device, precision, dtype, seed, tile, progress, cancel, **params
+        As for `run`. All but ``wiener`` take ``iterations``: held-out photons say when to stop where they are left out.
+
+    Returns
+    -------
+    array
+        As for `denoise`.
+
+    Raises
+    ------
+    PsfError
+        The point spread function is missing, is no image of a point, or does not fit.
+    SynthError
+        Another of its subclasses for every cause that lies with the input; see `napari_synth.core.errors`.
+    """
+    return run(
+        _chosen("deconvolve", generator),
+        image,
+        reference=psf,
+        axes=axes,
+        device=device,
+        precision=precision,
+        dtype=dtype,
+        seed=seed,
+        tile=tile,
+        progress=progress,
+        cancel=cancel,
+        **params,
+    )
+
+
+@guarded
 def upscale(
     image: Any,
     factor: float = 2.0,
@@ -806,7 +867,8 @@ def run(
         Any integer or float dtype and range, 2 to 6 dimensions; numpy, dask, zarr or an `napari_synth.imaging.image.Image`. What
         makes new images is given the image or the labels that it needs, if any.
     reference : array-like or Image, optional
-        As for `translate`; a recipe need not be given one again where it holds what was learnt of it.
+        As for `translate`, or the ``psf`` of `deconvolve`; a recipe need not be given one again where it holds what was learnt
+        of it.
     mask, mask_from, mask_ids, grow
         As for `inpaint`; what is left out is taken from the recipe, but a mask that was drawn must be given again.
     axes : str, optional
@@ -928,10 +990,11 @@ def prepare(
     SynthError
         One of its subclasses for every cause that lies with the input; see `napari_synth.core.errors`.
     """
+    from napari_synth.contract.generator import Task
     from napari_synth.engine import door
     from napari_synth.engine.masking import with_mask
     from napari_synth.engine.prepared import Inputs
-    from napari_synth.engine.references import as_reference
+    from napari_synth.engine.references import as_psf, as_reference
 
     recipe, method = _recipe_and_method(recipe_or_id)
     options = recipe.options(
@@ -941,7 +1004,8 @@ def prepare(
     likeness = None
     if source is not None:
         source = with_mask(source, recipe, mask, rule=mask_from, ids=mask_ids, grow=grow)
-        likeness = None if reference is None else as_reference(reference, source)
+        as_given = as_psf if method.info.task == Task.DECONVOLVE else as_reference
+        likeness = None if reference is None else as_given(reference, source)
     inputs = Inputs(source, likeness)
     return door.open(method, recipe.changed(params or {}), inputs, options, _reporter(progress, cancel), interim)
 

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from napari_synth.augmentation import PRESETS, TRANSFORMS
 from napari_synth.cli import augmenting, models, synthesizing, training
-from napari_synth.cli.inputs import AS_IN_RECIPE, NO_REFERENCE, Masked, Referenced
+from napari_synth.cli.inputs import AS_IN_RECIPE, NO_PSF, NO_REFERENCE, Masked, Pointed, Referenced
 from napari_synth.cli.jobs import Job, plan_jobs
 from napari_synth.cli.options import COMMON, USUAL, Output, with_settings
 from napari_synth.cli.processing import SKIPPED, process
@@ -47,6 +47,7 @@ VERBS = (
         Task.CORRECT,
         "Correct the light, the background, the bleaching or the stripes of an image, or of many.",
     ),
+    Verb(Task.DECONVOLVE.verb, Task.DECONVOLVE, "Take the blur of the instrument out of an image, or of many."),
     Verb(Task.SUPER_RESOLUTION.verb, Task.SUPER_RESOLUTION, "Make an image, or every image of a folder, finer."),
     Verb(
         "make-isotropic",
@@ -223,6 +224,18 @@ def _task_command(verb: Verb, words: Sequence[str]) -> Callable[..., int]:
     ) -> int:
         return _process(source, target, recipe_of(how, params), output, how.axes, how.series, referenced=referenced)
 
+    def sharpen(
+        source: Source,
+        target: Target,
+        /,
+        *,
+        pointed: Pointed = NO_PSF,
+        how: Run = Run(),
+        output: Output = USUAL,
+        params: Mapping[str, Any],
+    ) -> int:
+        return _process(source, target, recipe_of(how, params), output, how.axes, how.series, referenced=pointed)
+
     def foretell(
         source: Source,
         target: Target,
@@ -245,6 +258,8 @@ def _task_command(verb: Verb, words: Sequence[str]) -> Callable[..., int]:
     command: Callable[..., int] = restore
     if verb.task == Task.INPAINT:
         command = fill
+    elif verb.task == Task.DECONVOLVE:
+        command = sharpen
     elif verb.task == Task.TRANSLATE:
         command = restyle
     elif verb.task == Task.PREDICT_FRAMES:
@@ -276,6 +291,8 @@ def _run(
     if target is None or method.makes_many:
         jobs = [Job(None, Path(source)) if target is None else Job(Path(source), target)]
         return process(jobs, False, repeated, output, instead.axes, instead.series)
+    if method.info.task == Task.DECONVOLVE:
+        referenced = Pointed(referenced.reference)
     return _process(source, target, repeated, output, instead.axes, instead.series, masked, referenced)
 
 

@@ -15,7 +15,7 @@ from cyclopts import Group, Parameter
 from napari_synth.contract.generator import Task
 from napari_synth.core.errors import ImageFileError, MaskError
 from napari_synth.engine.recipe import Recipe
-from napari_synth.engine.references import as_reference
+from napari_synth.engine.references import as_psf, as_reference
 from napari_synth.files import (
     READABLE_SUFFIXES,
     TIFF_SUFFIXES,
@@ -205,3 +205,21 @@ class Referenced:
 
 
 NO_REFERENCE = Referenced()
+
+PSF = Group("Point spread function", sort_key=0)
+
+
+@Parameter(name="*", group=PSF)
+@dataclass(frozen=True)
+class Pointed(Referenced):
+    """The image of a point; without one, the settings of the generator say what it is."""
+
+    reference: Annotated[Path | None, Parameter(name=("--psf", "--reference"))] = None
+    "An image of the point spread function, or with --psf-model beads of many beads, for all images."
+
+    def of(self, image: Image) -> Image | None:
+        """Return the image of the point for an image, None where there is none; raises as `Referenced.of`."""
+        return None if self.reference is None else as_psf(self.reference, image)
+
+
+NO_PSF = Pointed()

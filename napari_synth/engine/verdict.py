@@ -7,16 +7,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_synth.contract.generator import Task
+from napari_synth.contract.generator import Prepared, Task
 from napari_synth.core.errors import Cancelled, InvalidImageError
 from napari_synth.engine.image_run import PreparedImage
 from napari_synth.engine.prepared import PreparedRun
-from napari_synth.imaging.image import without_alpha
+from napari_synth.imaging.image import Image, without_alpha
 from napari_synth.imaging.noise import estimate_noise
 from napari_synth.imaging.sampling import sample_planes
 from napari_synth.imaging.screening import Screen, ScreenedImage
 from napari_synth.imaging.trust import assess
 
+# Edge in pixels of the blocks in which a result is blurred again.
+_BLURRED = 512
 _MEANT_TO_DIFFER = (Task.CORRECT, Task.TRANSLATE, Task.PREDICT_FRAMES, Task.SYNTHESIZE)
 
 
@@ -49,6 +51,8 @@ def verdicts(prepared: PreparedRun, pixels: Any) -> tuple[str, ...]:
         try:
             planes, restored = (sample_planes(without_alpha(image)) for image in pair)
             planes = _without_taken_out(planes, prepared.channels[index].image)
+            if info.task == Task.DECONVOLVE:
+                restored = sample_planes(_seen_again(without_alpha(pair[1]), prepared.channels[index].prepared))
             report = assess(np.stack(planes), np.stack(restored), noise or estimate_noise(planes))
         except InvalidImageError:
             continue
@@ -60,6 +64,35 @@ def verdicts(prepared: PreparedRun, pixels: Any) -> tuple[str, ...]:
         label = f"Channel {index + 1}: " if len(prepared.noise) > 1 else ""
         said.append(label + report.sentence)
     return tuple(said)
+
+
+def _seen_again(result: Image, prepared: Prepared) -> Image:
+    """Return what the instrument would see of a result: blurred again, block by block where it is asked for."""
+    import dask.array as da
+
+    axes = prepared.spec.axes
+    order = [*(axis for axis in result.axes if axis not in axes), *axes]
+    ordered = da.asarray(result.data).transpose([result.axes.index(axis) for axis in order])
+    chunks = {i: 1 if axis not in axes else -1 if axis == "Z" else _BLURRED for i, axis in enumerate(order)}
+    lead = len(order) - len(axes)
+    depth = {
+        lead + i: min(halo, result.sizes[axis])
+        for i, (axis, halo) in enumerate(zip(axes, prepared.spec.halo, strict=True))
+    }
+
+    def blurred(block: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        parts = block.reshape(-1, *block.shape[lead:])
+        return np.stack([prepared.seen_again(part) for part in parts]).reshape(block.shape)
+
+    seen = da.map_overlap(
+        blurred,
+        ordered.rechunk(chunks),
+        depth=depth,
+        boundary="none",
+        dtype=np.float32,
+        meta=np.empty((0,) * len(order), "f4"),
+    )
+    return Image(seen, "".join(order), name=result.name)
 
 
 def _without_taken_out(planes: list[npt.NDArray[Any]], image: ScreenedImage) -> list[npt.NDArray[Any]]:

@@ -8,13 +8,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from napari_synth.gui.panels.augment import AugmentPanel
     from napari_synth.gui.panels.frames import PredictFramesPanel
-    from napari_synth.gui.panels.restore import CorrectPanel, DenoisePanel, InpaintPanel, TranslatePanel, UpscalePanel
+    from napari_synth.gui.panels.restore import (
+        CorrectPanel,
+        DeconvolvePanel,
+        DenoisePanel,
+        InpaintPanel,
+        TranslatePanel,
+        UpscalePanel,
+    )
     from napari_synth.gui.panels.synthesize import SynthesizePanel
     from napari_synth.gui.panels.train import TrainPanel
 
 __all__ = [
     "AugmentPanel",
     "CorrectPanel",
+    "DeconvolvePanel",
     "DenoisePanel",
     "InpaintPanel",
     "PredictFramesPanel",
@@ -23,6 +31,7 @@ __all__ = [
     "TranslatePanel",
     "UpscalePanel",
     "correct_active_layer",
+    "deconvolve_active_layer",
     "denoise_active_layer",
     "inpaint_active_layer",
     "make_active_layer_isotropic",
@@ -34,6 +43,7 @@ __all__ = [
 _PANELS = {
     "AugmentPanel": "napari_synth.gui.panels.augment",
     "CorrectPanel": "napari_synth.gui.panels.restore",
+    "DeconvolvePanel": "napari_synth.gui.panels.restore",
     "DenoisePanel": "napari_synth.gui.panels.restore",
     "InpaintPanel": "napari_synth.gui.panels.restore",
     "PredictFramesPanel": "napari_synth.gui.panels.frames",
@@ -59,6 +69,11 @@ def denoise_active_layer() -> None:
 def correct_active_layer() -> None:
     """Open the panel for the active layer: what is wrong with its light has to be said first."""
     _show_active_layer("Correct")
+
+
+def deconvolve_active_layer() -> None:
+    """Open the panel for the active layer: what its point spread function is has to be said first."""
+    _show_active_layer("Deconvolve")
 
 
 def upscale_active_layer() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from napari.layers import Labels
+from napari.layers import Image, Labels
 from qtpy.QtWidgets import QHBoxLayout, QPushButton
 
 from napari_synth.contract.generator import Generator, Task
@@ -15,14 +15,14 @@ from napari_synth.gui.jobs.requests import RestoreRequest
 from napari_synth.gui.jobs.restore import RunResult, restore
 from napari_synth.gui.jobs.worker import Work
 from napari_synth.gui.layers.appearance import appearance, result_look
-from napari_synth.gui.layers.marks import FILLED, RESULT, mark
+from napari_synth.gui.layers.marks import FILLED, PSF, RESULT, mark
 from napari_synth.gui.layers.placement import Placement, result_placement
 from napari_synth.gui.layers.viewer_layers import insert_layer, layer_of_levels
 from napari_synth.gui.panels.layer_panel import LayerPanel
 from napari_synth.gui.widgets.form_rows import line
 from napari_synth.gui.widgets.hint import Hint
 from napari_synth.gui.widgets.mask_picker import MaskPicker
-from napari_synth.gui.widgets.reference_picker import ReferencePicker
+from napari_synth.gui.widgets.reference_picker import PsfPicker, ReferencePicker
 from napari_synth.gui.widgets.result_box import Finished
 from napari_synth.gui.widgets.run_preview import RunPreview
 
@@ -37,6 +37,7 @@ _NO_MASK = "Nothing is marked that could be filled: paint it, or choose a rule a
 _WORDS = {
     Task.DENOISE: ("denoised", "Denoising"),
     Task.CORRECT: ("corrected", "Correcting"),
+    Task.DECONVOLVE: ("deconvolved", "Deconvolving"),
     Task.SUPER_RESOLUTION: ("upscaled", "Upscaling"),
     Task.INPAINT: ("inpainted", "Inpainting"),
     Task.TRANSLATE: ("translated", "Translating"),
@@ -57,7 +58,8 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
         super().__init__(napari_viewer, Generator, task, _ADDS)
         self._done, self._doing = _WORDS[task]
         self.mask_picker = MaskPicker(self.viewer, self.source, self._wanted, self) if task == Task.INPAINT else None
-        self.reference_picker = ReferencePicker(self.viewer, self.source, self)
+        picker = PsfPicker if task == Task.DECONVOLVE else ReferencePicker
+        self.reference_picker = picker(self.viewer, self.source, self)
         self.preview_button = QPushButton("Preview", self)
         self.preview_button.setCheckable(True)
         self.preview_hint = Hint(self)
@@ -152,6 +154,9 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
 
     def _look(self, source: napari.layers.Image) -> dict[str, Any]:
         """Return how a result is shown: as its source, but with the contrast limits of what it should look like."""
+        if self.task == Task.DECONVOLVE:
+            # Light that was spread is put back together: points become brighter than they were.
+            return {name: value for name, value in appearance(source).items() if name != "contrast_limits"}
         reference = self.reference_picker.layer
         limits = (
             {} if reference is None or source.rgb or reference.rgb else {"contrast_limits": reference.contrast_limits}
@@ -168,6 +173,8 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
 
     def _add_more(self, result: RunResult[PreparedImage], finished: Finished[PreparedImage]) -> str:
         """Add which pixels are invented, hidden since they would cover what was put there, and say so."""
+        if self.task == Task.DECONVOLVE:
+            return self._add_psf(result.prepared, finished)
         if self.mask_picker is None or not result.filled:
             return ""
         assert finished.source is not None
@@ -176,6 +183,17 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
         layer = layer_of_levels(Labels, result.filled, name, mark(FILLED), finished.placement, visible=False)
         insert_layer(self.viewer, layer, finished.result)
         return f"The pixels that were filled are in {layer.name!r}."
+
+    def _add_psf(self, run: PreparedImage, finished: Finished[PreparedImage]) -> str:
+        """Add the point spread function that was used, hidden, and say so."""
+        psf = getattr(run.channels[0].prepared, "psf", None)
+        if psf is None or finished.source is None:
+            return ""
+        steps = {axis: finished.source.scale[i] for i, axis in enumerate(run.source.axes.replace("S", ""))}
+        scale = [steps[axis] for axis in "ZYX"[-psf.pixels.ndim :]]
+        layer = Image(psf.pixels, name=f"{finished.source.name} PSF", scale=scale, visible=False, metadata=mark(PSF))
+        insert_layer(self.viewer, layer, finished.result)
+        return f"The point spread function is in {layer.name!r}."
 
 
 class DenoisePanel(RestorePanel):
@@ -190,6 +208,13 @@ class CorrectPanel(RestorePanel):
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__(napari_viewer, Task.CORRECT)
+
+
+class DeconvolvePanel(RestorePanel):
+    """The panel for deconvolution, as napari's menu opens it."""
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__(napari_viewer, Task.DECONVOLVE)
 
 
 class InpaintPanel(RestorePanel):
