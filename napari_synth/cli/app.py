@@ -42,6 +42,11 @@ class Verb:
 
 VERBS = (
     Verb(Task.DENOISE.verb, Task.DENOISE, "Remove the noise of an image, or of every image of a folder."),
+    Verb(
+        Task.CORRECT.verb,
+        Task.CORRECT,
+        "Correct the light, the background, the bleaching or the stripes of an image, or of many.",
+    ),
     Verb(Task.SUPER_RESOLUTION.verb, Task.SUPER_RESOLUTION, "Make an image, or every image of a folder, finer."),
     Verb(
         "make-isotropic",

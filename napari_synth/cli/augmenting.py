@@ -127,7 +127,7 @@ def read_pipeline(named: str) -> Pipeline:
 def _read(path: Path, settings: Settings, errors: Console) -> AnnotatedImage:
     from napari_synth.augmentation.export import AnnotatedImage
     from napari_synth.files import parse_series, read_image
-    from napari_synth.files.places import read_points, read_shapes
+    from napari_synth.files.annotations import read_points, read_shapes
 
     points = shapes = None
     types: list[str] = []

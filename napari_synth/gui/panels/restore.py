@@ -1,4 +1,4 @@
-"""The panels that restore an image: one class for denoising, filling, upscaling and translating."""
+"""The panels that restore an image: one class for denoising, correcting, filling, upscaling and translating."""
 
 from __future__ import annotations
 
@@ -36,6 +36,7 @@ _RUN = "Work on the whole image in the background; the result is a new layer bes
 _NO_MASK = "Nothing is marked that could be filled: paint it, or choose a rule as the mask."
 _WORDS = {
     Task.DENOISE: ("denoised", "Denoising"),
+    Task.CORRECT: ("corrected", "Correcting"),
     Task.SUPER_RESOLUTION: ("upscaled", "Upscaling"),
     Task.INPAINT: ("inpainted", "Inpainting"),
     Task.TRANSLATE: ("translated", "Translating"),
@@ -182,6 +183,13 @@ class DenoisePanel(RestorePanel):
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__(napari_viewer, Task.DENOISE)
+
+
+class CorrectPanel(RestorePanel):
+    """The panel for light, background, bleaching and stripes, as napari's menu opens it."""
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__(napari_viewer, Task.CORRECT)
 
 
 class InpaintPanel(RestorePanel):
