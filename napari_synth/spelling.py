@@ -19,6 +19,8 @@ def as_python(recipe: Recipe) -> str:
         return f"import napari_synth\n\nimages = napari_synth.synthesize({recipe.generator!r}{given}{arguments})\n"
     given = ", mask=mask" if recipe.needs_mask else ""
     given += ", reference=reference" if recipe.reference is not None else ""
+    if recipe.region is not None:
+        given += ", region=region" if recipe.region.is_drawn else f", region={recipe.region.bounds!r}"
     return f"import napari_synth\n\nresult = napari_synth.run({recipe.generator!r}, image{given}{arguments})\n"
 
 
@@ -53,6 +55,9 @@ def as_command(
         words += ["--mask", mask]
     if recipe.reference is not None:
         words += ["--reference", reference]
+    if recipe.region is not None:
+        # The command line knows bounds alone: a drawing is given in Python.
+        words += ["--region", recipe.region.as_text()]
     for option, value in _options(recipe).items():
         flag = option.replace("_", "-")
         if isinstance(value, bool):

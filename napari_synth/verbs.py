@@ -728,6 +728,7 @@ def run(
     mask_from: str | None = None,
     mask_ids: Sequence[int] | None = None,
     grow: int | None = None,
+    region: Any = None,
     axes: str | None = None,
     device: str | None = None,
     precision: PrecisionChoice | None = None,
@@ -752,6 +753,11 @@ def run(
         As for `translate`; a recipe need not be given one again where it holds what was learnt of it.
     mask, mask_from, mask_ids, grow
         As for `inpaint`; what is left out is taken from the recipe, but a mask that was drawn must be given again.
+    region : mapping, array-like or Image, optional
+        The part that is restored, for every verb that restores an image: ``{"Y": (10, 80), "X": (5, 60)}`` in pixels, stop
+        excluded, or labels that are not 0 there. All other pixels are those of the source; a result of another size is cropped to
+        the bounds. The method looks at the whole image, so that the part is as in the result of all of it. What is left out is
+        taken from the recipe, ``{}`` is the whole image, and a region that was drawn must be given again.
     axes : str, optional
         A role of ``TCZYXS`` for each dimension; guessed where it is left out. The axes of a recipe hold for an array of as many
         dimensions: those of another are guessed, and an Image keeps its own.
@@ -802,6 +808,7 @@ def run(
         mask_from=mask_from,
         mask_ids=mask_ids,
         grow=grow,
+        region=region,
         axes=axes,
         device=device,
         precision=precision,
@@ -835,6 +842,7 @@ def prepare(
     mask_from: str | None = None,
     mask_ids: Sequence[int] | None = None,
     grow: int | None = None,
+    region: Any = None,
     axes: str | None = None,
     device: str | None = None,
     precision: PrecisionChoice | None = None,
@@ -854,7 +862,7 @@ def prepare(
         As for `run`.
     params : mapping, optional
         Settings, as the ``**params`` of `run`.
-    reference, mask, mask_from, mask_ids, grow, axes, device, precision, dtype, seed, tile, progress, cancel
+    reference, mask, mask_from, mask_ids, grow, region, axes, device, precision, dtype, seed, tile, progress, cancel
         As for `run`.
     memory_budget : int, optional
         Bytes that the run may take; half of what is free where it is left out.
@@ -885,7 +893,7 @@ def prepare(
     if source is not None:
         source = with_mask(source, recipe, mask, rule=mask_from, ids=mask_ids, grow=grow)
         likeness = None if reference is None else as_reference(reference, source)
-    inputs = Inputs(source, likeness)
+    inputs = Inputs(source, likeness, region)
     return door.open(method, recipe.changed(params or {}), inputs, options, _reporter(progress, cancel), interim)
 
 

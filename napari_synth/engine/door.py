@@ -8,7 +8,7 @@ from typing import Any, overload
 from napari_synth.contract.frames import FramePredictor
 from napari_synth.contract.generator import Generator, Method
 from napari_synth.contract.synthesis import Synthesizer
-from napari_synth.core.errors import UnknownGeneratorError
+from napari_synth.core.errors import InvalidParameterError, UnknownGeneratorError
 from napari_synth.core.options import RunOptions
 from napari_synth.core.progress import Reporter
 from napari_synth.engine.frame_run import PreparedMovie, open_movie
@@ -95,6 +95,9 @@ def open(
         One of its subclasses for every cause that lies with what is given.
     """
     how, told = options or recipe.options(), report or Reporter()
+    limited = inputs.region is not None or recipe.region is not None
+    if limited and not isinstance(method, Generator):
+        raise InvalidParameterError(f"{method.info.title} works on all that it is given: leave the region out.")
     if isinstance(method, Generator):
         return open_image(method, recipe, inputs, how, told, interim)
     if isinstance(method, FramePredictor):

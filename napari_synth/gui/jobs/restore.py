@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+from napari_synth.core.errors import AxesError
 from napari_synth.core.progress import CancelToken, Progress, ProgressCallback, Reporter
 from napari_synth.engine.image_run import PreparedImage
 from napari_synth.engine.verdict import verdicts
@@ -23,6 +24,7 @@ from napari_synth.imaging.masks import holes
 R = TypeVar("R", bound=LayerRun)
 
 _NEIGHBOURS = 4
+_OUT_OF_SIGHT = "The region does not lie in the visible field: move the view onto it, or choose another region."
 # Pixels are shown while training goes on after at least so many times as long as they took.
 _PATIENCE = 3.0
 
@@ -105,6 +107,11 @@ def restore_region(
     """
     if request.trains:
         near, inside = _neighbourhood(request.image, region)
+        if request.region is not None:
+            limited = request.region.within(near)
+            if limited is None:
+                raise AxesError(_OUT_OF_SIGHT)
+            request = replace(request, region=limited)
         crop = request.source().select(**near)
         crop = crop.with_data(crop.read())
         interim = InterimPreview(inside, progress, cancel)
@@ -113,6 +120,8 @@ def restore_region(
     if prepared is None:
         prepared = request.prepare(request.source(), progress, cancel)
     asked = {axis: part for axis, part in region.items() if axis not in prepared.joint_axes}
+    if prepared.region is not None and request.region is not None and request.region.within(region) is None:  # type: ignore[arg-type]
+        raise AxesError(_OUT_OF_SIGHT)
     return prepared, prepared.compute(region=asked, report=Reporter(progress, cancel))
 
 
@@ -175,7 +184,9 @@ def filled_levels(
     missing = tuple(slice(None) if axis in mask.axes else None for axis in axes)
     if not prepared.needs_store:
         marked = np.asarray(mask.data).transpose(order)[missing]
-        return (np.array(np.broadcast_to(marked, shape)),)
+        if prepared.region is not None:
+            marked = marked * prepared.region.part({}, {axis: source.sizes[axis] for axis in axes})
+        return (np.array(np.broadcast_to(marked, shape), np.uint8),)
     import dask.array as da
 
     lazy = da.broadcast_to(da.asarray(mask.data).transpose(order)[missing], shape)

@@ -23,6 +23,7 @@ from napari_synth.gui.widgets.form_rows import line
 from napari_synth.gui.widgets.hint import Hint
 from napari_synth.gui.widgets.mask_picker import MaskPicker
 from napari_synth.gui.widgets.reference_picker import ReferencePicker
+from napari_synth.gui.widgets.region_picker import RegionPicker
 from napari_synth.gui.widgets.result_box import Finished
 from napari_synth.gui.widgets.run_preview import RunPreview
 
@@ -71,6 +72,9 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
             self.mask_picker.changed.connect(self.preview.request)
             self.mask_picker.changed.connect(self._clear_error)
         self._add_method_row()
+        self.region = RegionPicker(self.viewer, self.source, self)
+        self.region.changed.connect(self.preview.request)
+        self.region.changed.connect(self._clear_error)
         buttons = QHBoxLayout()
         buttons.addWidget(self.preview_button, 1)
         buttons.addWidget(self.run_button, 2)
@@ -104,12 +108,15 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
 
     def _wanted(self, layer: napari.layers.Image | None = None) -> tuple[napari.layers.Image, RestoreRequest]:
         image = self.source.image(layer)
+        # What is shown in the view alone is limited to it already.
+        limited = layer is not None or not self.region.follows_view
         layer = layer or self.source.layer
         assert layer is not None
         params = self.form.params().model_dump()
         mask = self.mask_picker.request(layer, image) if self.mask_picker is not None else None
         reference = self.reference_picker.image(image)
-        return layer, RestoreRequest(self.method.info.id, image, params, self._settings(), mask, reference)
+        region = self.region.request(layer, image) if limited else None
+        return layer, RestoreRequest(self.method.info.id, image, params, self._settings(), mask, reference, region)
 
     def _ask(self, layer: napari.layers.Image) -> Work:
         return partial(restore, self._wanted(layer)[1])
