@@ -1,7 +1,7 @@
 """A part of an image that a run is limited to: bounds along its axes, and what is marked inside them.
 
-The method still looks at the whole image, so that the part of a result is the same as in the result of the whole image. Where the
-result lies on the grid of its source, all other pixels are those of the source; on another grid the result is cropped to the bounds.
+The method still looks at the whole image, so that the part of a result is the same as in the result of the whole image. Where
+the result lies on the grid of its source, all other pixels are those of the source; on another grid it is cropped to the bounds.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A run that is limited to a region: inside it is the result of the whole image, outside it the source, and its recipe repeats it."""
+"""A run that is limited to a region: inside it is the result of the whole image, outside it the source; recipes repeat it."""
 
 from __future__ import annotations
 

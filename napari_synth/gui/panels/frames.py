@@ -15,6 +15,7 @@ from napari_synth.contract.frames import FramePredictor
 from napari_synth.contract.generator import Task
 from napari_synth.engine.frame_plan import check_time
 from napari_synth.engine.frame_run import PreparedMovie
+from napari_synth.engine.recipe import Recipe
 from napari_synth.gui.jobs.frames import predict, rim_of
 from napari_synth.gui.jobs.requests import MovieRequest
 from napari_synth.gui.jobs.restore import RunResult
@@ -64,6 +65,7 @@ class PredictFramesPanel(LayerPanel[FramePredictor[Any], PreparedMovie]):
             self.summary,
             self.frames,
             self.form_place,
+            self.settings_row,
             line(self),
             self.run_button,
             self.time_hint,
@@ -71,10 +73,18 @@ class PredictFramesPanel(LayerPanel[FramePredictor[Any], PreparedMovie]):
             self.device,
             self.result,
             self.messages,
+            self.history,
         )
         self._on_method()
         self._on_source()
         self._on_theme()
+        self._recall()
+
+    def _take_more(self, recipe: Recipe) -> tuple[str, ...]:
+        """Ask for the same frames."""
+        if recipe.frames is not None:
+            self.frames.take(recipe.frames.request)
+        return ()
 
     def _ask(self, layer: napari.layers.Image) -> Work:
         movie = self.source.image(layer)

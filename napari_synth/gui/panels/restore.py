@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QHBoxLayout, QPushButton
 from napari_synth.contract.generator import Generator, Task
 from napari_synth.contract.params import Params
 from napari_synth.engine.image_run import PreparedImage
+from napari_synth.engine.recipe import Recipe
 from napari_synth.gui.jobs.requests import RestoreRequest
 from napari_synth.gui.jobs.restore import RunResult, restore
 from napari_synth.gui.jobs.worker import Work
@@ -82,6 +83,7 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
             self.source,
             self.summary,
             self.form_place,
+            self.settings_row,
             line(self),
             buttons,
             self.preview_hint,
@@ -89,11 +91,13 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
             self.device,
             self.result,
             self.messages,
+            self.history,
         )
         self.viewer.dims.events.ndisplay.connect(self._offer_preview)
         self._on_method()
         self._on_source()
         self._on_theme()
+        self._recall()
 
     def run(self) -> None:
         """Run the generator over the chosen layer; its preview goes."""
@@ -117,6 +121,22 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
         reference = self.reference_picker.image(image)
         region = self.region.request(layer, image) if limited else None
         return layer, RestoreRequest(self.method.info.id, image, params, self._settings(), mask, reference, region)
+
+    def _take_more(self, recipe: Recipe) -> tuple[str, ...]:
+        """Choose the region and the rule of the mask."""
+        said = []
+        self.region.take(recipe.region)
+        if recipe.region is not None and recipe.region.is_drawn:
+            said.append("Its region was drawn: choose the layer of the region.")
+        if self.mask_picker is not None and recipe.mask is not None:
+            self.mask_picker.grow.setValue(recipe.mask.grow)
+            if recipe.mask.rule is not None:
+                self.mask_picker.choose(recipe.mask.rule)
+            else:
+                said.append("Its mask was drawn: choose the layer of the mask.")
+        if recipe.reference is not None:
+            said.append("It had a reference image: choose the reference.")
+        return tuple(said)
 
     def _ask(self, layer: napari.layers.Image) -> Work:
         return partial(restore, self._wanted(layer)[1])

@@ -54,6 +54,19 @@ class MethodList(QComboBox, Generic[M]):
         """Choose one by its id."""
         self.setCurrentIndex(self._ids.index(identifier))
 
+    def choose_first(self) -> None:
+        """Choose the default: the first of those that can take the layer."""
+        possible = [index for index, method in enumerate(self._methods) if not self._why_not(method)]
+        self.setCurrentIndex(possible[0] if possible else 0)
+
+    def has(self, identifier: str) -> bool:
+        """Tell whether one is listed."""
+        return identifier in self._ids
+
+    def named(self, identifier: str) -> M:
+        """Return one by its id."""
+        return self._methods[self._ids.index(identifier)]
+
     def refusal(self, identifier: str) -> str:
         """Say why one cannot take the layer, "" where it can."""
         return self._why_not(self._methods[self._ids.index(identifier)])
