@@ -78,7 +78,7 @@ class Run:
     series: str | None = None
     "Which image of a file that holds several, counted from 0, or all of equal shape; the first where left out."
     region: str | None = None
-    "The part that is restored, such as Y=10:80,X=5:60,T=0:20 in pixels; the rest stays, or is left out of a result of another size."
+    "The part that is restored, such as Y=10:80,X=5:60,T=0:20 in pixels; the rest stays, or is cut off a result of another size."
     device: str = "auto"
     "auto, cpu, cuda, cuda:1 or mps."
     precision: Literal["auto", "float32", "float16", "bfloat16"] = "auto"

@@ -347,10 +347,10 @@ class _ImageWork(BlockWork):
         """Restore the pixels of the region; all others are those of the source. Blocks without any are not computed."""
         results = [self._as_source(item, source) for item, source in zip(items, read, strict=True)]
         chosen = [
-            None if source.chosen is None else self.block(item).at_results(source.chosen)
-            for item, source in zip(items, read, strict=True)
+            np.ones(results[i].shape, bool) if source.chosen is None else self.block(item).at_results(source.chosen)
+            for i, (item, source) in enumerate(zip(items, read, strict=True))
         ]
-        inside = [i for i, part in enumerate(chosen) if part is not None and part.any()]
+        inside = [i for i, part in enumerate(chosen) if part.any()]
         if inside:
             made = self._results([items[i] for i in inside], [read[i] for i in inside])
             for i, result in zip(inside, made, strict=True):

@@ -20,6 +20,7 @@ from napari_synth.gui.jobs.frames import predict, rim_of
 from napari_synth.gui.jobs.requests import MovieRequest
 from napari_synth.gui.jobs.restore import RunResult
 from napari_synth.gui.jobs.worker import Work
+from napari_synth.gui.keys import RUN, with_key
 from napari_synth.gui.layers.appearance import appearance
 from napari_synth.gui.layers.images import full_resolution
 from napari_synth.gui.layers.marks import FILLED, RESULT, mark
@@ -110,7 +111,7 @@ class PredictFramesPanel(LayerPanel[FramePredictor[Any], PreparedMovie]):
         super()._show_state()
         layer = self.source.layer
         is_still = layer is not None and "T" not in self.source.axes.axes
-        self.run_button.setToolTip(_STILL if is_still else _RUN)
+        self.run_button.setToolTip(_STILL if is_still else with_key(_RUN, RUN))
         if layer is None or not is_still:
             self.time_hint.say("")
             return

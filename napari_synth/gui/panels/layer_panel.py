@@ -142,6 +142,11 @@ class LayerPanel(MethodPanel[M], Generic[M, R]):
         else:
             self.run()
 
+    def choose_next_result(self) -> None:
+        """Choose the next of the results that are listed; the first behind the last."""
+        if (count := self.result.choice.count()) > 1:
+            self.result.choice.setCurrentIndex((self.result.choice.currentIndex() + 1) % count)
+
     def use_again(self, run: PastRun) -> None:
         """Set all that was set for an earlier run."""
         self.apply_recipe(run.as_set())

@@ -15,6 +15,7 @@ from napari_synth.engine.recipe import Recipe
 from napari_synth.gui.jobs.requests import RestoreRequest
 from napari_synth.gui.jobs.restore import RunResult, restore
 from napari_synth.gui.jobs.worker import Work
+from napari_synth.gui.keys import PREVIEW, RUN, with_key
 from napari_synth.gui.layers.appearance import appearance, result_look
 from napari_synth.gui.layers.marks import FILLED, RESULT, mark
 from napari_synth.gui.layers.placement import Placement, result_placement
@@ -62,7 +63,7 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
         self.preview_button.setCheckable(True)
         self.preview_hint = Hint(self)
         self.run_button.setToolTip(
-            "Work on the whole image in the background; the result is a new layer beside the source"
+            with_key("Work on the image in the background; the result is a new layer beside the source", RUN)
         )
         self.preview = RunPreview(self.viewer, self._wanted, self, look=self._look)
         self._attach(self.preview, self.preview_button)
@@ -98,6 +99,10 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
         self._on_source()
         self._on_theme()
         self._recall()
+
+    def toggle_preview(self) -> None:
+        """Switch the preview on or off, where there can be one."""
+        self.preview_button.click()
 
     def run(self) -> None:
         """Run the generator over the chosen layer; its preview goes."""
@@ -158,7 +163,7 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
         """Enable the preview, or say why there can be none and how there will be one."""
         there, is_volume = self.source.layer is not None, self.viewer.dims.ndisplay == 3
         self.preview_button.setEnabled(there and not is_volume)
-        self.preview_button.setToolTip(_NO_PREVIEW if is_volume else _PREVIEW)
+        self.preview_button.setToolTip(_NO_PREVIEW if is_volume else with_key(_PREVIEW, PREVIEW))
         if not self.preview_button.isEnabled():
             self.preview_button.setChecked(False)
         words = _NO_PREVIEW if there and is_volume else ""
