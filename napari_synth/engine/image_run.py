@@ -15,13 +15,13 @@ import numpy.typing as npt
 
 from napari_synth.contract.generator import BlockSpec, Generator, Prepared, Task
 from napari_synth.core.device import resolve_device
-from napari_synth.core.errors import AxesError, InvalidImageError, ReferenceImageError
+from napari_synth.core.errors import AxesError, InvalidImageError, InvalidParameterError, ReferenceImageError
 from napari_synth.core.options import RunOptions
 from napari_synth.core.progress import Reporter
 from napari_synth.core.sanity import check_finite, said_place
 from napari_synth.engine.block_run import BlockItem, BlockRun, BlockWork, as_block, in_order, notes_of, put, weights_of
 from napari_synth.engine.channels import Channel, prepare_channels
-from napari_synth.engine.codec import Codec, add_back, keep_nonfinite, put_back
+from napari_synth.engine.codec import Codec, add_back, keep_nonfinite, mixture, put_back
 from napari_synth.engine.computing import arithmetic, computing
 from napari_synth.engine.prepared import Inputs
 from napari_synth.engine.queue import completed
@@ -106,6 +106,7 @@ def open_image(
         weights=weights_of(channels),
         source=Source.of(image),
         mask=masked,
+        blend=recipe.blend,
         reference=None if inputs.reference is None else Source.of(inputs.reference),
         notes=(
             *_said_of_reference(image, inputs.reference),
@@ -116,6 +117,8 @@ def open_image(
     )
     run = replace(bare, channels=channels, recipe=made).with_grid(recipe)
     run = run if run.layout.spec is not None else run.with_dtype()
+    if recipe.blend < 1.0 and (run.layout.spec is not None or run.layout.shape != image.shape):
+        raise InvalidParameterError("The result lies on another grid than its source: it cannot be blended with it.")
     return run if region is None else run.limited_to(region)
 
 
@@ -309,7 +312,7 @@ class _ImageWork(BlockWork):
     def apply(self, items: list[BlockItem], read: list[_Pixels]) -> list[npt.NDArray[Any]]:
         """Restore a batch on the device; return the cores in counts, with the axes of the result."""
         run, layout = self._run, self._run.layout
-        limited = run.region is not None and not run.is_cropped
+        limited = (run.region is not None and not run.is_cropped) or run.recipe.blend < 1.0
         results = self._within_region(items, read) if limited else self._results(items, read)
         joint, axes = layout.channel_axes, items[0].channel.prepared.spec.axes
         sizes = run.joint_sizes() if layout.spec is None else {}
@@ -344,7 +347,7 @@ class _ImageWork(BlockWork):
         return np.zeros_like(kept) if self._run.is_spread else kept
 
     def _within_region(self, items: list[BlockItem], read: list[_Pixels]) -> list[npt.NDArray[Any]]:
-        """Restore the pixels of the region; all others are those of the source. Blocks without any are not computed."""
+        """Restore the pixels of the region, mixed with the source; all others are those of the source, and are not computed."""
         results = [self._as_source(item, source) for item, source in zip(items, read, strict=True)]
         chosen = [
             np.ones(results[i].shape, bool) if source.chosen is None else self.block(item).at_results(source.chosen)
@@ -353,8 +356,10 @@ class _ImageWork(BlockWork):
         inside = [i for i, part in enumerate(chosen) if part.any()]
         if inside:
             made = self._results([items[i] for i in inside], [read[i] for i in inside])
+            share = self._run.recipe.blend
             for i, result in zip(inside, made, strict=True):
-                results[i] = np.where(chosen[i], result, results[i])
+                mixed = result if share == 1.0 else mixture(results[i], result, share)
+                results[i] = np.where(chosen[i], mixed, results[i])
         return results
 
     def _filled(self, items: list[BlockItem], read: list[_Pixels]) -> list[npt.NDArray[Any]]:

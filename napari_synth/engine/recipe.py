@@ -194,6 +194,8 @@ class Recipe(pydantic.BaseModel):
     frames: FramesRecord | None = None
     region: RegionRecord | None = None
     "What the run was limited to; nothing where it was the whole image."
+    blend: float = pydantic.Field(1.0, ge=0.0, le=1.0)
+    "The share of what the method made; the rest is the source."
     notes: tuple[str, ...] = ()
 
     @pydantic.field_validator("generator")

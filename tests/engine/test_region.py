@@ -132,7 +132,7 @@ def test_a_region_that_is_none_is_one_sentence(movie, region, error) -> None:
 
 
 def test_frames_and_new_images_take_no_region(movie) -> None:
-    with pytest.raises(InvalidParameterError, match="leave the region out"):
+    with pytest.raises(InvalidParameterError, match="leave the region"):
         napari_synth.run("predict-frames/optical-flow", movie, count=1, axes="TYX", region={"T": 1})
 
 
@@ -158,3 +158,21 @@ def test_bounds_are_read_as_they_are_written() -> None:
             RegionRecord.from_text(text)
     with pytest.raises(RecipeError, match="region"):
         Recipe.from_dict({"generator": "denoise/median", "region": {"bounds": {"S": [0, 1]}}})
+
+
+def test_a_result_is_mixed_with_its_source_and_the_recipe_says_so(movie, whole) -> None:
+    run = napari_synth.prepare("denoise/median", movie, {"radius": 2}, axes="TYX", region=PART, blend=0.25)
+    made = run.compute()
+    expected = movie.astype(float)
+    expected[1, 10:80, 5:60] += 0.25 * (whole[1, 10:80, 5:60].astype(float) - movie[1, 10:80, 5:60])
+    assert np.array_equal(made, np.round(expected))
+    assert made.dtype == movie.dtype
+    recipe = Recipe.from_yaml(run.recipe.to_yaml())
+    assert recipe.blend == 0.25
+    assert np.array_equal(napari_synth.run(recipe, movie), made)
+    assert "blend=0.25" in as_python(recipe)
+    assert np.array_equal(napari_synth.run(recipe, movie, blend=1.0, region={}), whole)
+    with pytest.raises(InvalidParameterError, match="another grid"):
+        napari_synth.upscale(movie[0], 2, "lanczos", blend=0.5)
+    with pytest.raises(RecipeError, match="blend"):
+        napari_synth.denoise(movie[0], "median", blend=1.5)

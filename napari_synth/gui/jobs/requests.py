@@ -27,6 +27,7 @@ from napari_synth.gui.layers.masks import MaskRequest
 from napari_synth.gui.layers.placement import Placement
 from napari_synth.gui.settings import RunSettings
 from napari_synth.imaging.image import Image
+from napari_synth.imaging.masks import Mask
 
 if TYPE_CHECKING:
     from napari_synth.augmentation.pipeline import Pipeline
@@ -71,6 +72,7 @@ class RegionRequest:
             return RegionRequest(bounds)
         mask = self.drawn.mask()
         cut = mask.select(**{axis: at for axis, at in part.items() if axis in mask.axes})
+        assert isinstance(cut, Mask)
         if not cut.read().any():
             return None
         return RegionRequest(bounds, MaskRequest(lambda: cut))

@@ -23,7 +23,7 @@ class _Nowhere(io.TextIOBase):
         return len(text)
 
 
-class Activity(cancelable_progress):
+class Activity(cancelable_progress):  # type: ignore[misc]
     """A bar in the activity dock, with Cancel.
 
     Parameters
@@ -37,6 +37,7 @@ class Activity(cancelable_progress):
     def __init__(self, what: str, cancel: Callable[[], None]) -> None:
         super().__init__(desc=what, total=0, file=_Nowhere())
         self._stop = cancel
+        self._shown_total = 0
 
     def cancel(self) -> None:
         """Stop the work; the dock calls this."""
@@ -47,8 +48,8 @@ class Activity(cancelable_progress):
         """Show how far the work is."""
         if progress.stage != self.desc.removesuffix(": "):
             self.set_description(progress.stage)
-        if progress.total != self.total:
-            self.total = progress.total
+        if progress.total != self._shown_total:
+            self.total = self._shown_total = progress.total
         if progress.total:
             self.update(min(progress.done, progress.total) - self.n)
 
