@@ -109,7 +109,7 @@ def mixture(source: Any, result: Any, share: float) -> Any:
     wide = np.result_type(dtype, np.float32 if dtype.itemsize < 4 or dtype.kind == "f" else np.float64)
     before = source.astype(wide)
     mixed = before + share * (result.astype(wide) - before)
-    return (np.round(mixed) if dtype.kind in "iu" else mixed).astype(dtype)
+    return (mixed.round() if dtype.kind in "iu" else mixed).astype(dtype)
 
 
 def keep_nonfinite(result: npt.NDArray[Any], source: npt.NDArray[Any], block: Block, *, mixed: bool = False) -> None:

@@ -97,7 +97,9 @@ def open(
     how, told = options or recipe.options(), report or Reporter()
     limited = inputs.region is not None or recipe.region is not None or recipe.blend < 1.0
     if limited and not isinstance(method, Generator):
-        raise InvalidParameterError(f"{method.info.title} gives all that it makes: leave the region and the blending out.")
+        raise InvalidParameterError(
+            f"{method.info.title} gives all that it makes: leave the region and the blending out."
+        )
     if isinstance(method, Generator):
         return open_image(method, recipe, inputs, how, told, interim)
     if isinstance(method, FramePredictor):

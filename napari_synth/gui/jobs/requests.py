@@ -27,7 +27,6 @@ from napari_synth.gui.layers.masks import MaskRequest
 from napari_synth.gui.layers.placement import Placement
 from napari_synth.gui.settings import RunSettings
 from napari_synth.imaging.image import Image
-from napari_synth.imaging.masks import Mask
 
 if TYPE_CHECKING:
     from napari_synth.augmentation.pipeline import Pipeline
@@ -70,12 +69,8 @@ class RegionRequest:
             bounds[axis] = slice(start, stop)
         if self.drawn is None:
             return RegionRequest(bounds)
-        mask = self.drawn.mask()
-        cut = mask.select(**{axis: at for axis, at in part.items() if axis in mask.axes})
-        assert isinstance(cut, Mask)
-        if not cut.read().any():
-            return None
-        return RegionRequest(bounds, MaskRequest(lambda: cut))
+        drawn = self.drawn.within(part)
+        return RegionRequest(bounds, drawn) if drawn.mask().read().any() else None
 
 
 @dataclass(frozen=True)

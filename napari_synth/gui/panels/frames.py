@@ -73,6 +73,7 @@ class PredictFramesPanel(LayerPanel[FramePredictor[Any], PreparedMovie]):
             self.progress,
             self.device,
             self.result,
+            self.result_actions,
             self.messages,
             self.history,
         )
@@ -140,7 +141,7 @@ class PredictFramesPanel(LayerPanel[FramePredictor[Any], PreparedMovie]):
         rim = Labels(
             rim_of(run),
             name=f"{finished.source.name} invented frames",
-            metadata=mark(FILLED, invented=list(run.invented)),
+            metadata=mark(FILLED, invented=list(run.invented), of=str(finished.result.unique_id)),
             colormap=DirectLabelColormap(color_dict={1: _RIM_COLOUR, None: (0, 0, 0, 0), 0: (0, 0, 0, 0)}),
             opacity=0.9,
             **finished.placement.as_kwargs(),

@@ -19,15 +19,16 @@ from napari_synth.core.progress import CancelToken, Progress, ProgressCallback
 from napari_synth.engine.recipe import Recipe
 from napari_synth.gui.history import PastRun, history_of
 from napari_synth.gui.jobs.again import RepeatRequest, SourceAlone
+from napari_synth.gui.jobs.mixture import mixed_levels
 from napari_synth.gui.jobs.quality_maps import MAPS, QualityMap
 from napari_synth.gui.jobs.report import Report, make_report
 from napari_synth.gui.jobs.requests import LayerRun
 from napari_synth.gui.jobs.restore import RunResult
 from napari_synth.gui.jobs.series import SeriesItem, run_in_turn
 from napari_synth.gui.jobs.worker import Work
-from napari_synth.gui.layers.appearance import trust_colormap
+from napari_synth.gui.layers.appearance import appearance, trust_colormap
 from napari_synth.gui.layers.images import to_image
-from napari_synth.gui.layers.marks import REMOVED, TRUST, UNCERTAINTY, mark, note
+from napari_synth.gui.layers.marks import REMOVED, RESULT, TRUST, UNCERTAINTY, mark, note, note_of
 from napari_synth.gui.layers.placement import Placement
 from napari_synth.gui.layers.results import notes_of_run, said_of
 from napari_synth.gui.layers.saved import write_in_job
@@ -37,6 +38,7 @@ from napari_synth.gui.remembered import forget, remember, remembered
 from napari_synth.gui.widgets.form_rows import label
 from napari_synth.gui.widgets.history_box import HistoryBox, SettingsRow
 from napari_synth.gui.widgets.report_file import write_report
+from napari_synth.gui.widgets.result_actions import ResultActions
 from napari_synth.gui.widgets.result_box import Finished, ResultBox, report_request
 from napari_synth.gui.widgets.source_picker import SourcePicker
 
@@ -85,6 +87,8 @@ class LayerPanel(MethodPanel[M], Generic[M, R]):
         self._failed_of_several: list[str] = []
         self.source = SourcePicker(self.viewer, self)
         self.result: ResultBox[R] = ResultBox(self.viewer, task, self)
+        self.result_actions = ResultActions(self.viewer, self.result, self)
+        self.result_actions.blend_wanted.connect(self.add_blend)
         self.history = HistoryBox(self.viewer, task, self)
         self.settings_row = SettingsRow(self)
         self.history.wanted.connect(self.use_again)
@@ -229,6 +233,22 @@ class LayerPanel(MethodPanel[M], Generic[M, R]):
 
         self._attempt(ask, doing, partial(self._on_map, kind, finished))
 
+    def add_blend(self, share: float) -> None:
+        """Add a mixture of the chosen result and its source as a layer, which is a result too.
+
+        Parameters
+        ----------
+        share : float
+            Of the result, 0 to 1.
+        """
+        finished = self.result.finished
+        if finished is None or finished.source is None:
+            return
+        axes = finished.recipe.axes or self.source.axes.axes_of(finished.source)
+        image = to_image(finished.source, axes)
+        work = partial(mixed_levels, image, finished.pixels, share, self._settings())
+        self._attempt(lambda: work, "Mixing", partial(self._on_blend, share, finished))
+
     def save(self, path: Path) -> None:
         """Write the chosen result to a file with all that it carries, see `napari_synth.gui.layers.saved.write_layers`."""
         finished = self.result.finished
@@ -351,6 +371,7 @@ class LayerPanel(MethodPanel[M], Generic[M, R]):
         self.run_button.setText(f"{self._verb} {several} layers" if several > 1 else self._verb)
         self.run_button.setEnabled(several > 0 and self._job is None)
         self.result.set_busy(self._job is not None)
+        self.result_actions.set_busy(self._job is not None)
 
     def _ask_for_run(self) -> Work:
         layers = self.source.selected
@@ -421,8 +442,9 @@ class LayerPanel(MethodPanel[M], Generic[M, R]):
         stored = f"The result is larger than the memory budget: it is in {result.path}." if result.path else ""
         note(layer, **notes_of_run(source, (stored, *result.verdict, *run.notes)))
         insert_layer(self.viewer, layer, source)
-        if source.blending == "additive":
+        if source.blending == "additive" and source.visible:
             source.visible = False
+            note(layer, hid_source=True)
         more = self._add_more(result, finished)
         note(layer, said=[*said_of(layer), *filter(None, (more,))])
         self.result.show_run(finished)
@@ -430,6 +452,22 @@ class LayerPanel(MethodPanel[M], Generic[M, R]):
         history_of(self.viewer).add(PastRun(source.name, run.recipe, self._asked, datetime.now(), said))
         self.device.show_device(run.device)
         return finished
+
+    def _on_blend(self, share: float, finished: Finished[R], levels: tuple[Any, ...]) -> None:
+        source, result = finished.source, finished.result
+        if source is None or result not in self.viewer.layers:
+            return
+        recipe = finished.recipe.model_copy(update={"blend": finished.recipe.blend * share})
+        said = f"A mixture: {share:.0%} of {result.name!r} and {1 - share:.0%} of {source.name!r}."
+        metadata = mark(RESULT, recipe.model_dump(mode="json"), synthetic=bool(note_of(result, "synthetic")))
+        look = appearance(result)
+        layer = layer_of_levels(ImageLayer, levels, f"{result.name} {share:.0%}", metadata, finished.placement, **look)
+        note(layer, **notes_of_run(source, (said,)))
+        self.result.reset_comparison()
+        insert_layer(self.viewer, layer, result)
+        made = Finished[R](recipe, source, layer)
+        self.result.show_run(made)
+        self._show_said(made)
 
     def _on_saved(self, written: list[Path]) -> None:
         self.messages.show_notes([f"Written: {path}" for path in written])
@@ -453,7 +491,7 @@ class LayerPanel(MethodPanel[M], Generic[M, R]):
             UNCERTAINTY: {"colormap": "inferno", "contrast_limits": (0.0, found.limit)},
         }[kind]
         name = f"{finished.source.name} {_MAP_NAMES[kind]}"
-        metadata = mark(kind, unit=found.unit, said=list(found.notes))
+        metadata = mark(kind, unit=found.unit, said=list(found.notes), of=str(finished.result.unique_id))
         layer = layer_of_levels(ImageLayer, found.levels, name, metadata, finished.placement, rgb=False, **look)
         insert_layer(self.viewer, layer, finished.result)
         self.result.explain(layer, _MEANINGS[kind], found.unit)

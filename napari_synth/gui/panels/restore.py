@@ -12,6 +12,7 @@ from napari_synth.contract.generator import Generator, Task
 from napari_synth.contract.params import Params
 from napari_synth.engine.image_run import PreparedImage
 from napari_synth.engine.recipe import Recipe
+from napari_synth.gui.jobs.comparison import Compared, compare
 from napari_synth.gui.jobs.requests import RestoreRequest
 from napari_synth.gui.jobs.restore import RunResult, restore
 from napari_synth.gui.jobs.worker import Work
@@ -20,7 +21,9 @@ from napari_synth.gui.layers.appearance import appearance, result_look
 from napari_synth.gui.layers.marks import FILLED, RESULT, mark
 from napari_synth.gui.layers.placement import Placement, result_placement
 from napari_synth.gui.layers.viewer_layers import insert_layer, layer_of_levels
+from napari_synth.gui.layers.visible_field import VisibleField, visible_field
 from napari_synth.gui.panels.layer_panel import LayerPanel
+from napari_synth.gui.widgets.comparison_box import ComparisonBox
 from napari_synth.gui.widgets.form_rows import line
 from napari_synth.gui.widgets.hint import Hint
 from napari_synth.gui.widgets.mask_picker import MaskPicker
@@ -73,6 +76,10 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
             self._attach(self.mask_picker.preview, self.mask_picker.preview_button, with_progress=False)
             self.mask_picker.changed.connect(self.preview.request)
             self.mask_picker.changed.connect(self._clear_error)
+        self._compared: VisibleField | None = None
+        self.comparison = ComparisonBox(self.viewer, self)
+        self.comparison.wanted.connect(self.compare)
+        self.comparison.taken.connect(self.choose_method)
         self._add_method_row()
         self.region = RegionPicker(self.viewer, self.source, self)
         self.region.changed.connect(self.preview.request)
@@ -91,8 +98,10 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
             self.progress,
             self.device,
             self.result,
+            self.result_actions,
             self.messages,
             self.history,
+            self.comparison,
         )
         self.viewer.dims.events.ndisplay.connect(self._offer_preview)
         self._on_method()
@@ -113,7 +122,41 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
                 self.mask_picker.renew()
         super().run()
 
+    def compare(self) -> None:
+        """Run the ticked methods on the visible field, and show what they make beside each other."""
+        self.preview_button.setChecked(False)
+        layer = self.source.layer
+        if layer is None or self._job is not None:
+            return
+        self._attempt(partial(self._ask_to_compare, layer), "Comparing", partial(self._on_compared, layer))
+
+    def stop(self) -> None:
+        """See `Panel.stop`."""
+        super().stop()
+        self.comparison.clear()
+
     # What is wanted
+
+    def _ask_to_compare(self, layer: napari.layers.Image) -> Work:
+        """Return the work of all ticked methods on what is seen of the layer now: the view may be moved meanwhile."""
+        base = self._wanted(layer)[1]
+        self._compared = visible_field(layer, self.viewer, base.image.axes)
+        part = self._compared.region(base.image.axes)
+        mask = base.mask
+        if mask is not None:
+            mask = mask.within(part)
+        requests = []
+        for identifier in self.comparison.ticked:
+            own = identifier == self.method.info.id
+            params = base.params if own else {}
+            takes = self.methods.named(identifier).info.reference_image != "none"
+            image, reference = base.image.select(**part), base.reference if takes else None
+            requests.append(RestoreRequest(identifier, image, params, base.settings, mask, reference))
+        return partial(compare, requests)
+
+    def _on_compared(self, layer: napari.layers.Image, found: tuple[Compared, ...]) -> None:
+        if self._compared is not None and layer in self.viewer.layers:
+            self.comparison.show_compared(found, layer, self._look(layer), self._compared)
 
     def _wanted(self, layer: napari.layers.Image | None = None) -> tuple[napari.layers.Image, RestoreRequest]:
         image = self.source.image(layer)
@@ -154,8 +197,13 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
         self.form.changed.connect(self.preview.request)
         self.preview.request()
 
+    def _show_state(self) -> None:
+        super()._show_state()
+        self.comparison.set_busy(self._job is not None or self.source.layer is None)
+
     def _on_source(self) -> None:
         super()._on_source()
+        self.comparison.list_methods(self.methods.possible())
         self._offer_preview()
         self.preview.request()
 
@@ -194,7 +242,8 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
         assert finished.source is not None
         self.mask_picker.uncover()
         name = f"{finished.source.name} filled pixels"
-        layer = layer_of_levels(Labels, result.filled, name, mark(FILLED), finished.placement, visible=False)
+        metadata = mark(FILLED, of=str(finished.result.unique_id))
+        layer = layer_of_levels(Labels, result.filled, name, metadata, finished.placement, visible=False)
         insert_layer(self.viewer, layer, finished.result)
         return f"The pixels that were filled are in {layer.name!r}."
 

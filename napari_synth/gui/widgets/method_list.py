@@ -63,6 +63,11 @@ class MethodList(QComboBox, Generic[M]):
         """Tell whether one is listed."""
         return identifier in self._ids
 
+    def possible(self) -> list[tuple[str, str, str]]:
+        """Return id, title and summary of those that can take the layer."""
+        infos = [method.info for method in self._methods if not self._why_not(method)]
+        return [(info.id, info.title, info.summary) for info in infos]
+
     def named(self, identifier: str) -> M:
         """Return one by its id."""
         return self._methods[self._ids.index(identifier)]
