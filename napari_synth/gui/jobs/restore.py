@@ -85,7 +85,7 @@ def restore_region(
     prepared: PreparedImage | None,
     progress: ProgressCallback,
     cancel: CancelToken,
-) -> tuple[PreparedImage | None, Any]:
+) -> tuple[PreparedImage | None, Any, float]:
     """Restore a region for a preview; a generator that trains lets what it has come to so far be shown.
 
     Parameters
@@ -104,6 +104,9 @@ def restore_region(
         To be given to the next preview; None where it holds for this region only, because the generator learnt from it.
     numpy.ndarray
         The region's pixels, along the axes of the result.
+    float
+        About how many seconds a run over the whole image takes, at the speed of this region and without what is prepared once;
+        0 where that cannot be told, because the generator learns first.
     """
     if request.trains:
         near, inside = _neighbourhood(request.image, region)
@@ -116,13 +119,25 @@ def restore_region(
         crop = crop.with_data(crop.read())
         interim = InterimPreview(inside, progress, cancel)
         prepared = request.prepare(crop, interim.take_progress, cancel, interim.show)
-        return None, prepared.compute(region=inside, report=Reporter(progress, cancel))
+        return None, prepared.compute(region=inside, report=Reporter(progress, cancel)), 0.0
     if prepared is None:
         prepared = request.prepare(request.source(), progress, cancel)
     asked = {axis: part for axis, part in region.items() if axis not in prepared.joint_axes}
     if prepared.region is not None and request.region is not None and request.region.within(region) is None:  # type: ignore[arg-type]
         raise AxesError(_OUT_OF_SIGHT)
-    return prepared, prepared.compute(region=asked, report=Reporter(progress, cancel))
+    begun = time.monotonic()
+    pixels = prepared.compute(region=asked, report=Reporter(progress, cancel))
+    return prepared, pixels, (time.monotonic() - begun) * _times_larger(prepared, asked)
+
+
+def _times_larger(prepared: PreparedImage, region: Region) -> float:
+    """Return how many times as many pixels as a region a run restores."""
+    sizes, limits = prepared.source.sizes, {} if prepared.region is None else prepared.region.bounds
+    ratio = 1.0
+    for axis, part in region.items():
+        whole = limits.get(axis, slice(0, sizes[axis]))
+        ratio *= (whole.stop - whole.start) / (1 if isinstance(part, int) else max(1, part.stop - part.start))
+    return ratio
 
 
 def mask_region(

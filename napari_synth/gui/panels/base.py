@@ -323,6 +323,7 @@ class MethodPanel(Panel, Generic[M]):
         self.help_button.setFixedWidth(28)
         self.help_button.clicked.connect(self.show_help)
         self.method_row = QHBoxLayout()
+        self.method_row.setSpacing(2)
         self.method_row.addWidget(self.methods, 1)
         self.method_row.addWidget(self.open_model)
         self.method_row.addWidget(self.help_button)

@@ -40,6 +40,8 @@ class MethodList(QComboBox, Generic[M]):
         self._methods: list[M] = []
         self.setToolTip("How it is done")
         let_shrink(self)
+        # Two buttons stand beside it, and a label before it.
+        self.setMinimumContentsLength(4)
         self.refresh()
         self._wish = self.method.info.id
         self.currentIndexChanged.connect(self._on_choice)

@@ -48,6 +48,8 @@ if TYPE_CHECKING:
 BLINK_MS = 600
 
 _SOURCE_GONE = "Its source is not in this viewer any more: open that layer again."
+_BLINK = "Show source and result in turn: the eye sees what moves"
+_BESIDE = "Show the layers beside each other in a grid"
 _REMOVED = "Add a layer with source minus result: nothing of the specimen should be seen in it"
 _TRUST = (
     "Add a layer that shows where noise cannot explain the change: red where the result is darker than the source,"
@@ -143,12 +145,13 @@ class ResultBox(QWidget, Generic[Run]):
         )
         self.choice.currentIndexChanged.connect(self._on_choice)
         self.fade = QSlider(Qt.Orientation.Horizontal, self)
+        self.fade.setAccessibleName("From the source to the result")
         self.fade.setRange(0, 100)
         self.fade.setValue(100)
         self.fade.valueChanged.connect(self._on_fade)
-        self.blink = button(self, "Blink", "", checkable=True)
+        self.blink = button(self, "Blink", _BLINK, checkable=True)
         self.blink.toggled.connect(self._on_blink)
-        self.beside = button(self, "Side by side", "", checkable=True)
+        self.beside = button(self, "Side by side", _BESIDE, checkable=True)
         self.beside.toggled.connect(self._on_beside)
         self.removed = button(self, "Removed signal", _REMOVED)
         self.removed.clicked.connect(partial(self._on_map, REMOVED))
@@ -380,8 +383,8 @@ class ResultBox(QWidget, Generic[Run]):
                 self.fade,
                 with_key("Fade between the source (left) and the result (right); hold to see the source", SOURCE),
             ),
-            (self.blink, "Show source and result in turn: the eye sees what moves"),
-            (self.beside, "Show the layers beside each other in a grid"),
+            (self.blink, _BLINK),
+            (self.beside, _BESIDE),
         ):
             _allow(control, tooltip, gone)
         for control in (self.save, self.report):
