@@ -87,6 +87,7 @@ class RegionPicker(QObject):
         self.choice.currentIndexChanged.connect(self._on_choice)
         self.first.valueChanged.connect(self._on_ends)
         self.last.valueChanged.connect(self._on_ends)
+        self._range.hide()
         self.refresh()
 
     @property

@@ -117,6 +117,7 @@ def test_the_region_is_offered_as_the_layer_has_axes(viewer, panel, noisy) -> No
     flat = viewer.add_image(noisy(16, 16), name="flat")
     made = panel()
     assert made.region._choices == [WHOLE, FIELD]
+    assert made.region._range.isHidden()
     viewer.add_image(noisy(3, 4, 16, 16), name="deep", axis_labels=("t", "z", "y", "x"))
     made.source.choose(viewer.layers["deep"])
     assert made.region._choices == [WHOLE, FIELD, FIELD_HERE, HERE, "T", "Z"]
