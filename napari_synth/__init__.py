@@ -5,6 +5,7 @@ Importing this package loads neither torch, nor napari, nor Qt.
 
 from napari_synth.verbs import (
     augment,
+    correct,
     denoise,
     inpaint,
     interpolate,
@@ -22,6 +23,7 @@ from napari_synth.verbs import (
 __version__ = "0.1.0"
 __all__ = [
     "augment",
+    "correct",
     "denoise",
     "inpaint",
     "interpolate",

@@ -19,9 +19,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from napari_synth.core.errors import InvalidImageError
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -205,14 +208,16 @@ class NoiseReport:
         return [*said, *self.notes]
 
 
-def estimate_noise(planes: Sequence[npt.NDArray[np.generic]], *, mask_saturated: bool = True) -> NoiseReport:
+def estimate_noise(
+    planes: npt.NDArray[np.generic] | Sequence[npt.NDArray[np.generic]], *, mask_saturated: bool = True
+) -> NoiseReport:
     """Estimate the noise that the given planes share.
 
     Parameters
     ----------
-    planes : sequence of ndarray
-        Two-dimensional arrays ``(Y, X)`` of any real dtype and range, in counts; NaN and inf are ignored. Large
-        planes are sampled by tiles, always the same ones.
+    planes : ndarray or sequence of ndarray
+        One plane ``(Y, X)``, a stack of planes ``(..., Y, X)``, or several planes of any sizes; of any real dtype and
+        range, in counts; NaN and inf are ignored. Large planes are sampled by tiles, always the same ones.
     mask_saturated : bool
         Leave out the intensities whose noise is cut off at the smallest or largest value of the image.
 
@@ -220,7 +225,13 @@ def estimate_noise(planes: Sequence[npt.NDArray[np.generic]], *, mask_saturated:
     -------
     NoiseReport
         A model without noise, and a note that says so, where the planes are too small or hold no finite pixel.
+
+    Raises
+    ------
+    InvalidImageError
+        Something given is no plane, or not of real numbers.
     """
+    planes = _as_planes(planes)
     tiles = _tiles(planes)
     unit = _unit(tiles)
     if unit is None:
@@ -240,6 +251,18 @@ def estimate_noise(planes: Sequence[npt.NDArray[np.generic]], *, mask_saturated:
             report, model=_PHOTONS, sigma_typical=float(_PHOTONS.sigma(unit.mean(blocks))), notes=(_COUNTED,)
         )
     return report
+
+
+def _as_planes(given: Any) -> list[npt.NDArray[np.generic]]:
+    """Return planes, of an array or of several."""
+    found = [np.asarray(given)] if hasattr(given, "shape") else [np.asarray(plane) for plane in given]
+    for plane in found:
+        if plane.ndim < 2 or plane.dtype.kind not in "biuf":
+            raise InvalidImageError(
+                f"Noise is measured in planes (Y, X) of real numbers, and an array of {plane.ndim} dimensions of {plane.dtype} was"
+                " given: give a grey image, or one channel at a time."
+            )
+    return [plane[at] for plane in found for at in np.ndindex(plane.shape[:-2])]
 
 
 def _counts_photons(tiles: Sequence[npt.NDArray[np.generic]]) -> bool:

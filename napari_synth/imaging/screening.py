@@ -1,7 +1,7 @@
 """An image as methods see it: without outliers, and without regions that hold no data.
 
 Statistics, networks and everything else that looks at an image read it through a `ScreenedImage`. An outlier (see
-`napari_synth.imaging.hot_pixels`) is there the median of its neighbours, and what holds no data (see
+`napari_synth.imaging.outliers`) is there the median of its neighbours, and what holds no data (see
 `napari_synth.imaging.no_data`) is NaN, so that neither can change what is made of the rest. What is decided here depends on a few
 pixels around each, and on numbers that were measured once: a part of an image is screened like the same pixels of the whole.
 """
@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_synth.imaging import hot_pixels as hot
 from napari_synth.imaging import no_data
+from napari_synth.imaging import outliers as hot
 from napari_synth.imaging.image import Image
 from napari_synth.imaging.jpeg import BRIGHTNESS, jpeg_grid, sigma_before_jpeg
 from napari_synth.imaging.masks import holes

@@ -20,17 +20,16 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from napari_synth.core.device import Device
-from napari_synth.core.errors import CheckpointError, OutOfMemoryError, TrainingDivergedError
-from napari_synth.core.memory import is_memory_short
+from napari_synth.core.errors import CheckpointError, OutOfMemoryError, TrainingDivergedError, is_memory_short
 from napari_synth.core.progress import Reporter
 from napari_synth.training import checkpoint
+from napari_synth.training.checkpoint import TrainingState
 from napari_synth.training.control import TrainingControl
 from napari_synth.training.distributed import MemoryShortElsewhereError, ProcessGroup, single_process
 from napari_synth.training.events import Curve, Figures, FitResult, Previewed, Resumed
 from napari_synth.training.monitoring import RECENT, WINDOW, BudgetTracker, DivergenceMonitor, Validator
 from napari_synth.training.optim import Budget, FitSettings
 from napari_synth.training.training_module import Networks, TrainingModule
-from napari_synth.training.training_state import TrainingState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

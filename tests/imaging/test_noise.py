@@ -9,6 +9,7 @@ import pytest
 from scipy.ndimage import gaussian_filter, gaussian_filter1d
 from skimage import data
 
+from napari_synth.core.errors import InvalidImageError
 from napari_synth.imaging.noise import NoiseModel, NoiseReport, estimate_noise
 
 
@@ -295,3 +296,12 @@ def test_what_is_cut_off_smoothed_or_doubled_are_no_single_photons() -> None:
         np.clip(np.rint(rng.normal(0.5, 1.0, bright.shape) + bright), 0, None),
     ):
         assert not any("photon" in note for note in estimate_noise([image]).notes)
+
+
+def test_one_plane_and_a_stack_are_taken_as_they_are() -> None:
+    stack = np.random.default_rng(0).normal(100, 7, (3, 64, 64))
+    assert estimate_noise(stack).model == estimate_noise(list(stack)).model
+    assert abs(estimate_noise(stack[0]).model.read_noise - 7) < 1
+    for wrong in (stack[0, 0], [stack[0], np.arange(9)], np.zeros((8, 8), complex)):
+        with pytest.raises(InvalidImageError, match="Noise is measured in planes"):
+            estimate_noise(wrong)

@@ -25,6 +25,7 @@ Pixels = npt.NDArray[Any]
 
 _DONE = {
     Task.DENOISE: "denoised",
+    Task.CORRECT: "corrected",
     Task.SUPER_RESOLUTION: "upscaled",
     Task.INPAINT: "inpainted",
     Task.TRANSLATE: "translated",

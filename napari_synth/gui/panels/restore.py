@@ -1,4 +1,4 @@
-"""The panels that restore an image: one class for denoising, filling, upscaling and translating."""
+"""The panels that restore an image: one class for denoising, correcting, filling, upscaling and translating."""
 
 from __future__ import annotations
 
@@ -41,6 +41,7 @@ _PREVIEW = "Show the result on the visible field and the current slice, again wh
 _NO_PREVIEW = "The preview shows a plane, and the viewer shows a volume."
 _WORDS = {
     Task.DENOISE: ("denoised", "Denoising"),
+    Task.CORRECT: ("corrected", "Correcting"),
     Task.SUPER_RESOLUTION: ("upscaled", "Upscaling"),
     Task.INPAINT: ("inpainted", "Inpainting"),
     Task.TRANSLATE: ("translated", "Translating"),
@@ -253,6 +254,13 @@ class DenoisePanel(RestorePanel):
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__(napari_viewer, Task.DENOISE)
+
+
+class CorrectPanel(RestorePanel):
+    """The panel for light, background, bleaching and stripes, as napari's menu opens it."""
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__(napari_viewer, Task.CORRECT)
 
 
 class InpaintPanel(RestorePanel):

@@ -38,8 +38,7 @@ from napari_synth.methods.denoise.shared import (
     training_notes,
 )
 from napari_synth.methods.noise_conditioning import Condition
-from napari_synth.networks.blind_spot_unet import BlindSpotUNet, prediction
-from napari_synth.networks.hidden_pixels import BlindSpotMask
+from napari_synth.networks.blind_spot_unet import BlindSpotMask, BlindSpotUNet, prediction
 from napari_synth.networks.three_layer_cnn import ThreeLayerCNN
 from napari_synth.training.augmenting import patch_augmentation
 from napari_synth.training.dataset import Normalisation, TrainingImages, read_fields, split_fields

@@ -19,7 +19,7 @@ from napari_synth.methods.inpaint.catalogue import FillerParams
 from napari_synth.methods.super_resolution.catalogue import FactorParams
 from napari_synth.methods.translate.catalogue import NeuralStyleParams
 from napari_synth.models.architectures import ARCHITECTURES, Run
-from napari_synth.models.description import ModelDescription
+from napari_synth.models.card import ModelDescription
 
 
 class ModelFileParams(Params):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -609,3 +610,6 @@ METHODS = (
     ),
 )
 """In the order in which lists have them: the first generator is the default of the task."""
+
+GENERATORS: Mapping[str, Generator[Any]] = {one.info.id: one for one in METHODS if isinstance(one, Generator)}
+"""Those that are run on images, by id."""
