@@ -18,6 +18,7 @@ from napari_synth.core.device import resolve_device
 from napari_synth.core.errors import AxesError, InvalidImageError, InvalidParameterError, ReferenceImageError
 from napari_synth.core.options import RunOptions
 from napari_synth.core.progress import Reporter
+from napari_synth.core.texts import unit_of
 from napari_synth.engine.block_run import BlockItem, BlockRun, BlockWork, as_block, in_order, notes_of, put, weights_of
 from napari_synth.engine.channels import Channel, prepare_channels
 from napari_synth.engine.codec import Codec, add_back, keep_nonfinite, mixture, put_back
@@ -113,7 +114,12 @@ def open_image(
             *_said_of_reference(image, inputs.reference),
             *_said_of_content(channels),
             *(masked.sentences() if masked else ()),
-            *notes_of(channels, labelled=True, more=partial(_said_of_outliers, method.info.task, settled)),
+            *notes_of(
+                channels,
+                labelled=True,
+                unit=unit_of(image.dtype),
+                more=partial(_said_of_outliers, method.info.task, settled),
+            ),
         ),
     )
     run = replace(bare, channels=channels, recipe=made).with_grid(recipe)

@@ -20,7 +20,7 @@ from napari_synth.core.arguments import given_path
 from napari_synth.core.errors import AxesError, RecipeError
 from napari_synth.core.options import RunOptions
 from napari_synth.core.result_dtype import DtypeChoice
-from napari_synth.core.texts import TextError, plain, read_yaml, shown
+from napari_synth.core.texts import TextError, plain, read_yaml, shown, three_digits
 from napari_synth.engine.frame_plan import FrameRequest
 from napari_synth.imaging.image import Image
 from napari_synth.imaging.masks import RULES, Mask
@@ -101,7 +101,7 @@ class MaskRecord(pydantic.BaseModel):
         if self.pixels is None or self.share is None:
             return ()
         return (
-            f"The mask marks {self.pixels} pixel{'s' * (self.pixels != 1)}, {100 * self.share:.2g} % of the image.",
+            f"The mask marks {self.pixels} pixel{'s' * (self.pixels != 1)}, {three_digits(100 * self.share)} % of the image.",
         )
 
 

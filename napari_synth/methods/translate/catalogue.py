@@ -46,7 +46,7 @@ class SlideParams(FittedParams):
         None,
         gt=0.0,
         title="Empty slide",
-        description="Brightness of the empty slide in counts; empty to estimate it."
+        description="Brightness of the empty slide, as a grey value; empty to estimate it."
         " A higher one makes stains appear stronger.",
         json_schema_extra={"advanced": True, "start": 240.0},
     )
