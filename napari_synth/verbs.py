@@ -846,6 +846,8 @@ def run(
     mask_from: str | None = None,
     mask_ids: Sequence[int] | None = None,
     grow: int | None = None,
+    region: Any = None,
+    blend: float | None = None,
     axes: str | None = None,
     device: str | None = None,
     precision: PrecisionChoice | None = None,
@@ -871,6 +873,13 @@ def run(
         of it.
     mask, mask_from, mask_ids, grow
         As for `inpaint`; what is left out is taken from the recipe, but a mask that was drawn must be given again.
+    region : mapping, array-like or Image, optional
+        The part that is restored, for every verb that restores an image: ``{"Y": (10, 80), "X": (5, 60)}`` in pixels, stop
+        excluded, or labels that are not 0 there. All other pixels are those of the source; a result of another size is cropped to
+        the bounds. The method looks at the whole image, so that the part is as in the result of all of it. What is left out is
+        taken from the recipe, ``{}`` is the whole image, and a region that was drawn must be given again.
+    blend : float, optional
+        The share of what the method made, 0 to 1: the rest is the source. 1 where neither it nor a recipe says so.
     axes : str, optional
         A role of ``TCZYXS`` for each dimension; guessed where it is left out. The axes of a recipe hold for an array of as many
         dimensions: those of another are guessed, and an Image keeps its own.
@@ -921,6 +930,8 @@ def run(
         mask_from=mask_from,
         mask_ids=mask_ids,
         grow=grow,
+        region=region,
+        blend=blend,
         axes=axes,
         device=device,
         precision=precision,
@@ -954,6 +965,8 @@ def prepare(
     mask_from: str | None = None,
     mask_ids: Sequence[int] | None = None,
     grow: int | None = None,
+    region: Any = None,
+    blend: float | None = None,
     axes: str | None = None,
     device: str | None = None,
     precision: PrecisionChoice | None = None,
@@ -973,7 +986,7 @@ def prepare(
         As for `run`.
     params : mapping, optional
         Settings, as the ``**params`` of `run`.
-    reference, mask, mask_from, mask_ids, grow, axes, device, precision, dtype, seed, tile, progress, cancel
+    reference, mask, mask_from, mask_ids, grow, region, blend, axes, device, precision, dtype, seed, tile, progress, cancel
         As for `run`.
     memory_budget : int, optional
         Bytes that the run may take; half of what is free where it is left out.
@@ -994,9 +1007,12 @@ def prepare(
     from napari_synth.engine import door
     from napari_synth.engine.masking import with_mask
     from napari_synth.engine.prepared import Inputs
+    from napari_synth.engine.recipe import Recipe
     from napari_synth.engine.references import as_psf, as_reference
 
     recipe, method = _recipe_and_method(recipe_or_id)
+    if blend is not None:
+        recipe = Recipe.from_dict(recipe.model_dump() | {"blend": blend})
     options = recipe.options(
         device=device, precision=precision, dtype=dtype, seed=seed, tile=tile, memory_budget=memory_budget
     )
@@ -1006,7 +1022,7 @@ def prepare(
         source = with_mask(source, recipe, mask, rule=mask_from, ids=mask_ids, grow=grow)
         as_given = as_psf if method.info.task == Task.DECONVOLVE else as_reference
         likeness = None if reference is None else as_given(reference, source)
-    inputs = Inputs(source, likeness)
+    inputs = Inputs(source, likeness, region)
     return door.open(method, recipe.changed(params or {}), inputs, options, _reporter(progress, cancel), interim)
 
 

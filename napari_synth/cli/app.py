@@ -23,7 +23,7 @@ from napari_synth.contract.generator import Method, Task
 from napari_synth.core.errors import Cancelled, MissingExtraError, RecipeError, SynthError, UnknownGeneratorError
 from napari_synth.core.options import RunOptions
 from napari_synth.core.result_dtype import DtypeChoice
-from napari_synth.engine.recipe import Recipe
+from napari_synth.engine.recipe import Recipe, RegionRecord
 from napari_synth.registry import found, listed, trainables
 
 WRONG = 2
@@ -81,6 +81,8 @@ class Run:
     "Roles of the dimensions, e.g. ZYX or TCYX, where the file does not say."
     series: str | None = None
     "Which image of a file that holds several, counted from 0, or all of equal shape; the first where left out."
+    region: str | None = None
+    "The part that is restored, such as Y=10:80,X=5:60,T=0:20 in pixels; the rest stays, or is cut off a result of another size."
     device: str = "auto"
     "auto, cpu, cuda, cuda:1 or mps."
     precision: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
@@ -102,6 +104,8 @@ class Instead:
     "Roles of the dimensions instead of the recipe's."
     series: str | None = None
     "Which image of a file that holds several, counted from 0, or all of equal shape; the first where left out."
+    region: str | None = None
+    "A part instead of the recipe's, such as Y=10:80,X=5:60; all for the whole image."
     device: str | None = None
     "A device instead of the recipe's."
     dtype: DtypeChoice | None = None
@@ -252,7 +256,8 @@ def _task_command(verb: Verb, words: Sequence[str]) -> Callable[..., int]:
     def recipe_of(how: Run, params: Mapping[str, Any]) -> Recipe:
         options = {name: value for name, value in asdict(how).items() if name not in {"generator", "series"}}
         # What is wrong with them is said in a sentence before they are recorded.
-        RunOptions(**{name: value for name, value in options.items() if name != "axes"})
+        RunOptions(**{name: value for name, value in options.items() if name not in {"axes", "region"}})
+        options["region"] = _region(how.region)
         return Recipe(generator=chosen.info.id, params=dict(params), **options)
 
     command: Callable[..., int] = restore
@@ -280,8 +285,12 @@ def _run(
 ) -> int:
     """Repeat a run from its recipe, on the same or on other images; where it makes new ones of nothing, leave IN out."""
     values = {
-        name: value for name, value in asdict(instead).items() if value is not None and name not in {"axes", "series"}
+        name: value
+        for name, value in asdict(instead).items()
+        if value is not None and name not in {"axes", "series", "region"}
     }
+    if instead.region is not None:
+        values["region"] = _region(instead.region)
     repeated = Recipe.from_file(recipe).model_copy(update=values)
     method = found(Method, repeated.generator)
     if not method.given and target is not None:
@@ -294,6 +303,10 @@ def _run(
     if method.info.task == Task.DECONVOLVE:
         referenced = Pointed(referenced.reference)
     return _process(source, target, repeated, output, instead.axes, instead.series, masked, referenced)
+
+
+def _region(text: str | None) -> RegionRecord | None:
+    return None if text is None or text == "all" else RegionRecord.from_text(text)
 
 
 def _bench(*arguments: Annotated[str, Parameter(allow_leading_hyphen=True, show=False)]) -> int:

@@ -44,13 +44,26 @@ def verdicts(prepared: PreparedRun, pixels: Any) -> tuple[str, ...]:
         or pixels.shape != source.shape
     ):
         return ()
-    result = source.with_data(pixels)
+    region, result = prepared.region, source.with_data(pixels)
+    inside = None
+    if region is not None:
+        marks = np.broadcast_to(region.part({}, source.sizes), source.shape).view(np.uint8)
+        bounds = {axis: part for axis, part in region.bounds.items() if axis != "C"}
+        inside, source, result = (one.select(**bounds) for one in (Image(marks, source.axes), source, result))
     said = []
     for index, noise in enumerate(prepared.noise):
         pair = [image.select(C=index) if "C" in source.axes else image for image in (source, result)]
+        looked_at = prepared.channels[index].image
         try:
             planes, restored = (sample_planes(without_alpha(image)) for image in pair)
-            planes = _without_taken_out(planes, prepared.channels[index].image)
+            if region is None or inside is None:
+                planes = _without_taken_out(planes, looked_at)
+            else:
+                chosen = sample_planes(without_alpha(inside.select(C=index) if "C" in source.axes else inside))
+                if not any(part.any() for part in chosen):
+                    continue
+                part = {axis: bound for axis, bound in region.bounds.items() if axis in looked_at.axes}
+                planes = _only(_without_taken_out(planes, looked_at.select(**part)), chosen)
             if info.task == Task.DECONVOLVE:
                 restored = sample_planes(_seen_again(without_alpha(pair[1]), prepared.channels[index].prepared))
             report = assess(np.stack(planes), np.stack(restored), noise or estimate_noise(planes))
@@ -95,9 +108,17 @@ def _seen_again(result: Image, prepared: Prepared) -> Image:
     return Image(seen, "".join(order), name=result.name)
 
 
-def _without_taken_out(planes: list[npt.NDArray[Any]], image: ScreenedImage) -> list[npt.NDArray[Any]]:
+def _only(planes: list[npt.NDArray[Any]], chosen: list[npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
+    """Return planes with NaN where a pixel was not worked on."""
+    return [
+        plane if part.all() else np.where(part, plane, np.nan).astype(np.result_type(plane.dtype, np.float32))
+        for plane, part in zip(planes, chosen, strict=True)
+    ]
+
+
+def _without_taken_out(planes: list[npt.NDArray[Any]], image: Image) -> list[npt.NDArray[Any]]:
     """Return planes with NaN where the image was not read as it is: what was done to the rest says nothing of these pixels."""
-    if all(screen == Screen() for screen in image.screens):
+    if not isinstance(image, ScreenedImage) or all(screen == Screen() for screen in image.screens):
         return planes
     return [
         np.where(plane == seen, plane, np.nan).astype(np.result_type(plane.dtype, np.float32))
