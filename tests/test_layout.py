@@ -17,6 +17,7 @@ ROOMS = (
     ("samples",),
     ("verbs", "spelling"),
     ("studio", "curation"),
+    ("batch",),
     ("registry",),
     ("methods",),
     ("training",),
