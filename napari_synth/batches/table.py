@@ -28,8 +28,8 @@ COLUMNS = (
 
 ``source`` is relative to the folder of the table; ``bytes``, ``time`` and ``hash`` as in a batch's manifest; ``error`` says why an
 image cannot be read, and then all measures are empty; ``shape`` is written ``512x512``; the measures are those of
-`napari_synth.imaging.assess.Quality`. ``drift_y`` and ``drift_x`` are the shift in pixels against the image before, where the two show the
-same field; ``duplicate`` is ``exact``, ``near`` or empty, ``duplicate_of`` the source of the first such image, ``similarity`` the
-highest correlation with another image; ``outlier`` is the largest robust z of the measures and ``outlier_in`` the measure that has it;
-``deviates`` names in which of shape, dtype, axes and spacing the image differs from most others.
+`napari_synth.imaging.assess.Quality`. ``drift_y`` and ``drift_x`` are the shift in pixels against the image before, where the two
+show the same field; ``duplicate`` is ``exact``, ``near`` or empty, ``duplicate_of`` the source of the first such image,
+``similarity`` the highest correlation with another image; ``outlier`` is the largest robust z of the measures and ``outlier_in``
+the measure that has it; ``deviates`` names in which of shape, dtype, axes and spacing the image differs from most others.
 """
