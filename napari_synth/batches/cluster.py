@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from napari_synth.batches.manifest import JobRecord, Manifest, Status
 from napari_synth.batches.planning import Planned
@@ -23,6 +23,8 @@ from napari_synth.core.errors import InvalidParameterError, MissingExtraError
 from napari_synth.core.progress import Reporter
 from napari_synth.core.result_dtype import DtypeChoice
 from napari_synth.core.texts import TextError, read_yaml
+
+T = TypeVar("T")
 
 ALLOWED_FAILURES = 10
 _MOST_WORKERS = 1024
@@ -69,21 +71,39 @@ def do_in_workers(
         The user wishes to stop.
     """
     with client_of(workers, dask) as client:
-        from distributed import wait
-
         report.start("Working on images", len(items))
         here = [_anywhere(item) for item in items]
         tasks = {client.submit(_do, item, settings, manifest, dtype, pure=False, retries=0): item for item in here}
-        waiting = set(tasks)
-        while waiting:
-            try:
-                ended, waiting = wait(waiting, timeout=_PATIENCE, return_when="FIRST_COMPLETED")
-            except TimeoutError:
-                report.cancel.check()
-                continue
-            for task in ended:
-                keep(_record_of(task, tasks[task], settings, manifest))
-                report.advance()
+        for task, item in results_of(tasks, report):
+            keep(_record_of(task, item, settings, manifest))
+            report.advance()
+
+
+def results_of(tasks: Mapping[Any, T], report: Reporter) -> Iterator[tuple[Any, T]]:
+    """Yield tasks of a cluster as they end, each with what it was for.
+
+    Parameters
+    ----------
+    tasks : mapping of distributed.Future to object
+    report : Reporter
+        Whose cancel is heeded while nothing ends.
+
+    Raises
+    ------
+    Cancelled
+        The user wishes to stop.
+    """
+    from distributed import wait
+
+    waiting = set(tasks)
+    while waiting:
+        try:
+            ended, waiting = wait(waiting, timeout=_PATIENCE, return_when="FIRST_COMPLETED")
+        except TimeoutError:
+            report.cancel.check()
+            continue
+        for task in ended:
+            yield task, tasks[task]
 
 
 def _anywhere(item: Planned) -> Planned:

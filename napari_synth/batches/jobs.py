@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -102,15 +103,50 @@ def plan_jobs(source: str, target: Path) -> tuple[list[Job], bool]:
         if is_folder(target):
             return [Job(found[0], target / _result_name(found[0], by_suffix=False), is_named=False)], False
         return [Job(found[0], target)], False
+    return _jobs_of(found, root, target), True
+
+
+def plan_files(sources: str | Path | Sequence[str | Path], target: Path) -> list[Job]:
+    """Return the jobs of a batch.
+
+    Parameters
+    ----------
+    sources : str, pathlib.Path, or sequence of them
+        A folder, a pattern, or files; a single file is a batch of one.
+    target : pathlib.Path
+        The folder of the results.
+
+    Raises
+    ------
+    ImageFileError
+        There is no image, or the target is a file.
+    """
+    if isinstance(sources, (str, Path)):
+        found, root = find_images(sources, ignored=RECIPE_SUFFIX, results=target)
+        return _jobs_of(found, found[0].parent if root is None else root, target)
+    found = [Path(source) for source in sources]
+    if not found:
+        raise ImageFileError("There is no image: give a folder, a pattern, or files.")
+    if missing := [path for path in found if not path.exists()]:
+        raise ImageFileError(f"There is no file {str(missing[0])!r}: check the name.")
+    found = list(dict.fromkeys(path.absolute() for path in found))
+    try:
+        root = Path(os.path.commonpath([path.parent for path in found]))
+    except ValueError as error:
+        raise ImageFileError("The images lie on different drives: run a batch for each of them.") from error
+    return _jobs_of(found, root, target)
+
+
+def _jobs_of(found: list[Path], root: Path, target: Path) -> list[Job]:
+    """Return a job for each image, with its place below a folder kept, and no two with one target."""
     if target.exists() and not is_folder(target):
         raise ImageFileError(f"{str(target)!r} is a file: results of several images need a folder.")
     plain = [item.relative_to(root).parent / _result_name(item, by_suffix=False) for item in found]
     names = Counter(plain)
-    jobs = [
+    return [
         Job(item, target / (name if names[name] == 1 else name.with_name(_result_name(item, by_suffix=True))), False)
         for item, name in zip(found, plain, strict=True)
     ]
-    return jobs, True
 
 
 def run_job(

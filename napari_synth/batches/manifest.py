@@ -146,21 +146,11 @@ class Manifest:
         ImageFileError
             It cannot be written.
         """
-        line = (record.to_json() + "\n").encode()
-        with naming_the_cause(self.path), self.path.open("ab+") as file:
-            if file.tell() and _lacks_its_end(file):
-                line = b"\n" + line
-            file.write(line)
-            file.flush()
-            os.fsync(file.fileno())
+        append_line(self.path, record.to_json())
 
     def name_of(self, path: Path) -> str:
         """Return how the manifest calls a path."""
-        try:
-            return Path(os.path.relpath(path.absolute(), self.folder.absolute())).as_posix()
-        except ValueError:
-            # Another drive.
-            return path.absolute().as_posix()
+        return name_of(path, self.folder)
 
     def path_of(self, name: str) -> Path:
         """Return the path that a record calls so."""
@@ -236,6 +226,38 @@ def records_as_rows(records: Iterable[JobRecord]) -> Iterator[dict[str, Any]]:
     """Yield records as flat rows of a table: notes joined into one text."""
     for record in records:
         yield {**asdict(record), "status": record.status.value, "notes": " ".join(record.notes)}
+
+
+def append_line(path: Path, text: str) -> None:
+    """Write a line behind the others of a file, in one piece, and see to it that it is on the disk.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Made where it is not there.
+    text : str
+        Without the end of the line.
+
+    Raises
+    ------
+    ImageFileError
+        It cannot be written.
+    """
+    line = (text + "\n").encode()
+    with naming_the_cause(path), path.open("ab+") as file:
+        if file.tell() and _lacks_its_end(file):
+            line = b"\n" + line
+        file.write(line)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def name_of(path: Path, folder: Path) -> str:
+    """Return a path relative to a folder, with ``/`` between its parts; absolute on another drive."""
+    try:
+        return Path(os.path.relpath(path.absolute(), folder.absolute())).as_posix()
+    except ValueError:
+        return path.absolute().as_posix()
 
 
 def _lacks_its_end(file: Any) -> bool:

@@ -140,6 +140,7 @@ def _build_app(words: Sequence[str]) -> App:
     synthesizing.add_command(app, words)
     app.command(_run, name="run")
     app.command(augmenting.augment, name="augment", help=augmenting.SENTENCE)
+    app.command(batching.assess, name="assess", help=batching.ASSESS)
     app.command(batching.plan, name="plan", help=batching.PLAN)
     app.command(batching.finish, name="finish", help=batching.FINISH)
     training.add_command(app, words)
