@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from napari_synth.gui.panels.augment import AugmentPanel
     from napari_synth.gui.panels.frames import PredictFramesPanel
-    from napari_synth.gui.panels.restore import DenoisePanel, InpaintPanel, TranslatePanel, UpscalePanel
+    from napari_synth.gui.panels.restore import CorrectPanel, DenoisePanel, InpaintPanel, TranslatePanel, UpscalePanel
     from napari_synth.gui.panels.synthesize import SynthesizePanel
     from napari_synth.gui.panels.train import TrainPanel
 
 __all__ = [
     "AugmentPanel",
+    "CorrectPanel",
     "DenoisePanel",
     "InpaintPanel",
     "PredictFramesPanel",
@@ -21,6 +22,7 @@ __all__ = [
     "TrainPanel",
     "TranslatePanel",
     "UpscalePanel",
+    "correct_active_layer",
     "denoise_active_layer",
     "inpaint_active_layer",
     "make_active_layer_isotropic",
@@ -31,6 +33,7 @@ __all__ = [
 
 _PANELS = {
     "AugmentPanel": "napari_synth.gui.panels.augment",
+    "CorrectPanel": "napari_synth.gui.panels.restore",
     "DenoisePanel": "napari_synth.gui.panels.restore",
     "InpaintPanel": "napari_synth.gui.panels.restore",
     "PredictFramesPanel": "napari_synth.gui.panels.frames",
@@ -51,6 +54,11 @@ def __getattr__(name: str) -> Any:
 def denoise_active_layer() -> None:
     """Denoise the active layer with the default generator."""
     _run_on_active_layer("Denoise")
+
+
+def correct_active_layer() -> None:
+    """Open the panel for the active layer: what is wrong with its light has to be said first."""
+    _show_active_layer("Correct")
 
 
 def upscale_active_layer() -> None:
