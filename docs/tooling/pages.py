@@ -66,7 +66,8 @@ _BOUNDS = (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<"), ("multiple_of
 _COMMANDS = (
     "list", "denoise", "deconvolve", "correct", "upscale", "make-isotropic", "inpaint",
     "translate", "predict-frames", "synthesize",
-    "train denoise/supervised", "augment", "run", "model", "model add", "model show", "model export", "doctor", "bench",
+    "train denoise/supervised", "augment", "run", "assess", "plan", "finish",
+    "model", "model add", "model show", "model export", "doctor", "bench",
 )  # fmt: skip
 
 

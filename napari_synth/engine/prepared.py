@@ -44,11 +44,15 @@ class Inputs:
         How the result should look, for a method that takes such an image.
     region : ChosenRegion, mapping, array-like or Image, optional
         What the run is limited to in place of what its recipe says, see `napari_synth.engine.region.open_region`.
+    yardstick : Image or None
+        Whose intensities and noise are taken for those of the image, so that the images of a series stay comparable. With as many
+        channels as the image, or one for all of them.
     """
 
     image: Image | None = None
     reference: Image | None = None
     region: Any = None
+    yardstick: Image | None = None
 
 
 class PreparedRun(Protocol):
