@@ -42,8 +42,8 @@ _TASKS = {
 _INVENTS = {
     Task.DENOISE: "It restores measured data. What it took away is shown as *Removed signal*; [trust](../how-it-works/trust.md)"
     " tells whether that is noise alone.",
-    Task.CORRECT: "Nothing is added. What is subtracted or divided by is estimated from the images, so that structures which vary as"
-    " slowly as light, or run along stripes, can be taken for it: compare the result with its source.",
+    Task.CORRECT: "Nothing is added. What is subtracted or divided by is estimated from the images, so that structures which vary"
+    " as slowly as light, or run along stripes, can be taken for it: compare the result with its source.",
     Task.SUPER_RESOLUTION: "Detail that is finer than the measured pixels is a guess. Made coarse again, the result gives the"
     " measured pixels back, as far as they are not noise.",
     Task.INPAINT: "All that it puts into the holes is invented, and comes as a Labels layer too. Every other pixel stays"

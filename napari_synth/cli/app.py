@@ -19,7 +19,7 @@ from napari_synth.cli.masks import AS_IN_RECIPE, Masked
 from napari_synth.cli.options import COMMON, USUAL, Output, with_settings
 from napari_synth.cli.processing import SKIPPED, process
 from napari_synth.cli.progress import say
-from napari_synth.cli.references import NO_REFERENCE, Referenced
+from napari_synth.cli.references import NO_REFERENCE, NOTHING_LEARNT, Learnt, Referenced
 from napari_synth.cli.signals import exit_code, interrupting
 from napari_synth.contract.generator import Method, Task
 from napari_synth.core.errors import Cancelled, MissingExtraError, RecipeError, SynthError, UnknownGeneratorError
@@ -225,6 +225,19 @@ def _task_command(verb: Verb, words: Sequence[str]) -> Callable[..., int]:
     ) -> int:
         return _process(source, target, recipe_of(how, params), output, how.axes, how.series, referenced=referenced)
 
+    def even_out(
+        source: Source,
+        target: Target,
+        /,
+        *,
+        learnt: Learnt = NOTHING_LEARNT,
+        how: Run = Run(),
+        output: Output = USUAL,
+        params: Mapping[str, Any],
+    ) -> int:
+        referenced = learnt.referenced()
+        return _process(source, target, recipe_of(how, params), output, how.axes, how.series, referenced=referenced)
+
     def foretell(
         source: Source,
         target: Target,
@@ -247,6 +260,8 @@ def _task_command(verb: Verb, words: Sequence[str]) -> Callable[..., int]:
     command: Callable[..., int] = restore
     if verb.task == Task.INPAINT:
         command = fill
+    elif verb.task == Task.CORRECT:
+        command = even_out
     elif verb.task == Task.TRANSLATE:
         command = restyle
     elif verb.task == Task.PREDICT_FRAMES:

@@ -108,7 +108,7 @@ def open_image(
         mask=masked,
         reference=None if inputs.reference is None else Source.of(inputs.reference),
         notes=(
-            *_said_of_reference(image, inputs.reference),
+            *(() if method.info.task == Task.CORRECT else _said_of_reference(image, inputs.reference)),
             *_said_of_content(channels),
             *(masked.sentences() if masked else ()),
             *notes_of(channels, labelled=True, more=partial(_said_of_outliers, method.info.task, settled)),

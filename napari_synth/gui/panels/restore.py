@@ -56,7 +56,7 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
         super().__init__(napari_viewer, Generator, task, _ADDS)
         self._done, self._doing = _WORDS[task]
         self.mask_picker = MaskPicker(self.viewer, self.source, self._wanted, self) if task == Task.INPAINT else None
-        self.reference_picker = ReferencePicker(self.viewer, self.source, self)
+        self.reference_picker = ReferencePicker(self.viewer, self.source, self, tiles=task == Task.CORRECT)
         self.preview_button = QPushButton("Preview", self)
         self.preview_button.setCheckable(True)
         self.preview_hint = Hint(self)
@@ -142,7 +142,7 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
 
     def _look(self, source: napari.layers.Image) -> dict[str, Any]:
         """Return how a result is shown: as its source, but with the contrast limits of what it should look like."""
-        reference = self.reference_picker.layer
+        reference = None if self.method.info.task == Task.CORRECT else self.reference_picker.layer
         limits = (
             {} if reference is None or source.rgb or reference.rgb else {"contrast_limits": reference.contrast_limits}
         )

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _NONE = {"none": "", "optional": "no image: a standard", "needed": "choose an image"}
 
+_NO_TILES = "the planes of the image"
+
 
 class ReferencePicker(QObject):
     """A row with a list of the image layers that are not the source, seen where the method takes one.
@@ -34,21 +36,27 @@ class ReferencePicker(QObject):
     source : SourcePicker
         What is to look like it; the row comes under its own.
     parent : QWidget
+    tiles : bool
+        Whether it is tiles that the method learns the light from, rather than what the result should look like: these are never
+        guessed, and the planes of the source itself serve where there are none.
     """
 
     changed = Signal()
     """Another reference, or other pixels of the same one."""
 
-    def __init__(self, viewer: ViewerModel, source: SourcePicker, parent: QWidget) -> None:
+    def __init__(self, viewer: ViewerModel, source: SourcePicker, parent: QWidget, *, tiles: bool = False) -> None:
         super().__init__(parent)
-        self._source = source
+        self._source, self._tiles = source, tiles
         self._use: Literal["none", "optional", "needed"] = "none"
         self.choice = LayerChoice(viewer, self._is_other, "", parent, likely=self._is_alike)
         self.choice.setToolTip(
-            "The image layer that the result should look like, of any size. What is learnt of it is kept in the recipe, so that"
+            "The image layer with many tiles or frames of the same microscope to learn the light from. It is kept in the recipe,"
+            " so that other images can be corrected alike without them."
+            if tiles
+            else "The image layer that the result should look like, of any size. What is learnt of it is kept in the recipe, so that"
             " other images can be treated alike without it."
         )
-        self._label = label("Reference", self.choice)
+        self._label = label("Tiles" if tiles else "Reference", self.choice)
         source.rows.addRow(self._label, self.choice)
         source.changed.connect(self.choice.refresh)
         self.choice.changed.connect(self.changed)
@@ -57,7 +65,7 @@ class ReferencePicker(QObject):
     def offer(self, use: Literal["none", "optional", "needed"]) -> None:
         """Show the row where a method takes a reference image, and hide it where it takes none."""
         self._use = use
-        self.choice.none = _NONE[use]
+        self.choice.none = _NO_TILES if self._tiles else _NONE[use]
         self.choice.refresh()
         for widget in (self._label, self.choice):
             widget.setVisible(use != "none")
@@ -97,4 +105,4 @@ class ReferencePicker(QObject):
 
     def _is_alike(self, layer: napari.layers.Layer) -> bool:
         source = self._source.layer
-        return source is not None and not kind_of(layer) and layer.rgb == source.rgb
+        return not self._tiles and source is not None and not kind_of(layer) and layer.rgb == source.rgb
