@@ -53,8 +53,8 @@ class ReferencePicker(QObject):
             "The image layer with many tiles or frames of the same microscope to learn the light from. It is kept in the recipe,"
             " so that other images can be corrected alike without them."
             if tiles
-            else "The image layer that the result should look like, of any size. What is learnt of it is kept in the recipe, so that"
-            " other images can be treated alike without it."
+            else "The image layer that the result should look like, of any size. What is learnt of it is kept in the recipe, so"
+            " that other images can be treated alike without it."
         )
         self._label = label("Tiles" if tiles else "Reference", self.choice)
         source.rows.addRow(self._label, self.choice)

@@ -46,8 +46,8 @@ class BackgroundParams(Params):
     )
     level: Level = Field(
         "zero",
-        title="Level after subtracting",
-        description="Bring the background to zero, or keep its usual level, so that no noise is cut off below zero.",
+        title="Level",
+        description="After subtracting: bring the background to zero, or keep its usual level, so that no noise is cut off below zero.",
     )
     volume: bool = advanced(
         False,
@@ -199,7 +199,7 @@ METHODS = (
     Generator(
         GeneratorInfo(
             id="correct/bleaching",
-            title="Bleaching and flicker",
+            title="Bleaching",
             summary="Makes all frames of a movie as bright as the first, along a curve through their signals.",
             task=Task.CORRECT,
             reference="Miura, Bleach correction ImageJ plugin for compensating the photobleaching of time-lapse sequences,"

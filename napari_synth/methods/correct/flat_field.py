@@ -50,10 +50,10 @@ class Fields:
 def fit_fields(tiles: Tensor, *, dark: bool = True) -> Fields:
     """Return the shading and the dark field that many tiles have in common.
 
-    The model is that of BaSiC: tile i is ``S * B_i + D + R_i``, with a smooth shading S, a baseline B_i, a smooth
-    dark field D, and cells R_i in some of its pixels. It is solved by least squares that are weighed anew again and again: what stands
-    out of the model by more than three times the spread of what lies below it, the cells, counts no more in the end. S and D are
-    sums of few cosines, so that neither noise nor cells that are in every tile fit into them.
+    The model is that of BaSiC: tile i is ``S * B_i + D + R_i``, with a smooth shading S, a baseline B_i, a smooth dark
+    field D, and cells R_i in some of its pixels. It is solved otherwise: by least squares that are weighed anew again and again.
+    What stands out of the model by more than three times the spread of what lies below it, the cells, counts no more in the end.
+    S and D are sums of few cosines, so that neither noise nor cells that are in every tile fit into them.
 
     Parameters
     ----------
