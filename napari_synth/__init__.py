@@ -6,6 +6,7 @@ Importing this package loads neither torch, nor napari, nor Qt.
 from napari_synth.verbs import (
     augment,
     correct,
+    deconvolve,
     denoise,
     inpaint,
     interpolate,
@@ -24,6 +25,7 @@ __version__ = "0.1.0"
 __all__ = [
     "augment",
     "correct",
+    "deconvolve",
     "denoise",
     "inpaint",
     "interpolate",

@@ -13,9 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_synth import registry
-from napari_synth.cli.axes import names_its_axes, with_axes_of_recipe
-from napari_synth.cli.masks import AS_IN_RECIPE, Masked
-from napari_synth.cli.references import NO_REFERENCE, Referenced
+from napari_synth.cli.inputs import AS_IN_RECIPE, NO_REFERENCE, Masked, Referenced, names_its_axes, with_axes_of_recipe
 from napari_synth.cli.writing import RECIPE_SUFFIX, alone, is_folder_of_images, write_folder
 from napari_synth.contract.generator import Method
 from napari_synth.core.errors import ImageFileError

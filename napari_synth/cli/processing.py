@@ -9,11 +9,10 @@ from pathlib import Path
 
 from rich.console import Console
 
+from napari_synth.cli.inputs import AS_IN_RECIPE, NO_REFERENCE, Masked, Referenced
 from napari_synth.cli.jobs import Job, run_job
-from napari_synth.cli.masks import AS_IN_RECIPE, Masked
 from napari_synth.cli.options import Output
 from napari_synth.cli.progress import cancel_on_interrupt, progress_bar, say
-from napari_synth.cli.references import NO_REFERENCE, Referenced
 from napari_synth.contract.generator import Method
 from napari_synth.core.errors import Cancelled, ImageFileError, InvalidParameterError, SynthError
 from napari_synth.core.progress import Reporter

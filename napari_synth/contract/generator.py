@@ -22,6 +22,7 @@ from napari_synth.core.progress import Reporter
 from napari_synth.imaging.image import Image
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     import torch
 
     from napari_synth.imaging.intensity import IntensityTransform, Statistics
@@ -37,6 +38,7 @@ class Task(StrEnum):
 
     DENOISE = "denoise"
     CORRECT = "correct"
+    DECONVOLVE = "deconvolve"
     SUPER_RESOLUTION = "super-resolution"
     INPAINT = "inpaint"
     TRANSLATE = "translate"
@@ -140,6 +142,8 @@ class BlockSpec:
         that the outer edges of the first and last pixels stay where they are.
     kernel : {"cubic", "lanczos"}
         What it resamples with.
+    most_pixels : int, optional
+        Of a block with its halo, for a method that takes large blocks a part at a time; what is usual where left out.
     """
 
     axes: str
@@ -150,6 +154,7 @@ class BlockSpec:
     bytes_per_pixel: int = 64
     result: tuple[int, ...] | None = None
     kernel: Kernel = "cubic"
+    most_pixels: int | None = None
 
     def ratios(self, sizes: Mapping[str, int]) -> dict[str, Fraction]:
         """Return, for each of `axes`, how many times finer the result is than an image of these sizes."""
@@ -283,6 +288,16 @@ class Prepared(ABC):
         """Whether what is done to a block depends on where it lies, as with the light of a field or the time of a frame."""
         return False
 
+    def seen_again(self, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return what the instrument would see of a result: that itself, unless restoring took a blur away.
+
+        Parameters
+        ----------
+        pixels : numpy.ndarray, (*spatial)
+            A part of a result in counts, along the axes of `spec`.
+        """
+        return pixels
+
     @property
     def is_pointwise(self) -> bool:
         """Whether a pixel of the result depends on the same pixel of the block alone, and on nothing beside it."""
@@ -290,6 +305,10 @@ class Prepared(ABC):
 
     def transposed(self) -> Prepared:
         """Return the same generator, prepared for the image with Y and X swapped (itself where it knows no direction)."""
+        return self
+
+    def flipped(self, y: bool, x: bool) -> Prepared:
+        """Return the same generator, prepared for the image flipped along Y or X (itself where it knows no direction)."""
         return self
 
 

@@ -17,10 +17,10 @@ import yaml
 
 from napari_synth.contract.generator import Task
 from napari_synth.core.arguments import given_path
-from napari_synth.core.errors import RecipeError
+from napari_synth.core.errors import AxesError, RecipeError
 from napari_synth.core.options import RunOptions
 from napari_synth.core.result_dtype import DtypeChoice
-from napari_synth.core.texts import TextError, plain, read_yaml, shown
+from napari_synth.core.texts import TextError, plain, read_yaml, shown, three_digits
 from napari_synth.engine.frame_plan import FrameRequest
 from napari_synth.imaging.image import Image
 from napari_synth.imaging.masks import RULES, Mask
@@ -44,7 +44,8 @@ class Source(pydantic.BaseModel):
     def of(cls, image: Image) -> Source:
         """Describe an image; the fingerprint is a SHA-256 over evenly spread samples of its pixels."""
         digest = hashlib.sha256()
-        for plane in sample_planes(image, most_pixels=2**18, window=64):
+        # What is read to measure the intensities anyway.
+        for plane in sample_planes(image):
             digest.update(np.ascontiguousarray(plane).tobytes())
         return cls(name=image.name, shape=image.shape, dtype=str(image.dtype), fingerprint=digest.hexdigest()[:16])
 
@@ -100,8 +101,57 @@ class MaskRecord(pydantic.BaseModel):
         if self.pixels is None or self.share is None:
             return ()
         return (
-            f"The mask marks {self.pixels} pixel{'s' * (self.pixels != 1)}, {100 * self.share:.2g} % of the image.",
+            f"The mask marks {self.pixels} pixel{'s' * (self.pixels != 1)}, {three_digits(100 * self.share)} % of the image.",
         )
+
+
+class RegionRecord(pydantic.BaseModel):
+    """The part of an image that a run was limited to: bounds hold for any image that is large enough, a drawing is given again."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    bounds: dict[str, tuple[pydantic.NonNegativeInt, pydantic.PositiveInt]] = {}
+    "The first pixel and the one behind the last, by axis role."
+    fingerprint: str = ""
+    "Of what was drawn inside the bounds; nothing where all pixels in them were worked on."
+
+    @pydantic.field_validator("bounds")
+    @classmethod
+    def _in_order(cls, bounds: dict[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
+        for axis, (start, stop) in bounds.items():
+            if axis not in tuple("TCZYX") or start >= stop:
+                raise ValueError("a region has a start and a later stop along axes of TCZYX")
+        return bounds
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether the region has to be given again to repeat the run."""
+        return bool(self.fingerprint)
+
+    def as_text(self) -> str:
+        """Return the bounds as the command line takes them: ``"Y=10:80,X=5:60"``."""
+        return ",".join(f"{axis}={start}:{stop}" for axis, (start, stop) in self.bounds.items())
+
+    @classmethod
+    def from_text(cls, text: str) -> RegionRecord:
+        """Read bounds as the command line takes them.
+
+        Raises
+        ------
+        AxesError
+            They are written in another way.
+        """
+        bounds = {}
+        try:
+            for part in text.split(","):
+                axis, _, numbers = part.partition("=")
+                start, _, stop = numbers.partition(":")
+                bounds[axis.strip().upper()] = (int(start), int(stop or int(start) + 1))
+            return cls(bounds=bounds)
+        except (ValueError, pydantic.ValidationError) as error:
+            raise AxesError(
+                f"A region cannot be {shown(text)}: write START:STOP in pixels along axes of TCZYX, such as Y=10:80,X=5:60."
+            ) from error
 
 
 class FramesRecord(FrameRequest):
@@ -143,6 +193,10 @@ class Recipe(pydantic.BaseModel):
     reference: Source | None = None
     mask: MaskRecord | None = None
     frames: FramesRecord | None = None
+    region: RegionRecord | None = None
+    "What the run was limited to; nothing where it was the whole image."
+    blend: float = pydantic.Field(1.0, ge=0.0, le=1.0)
+    "The share of what the method made; the rest is the source."
     notes: tuple[str, ...] = ()
 
     @pydantic.field_validator("generator")

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
 from pathlib import Path
@@ -36,6 +36,39 @@ SMALLEST_LEVEL = 1024
 _SMALLEST_CHUNK, _LARGEST_CHUNK = 128, 1024
 _CHUNK_NAME = re.compile(r"(c\.)?\d+(\.\d+)*")
 _TYPES = {"T": "time", "C": "channel"}
+LABELS = "labels"
+"""The group in which an image keeps images of labels, as the format says."""
+
+
+@dataclass(frozen=True)
+class LabelImage:
+    """Labels that are kept beside an image.
+
+    Attributes
+    ----------
+    name : str
+        Of its group: letters, digits, ``-`` and ``_``.
+    image : Image
+        Of integers.
+    record : mapping
+        What is kept of its layer, see `napari_synth.files.record`.
+    """
+
+    name: str
+    image: Image
+    record: Mapping[str, Any]
+
+
+def label_groups(path: Path) -> tuple[Path, ...]:
+    """Return where the images of labels lie that an OME-Zarr keeps beside its image; none where it keeps none."""
+    import zarr
+
+    if not (path / LABELS).is_dir():
+        return ()
+    group = zarr.open_group(str(path / LABELS), mode="r")
+    attributes: dict[str, Any] = dict(group.attrs)
+    names = attributes.get("ome", attributes).get(LABELS, ())
+    return tuple(path / LABELS / str(name) for name in names if str(name) in group)
 
 
 def read_ome_zarr(path: Path, series: Series = None) -> Image:
@@ -147,6 +180,7 @@ def create_ome_zarr(
     cancel: CancelToken | None = None,
     first: Callable[[], None] | None = None,
     record: Mapping[str, Any] | None = None,
+    labels: Sequence[LabelImage] = (),
 ) -> Iterator[OmeZarrTarget]:
     """Make an OME-Zarr image that is written block by block, and appears under its name once it is whole.
 
@@ -171,6 +205,8 @@ def create_ome_zarr(
         Called once all is written, right before the image takes its name.
     record : mapping, optional
         What is kept of layers, see `napari_synth.files.record`.
+    labels : sequence of LabelImage
+        What is kept beside the image, in its group of labels.
 
     Yields
     ------
@@ -188,25 +224,16 @@ def create_ome_zarr(
         raise ImageFileError(
             "OME-Zarr holds either channels or RGB samples: write each channel into a file of its own."
         )
-    # The format wants time, then channels, then space, and knows RGB samples only as channels.
-    stored = "".join(axis for axis in "TCSZYX" if axis in like.axes)
-    sizes = like.sizes
     fitting = {} if blocks is None else {axis: _chunk(edge) for axis, edge in zip(like.axes, blocks, strict=True)}
     wanted = {**CHUNK, **fitting, **(chunks or {})}
     with replacing(Path(path), overwrite=overwrite, first=first) as part:
         store = _tracking_store(part)
         group = zarr.open_group(store, mode="w", zarr_format=3)
-        level = group.create_array(
-            "0",
-            shape=tuple(sizes[axis] for axis in stored),
-            chunks=tuple(min(wanted[axis], sizes[axis]) for axis in stored),
-            dtype=like.dtype,
-            dimension_names=[_label(axis) for axis in stored],
-        )
-        yield OmeZarrTarget(level, stored, like.axes)
-        n_levels = _add_levels(group, level, stored, cancel or CancelToken())
-        group.attrs["ome"] = _metadata(like, stored, n_levels)
-        group.attrs["napari_synth"] = {"axes": like.axes, **({KEY: to_text(record)} if record else {})}
+        target = _create_finest(group, like, wanted)
+        yield target
+        _finish(group, target, like, record, cancel or CancelToken())
+        if labels:
+            _add_labels(group, labels, cancel or CancelToken())
         store.check(Path(path))
         if like.origin is not None:
             like.origin.check()
@@ -225,14 +252,16 @@ class OmeZarrTarget:
     ----------
     array : zarr.Array
         As it is stored, in the order that the format wants.
+    stored : str
+        That order.
     """
 
     def __init__(self, array: zarr.Array[Any], stored: str, axes: str) -> None:
-        self.array = array
+        self.array, self.stored = array, stored
         self.shape = tuple(array.shape[stored.index(axis)] for axis in axes)
         self.dtype: np.dtype[Any] = array.dtype
         self.ndim = len(axes)
-        self._stored, self._axes = stored, axes
+        self._axes = axes
 
     def __setitem__(self, index: Any, block: Any) -> None:
         """Write a block at an index of slices and ints; what is left out is taken whole."""
@@ -242,11 +271,11 @@ class OmeZarrTarget:
             given = given[:at] + (slice(None),) * (self.ndim - len(given) + 1) + given[at + 1 :]
         by_axis = dict(zip(self._axes, given + (slice(None),) * (self.ndim - len(given)), strict=True))
         kept = [axis for axis in self._axes if isinstance(by_axis[axis], slice)]
-        order = [kept.index(axis) for axis in self._stored if axis in kept]
+        order = [kept.index(axis) for axis in self.stored if axis in kept]
         values = np.asarray(block)
         if values.ndim == len(order):
             values = values.transpose(order)
-        self.array[tuple(by_axis[axis] for axis in self._stored)] = values
+        self.array[tuple(by_axis[axis] for axis in self.stored)] = values
 
 
 def _tracking_store(folder: Path) -> Any:
@@ -290,6 +319,7 @@ def write_ome_zarr(
     overwrite: bool = False,
     first: Callable[[], None] | None = None,
     record: Mapping[str, Any] | None = None,
+    labels: Sequence[LabelImage] = (),
 ) -> None:
     """Copy an image into an OME-Zarr, chunk by chunk.
 
@@ -303,15 +333,67 @@ def write_ome_zarr(
         Called before the result takes its place.
     record : mapping, optional
         What is kept of layers, see `napari_synth.files.record`.
+    labels : sequence of LabelImage
+        What is kept beside the image.
     """
-    with create_ome_zarr(path, image, overwrite=overwrite, first=first, record=record) as target:
-        steps = [min(CHUNK[axis], size) for axis, size in image.sizes.items()]
-        for block in _blocks(image.shape, steps):
-            target[block] = image.read(**dict(zip(image.axes, block, strict=True)))
+    with create_ome_zarr(path, image, overwrite=overwrite, first=first, record=record, labels=labels) as target:
+        _copy(image, target)
 
 
-def _add_levels(group: zarr.Group, finest: zarr.Array[Any], axes: str, cancel: CancelToken) -> int:
-    """Halve Y and X until a plane is small; return how many levels there are."""
+def _copy(image: Image, target: OmeZarrTarget) -> None:
+    steps = [min(CHUNK[axis], size) for axis, size in image.sizes.items()]
+    for block in _blocks(image.shape, steps):
+        target[block] = image.read(**dict(zip(image.axes, block, strict=True)))
+
+
+def _create_finest(group: zarr.Group, like: Image, chunks: Mapping[str, int]) -> OmeZarrTarget:
+    """Make the array of the finest level of an image in its group."""
+    # The format wants time, then channels, then space, and knows RGB samples only as channels.
+    stored = "".join(axis for axis in "TCSZYX" if axis in like.axes)
+    sizes = like.sizes
+    level = group.create_array(
+        "0",
+        shape=tuple(sizes[axis] for axis in stored),
+        chunks=tuple(min(chunks[axis], sizes[axis]) for axis in stored),
+        dtype=like.dtype,
+        dimension_names=[_label(axis) for axis in stored],
+    )
+    return OmeZarrTarget(level, stored, like.axes)
+
+
+def _finish(
+    group: zarr.Group,
+    target: OmeZarrTarget,
+    like: Image,
+    record: Mapping[str, Any] | None,
+    cancel: CancelToken,
+    *,
+    of_labels: bool = False,
+) -> None:
+    """Add the smaller levels of an image whose finest is written, and describe it."""
+    n_levels = _add_levels(group, target.array, target.stored, cancel, averaged=not of_labels)
+    described = _metadata(like, target.stored, n_levels)
+    if of_labels:
+        described["image-label"] = {"version": VERSION, "source": {"image": "../../"}}
+    group.attrs["ome"] = described
+    group.attrs["napari_synth"] = {"axes": like.axes, **({KEY: to_text(record)} if record else {})}
+
+
+def _add_labels(group: zarr.Group, labels: Sequence[LabelImage], cancel: CancelToken) -> None:
+    """Write images of labels into the group of an image."""
+    every = group.create_group(LABELS)
+    for one in labels:
+        inner = every.create_group(one.name)
+        target = _create_finest(inner, one.image, CHUNK)
+        _copy(one.image, target)
+        _finish(inner, target, one.image, one.record, cancel, of_labels=True)
+    every.attrs["ome"] = {"version": VERSION, LABELS: [one.name for one in labels]}
+
+
+def _add_levels(
+    group: zarr.Group, finest: zarr.Array[Any], axes: str, cancel: CancelToken, *, averaged: bool = True
+) -> int:
+    """Halve Y and X until a plane is small; return how many levels there are. Labels are picked, since no mean is a label."""
     n_levels, level = 1, finest
     plane = [axes.index("Y"), axes.index("X")]
     while max(level.shape[axis] for axis in plane) > SMALLEST_LEVEL:
@@ -328,7 +410,9 @@ def _add_levels(group: zarr.Group, finest: zarr.Array[Any], axes: str, cancel: C
             source = tuple(
                 slice(2 * part.start, 2 * part.stop) if axis in plane else part for axis, part in enumerate(block)
             )
-            coarse[block] = halved(np.asarray(level[source]), plane)
+            finer = np.asarray(level[source])
+            picked = tuple(slice(None, None, 2) if axis in plane else slice(None) for axis in range(finer.ndim))
+            coarse[block] = halved(finer, plane) if averaged else finer[picked]
         n_levels, level = n_levels + 1, coarse
     return n_levels
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -76,6 +76,17 @@ class MaskRequest:
                 self._mask = self._make()
             return self._mask
 
+    def within(self, part: Mapping[str, slice]) -> MaskRequest:
+        """Return the request for a part of the mask, by axis role."""
+
+        def cut() -> Mask:
+            mask = self.mask()
+            made = mask.select(**{axis: at for axis, at in part.items() if axis in mask.axes})
+            assert isinstance(made, Mask)
+            return made
+
+        return MaskRequest(cut)
+
 
 def rule_request(image: Image, rule: str, grow: int) -> MaskRequest:
     """Return the request for the mask that a rule makes of an image.
@@ -84,7 +95,7 @@ def rule_request(image: Image, rule: str, grow: int) -> MaskRequest:
     ----------
     image : Image
     rule : str
-        One of `napari_synth.imaging.mask_rules.RULES`.
+        One of `napari_synth.imaging.masks.RULES`.
     grow : int
         See `napari_synth.engine.masking.grown`.
     """

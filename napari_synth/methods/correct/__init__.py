@@ -1,1 +1,1 @@
-"""Corrections: background, uneven light, bleaching, stripes."""
+"""Corrections: background, uneven light, bleaching, stripes, drift."""

@@ -21,6 +21,40 @@ Fit = dict[str, tuple[float, ...]]
 """What was learnt of the light, by name."""
 
 
+class DriftParams(Params):
+    """Settings of the stabilisation."""
+
+    reference: int = Field(
+        0,
+        ge=0,
+        title="Frame that stays",
+        description="All others are moved to where the scene is in this one; 0 is the first.",
+    )
+    channel: int | None = Field(
+        None,
+        ge=0,
+        title="Channel to look at",
+        description="By which the movement is measured, 0 is the first; all channels together where it is left out. All are moved"
+        " alike.",
+        json_schema_extra={"start": 0},
+    )
+    smooth: float = advanced(
+        0.0,
+        ge=0.0,
+        le=1000.0,
+        title="Smooth over frames",
+        description="Take out slow drift alone, smoothed over so many frames; 0 takes out all movement.",
+    )
+    shifts: tuple[tuple[float, ...], ...] | None = Field(
+        None,
+        min_length=1,
+        title="Shifts",
+        description="What an earlier run measured: how far the scene of each frame lies from the reference, in pixels along (Z,) Y"
+        " and X; a recipe holds it, so that another channel or its labels are moved alike.",
+        json_schema_extra={"fitted": True},
+    )
+
+
 class BackgroundParams(Params):
     """Settings of the background."""
 
@@ -47,7 +81,7 @@ class BackgroundParams(Params):
     level: Level = Field(
         "zero",
         title="Level",
-        description="After subtracting: bring the background to zero, or keep its usual level, so that no noise is cut off below zero.",
+        description="After subtracting: bring the background to zero, or keep its usual level, so that no noise is cut off.",
     )
     volume: bool = advanced(
         False,
@@ -207,6 +241,20 @@ METHODS = (
         ),
         BleachingParams,
         "napari_synth.methods.correct.bleaching:prepare_bleaching",
+    ),
+    Generator(
+        GeneratorInfo(
+            id="correct/drift",
+            title="Stabilise",
+            summary="Holds a movie still: measures drift and shaking to a fraction of a pixel and moves every frame back.",
+            task=Task.CORRECT,
+            reference="Guizar-Sicairos et al., Optics Letters 2008; Lucas & Kanade, IJCAI 1981",
+            spatial_dims=(2, 3),
+            colour="joint",
+            channels="joint",
+        ),
+        DriftParams,
+        "napari_synth.methods.correct.drift:prepare_drift",
     ),
 )
 """In the order in which lists have them: the first generator is the default of the task."""
