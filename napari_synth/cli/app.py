@@ -12,7 +12,7 @@ from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 
 from napari_synth.augmentation import PRESETS, TRANSFORMS
-from napari_synth.cli import augmenting, models, synthesizing, training
+from napari_synth.cli import augmenting, curating, models, synthesizing, training
 from napari_synth.cli.frames import NO_FRAMES, Framed
 from napari_synth.cli.jobs import Job, plan_jobs
 from napari_synth.cli.masks import AS_IN_RECIPE, Masked
@@ -142,6 +142,7 @@ def _build_app(words: Sequence[str]) -> App:
     app.command(augmenting.augment, name="augment", help=augmenting.SENTENCE)
     training.add_command(app, words)
     app.command(models.app())
+    app.command(curating.app())
     app.command(App(name="bench", help_flags=[], version_flags=[]))
     app["bench"].default(_bench)
     app.command(_doctor, name="doctor")
