@@ -17,7 +17,7 @@ ROOMS = (
     ("samples",),
     ("verbs", "spelling"),
     ("studio", "curation"),
-    ("batch",),
+    ("batches",),
     ("registry",),
     ("methods",),
     ("training",),

@@ -41,7 +41,7 @@ class JobRecord:
     status : Status
         ``"done"`` or ``"failed"``.
     recipe : str
-        Hash of the settings (`napari_synth.batch.settings.Settings.hash`): results of one hash were made alike.
+        Hash of the settings (`napari_synth.batches.settings.Settings.hash`): results of one hash were made alike.
     bytes : int
         Size of the source; of all its files where it is a folder.
     time : int
