@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from napari_synth.batch.manifest import NAME as MANIFEST
-from napari_synth.batch.manifest import read_manifest, records_as_rows
+from napari_synth.batches.manifest import NAME as MANIFEST
+from napari_synth.batches.manifest import read_manifest, records_as_rows
 from napari_synth.core.errors import ImageFileError, MissingExtraError
 from napari_synth.core.texts import TextError, read_json
 from napari_synth.files import find_images, is_zarr

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_synth.batch.manifest import JobRecord, Manifest, Status
+from napari_synth.batches.manifest import JobRecord, Manifest, Status
 from napari_synth.cli import main
 from napari_synth.core.errors import ImageFileError, InvalidParameterError
 from napari_synth.curation import (
