@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from napari_synth.curation.decisions import Agreement, Decision, Verdict, agreement, combined
+from napari_synth.curation.decisions import Agreement, Combined, Decision, Verdict, agreement, combined
 from napari_synth.curation.export import HOW, Exported, ExportPlan, export_set
 from napari_synth.curation.images import CuratedImage, ImageSet, open_images
 from napari_synth.curation.journal import JOURNAL, Journal
@@ -13,6 +13,7 @@ __all__ = [
     "JOURNAL",
     "PARTS",
     "Agreement",
+    "Combined",
     "CuratedImage",
     "Decision",
     "ExportPlan",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_synth.gui.panels.augment import AugmentPanel
+    from napari_synth.gui.panels.curate import CuratePanel
     from napari_synth.gui.panels.frames import PredictFramesPanel
     from napari_synth.gui.panels.restore import DenoisePanel, InpaintPanel, TranslatePanel, UpscalePanel
     from napari_synth.gui.panels.synthesize import SynthesizePanel
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AugmentPanel",
+    "CuratePanel",
     "DenoisePanel",
     "InpaintPanel",
     "PredictFramesPanel",
@@ -31,6 +33,7 @@ __all__ = [
 
 _PANELS = {
     "AugmentPanel": "napari_synth.gui.panels.augment",
+    "CuratePanel": "napari_synth.gui.panels.curate",
     "DenoisePanel": "napari_synth.gui.panels.restore",
     "InpaintPanel": "napari_synth.gui.panels.restore",
     "PredictFramesPanel": "napari_synth.gui.panels.frames",

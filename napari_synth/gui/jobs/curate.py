@@ -1,0 +1,48 @@
+"""The work of the board that takes a while: opening a set, measuring it, exporting it, and reading many images as one layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from napari_synth.core.progress import CancelToken, ProgressCallback, Reporter
+from napari_synth.curation import Decision, Exported, ExportPlan, ImageSet, Journal, export_set, open_images
+from napari_synth.curation.journal import journal_of
+
+
+@dataclass(frozen=True)
+class OpenedSet:
+    """A set with its journal."""
+
+    images: ImageSet
+    journal: Journal
+
+
+def open_set(sources: Sequence[str], by: str | None, progress: ProgressCallback, cancel: CancelToken) -> OpenedSet:
+    """Look for images and for what is known of them.
+
+    Parameters
+    ----------
+    sources : sequence of str
+        See `napari_synth.curation.images.open_images`.
+    by : str, optional
+        Who decides.
+    progress, cancel
+        Of the job.
+    """
+    Reporter(progress, cancel).start("Looking for images")
+    images = open_images(*sources)
+    return OpenedSet(images, Journal(journal_of(images.folder), by))
+
+
+def export(
+    images: ImageSet,
+    decisions: Sequence[Decision],
+    target: Path,
+    plan: ExportPlan,
+    progress: ProgressCallback,
+    cancel: CancelToken,
+) -> Exported:
+    """Write a set, see `napari_synth.curation.export.export_set`."""
+    return export_set(images, decisions, target, plan, progress=progress, cancel=cancel)
