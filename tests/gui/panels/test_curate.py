@@ -248,7 +248,8 @@ def test_pictures_are_made_in_the_background_and_kept(board: CuratePanel, qtbot:
     images_in(tmp_path / "in", 5)
     opened(board, qtbot, tmp_path / "in")
     model = board.views.model
-    qtbot.waitUntil(lambda: model.data(model.index(4, 0), Qt.ItemDataRole.DecorationRole) is not None)
+    role = Qt.ItemDataRole.DecorationRole
+    qtbot.waitUntil(lambda: all(model.data(model.index(row, 0), role) is not None for row in range(5)))
     assert len(list(board.thumbnails.folder.rglob("*.npy"))) == 5
 
 
