@@ -4,7 +4,9 @@ Importing this package loads neither torch, nor napari, nor Qt.
 """
 
 from napari_synth.verbs import (
+    assess,
     augment,
+    batch,
     denoise,
     inpaint,
     interpolate,
@@ -21,7 +23,9 @@ from napari_synth.verbs import (
 
 __version__ = "0.1.0"
 __all__ = [
+    "assess",
     "augment",
+    "batch",
     "denoise",
     "inpaint",
     "interpolate",

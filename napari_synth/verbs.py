@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from napari_synth.augmentation import Pipeline, Transform
+    from napari_synth.batches.manifest import BatchReport, JobRecord
     from napari_synth.contract.frames import FramePredictor
     from napari_synth.contract.generator import Generator, Method
     from napari_synth.core.device import PrecisionChoice
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from napari_synth.engine.image_run import PreparedImage
     from napari_synth.engine.prepared import PreparedRun
     from napari_synth.engine.recipe import Recipe
+    from napari_synth.imaging.assess import Quality
     from napari_synth.imaging.image import Image
 
 _MOST_ON_A_PATH = 10_000
@@ -822,6 +824,166 @@ def run(
     if isinstance(image, Image):
         return replace(prepared.result, data=result)
     return _as_given(image, np.asarray(result), hides=hides)
+
+
+@guarded
+def batch(
+    recipe_or_id: Recipe | Method[Any] | str,
+    sources: str | Path | Sequence[str | Path],
+    target: str | Path,
+    params: Mapping[str, Any] | None = None,
+    *,
+    axes: str | None = None,
+    series: int | Literal["all"] | None = None,
+    mask: str | Path | None = None,
+    mask_from: Literal["nan", "zero", "saturated", "hot"] | None = None,
+    mask_ids: Sequence[int] | None = None,
+    grow: int | None = None,
+    reference: str | Path | None = None,
+    measure_on: str | Path | None = None,
+    device: str | None = None,
+    precision: PrecisionChoice | None = None,
+    dtype: DtypeChoice | None = None,
+    seed: int | None = None,
+    tile: int | None = None,
+    memory_budget: int | None = None,
+    overwrite: bool = False,
+    write_recipe: bool = True,
+    workers: int = 1,
+    dask: str | None = None,
+    shard: str | None = None,
+    progress: ProgressCallback | None = None,
+    cancel: CancelToken | None = None,
+    tell: Callable[[JobRecord], None] | None = None,
+) -> BatchReport:
+    """Run a recipe on many files; what an earlier call has done stays done, whatever stopped it.
+
+    Beside the results lies ``manifest.jsonl``, a line of JSON for each image, see `napari_synth.batches.manifest.JobRecord`. A bad
+    file is named in it and in the report, and does not stop the others.
+
+    Parameters
+    ----------
+    recipe_or_id, params
+        As for `prepare`.
+    sources : str, Path, or sequence of them
+        A folder, a pattern such as ``"day*/**/*.tif"``, or files.
+    target : str or Path
+        Folder of the results, which keep the names of their sources.
+    axes, series
+        As for reading files: roles of the dimensions where the files do not say, and which image of each file.
+    mask : str or Path, optional
+        A file for all images, or a folder or pattern with one of each name.
+    mask_from, mask_ids, grow
+        As for `inpaint`.
+    reference : str or Path, optional
+        An image that shows how results should look.
+    measure_on : str or Path, optional
+        An image whose intensities and noise hold for every image, so that a series stays comparable; ``"all"`` measures all images
+        together.
+    device, precision, dtype, seed, tile
+        As for `run`, in place of what the recipe says. All results come back in one dtype.
+    memory_budget : int, optional
+        Bytes that a run may take; a larger result goes to an OME-Zarr.
+    overwrite : bool
+        Whether results of other settings, or of others, may be replaced. What was done with these settings stays.
+    write_recipe : bool
+        Whether the record of each run is written beside its result.
+    workers : int
+        Processes that work at once, one a GPU where there are several; more than one need the extra ``cluster``. In a script, call
+        this behind ``if __name__ == "__main__":`` then.
+    dask : str, optional
+        Address of a scheduler of dask.distributed, or a YAML file that describes a cluster.
+    shard : str, optional
+        ``"0/3"`` does the first third of the images; the command ``napari-synth finish`` joins what all shards have done.
+    progress, cancel
+        As for `run`.
+    tell : callable, optional
+        Called with the `JobRecord` of each image as it ends.
+
+    Returns
+    -------
+    BatchReport
+        With the records of what was ``done``, ``kept`` from an earlier call, and ``failed``.
+
+    Raises
+    ------
+    SynthError
+        One of its subclasses, for what is wrong with every image, and `Cancelled`.
+    """
+    from pathlib import Path
+
+    from napari_synth.batches.jobs import plan_files
+    from napari_synth.batches.masks import Masked
+    from napari_synth.batches.planning import Shard
+    from napari_synth.batches.references import Referenced
+    from napari_synth.batches.run import run_batch
+    from napari_synth.batches.settings import Settings
+    from napari_synth.batches.yardstick import ALL, joint_yardstick
+    from napari_synth.core.arguments import given_path
+    from napari_synth.core.errors import ImageFileError
+
+    recipe, _ = _recipe_and_method(recipe_or_id)
+    options = recipe.options(
+        device=device, precision=precision, dtype=dtype, seed=seed, tile=tile, memory_budget=memory_budget
+    )
+    own = {name: getattr(options, name) for name in ("device", "precision", "dtype", "seed", "tile")}
+    folder = given_path(target, ImageFileError)
+    settings = Settings(
+        recipe.changed(params or {}).model_copy(update=own),
+        axes,
+        series,
+        Masked(None if mask is None else str(mask), mask_from, None if mask_ids is None else tuple(mask_ids), grow),
+        Referenced(None if reference is None else Path(reference)),
+        None if measure_on in (None, ALL) else Path(str(measure_on)),
+        memory_budget,
+        overwrite,
+        write_recipe,
+    )
+    jobs, report = plan_files(sources, folder), _reporter(progress, cancel)
+    if measure_on == ALL:
+        settings = replace(settings, measure_on=joint_yardstick(jobs, settings, folder, report, dry=False))
+    return run_batch(
+        jobs,
+        settings,
+        folder,
+        shard=None if shard is None else Shard.parse(shard),
+        workers=workers,
+        dask=dask,
+        report=report,
+        tell=tell or (lambda _: None),
+    )
+
+
+@guarded
+def assess(image: Any, *, axes: str | None = None) -> Quality:
+    """Measure the quality of an image without a truth to compare it with: noise, focus, saturation, unevenness, stripes.
+
+    Parameters
+    ----------
+    image : array-like, Image, str or Path
+        As for `run`, or an image file. Of a huge one about a million pixels are looked at.
+    axes : str, optional
+        A role of ``TCZYXS`` for each dimension; guessed where it is left out.
+
+    Returns
+    -------
+    napari_synth.imaging.assess.Quality
+        Numbers in the image's own counts, or shares from 0 to 1; NaN where something cannot be told.
+
+    Raises
+    ------
+    SynthError
+        One of its subclasses for every cause that lies with the input; see `napari_synth.core.errors`.
+    """
+    from pathlib import Path
+
+    from napari_synth.files import read_image
+    from napari_synth.imaging.assess import assess as measured
+    from napari_synth.imaging.image import Image
+
+    if isinstance(image, (str, Path)):
+        return measured(read_image(image, axes))
+    return measured(Image.from_array(image, axes))
 
 
 @guarded

@@ -1,8 +1,8 @@
 """The manifest of a batch: ``manifest.jsonl`` in the folder of the results, a line of JSON for each job that has ended.
 
-A line is written in one piece and flushed when its job ends, so that whatever kills the process, only the job under way is lost. Of
-several lines for one target the last one holds. A last line that a kill or a full disk has torn is ignored, and the next line begins
-on a line of its own.
+A line is written in one piece and flushed when its job ends, so that whatever kills the process, only the job under way is lost.
+Of several lines for one job the last one holds. A last line that a kill or a full disk has torn is ignored, and the next line
+begins on a line of its own.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -123,7 +123,7 @@ class Manifest:
         self.path = folder / name
 
     def read(self) -> dict[str, JobRecord]:
-        """Return the last record of each target, by its path as the record has it; nothing where there is no manifest.
+        """Return the last record of each job by the name of its target; nothing where there is no manifest.
 
         Raises
         ------
@@ -146,38 +146,64 @@ class Manifest:
         ImageFileError
             It cannot be written.
         """
-        line = (record.to_json() + "\n").encode()
-        with naming_the_cause(self.path), self.path.open("ab+") as file:
-            if file.tell() and _lacks_its_end(file):
-                line = b"\n" + line
-            file.write(line)
-            file.flush()
-            os.fsync(file.fileno())
+        append_line(self.path, record.to_json())
 
     def name_of(self, path: Path) -> str:
         """Return how the manifest calls a path."""
-        try:
-            return Path(os.path.relpath(path.absolute(), self.folder.absolute())).as_posix()
-        except ValueError:
-            # Another drive.
-            return path.absolute().as_posix()
+        return name_of(path, self.folder)
 
     def path_of(self, name: str) -> Path:
         """Return the path that a record calls so."""
         return Path(os.path.normpath(self.folder / name))
 
 
+def key_of(record: JobRecord) -> tuple[str, str]:
+    """Return what tells a job from others: its source, and the folder of its result, whose name may follow from its format."""
+    return record.source, record.target.rpartition("/")[0]
+
+
 def last_of_each(records: Iterable[JobRecord | None]) -> dict[str, JobRecord]:
-    """Return the last record of each target, in the order of their first ones."""
-    found: dict[str, JobRecord] = {}
+    """Return the last record of each job by the name of its target, in the order of their first ones."""
+    found: dict[tuple[str, str], JobRecord] = {}
     for record in records:
         if record is not None:
-            found[record.target] = record
-    return found
+            found[key_of(record)] = record
+    return {record.target: record for record in found.values()}
+
+
+@dataclass(frozen=True)
+class BatchReport:
+    """What became of a batch.
+
+    Attributes
+    ----------
+    manifest : pathlib.Path
+        Where every job is remembered.
+    done, failed : list of JobRecord
+        By this run.
+    kept : list of JobRecord
+        Done by an earlier run.
+    """
+
+    manifest: Path
+    done: list[JobRecord] = field(default_factory=list)
+    failed: list[JobRecord] = field(default_factory=list)
+    kept: list[JobRecord] = field(default_factory=list)
+
+
+def manifests_of(folder: Path) -> list[Manifest]:
+    """Return the manifest of a folder of results and those of shards beside it, as far as they are there."""
+    shards = sorted(folder.glob("manifest.*-of-*.jsonl"))
+    return [Manifest(folder, path.name) for path in (folder / NAME, *shards) if path.is_file()]
+
+
+def known_records(folder: Path) -> dict[str, JobRecord]:
+    """Return the last record of each job that any manifest of a folder holds, by the name of its target."""
+    return last_of_each(record for manifest in manifests_of(folder) for record in manifest.read().values())
 
 
 def read_manifest(path: str | Path) -> tuple[Manifest, dict[str, JobRecord]]:
-    """Return the manifest in a folder of results, or of this name, with the last record of each target.
+    """Return the manifest in a folder of results, or of this name, with the last record of each job.
 
     Parameters
     ----------
@@ -193,13 +219,45 @@ def read_manifest(path: str | Path) -> tuple[Manifest, dict[str, JobRecord]]:
     manifest = Manifest(path) if path.is_dir() else Manifest(path.parent, path.name)
     if not manifest.path.is_file():
         raise ImageFileError(f"There is no manifest {str(manifest.path)!r}: name the folder of a batch's results.")
-    return manifest, manifest.read()
+    return manifest, known_records(manifest.folder) if manifest.path.name == NAME else manifest.read()
 
 
 def records_as_rows(records: Iterable[JobRecord]) -> Iterator[dict[str, Any]]:
     """Yield records as flat rows of a table: notes joined into one text."""
     for record in records:
         yield {**asdict(record), "status": record.status.value, "notes": " ".join(record.notes)}
+
+
+def append_line(path: Path, text: str) -> None:
+    """Write a line behind the others of a file, in one piece, and see to it that it is on the disk.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Made where it is not there.
+    text : str
+        Without the end of the line.
+
+    Raises
+    ------
+    ImageFileError
+        It cannot be written.
+    """
+    line = (text + "\n").encode()
+    with naming_the_cause(path), path.open("ab+") as file:
+        if file.tell() and _lacks_its_end(file):
+            line = b"\n" + line
+        file.write(line)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def name_of(path: Path, folder: Path) -> str:
+    """Return a path relative to a folder, with ``/`` between its parts; absolute on another drive."""
+    try:
+        return Path(os.path.relpath(path.absolute(), folder.absolute())).as_posix()
+    except ValueError:
+        return path.absolute().as_posix()
 
 
 def _lacks_its_end(file: Any) -> bool:

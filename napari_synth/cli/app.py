@@ -12,14 +12,14 @@ from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 
 from napari_synth.augmentation import PRESETS, TRANSFORMS
-from napari_synth.cli import augmenting, curating, models, synthesizing, training
+from napari_synth.batches.jobs import Job, plan_jobs
+from napari_synth.batches.masks import AS_IN_RECIPE, Masked
+from napari_synth.batches.references import NO_REFERENCE, Referenced
+from napari_synth.cli import augmenting, batching, curating, models, synthesizing, training
 from napari_synth.cli.frames import NO_FRAMES, Framed
-from napari_synth.cli.jobs import Job, plan_jobs
-from napari_synth.cli.masks import AS_IN_RECIPE, Masked
-from napari_synth.cli.options import COMMON, USUAL, Output, with_settings
+from napari_synth.cli.options import COMMON, ONE_BY_ONE, USUAL, Alike, Filled, Many, Output, with_settings
 from napari_synth.cli.processing import SKIPPED, process
 from napari_synth.cli.progress import say
-from napari_synth.cli.references import NO_REFERENCE, Referenced
 from napari_synth.cli.signals import exit_code, interrupting
 from napari_synth.contract.generator import Method, Task
 from napari_synth.core.errors import Cancelled, MissingExtraError, RecipeError, SynthError, UnknownGeneratorError
@@ -140,6 +140,9 @@ def _build_app(words: Sequence[str]) -> App:
     synthesizing.add_command(app, words)
     app.command(_run, name="run")
     app.command(augmenting.augment, name="augment", help=augmenting.SENTENCE)
+    app.command(batching.assess, name="assess", help=batching.ASSESS)
+    app.command(batching.plan, name="plan", help=batching.PLAN)
+    app.command(batching.finish, name="finish", help=batching.FINISH)
     training.add_command(app, words)
     app.command(models.app())
     app.command(curating.app())
@@ -193,33 +196,38 @@ def _task_command(verb: Verb, words: Sequence[str]) -> Callable[..., int]:
         *,
         how: Run = Run(),
         output: Output = USUAL,
+        many: Many = ONE_BY_ONE,
         params: Mapping[str, Any],
     ) -> int:
-        return _process(source, target, recipe_of(how, params), output, how.axes, how.series)
+        return _process(source, target, recipe_of(how, params), output, how.axes, how.series, many=many)
 
     def fill(
         source: Source,
         target: Target,
         /,
         *,
-        masked: Masked = AS_IN_RECIPE,
+        masked: Filled = AS_IN_RECIPE,
         how: Run = Run(),
         output: Output = USUAL,
+        many: Many = ONE_BY_ONE,
         params: Mapping[str, Any],
     ) -> int:
-        return _process(source, target, recipe_of(how, params), output, how.axes, how.series, masked)
+        return _process(source, target, recipe_of(how, params), output, how.axes, how.series, masked, many=many)
 
     def restyle(
         source: Source,
         target: Target,
         /,
         *,
-        referenced: Referenced = NO_REFERENCE,
+        referenced: Alike = NO_REFERENCE,
         how: Run = Run(),
         output: Output = USUAL,
+        many: Many = ONE_BY_ONE,
         params: Mapping[str, Any],
     ) -> int:
-        return _process(source, target, recipe_of(how, params), output, how.axes, how.series, referenced=referenced)
+        return _process(
+            source, target, recipe_of(how, params), output, how.axes, how.series, referenced=referenced, many=many
+        )
 
     def foretell(
         source: Source,
@@ -229,10 +237,11 @@ def _task_command(verb: Verb, words: Sequence[str]) -> Callable[..., int]:
         framed: Framed = NO_FRAMES,
         how: Run = Run(),
         output: Output = USUAL,
+        many: Many = ONE_BY_ONE,
         params: Mapping[str, Any],
     ) -> int:
         recipe = recipe_of(how, params).model_copy(update={"frames": framed.record()})
-        return _process(source, target, recipe, output, how.axes, how.series)
+        return _process(source, target, recipe, output, how.axes, how.series, many=many)
 
     def recipe_of(how: Run, params: Mapping[str, Any]) -> Recipe:
         options = {name: value for name, value in asdict(how).items() if name not in {"generator", "series"}}
@@ -257,9 +266,10 @@ def _run(
     /,
     *,
     instead: Instead = Instead(),
-    masked: Masked = AS_IN_RECIPE,
-    referenced: Referenced = NO_REFERENCE,
+    masked: Filled = AS_IN_RECIPE,
+    referenced: Alike = NO_REFERENCE,
     output: Output = USUAL,
+    many: Many = ONE_BY_ONE,
 ) -> int:
     """Repeat a run from its recipe, on the same or on other images; where it makes new ones of nothing, leave IN out."""
     values = {
@@ -273,8 +283,8 @@ def _run(
         raise RecipeError(f"This recipe needs {method.given}: give the recipe, IN and OUT.")
     if target is None or method.makes_many:
         jobs = [Job(None, Path(source)) if target is None else Job(Path(source), target)]
-        return process(jobs, False, repeated, output, instead.axes, instead.series)
-    return _process(source, target, repeated, output, instead.axes, instead.series, masked, referenced)
+        return process(jobs, None, repeated, output, instead.axes, instead.series, many=many)
+    return _process(source, target, repeated, output, instead.axes, instead.series, masked, referenced, many)
 
 
 def _bench(*arguments: Annotated[str, Parameter(allow_leading_hyphen=True, show=False)]) -> int:
@@ -314,9 +324,11 @@ def _process(
     series: str | None = None,
     masked: Masked = AS_IN_RECIPE,
     referenced: Referenced = NO_REFERENCE,
+    many: Many = ONE_BY_ONE,
 ) -> int:
     """Run a recipe on one image, or on many."""
-    return process(*plan_jobs(source, target), recipe, output, axes, series, masked, referenced)
+    jobs, is_batch = plan_jobs(source, target)
+    return process(jobs, target if is_batch else None, recipe, output, axes, series, masked, referenced, many)
 
 
 def _named_generator(words: Sequence[str]) -> str | None:

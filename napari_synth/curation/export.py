@@ -28,7 +28,6 @@ HOW: tuple[str, ...] = get_args(HowChoice)
 TABLE, FILE_LIST = "curation.csv", "file_list.tsv"
 _PLAIN_FOLDER = "images"
 _RECIPE = ".recipe.yaml"
-_BLOCK = 2**20
 _OF_OUR_TABLE = ("file", "part", "decision", "disputed", "grade", "by", "when", "reason", "sha256", "name", "source")
 _PRIVATE = {"error", "notes", "duplicate_of", "time"}
 """Columns that may hold paths."""
@@ -180,21 +179,19 @@ def export_set(
 
 
 def content_hash(path: Path) -> str:
-    """Return the SHA-256 of a file, or of the names and contents of all files of a folder.
+    """Return the SHA-256 of a file, or of the names and contents of all files of a folder, as a batch's manifest has it.
 
     Raises
     ------
     OSError
         It cannot be read.
     """
-    digest = hashlib.sha256()
     if not path.is_dir():
         with path.open("rb") as file:
-            while block := file.read(_BLOCK):
-                digest.update(block)
-        return digest.hexdigest()
-    for inner in sorted(item for item in path.rglob("*") if item.is_file()):
-        digest.update(f"{inner.relative_to(path).as_posix()}\0{content_hash(inner)}\n".encode())
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    digest = hashlib.sha256()
+    for inner in sorted((item for item in path.rglob("*") if item.is_file()), key=str):
+        digest.update(f"{inner.relative_to(path).as_posix()} {content_hash(inner)}\n".encode())
     return digest.hexdigest()
 
 

@@ -25,7 +25,7 @@ from napari_synth.engine.codec import Codec, add_back, keep_nonfinite, put_back
 from napari_synth.engine.computing import arithmetic, computing
 from napari_synth.engine.prepared import Inputs
 from napari_synth.engine.queue import completed
-from napari_synth.engine.recipe import MaskRecord, Recipe, Source, current_versions
+from napari_synth.engine.recipe import MaskRecord, NoiseRecord, Recipe, Source, current_versions
 from napari_synth.engine.references import has_content
 from napari_synth.engine.resampling import resampled
 from napari_synth.engine.result_axes import ResultLayout
@@ -67,6 +67,7 @@ def open_image(
     else:
         image = replace(image, mask=None)
     _check_reference(method, image, inputs.reference)
+    _check_yardstick(image, inputs.yardstick)
     bare = PreparedImage(image, method, params, device, options, Recipe(generator=method.info.id), ())
     channels = prepare_channels(
         method,
@@ -77,6 +78,7 @@ def open_image(
         report,
         restores=method.info.task in _RESTORING,
         reference=inputs.reference,
+        yardstick=inputs.yardstick,
         interim=None if interim is None else lambda made: interim(replace(bare, channels=made)),
     )
     for channel in channels:
@@ -105,6 +107,8 @@ def open_image(
         source=Source.of(image),
         mask=masked,
         reference=None if inputs.reference is None else Source.of(inputs.reference),
+        measured_on=None if inputs.yardstick is None else Source.of(inputs.yardstick),
+        noise=_noise_of(channels),
         notes=(
             *_said_of_reference(image, inputs.reference),
             *_said_of_content(channels),
@@ -359,6 +363,27 @@ def _check_reference(method: Generator[Any], image: Image, reference: Image | No
             raise ReferenceImageError(
                 f"The reference image has {found} {what}, the image {wanted}: give a reference image with as many."
             )
+
+
+def _check_yardstick(image: Image, yardstick: Image | None) -> None:
+    if yardstick is None:
+        return
+    for axis, what in (("C", "channels"), ("S", "colours")):
+        wanted, found = (without_alpha(one).sizes.get(axis, 1) for one in (image, yardstick))
+        if wanted != found and not (axis == "C" and found == 1):
+            raise InvalidImageError(
+                f"The image to measure on has {found} {what}, the image {wanted}: measure on one with as many."
+            )
+    if yardstick.dtype != image.dtype:
+        raise InvalidImageError(
+            f"The image to measure on is of {yardstick.dtype}, the image of {image.dtype}: counts of both must mean the same."
+        )
+
+
+def _noise_of(channels: Sequence[Channel[Prepared]]) -> tuple[NoiseRecord | None, ...]:
+    """Return the measured noise of each channel; nothing where none was measured in any."""
+    reports = [channel.prepared.noise for channel in channels]
+    return tuple(None if one is None else NoiseRecord.of(one) for one in reports) if any(reports) else ()
 
 
 def _said_of_content(channels: Sequence[Channel[Prepared]]) -> tuple[str, ...]:

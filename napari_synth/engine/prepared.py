@@ -42,10 +42,14 @@ class Inputs:
         With its mask where the task is to inpaint. None where a method makes images of random numbers alone.
     reference : Image or None
         How the result should look, for a method that takes such an image.
+    yardstick : Image or None
+        Whose intensities and noise are taken for those of the image, so that the images of a series stay comparable. With as many
+        channels as the image, or one for all of them.
     """
 
     image: Image | None = None
     reference: Image | None = None
+    yardstick: Image | None = None
 
 
 class PreparedRun(Protocol):

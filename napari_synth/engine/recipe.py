@@ -24,6 +24,7 @@ from napari_synth.core.texts import TextError, plain, read_yaml, shown
 from napari_synth.engine.frame_plan import FrameRequest
 from napari_synth.imaging.image import Image
 from napari_synth.imaging.masks import RULES, Mask
+from napari_synth.imaging.noise import NoiseReport
 from napari_synth.imaging.sampling import sample_planes
 
 FORMAT: Literal[1] = 1
@@ -121,6 +122,42 @@ class FramesRecord(FrameRequest):
         return {name: value for name, value in found.items() if value is not None}
 
 
+class NoiseRecord(pydantic.BaseModel):
+    """The noise that was measured in a channel, in counts; see `napari_synth.imaging.noise.NoiseReport`."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    gain: float
+    offset: float
+    read_noise: float
+    sigma: float
+    "Standard deviation at the median signal."
+
+    @classmethod
+    def of(cls, report: NoiseReport) -> NoiseRecord:
+        """Take the numbers of a report, shortened to what they are worth."""
+        model = report.model
+        numbers = (model.gain, model.offset, model.read_noise, report.sigma_typical)
+        return cls(**dict(zip(cls.model_fields, (float(f"{number:.6g}") for number in numbers), strict=True)))
+
+
+class VerdictRecord(pydantic.BaseModel):
+    """What was found when a result was held against its source; of several channels the worst.
+
+    See `napari_synth.imaging.trust.TrustReport` for the numbers.
+    """
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    verdict: str
+    chi2: float | None = None
+    "None where nothing was comparable."
+    flagged_fraction: float = 0.0
+    relative_drift: float = 0.0
+    sentences: tuple[str, ...] = ()
+    "One a channel."
+
+
 class Recipe(pydantic.BaseModel):
     """A run that can be repeated: same input, same kind of device, same result."""
 
@@ -141,9 +178,17 @@ class Recipe(pydantic.BaseModel):
     weights: dict[str, str] = {}
     source: Source | None = None
     reference: Source | None = None
+    measured_on: Source | None = None
+    "The image whose intensities and noise stand for those of the source, where it is another."
     mask: MaskRecord | None = None
     frames: FramesRecord | None = None
+    noise: tuple[NoiseRecord | None, ...] = ()
+    "Of each channel, or of all of them together, where it was measured."
     notes: tuple[str, ...] = ()
+    batch: str = ""
+    "Hash of the settings of the batch that the result belongs to."
+    verdict: VerdictRecord | None = None
+    "Of a result that was written to a file."
 
     @pydantic.field_validator("generator")
     @classmethod

@@ -236,6 +236,19 @@ class OmeZarrTarget:
 
     def __setitem__(self, index: Any, block: Any) -> None:
         """Write a block at an index of slices and ints; what is left out is taken whole."""
+        stored, order = self._places(index)
+        values = np.asarray(block)
+        if values.ndim == len(order):
+            values = values.transpose(order)
+        self.array[stored] = values
+
+    def __getitem__(self, index: Any) -> npt.NDArray[Any]:
+        """Read what was written at such an index."""
+        stored, order = self._places(index)
+        return np.asarray(self.array[stored]).transpose(np.argsort(order))
+
+    def _places(self, index: Any) -> tuple[tuple[Any, ...], list[int]]:
+        """Return an index in the order that is stored, and the order of the axes that it keeps."""
         given = index if isinstance(index, tuple) else (index,)
         if Ellipsis in given:
             at = given.index(Ellipsis)
@@ -243,10 +256,7 @@ class OmeZarrTarget:
         by_axis = dict(zip(self._axes, given + (slice(None),) * (self.ndim - len(given)), strict=True))
         kept = [axis for axis in self._axes if isinstance(by_axis[axis], slice)]
         order = [kept.index(axis) for axis in self._stored if axis in kept]
-        values = np.asarray(block)
-        if values.ndim == len(order):
-            values = values.transpose(order)
-        self.array[tuple(by_axis[axis] for axis in self._stored)] = values
+        return tuple(by_axis[axis] for axis in self._stored), order
 
 
 def _tracking_store(folder: Path) -> Any:

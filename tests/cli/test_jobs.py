@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_synth.cli.jobs import Job, Outcome, plan_jobs, run_job
+from napari_synth.batches.jobs import Job, Outcome, plan_jobs, run_job
 from napari_synth.core.errors import ImageFileError
 from napari_synth.core.options import RunOptions
 from napari_synth.core.progress import Reporter
@@ -204,7 +204,7 @@ class TestOneRun:
             noisy.write_bytes(noisy.read_bytes() + b"more")
             write_image(path, *arguments, **options)
 
-        monkeypatch.setattr("napari_synth.cli.jobs.write_image", changing)
+        monkeypatch.setattr("napari_synth.batches.jobs.write_image", changing)
         with pytest.raises(ImageFileError, match="changed while it was worked on"):
             self.run(Job(noisy, tmp_path / "b.tif"))
         assert [path.name for path in tmp_path.iterdir()] == ["in"]

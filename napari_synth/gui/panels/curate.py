@@ -7,17 +7,19 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import platformdirs
 from napari.layers import Image as ImageLayer
 from napari.utils.theme import get_theme
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog, QGridLayout, QHBoxLayout, QInputDialog, QLineEdit, QSizePolicy
 
+from napari_synth.batches.manifest import BatchReport
 from napari_synth.core.errors import ImageFileError, SynthError, TrainingDataError
-from napari_synth.curation import CuratedImage, Exported, Verdict, agreement
+from napari_synth.curation import CuratedImage, Exported, ImageSet, Verdict, agreement
 from napari_synth.curation.thumbnails import Thumbnails
 from napari_synth.files import read_image
 from napari_synth.gui.jobs.background_reader import BackgroundReader
-from napari_synth.gui.jobs.curate import OpenedSet, export, open_set
+from napari_synth.gui.jobs.curate import OpenedSet, export, measure, open_set, run_on
 from napari_synth.gui.layers.board_layers import BoardLayers
 from napari_synth.gui.layers.marks import kind_of
 from napari_synth.gui.panels.base import Panel
@@ -38,6 +40,7 @@ from napari_synth.gui.widgets.curation_views import (
 from napari_synth.gui.widgets.elided import NameLabel
 from napari_synth.gui.widgets.form_rows import button, menu_button, wrapped
 from napari_synth.gui.widgets.image_choice import FileRow
+from napari_synth.samples import copy_curation
 
 if TYPE_CHECKING:
     import napari
@@ -63,6 +66,7 @@ class CuratePanel(Panel):
         self._opened: OpenedSet | None = None
         self._exported: Exported | None = None
         self._by: str | None = None
+        self._failures: list[str] = []
         self._shows_before = False
         self._awaited: Path | None = None
         self.layers = BoardLayers(self.viewer)
@@ -111,6 +115,11 @@ class CuratePanel(Panel):
             "More",
             "Other people's decisions, and what can be done with the accepted images",
             (
+                (
+                    "Measure the images",
+                    "Noise, focus, saturation, duplicates, outliers: as columns, kept in a table",
+                    self.measure,
+                ),
                 ("Rank by what needs a look", "Unreadable, doubtful, repeated, outlying images first", self.rank),
                 ("Who decides…", "Your name as the journal has it", self._ask_for_name),
                 (
@@ -118,7 +127,22 @@ class CuratePanel(Panel):
                     "Take over what another person decided, and see how well you agree",
                     self._ask_for_journal,
                 ),
+                (
+                    "Run on accepted…",
+                    "Any recipe, as a batch whose results come back to the board",
+                    self._ask_for_recipe,
+                ),
                 ("Train on accepted", "Open the panel Train with the accepted images as its source", self.train),
+                (
+                    "Augment accepted",
+                    "Open the panel Augment to write a data set from the accepted images",
+                    self.augment,
+                ),
+                (
+                    "Open the sample folder",
+                    "Good, blurred, saturated, repeated and broken images to try",
+                    self.open_sample,
+                ),
             ),
         )
         self._lay_out_board()
@@ -179,6 +203,30 @@ class CuratePanel(Panel):
         self._show_known(name)
         self.views.go_to_image(name)
 
+    def open_sample(self) -> None:
+        """Open a copy of the sample folder: decisions are kept beside it."""
+        self.open(str(copy_curation(platformdirs.user_data_path("napari-synth", appauthor=False) / "curation sample")))
+
+    def measure(self) -> None:
+        """Measure all images in the background; what was measured before is not measured again."""
+        opened = self._opened
+        if opened is not None:
+            self._attempt(lambda: partial(measure, opened), "Measuring", self._on_measured)
+
+    def run_on_accepted(self, recipe: Path, folder: Path) -> None:
+        """Run a recipe on what was accepted, and open the results.
+
+        Parameters
+        ----------
+        recipe : pathlib.Path
+            Of a recipe that a panel copied or a run wrote.
+        folder : pathlib.Path
+            Of the results.
+        """
+        self._attempt(
+            lambda: partial(run_on, recipe, self._accepted_paths(), folder), "Running the recipe", self._on_ran
+        )
+
     def rank(self) -> None:
         """Order the images by what most needs a look."""
         if "look" in self.views.model.columns:
@@ -232,6 +280,19 @@ class CuratePanel(Panel):
             _, panel = window.add_plugin_dock_widget(PLUGIN, "Train")
             panel.setup.place.setCurrentIndex(1)
             panel.setup.source.files.show_files(files)
+
+    def augment(self) -> None:
+        """Open the panel Augment, whose data set is made of the accepted images then."""
+        window = getattr(self.viewer, "window", None)
+        self._clear()
+        try:
+            paths = self._accepted_paths()
+        except SynthError as error:
+            self._on_failed(error)
+            return
+        if window is not None:
+            _, panel = window.add_plugin_dock_widget(PLUGIN, "Augment")
+            panel.dataset.show_files(paths)
 
     def stop(self) -> None:
         """See `Panel.stop`; the layer of the board goes too."""
@@ -306,18 +367,23 @@ class CuratePanel(Panel):
         self.decide(verdict)
 
     def _on_opened(self, opened: OpenedSet) -> None:
-        self._opened, self._exported = opened, None
+        self._exported = None
         self.layers.forget_contrast()
+        self._show_set(opened)
+        count, place = len(opened.images.images), opened.journal.path
+        people = [name for name in opened.journal.people if name != opened.journal.by]
+        also = f" {', '.join(people)} decided here too." if people else ""
+        failed, self._failures = self._failures, []
+        self.messages.show_notes([f"{count} images. Every decision is kept in {place} at once.{also}", *failed])
+        self._show_state()
+        self.views.take_focus()
+
+    def _show_set(self, opened: OpenedSet) -> None:
+        self._opened = opened
         self.blind.setChecked(False)
         self.views.model.show_set(opened.images, opened.journal)
         self.filters.show_set()
         self.views.show_sorted(None, descending=False)
-        count, place = len(opened.images.images), opened.journal.path
-        people = [name for name in opened.journal.people if name != opened.journal.by]
-        also = f" {', '.join(people)} decided here too." if people else ""
-        self.messages.show_notes([f"{count} images. Every decision is kept in {place} at once.{also}"])
-        self._show_state()
-        self.views.take_focus()
 
     def _on_chosen(self, image: CuratedImage | None) -> None:
         self._shows_before = False
@@ -479,13 +545,39 @@ class CuratePanel(Panel):
             parts = [folder / part for part in ("train", "images") if (folder / part).is_dir()]
             if parts:
                 return (str(parts[0]),)
-        model = self.views.model
-        paths = [str(image.path) for image in model.images.images if model.state(image) == "accepted"]
-        if not paths:
-            raise TrainingDataError("No image is accepted: look at some and press A.")
+        paths = [str(path) for path in self._accepted_paths()]
         if sum(map(len, paths)) > _LONGEST_LIST or any(";" in path for path in paths):
             raise TrainingDataError("These are too many files to name one by one: export the set, then train on it.")
         return tuple(paths)
+
+    def _accepted_paths(self) -> list[Path]:
+        model = self.views.model
+        paths = [image.path for image in model.images.images if model.state(image) == "accepted"]
+        if not paths:
+            raise TrainingDataError("No image is accepted: look at some and press A.")
+        return paths
+
+    def _on_measured(self, images: ImageSet) -> None:
+        assert self._opened is not None
+        current = self.views.current
+        self._show_set(OpenedSet(images, self._opened.journal))
+        if current is not None:
+            self.views.go_to_image(current.name)
+        bad = sum(bool(image.error) for image in images.images)
+        self.messages.show_notes(
+            [
+                "Measured. Click a title to sort, or drag a histogram under Measures.",
+                f"{bad} cannot be read: they come first when you rank." if bad else "",
+            ]
+        )
+
+    def _on_ran(self, report: BatchReport) -> None:
+        failed = [f"{record.source}: {record.error}" for record in report.failed]
+        self._next = partial(self._open_results, str(report.manifest), failed)
+
+    def _open_results(self, manifest: str, failed: Sequence[str]) -> None:
+        self._failures = list(failed)
+        self.open(manifest)
 
     def _on_exported(self, made: Exported) -> None:
         self._exported = made
@@ -505,6 +597,12 @@ class CuratePanel(Panel):
         if self._opened is not None:
             self._opened.journal.by = name
             self._show_known()
+
+    def _ask_for_recipe(self) -> None:
+        recipe, _ = QFileDialog.getOpenFileName(self, "The recipe to run", "", "Recipes (*.yaml *.yml)")
+        folder = QFileDialog.getExistingDirectory(self, "A folder for the results") if recipe else ""
+        if folder:
+            self.run_on_accepted(Path(recipe), Path(folder))
 
     def _ask_for_journal(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self, "Another person's decisions", "", "Journals (*.jsonl)")

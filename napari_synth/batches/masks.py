@@ -1,4 +1,4 @@
-"""The options that say what is filled, and the mask file that belongs to an image."""
+"""What is filled in the images of a run, and the mask file that belongs to an image."""
 
 from __future__ import annotations
 
@@ -7,21 +7,16 @@ import glob
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from cyclopts import Group, Parameter
-
-from napari_synth.cli.axes import names_its_axes
+from napari_synth.batches.axes import names_its_axes
 from napari_synth.contract.generator import Task
 from napari_synth.core.errors import ImageFileError, MaskError
 from napari_synth.engine.recipe import Recipe
 from napari_synth.files import READABLE_SUFFIXES, belonging, image_suffix, is_folder, natural_key, read_image
 from napari_synth.imaging.image import Image
 
-MASK = Group("What is filled", sort_key=0)
 
-
-@Parameter(name="*", group=MASK)
 @dataclass(frozen=True)
 class Masked:
     """What is filled; what is left out is taken from the recipe that is repeated."""
@@ -30,7 +25,7 @@ class Masked:
     "An image that is not 0 where pixels are to be filled; for many, one for all or a folder or pattern with one of each name."
     mask_from: Literal["nan", "zero", "saturated", "hot"] | None = None
     "A rule that finds the pixels in the image itself instead."
-    mask_ids: Annotated[tuple[int, ...] | None, Parameter(negative=())] = None
+    mask_ids: tuple[int, ...] | None = None
     "Only this label of the mask; can be given several times."
     grow: int | None = None
     "Pixels in Y and X by which the mask is grown."

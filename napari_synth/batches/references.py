@@ -1,4 +1,4 @@
-"""The option that says what a result should look like, and the file behind it."""
+"""What results should look like, and the file behind it."""
 
 from __future__ import annotations
 
@@ -7,18 +7,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from cyclopts import Group, Parameter
-
-from napari_synth.cli.axes import names_its_axes
+from napari_synth.batches.axes import names_its_axes
 from napari_synth.core.errors import ImageFileError
 from napari_synth.engine.references import as_reference
 from napari_synth.files import read_image
 from napari_synth.imaging.image import Image
 
-REFERENCE = Group("What it should look like", sort_key=0)
 
-
-@Parameter(name="*", group=REFERENCE)
 @dataclass(frozen=True)
 class Referenced:
     """How the result should look; a recipe that holds what was learnt of its reference needs none."""
