@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -30,7 +31,7 @@ NDEV = "ndev-sampledata==0.0.3"
 NIBABEL = "nibabel==5.4.2"
 NIFTI_OFFSET = slice(108, 112)
 CAMERA_OFFSET = 100
-CURATION, CURATED_EDGE = "curation", 96
+CURATION, CURATED_EDGE = "curation", 64
 
 NEURON_CALIBRATION: dict[str, Any] = {
     "spacing": {"Y": 0.1241, "X": 0.1241},
@@ -168,24 +169,27 @@ def curation() -> None:
 
     def field(place: tuple[int, int], shift: int = 0) -> Array:
         y, x = place
-        return bright[y : y + CURATED_EDGE, x + shift : x + shift + CURATED_EDGE]
+        part = bright[y : y + CURATED_EDGE, x + shift : x + shift + CURATED_EDGE]
+        scaled: Array = part / np.percentile(part, 99.9)
+        return scaled
 
     def exposed(part: Array, photons: float = 300, gain: float = 2.2) -> Array:
         noisy = gain * (rng.poisson(part * photons + 2) + rng.normal(0, 1.6, part.shape)) + CAMERA_OFFSET
         return counts(noisy, "uint16")
 
+    # Named so that a plate's reader finds their wells.
     made = {f"A{number:02d}_good": exposed(field(place)) for number, place in enumerate(places[:10], 1)}
     for number, place in enumerate(places[10:13], 1):
         made[f"B{number:02d}_blurred"] = exposed(ndimage.gaussian_filter(field(place), 3))
     for number, place in enumerate(places[13:15], 1):
         made[f"C{number:02d}_saturated"] = np.minimum(exposed(field(place), 3000), 4095).astype(np.uint16)
     made["C03_dim"] = exposed(field(places[15]), 12)
-    made["D01_same_file"] = made["A01_good"]
     made["D02_same_field"] = exposed(field(places[1], 1))
-    made["D03_cut"] = made["A03_good"][:64]
+    made["D03_cut"] = made["A03_good"][:48]
     for name, pixels in made.items():
         image = Image(pixels, "YX", name=name, **NEURON_CALIBRATION)
         write_image(folder / f"{name}.ome.tif", image, overwrite=True, compression="zlib")
+    shutil.copyfile(folder / "A01_good.ome.tif", folder / "D01_same_file.ome.tif")
     whole = (folder / "A04_good.ome.tif").read_bytes()
     (folder / "D04_broken.ome.tif").write_bytes(whole[: len(whole) // 2])
 

@@ -337,7 +337,7 @@ class CuratePanel(Panel):
         layout = None if inner is None else inner.layout()
         if layout is not None:
             # The images take the room that is left, not the stretch at the end.
-            layout.setStretchFactor(self.views, 1)  # type: ignore[attr-defined]
+            layout.setStretchFactor(self.views, 100)  # type: ignore[attr-defined]
 
     def _connect(self) -> None:
         self.files.text.returnPressed.connect(self.open)
@@ -612,7 +612,7 @@ class CuratePanel(Panel):
     def _on_theme(self, _event: object = None) -> None:
         super()._on_theme()
         theme = get_theme(self.viewer.theme)
-        self.filters.histogram.set_colours(theme.text.as_hex(), theme.background.as_hex(), theme.primary.as_hex())
+        self.filters.histogram.set_colours(theme.text.as_hex(), theme.background.as_hex(), theme.current.as_hex())
 
 
 def _named(sources: Sequence[str]) -> Sequence[str]:

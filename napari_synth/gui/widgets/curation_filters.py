@@ -27,7 +27,7 @@ _CHIPS = {
 }
 _BINS = 40
 _HEIGHT = 92
-_NO_MEASURE = "no measure"
+_BETWEEN = (128, 128, 128, 45)
 
 
 class Histogram(pg.GraphicsView):  # type: ignore[misc]
@@ -54,7 +54,7 @@ class Histogram(pg.GraphicsView):  # type: ignore[misc]
         self._axis.setStyle(tickLength=-4, maxTickLevel=0)
         self.setCentralItem(whole)
         self._bars = pg.BarGraphItem(x0=[0], x1=[1], height=[0])
-        self.region = pg.LinearRegionItem((0, 1))
+        self.region = pg.LinearRegionItem((0, 1), brush=_BETWEEN, hoverBrush=_BETWEEN)
         self.region.sigRegionChangeFinished.connect(self._on_dragged)
         for item in (self._bars, self.region):
             self._box.addItem(item)

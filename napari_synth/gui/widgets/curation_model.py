@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, QObject, Qt
-from qtpy.QtGui import QColor, QImage, QPainter, QPixmap
+from qtpy.QtGui import QColor, QIcon, QImage, QPainter, QPixmap
 
 from napari_synth.curation import Combined, CuratedImage, Decision, ImageSet, Journal, Verdict, combined
 from napari_synth.curation.ranking import needs_a_look
@@ -74,7 +74,8 @@ class ImageModel(QAbstractTableModel):
         self._number_of = {image.name: number for number, image in enumerate(self._all)}
         self._looks = needs_a_look(images)
         own = _OWN if any(self._looks) else _OWN[:-1]
-        self._columns = (*own, *(name for name in images.columns if name not in {*_HIDDEN, *own}))
+        told = (name for name in images.columns if name not in {*_HIDDEN, *own} and not self._is_constant(name))
+        self._columns = (*own, *told)
         self._numeric = tuple(name for name in self._columns if name in {"grade", "look"} or images.is_number(name))
         self._passes = self._sorted = self._shuffled = None
         self._combine()
@@ -215,7 +216,7 @@ class ImageModel(QAbstractTableModel):
             return None
         image, column = self.image(index.row()), self.columns[index.column()]
         if role == Qt.ItemDataRole.DecorationRole and column == "image":
-            return self._pixmap(image)
+            return self._icon(image)
         if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole):
             return self._words(image, column)
         if role == Qt.ItemDataRole.ForegroundRole and column == "decision":
@@ -248,6 +249,11 @@ class ImageModel(QAbstractTableModel):
             return self._looks[self._number_of[image.name]]
         return image.values.get(column)
 
+    def _is_constant(self, column: str) -> bool:
+        """Return whether a text is the same for all images: it would take room and tell nothing."""
+        first = self._all[0].values.get(column)
+        return isinstance(first, str) and all(image.values.get(column) == first for image in self._all)
+
     def _decision(self, image: CuratedImage) -> Decision | None:
         return None if self.journal is None else self.journal.of(image.name)
 
@@ -264,7 +270,8 @@ class ImageModel(QAbstractTableModel):
         several = self.journal is not None and len(self.journal.people) > 1
         self._together = combined(self.journal.last()) if several and self.journal is not None else {}
 
-    def _pixmap(self, image: CuratedImage) -> QPixmap | None:
+    def _icon(self, image: CuratedImage) -> QIcon | None:
+        """Return the picture with its decision; an icon, since views fit those into their rows."""
         picture = self._picture_of(image)
         if picture is None:
             return None
@@ -282,7 +289,10 @@ class ImageModel(QAbstractTableModel):
             painter.setFont(font)
             painter.drawText(0, 0, edge, edge, int(Qt.AlignmentFlag.AlignCenter), GLYPHS[verdict])
             painter.end()
-        return made
+        icon = QIcon(made)
+        # As it is, where it is chosen too: Qt would tint it.
+        icon.addPixmap(made, QIcon.Mode.Selected)
+        return icon
 
     # Order
 

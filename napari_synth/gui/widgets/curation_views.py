@@ -6,8 +6,18 @@ from collections.abc import Callable
 from typing import Any
 
 from qtpy.QtCore import QEvent, QModelIndex, QObject, QSize, Qt, Signal
-from qtpy.QtGui import QKeyEvent
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QListView, QStackedWidget, QTableView, QWidget
+from qtpy.QtGui import QIcon, QKeyEvent, QPainter
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QHeaderView,
+    QListView,
+    QStackedWidget,
+    QStyle,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QTableView,
+    QWidget,
+)
 
 from napari_synth.curation import CuratedImage, Verdict
 from napari_synth.gui.widgets.curation_model import ImageModel
@@ -84,6 +94,39 @@ class BoardKeys(QObject):
         if event.key() == _KEY.Key_Z and event.modifiers() & Qt.KeyboardModifier.ControlModifier:
             return UNDO
         return None if event.modifiers() & _WITH_OTHERS else KEYS.get(_KEY(event.key()))
+
+
+class PictureDelegate(QStyledItemDelegate):
+    """Paints a picture above its name; the style sheet of napari leaves pictures in lists too little room.
+
+    Parameters
+    ----------
+    parent : QObject
+    """
+
+    def paint(self, painter: QPainter | None, option: QStyleOptionViewItem, index: QModelIndex) -> None:
+        """Paint a picture, its name, and a frame around the one that is looked at."""
+        if painter is None:
+            return
+        place, palette = option.rect, option.palette
+        painter.save()
+        if option.state & QStyle.StateFlag.State_Selected:
+            painter.fillRect(place.adjusted(1, 1, -1, -1), palette.highlight())
+        icon = index.data(Qt.ItemDataRole.DecorationRole)
+        inside = place.adjusted(8, 4, -8, -22)
+        if isinstance(icon, QIcon):
+            icon.paint(painter, inside)
+        else:
+            painter.setPen(palette.mid().color())
+            painter.drawRect(inside)
+        name = option.fontMetrics.elidedText(str(index.data()), Qt.TextElideMode.ElideMiddle, place.width() - 8)
+        painter.setPen(palette.text().color())
+        painter.drawText(place.adjusted(4, place.height() - 20, -4, 0), int(Qt.AlignmentFlag.AlignHCenter), name)
+        painter.restore()
+
+    def sizeHint(self, _option: QStyleOptionViewItem, _index: QModelIndex) -> QSize:
+        """Return the size of a picture with its name."""
+        return QSize(_PICTURE + 16, _PICTURE + 26)
 
 
 class BoardViews(QStackedWidget):
@@ -199,7 +242,6 @@ class BoardViews(QStackedWidget):
         table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         table.setIconSize(QSize(_ICON, _ICON))
         table.setShowGrid(False)
-        table.setAlternatingRowColors(True)
         table.setWordWrap(False)
         # Tab leaves the table: a cell has nothing to do by itself.
         table.setTabKeyNavigation(False)
@@ -226,6 +268,7 @@ class BoardViews(QStackedWidget):
         grid.setIconSize(QSize(_PICTURE, _PICTURE))
         grid.setGridSize(QSize(_PICTURE + 16, _PICTURE + 26))
         grid.setModelColumn(0)
+        grid.setItemDelegate(PictureDelegate(grid))
         grid.setToolTip(f"Click an image, then press keys: {WORDS}")
 
     def _on_row(self, _current: QModelIndex, _previous: QModelIndex) -> None:
