@@ -174,7 +174,8 @@ def export_set(
         notes = _notes(copies, opinions, plan)
         if plan.how != "list":
             notes += _describe(place, copies, opinions, people, plan)
-    counts = Counter(copy.part for copy in copies if copy.part)
+    found = Counter(copy.part for copy in copies)
+    counts = {part: found[part] for part in PARTS if found[part]}
     return Exported(target, {copy.image.name: copy.file for copy in copies}, counts, missing, tuple(notes))
 
 

@@ -85,11 +85,10 @@ class ImageSet:
 
     def with_table(self, path: str | Path) -> ImageSet:
         """Return the set with what a table of measures says of its images; raises as `open_images`."""
-        known = {os.path.realpath(image.path): _named_in(self.folder, image) for image in _from_table(Path(path))}
+        known = {image.path: _named_in(self.folder, image) for image in _from_table(Path(path))}
         nothing = CuratedImage("", Path())
         images = (
-            replace(image, values={**image.values, **known.get(os.path.realpath(image.path), nothing).values})
-            for image in self.images
+            replace(image, values={**image.values, **known.get(image.path, nothing).values}) for image in self.images
         )
         return ImageSet(self.folder, tuple(images))
 
@@ -138,10 +137,10 @@ def open_images(*sources: str | Path) -> ImageSet:
     MissingExtraError
         A Parquet table needs the extra ``curation``.
     """
-    found: dict[str, CuratedImage] = {}
+    found: dict[Path, CuratedImage] = {}
     for source in sources:
         for image in _from_one(source):
-            found.setdefault(os.path.realpath(image.path), image)
+            found.setdefault(image.path, image)
     if not found:
         raise ImageFileError("No image is named: give a folder, a pattern, a table of measures or a batch's manifest.")
     folder = _common_folder([image.path for image in found.values()])
@@ -177,7 +176,7 @@ def _from_one(source: str | Path) -> Iterable[CuratedImage]:
     if path.is_dir() and is_zarr(path) and (fields := _fields_of_plate(path)):
         return fields
     found, _ = find_images(path if path.exists() else str(source), ignored=".recipe.yaml")
-    return [CuratedImage(item.name, item.absolute()) for item in found]
+    return [CuratedImage(item.name, _resolved(Path(), str(item))) for item in found]
 
 
 def _from_table(path: Path) -> list[CuratedImage]:
@@ -248,7 +247,7 @@ def _fields_of_plate(path: Path) -> list[CuratedImage]:
         for image in content.get("images", []) if isinstance(content, dict) else []:
             place = path / name / str(image.get("path", ""))
             values: dict[str, Value] = {"well": _as_well(name.split("/")), "field": str(image.get("path", ""))}
-            images.append(CuratedImage(place.name, place.absolute(), values=values))
+            images.append(CuratedImage(place.name, _resolved(Path(), str(place)), values=values))
     return images
 
 

@@ -45,6 +45,7 @@ class Journal:
         self.by = by or _user()
         self._lines = read_journal(self.path) if self.path.exists() else []
         self._last = {(one.image, one.by): one for one in self._lines}
+        self._people = {one.by for one in self._lines}
         self._undo: list[Decision] = []
 
     def of(self, image: str, by: str | None = None) -> Decision | None:
@@ -56,10 +57,14 @@ class Journal:
         """Return the last decision of each person and image, or of one person."""
         return [one for one in self._last.values() if by in (None, one.by) and not one.is_empty]
 
+    def about(self, image: str) -> list[Decision]:
+        """Return what everybody thinks of an image."""
+        return [found for by in self._people if (found := self.of(image, by)) is not None]
+
     @property
     def people(self) -> tuple[str, ...]:
-        """Everybody who decided anything."""
-        return tuple(sorted({one.by for one in self.last()}))
+        """Everybody who decided anything, or took it back."""
+        return tuple(sorted(self._people))
 
     def decide(self, image: str, **changes: Any) -> Decision:
         """Note a decision on the disk before anything else happens.
@@ -145,6 +150,7 @@ class Journal:
             file.flush()
             os.fsync(file.fileno())
         self._lines += added
+        self._people |= {one.by for one in added}
         for one in sorted(added, key=lambda one: one.when):
             there = self._last.get((one.image, one.by))
             if there is None or there.when <= one.when:

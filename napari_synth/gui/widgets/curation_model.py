@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from qtpy.QtCore import QAbstractTableModel, QModelIndex, QObject, Qt
 from qtpy.QtGui import QColor, QIcon, QImage, QPainter, QPixmap
 
 from napari_synth.curation import Combined, CuratedImage, Decision, ImageSet, Journal, Verdict, combined
+from napari_synth.curation.images import is_known
 from napari_synth.curation.ranking import needs_a_look
 from napari_synth.gui.numbers import three_digits
 
@@ -24,6 +26,8 @@ _STATE_OF = {None: OPEN, Verdict.ACCEPT: ACCEPTED, Verdict.REJECT: REJECTED, Ver
 _OWN = ("image", "decision", "grade", "comment", "look")
 _BLIND = ("image", "decision", "grade", "comment")
 _HIDDEN = {"error", "bytes", "time", "hash", "recipe", "target_bytes", "notes", "ended"}
+_TELLING = {"well", "verdict", "chi2", "focus", "snr", "saturated", "duplicate", "outlier"}
+"""Columns that come first."""
 _EXPLAINED = {
     "image": "The name and a small picture",
     "decision": "What you decided; ≠ where several people do not agree",
@@ -62,7 +66,7 @@ class ImageModel(QAbstractTableModel):
         self._place_of: dict[int, int] = {}
         self._sorted: tuple[str, bool] | None = None
         self._looks: tuple[float, ...] = ()
-        self._together: dict[str, Combined] = {}
+        self._states: list[str] = []
         self._passes: Callable[[CuratedImage], bool] | None = None
 
     # What is shown
@@ -74,11 +78,11 @@ class ImageModel(QAbstractTableModel):
         self._number_of = {image.name: number for number, image in enumerate(self._all)}
         self._looks = needs_a_look(images)
         own = _OWN if any(self._looks) else _OWN[:-1]
-        told = (name for name in images.columns if name not in {*_HIDDEN, *own} and not self._is_constant(name))
-        self._columns = (*own, *told)
+        told = [name for name in images.columns if name not in {*_HIDDEN, *own} and not self._is_constant(name)]
+        self._columns = (*own, *sorted(told, key=lambda name: name not in _TELLING))
         self._numeric = tuple(name for name in self._columns if name in {"grade", "look"} or images.is_number(name))
         self._passes = self._sorted = self._shuffled = None
-        self._combine()
+        self._learn()
         self._arrange()
         self.endResetModel()
 
@@ -102,6 +106,7 @@ class ImageModel(QAbstractTableModel):
         self.beginResetModel()
         self._shuffled = random.Random().sample(range(len(self._all)), len(self._all)) if blind else None
         self._place_of = {number: place for place, number in enumerate(self._shuffled or ())}
+        self._learn()
         self._arrange()
         self.endResetModel()
 
@@ -146,16 +151,12 @@ class ImageModel(QAbstractTableModel):
 
     def state(self, image: CuratedImage) -> str:
         """Return which of `STATES` an image is in, as the one who decides here sees it."""
-        if self._is_disputed(image):
-            return DISPUTED
-        return _STATE_OF[self._verdict(image)]
+        return self._states[self._number_of[image.name]]
 
     def counts(self) -> dict[str, int]:
         """Return how many images are in each state."""
-        found = dict.fromkeys(STATES, 0)
-        for image in self._all:
-            found[self.state(image)] += 1
-        return found
+        found = Counter(self._states)
+        return {state: found[state] for state in STATES}
 
     def number(self, image: CuratedImage, column: str) -> float:
         """Return a number of an image, NaN where there is none."""
@@ -173,7 +174,7 @@ class ImageModel(QAbstractTableModel):
 
     def refresh(self, *names: str) -> None:
         """Show anew what is known of images, of all where none is named."""
-        self._combine()
+        self._learn(*names)
         rows = [row for name in names if (row := self.row_of(name)) is not None]
         if not names and self._rows:
             rows = [0, len(self._rows) - 1]
@@ -251,8 +252,8 @@ class ImageModel(QAbstractTableModel):
 
     def _is_constant(self, column: str) -> bool:
         """Return whether a text is the same for all images: it would take room and tell nothing."""
-        first = self._all[0].values.get(column)
-        return isinstance(first, str) and all(image.values.get(column) == first for image in self._all)
+        known = [value for image in self._all if is_known(value := image.values.get(column))]
+        return len(known) > 1 and isinstance(known[0], str) and len(set(known)) == 1
 
     def _decision(self, image: CuratedImage) -> Decision | None:
         return None if self.journal is None else self.journal.of(image.name)
@@ -262,13 +263,23 @@ class ImageModel(QAbstractTableModel):
         return decision.verdict if decision else None
 
     def _is_disputed(self, image: CuratedImage) -> bool:
-        # Whoever grades blind must not see what others think.
-        return not self.is_blind and self._together.get(image.name, Combined()).is_disputed
+        return self._states[self._number_of[image.name]] == DISPUTED
 
-    def _combine(self) -> None:
-        """Look at what several people think together; one alone disputes nothing."""
-        several = self.journal is not None and len(self.journal.people) > 1
-        self._together = combined(self.journal.last()) if several and self.journal is not None else {}
+    def _learn(self, *names: str) -> None:
+        """Look at what is decided on images, on all where none is named: a key must not wait for ten thousand others."""
+        if not names:
+            self._states = [OPEN] * len(self._all)
+        if self.journal is None:
+            return
+        # Whoever grades blind must not see what others think.
+        several = len(self.journal.people) > 1 and not self.is_blind
+        for number in [self._number_of[name] for name in names] if names else range(len(self._all)):
+            name = self._all[number].name
+            mine = self.journal.of(name)
+            state = _STATE_OF[mine.verdict if mine else None]
+            if several and combined(self.journal.about(name)).get(name, Combined()).is_disputed:
+                state = DISPUTED
+            self._states[number] = state
 
     def _icon(self, image: CuratedImage) -> QIcon | None:
         """Return the picture with its decision; an icon, since views fit those into their rows."""
