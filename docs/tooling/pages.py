@@ -59,8 +59,8 @@ _KINDS = {
 _BOUNDS = (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<"), ("multiple_of", "a multiple of"))
 _COMMANDS = (
     "list", "denoise", "upscale", "make-isotropic", "inpaint", "translate", "predict-frames", "synthesize",
-    "train denoise/supervised", "augment", "run", "model", "model add", "model show", "model export", "curate export", "curate merge",
-    "doctor", "bench",
+    "train denoise/supervised", "augment", "run", "assess", "plan", "finish", "curate export", "curate merge", "model", "model add",
+    "model show", "model export", "doctor", "bench",
 )  # fmt: skip
 
 

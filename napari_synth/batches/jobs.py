@@ -29,6 +29,7 @@ from napari_synth.files import (
     PICTURE_SUFFIXES,
     WRITABLE_SUFFIXES,
     ZARR_SUFFIXES,
+    Resume,
     Series,
     check_format,
     check_place,
@@ -199,13 +200,15 @@ def run_job(
     Returns
     -------
     Outcome
-        A result that ends in ``.zarr``, or is larger than the memory budget, is written block by block as it is made.
+        A result that ends in ``.zarr``, or is larger than the memory budget, is written unit by unit as it is made: after a kill
+        the next call goes on where it stopped.
 
     Raises
     ------
     SynthError
         One of its subclasses; nothing is left of the result then.
     """
+    from napari_synth.batches.units import token_of, write_units
     from napari_synth.engine.verdict import judged
 
     method = registry.found(Method, recipe.generator)
@@ -255,8 +258,9 @@ def run_job(
                 overwrite=overwrite,
                 cancel=report.cancel,
                 first=lambda: write_record(made),
+                resume=Resume(token_of(prepared.recipe, prepared), keeps=bool(batch)),
             ) as out:
-                prepared.compute(out=out, report=report)
+                write_units(prepared, out, report)
                 made = with_verdict(out)
         else:
             check_place(target, 0 if image_suffix(target) == ".png" else result.n_pixels * result.dtype.itemsize)

@@ -153,7 +153,15 @@ def _is_same(source: Path, record: JobRecord) -> bool:
 
 
 def as_table(planned: Sequence[Planned], settings: Settings, manifest: Manifest) -> dict[str, Any]:
-    """Return a plan as JSON holds it, for workflow engines: the hash of the settings, and a row a job."""
+    """Return a plan as JSON holds it, for workflow engines: the hash of the settings, and a row a job.
+
+    Parameters
+    ----------
+    planned : sequence of Planned
+    settings : Settings
+    manifest : Manifest
+        Of the folder of results.
+    """
     return {
         "recipe": settings.hash,
         "generator": settings.recipe.generator,

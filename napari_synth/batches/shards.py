@@ -51,6 +51,15 @@ class Beginning:
 def begin(manifest: Manifest, shard: Shard, jobs: Sequence[Job], settings: Settings) -> None:
     """Write the first line of a shard's manifest, or see that the one that is there is of the same batch.
 
+    Parameters
+    ----------
+    manifest : Manifest
+        Of the shard.
+    shard : Shard
+    jobs : sequence of Job
+        All of the batch.
+    settings : Settings
+
     Raises
     ------
     RecipeError

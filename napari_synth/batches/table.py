@@ -38,8 +38,9 @@ _FARTHEST = SIGNATURE // 4
 _OUTLIERS_OF = tuple(name for name in MEASURES if name not in {"minimum", "maximum"})
 _DESCRIBES = ("shape", "dtype", "axes", "spacing")
 _FEWEST = 5
-# Spreads below this share of the usual value, or of one, are none.
+# Spreads below this share of the usual value are none, nor are those below what each measure is known to.
 _SPREAD, _SHARE = 0.02, 1e-3
+_KNOWN_TO = {"focus": 0.02, "correlation": 0.02, "unevenness": 0.02, "stripes": 0.05, "snr": 0.5}
 # Images that are compared at once, and of how many the correlation is looked at closely.
 _AT_ONCE, _LOOKED_AT = 1024, 4
 
@@ -512,7 +513,7 @@ def _add_outliers(rows: Sequence[dict[str, Any]]) -> None:
             continue
         middle = float(np.median(values[known]))
         spread = 1.4826 * float(np.median(np.abs(values[known] - middle)))
-        spread = max(spread, _SPREAD * abs(middle), _SHARE)
+        spread = max(spread, _SPREAD * abs(middle), _KNOWN_TO.get(name, _SHARE))
         zs[known, column] = np.abs(values[known] - middle) / spread
     for row, z in zip(rows, zs, strict=True):
         row["outlier"] = float(z.max())

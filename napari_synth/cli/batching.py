@@ -37,7 +37,15 @@ def plan(
     *,
     json: Annotated[bool, Parameter(negative=(), help="Write the plan as JSON.")] = False,
 ) -> int:
-    """Say which images of a batch are left to do."""
+    """Say which images of a batch are left to do.
+
+    Parameters
+    ----------
+    recipe, source, target
+        As for the command ``run``.
+    json
+        Whether the plan is written as JSON.
+    """
     jobs, is_batch = plan_jobs(source, target)
     if not is_batch:
         raise ImageFileError("A plan is for many images: give a folder or a quoted pattern.")
@@ -68,7 +76,15 @@ def assess(
     progress: Annotated[bool | None, Parameter(help="Show the progress; on a terminal where left out.")] = None,
     quiet: Annotated[bool, Parameter(negative=(), help="Say nothing but errors.")] = False,
 ) -> int:
-    """Measure the quality of images."""
+    """Measure the quality of images.
+
+    Parameters
+    ----------
+    source, table, axes, series, workers
+        See `napari_synth.batches.table.assess_files`.
+    progress, quiet
+        What is told.
+    """
     found, _ = find_images(source)
     errors = Console(stderr=True, quiet=quiet, force_terminal=True if progress else None)
     shown = not quiet and (errors.is_terminal if progress is None else progress)

@@ -228,8 +228,8 @@ def _from_manifest(path: Path) -> list[CuratedImage]:
     return [
         CuratedImage(
             row[_TARGET],
-            manifest.path_of(row[_TARGET]),
-            manifest.path_of(row[_SOURCE]),
+            _resolved(manifest.folder, row[_TARGET]),
+            _resolved(manifest.folder, row[_SOURCE]),
             {name: as_value(value, name) for name, value in row.items() if name not in hidden},
         )
         for row in rows

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
 from pathlib import Path
@@ -25,6 +25,7 @@ from napari_synth.files.origin import MOST_FILES
 from napari_synth.files.pixels import as_dask, without_bools
 from napari_synth.files.record import KEY, to_text
 from napari_synth.files.units import unit_name
+from napari_synth.files.work_units import Resume, UnderWay, under_way
 from napari_synth.imaging.image import AXIS_ROLES, ChannelInfo, Image, guess_axes
 
 if TYPE_CHECKING:
@@ -147,6 +148,7 @@ def create_ome_zarr(
     cancel: CancelToken | None = None,
     first: Callable[[], None] | None = None,
     record: Mapping[str, Any] | None = None,
+    resume: Resume | None = None,
 ) -> Iterator[OmeZarrTarget]:
     """Make an OME-Zarr image that is written block by block, and appears under its name once it is whole.
 
@@ -171,6 +173,8 @@ def create_ome_zarr(
         Called once all is written, right before the image takes its name.
     record : mapping, optional
         What is kept of layers, see `napari_synth.files.record`.
+    resume : Resume, optional
+        How it goes on where an earlier process was killed: blocks are written by `OmeZarrTarget.write_unit` then.
 
     Yields
     ------
@@ -193,23 +197,102 @@ def create_ome_zarr(
     sizes = like.sizes
     fitting = {} if blocks is None else {axis: _chunk(edge) for axis, edge in zip(like.axes, blocks, strict=True)}
     wanted = {**CHUNK, **fitting, **(chunks or {})}
-    with replacing(Path(path), overwrite=overwrite, first=first) as part:
-        store = _tracking_store(part)
-        group = zarr.open_group(store, mode="w", zarr_format=3)
-        level = group.create_array(
-            "0",
-            shape=tuple(sizes[axis] for axis in stored),
-            chunks=tuple(min(wanted[axis], sizes[axis]) for axis in stored),
-            dtype=like.dtype,
-            dimension_names=[_label(axis) for axis in stored],
-        )
-        yield OmeZarrTarget(level, stored, like.axes)
-        n_levels = _add_levels(group, level, stored, cancel or CancelToken())
-        group.attrs["ome"] = _metadata(like, stored, n_levels)
-        group.attrs["napari_synth"] = {"axes": like.axes, **({KEY: to_text(record)} if record else {})}
+    layout = _Layout(
+        stored,
+        tuple(sizes[axis] for axis in stored),
+        tuple(min(wanted[axis], sizes[axis]) for axis in stored),
+        like.dtype,
+    )
+    if resume is None:
+        with replacing(Path(path), overwrite=overwrite, first=first) as part:
+            store = _tracking_store(part)
+            group = zarr.open_group(store, mode="w", zarr_format=3)
+            level = layout.create(group, 0)
+            yield OmeZarrTarget(level, stored, like.axes)
+            _close(group, level, layout, like, record, cancel or CancelToken(), None)
+            store.check(Path(path))
+            if like.origin is not None:
+                like.origin.check()
+        return
+    token = f"{resume.token} {layout.shape} {layout.chunks} {layout.dtype}"
+    with under_way(Path(path), replace(resume, token=token), overwrite=overwrite) as found:
+        store = _tracking_store(found.store)
+        if found.holds(token):
+            group = zarr.open_group(store, mode="r+")
+        else:
+            group = zarr.open_group(store, mode="w", zarr_format=3)
+            for number, one in enumerate(layout.levels()):
+                one.create(group, number)
+            found.begun(token)
+        level = _array(group, 0)
+        yield OmeZarrTarget(level, stored, like.axes, found)
+        _close(group, level, layout, like, record, cancel or CancelToken(), found)
         store.check(Path(path))
         if like.origin is not None:
             like.origin.check()
+        if first is not None:
+            first()
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How a level is stored: its axes in the order of the format, its shape and chunks."""
+
+    axes: str
+    shape: tuple[int, ...]
+    chunks: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    @property
+    def plane(self) -> list[int]:
+        return [self.axes.index("Y"), self.axes.index("X")]
+
+    def levels(self) -> Iterator[_Layout]:
+        """Yield this level and those of half, a quarter, ... the size along Y and X, until a plane is small."""
+        level = self
+        yield level
+        while max(level.shape[axis] for axis in self.plane) > SMALLEST_LEVEL:
+            shape = tuple(-(-size // 2) if axis in self.plane else size for axis, size in enumerate(level.shape))
+            level = replace(self, shape=shape, chunks=tuple(map(min, self.chunks, shape)))
+            yield level
+
+    def create(self, group: zarr.Group, number: int) -> zarr.Array[Any]:
+        """Make the array of a level."""
+        return group.create_array(
+            str(number),
+            shape=self.shape,
+            chunks=self.chunks,
+            dtype=self.dtype,
+            dimension_names=[_label(axis) for axis in self.axes],
+        )
+
+
+def _array(group: zarr.Group, number: int) -> zarr.Array[Any]:
+    import zarr
+
+    found = group[str(number)]
+    assert isinstance(found, zarr.Array)
+    return found
+
+
+def _close(
+    group: zarr.Group,
+    level: zarr.Array[Any],
+    layout: _Layout,
+    like: Image,
+    record: Mapping[str, Any] | None,
+    cancel: CancelToken,
+    found: UnderWay | None,
+) -> None:
+    """Add the smaller levels and what is said of the image."""
+    n_levels = 1
+    for number, one in enumerate(layout.levels()):
+        if number:
+            coarse = one.create(group, number) if found is None else _array(group, number)
+            _fill_level(level, coarse, one.plane, number, cancel, found)
+            level, n_levels = coarse, number + 1
+    group.attrs["ome"] = _metadata(like, layout.axes, n_levels)
+    group.attrs["napari_synth"] = {"axes": like.axes, **({KEY: to_text(record)} if record else {})}
 
 
 def check_ome_zarr(image: Image) -> None:
@@ -227,8 +310,9 @@ class OmeZarrTarget:
         As it is stored, in the order that the format wants.
     """
 
-    def __init__(self, array: zarr.Array[Any], stored: str, axes: str) -> None:
+    def __init__(self, array: zarr.Array[Any], stored: str, axes: str, found: UnderWay | None = None) -> None:
         self.array = array
+        self._found = found
         self.shape = tuple(array.shape[stored.index(axis)] for axis in axes)
         self.dtype: np.dtype[Any] = array.dtype
         self.ndim = len(axes)
@@ -246,6 +330,32 @@ class OmeZarrTarget:
         """Read what was written at such an index."""
         stored, order = self._places(index)
         return np.asarray(self.array[stored]).transpose(np.argsort(order))
+
+    @property
+    def chunks(self) -> tuple[int, ...]:
+        """The shape of a stored chunk, in the order of the image's axes."""
+        return tuple(self.array.chunks[self._stored.index(axis)] for axis in self._axes)
+
+    def write_unit(self, index: tuple[slice, ...], make: Callable[[], Any]) -> bool:
+        """Write a block that shares no chunk with another one, unless an earlier process has done so.
+
+        Parameters
+        ----------
+        index : tuple of slice
+            Where it lies, along each axis of the image.
+        make : callable
+            Makes the block.
+
+        Returns
+        -------
+        bool
+            Whether it was made now.
+        """
+        if self._found is None:
+            self[index] = make()
+            return True
+        stored, _ = self._places(index)
+        return _do_unit(self._found, "0", self.array.chunks, stored, lambda: self.__setitem__(index, make()))
 
     def _places(self, index: Any) -> tuple[tuple[Any, ...], list[int]]:
         """Return an index in the order that is stored, and the order of the axes that it keeps."""
@@ -320,27 +430,47 @@ def write_ome_zarr(
             target[block] = image.read(**dict(zip(image.axes, block, strict=True)))
 
 
-def _add_levels(group: zarr.Group, finest: zarr.Array[Any], axes: str, cancel: CancelToken) -> int:
-    """Halve Y and X until a plane is small; return how many levels there are."""
-    n_levels, level = 1, finest
-    plane = [axes.index("Y"), axes.index("X")]
-    while max(level.shape[axis] for axis in plane) > SMALLEST_LEVEL:
-        shape = tuple(-(-size // 2) if axis in plane else size for axis, size in enumerate(level.shape))
-        coarse = group.create_array(
-            str(n_levels),
-            shape=shape,
-            chunks=tuple(min(c, s) for c, s in zip(finest.chunks, shape, strict=True)),
-            dtype=finest.dtype,
-            dimension_names=[_label(axis) for axis in axes],
+def _fill_level(
+    level: zarr.Array[Any],
+    coarse: zarr.Array[Any],
+    plane: list[int],
+    number: int,
+    cancel: CancelToken,
+    found: UnderWay | None,
+) -> None:
+    """Write a level of half the size along Y and X, by blocks of whole chunks."""
+    for block in _blocks(coarse.shape, coarse.chunks):
+        cancel.check()
+        source = tuple(
+            slice(2 * part.start, 2 * part.stop) if axis in plane else part for axis, part in enumerate(block)
         )
-        for block in _blocks(shape, coarse.chunks):
-            cancel.check()
-            source = tuple(
-                slice(2 * part.start, 2 * part.stop) if axis in plane else part for axis, part in enumerate(block)
-            )
+
+        def fill(block: tuple[slice, ...] = block, source: tuple[slice, ...] = source) -> None:
             coarse[block] = halved(np.asarray(level[source]), plane)
-        n_levels, level = n_levels + 1, coarse
-    return n_levels
+
+        if found is None:
+            fill()
+        else:
+            _do_unit(found, str(number), coarse.chunks, block, fill)
+
+
+def _do_unit(
+    found: UnderWay, level: str, chunks: tuple[int, ...], block: Sequence[slice], fill: Callable[[], None]
+) -> bool:
+    """Do a unit that is not done; return whether it was to do."""
+    first = [part.start // edge for part, edge in zip(block, chunks, strict=True)]
+    last = [-(-part.stop // edge) for part, edge in zip(block, chunks, strict=True)]
+    files = [
+        f"{level}/c/" + "/".join(map(str, at))
+        for at in product(*(range(a, b) for a, b in zip(first, last, strict=True)))
+    ]
+    unit = "-".join(map(str, (level, *first)))
+    if found.is_done(unit, files):
+        return False
+    found.begin(unit, files)
+    fill()
+    found.complete(unit, files)
+    return True
 
 
 def _blocks(shape: tuple[int, ...], steps: Any) -> Iterator[tuple[slice, ...]]:

@@ -35,7 +35,7 @@ _TILE, _STEP = 32, 16
 # Cycles a pixel of coarse and of fine structure, and of what is noise alone.
 _COARSE, _FINE, _FLOOR = (0.03, 0.1), (0.15, 0.25), (0.35, 0.51)
 # Times the power of the noise from which on a tile holds structure.
-_STRUCTURE = 5.0
+_STRUCTURE, _NOTHING = 5.0, 0.01
 _FEWEST_TILES = 3
 # The ratio of fine to coarse structure, as a power of ten, that is a focus of 0; one of 1 is a focus of 1.
 _DECADES = 4.0
@@ -170,7 +170,7 @@ def signature(image: Image) -> npt.NDArray[np.int8]:
     spread = band.std()
     if not spread > 1e-9 * max(1.0, float(np.abs(plane).max())):
         return np.zeros((SIGNATURE, SIGNATURE), np.int8)
-    return np.clip(np.rint(band / spread * 24.0), -127, 127).astype(np.int8)
+    return np.asarray(np.clip(np.rint(band / spread * 24.0), -127, 127), np.int8)
 
 
 def _resampled(plane: Doubles, axis: int) -> Doubles:
@@ -241,7 +241,8 @@ def _focus(planes: Sequence[npt.NDArray[np.float32]]) -> float:
     coarse, fine, finest = np.concatenate(bands).T
     floor = float(np.median(finest))
     coarse, fine = coarse - floor, fine - floor
-    structured = coarse > _STRUCTURE * floor
+    # The noise of a plane that was made equal everywhere is 1: far less is none at all.
+    structured = coarse > _STRUCTURE * max(floor, _NOTHING)
     if np.count_nonzero(structured) < _FEWEST_TILES:
         return float("nan")
     ratio = float(np.median(fine[structured] / coarse[structured]))
@@ -292,8 +293,8 @@ def _by_blocks(plane: Plane, measure: Callable[..., Any]) -> Doubles:
     rows, columns = (min(_BLOCKS, size) for size in plane.shape)
     height, width = plane.shape[0] // rows, plane.shape[1] // columns
     parts = plane[: rows * height, : columns * width].reshape(rows, height, columns, width)
-    parts = parts.transpose(0, 2, 1, 3).reshape(rows, columns, -1)
-    return np.asarray(measure(parts, axis=-1), np.float64)
+    blocks = parts.transpose(0, 2, 1, 3).reshape(rows, columns, -1)
+    return np.asarray(measure(blocks, axis=-1), np.float64)
 
 
 def _darkest(plane: Plane) -> float:
