@@ -23,7 +23,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from napari_synth.networks.layout import channels_last
+from napari_synth.networks.blocks import channels_last
 from napari_synth.networks.residual_unet import ResidualUNet
 
 _ROOT = Path(__file__).resolve().parents[1]

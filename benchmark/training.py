@@ -19,7 +19,7 @@ from benchmark.scenes import GAUSSIAN_25, six_images
 from napari_synth.contract.trainable import Augmentation
 from napari_synth.core.device import Device, resolve_device
 from napari_synth.imaging.image import Image
-from napari_synth.networks.layout import channels_last
+from napari_synth.networks.blocks import channels_last
 from napari_synth.networks.residual_unet import ResidualUNet
 from napari_synth.training.augmenting import patch_augmentation
 from napari_synth.training.distributed import training_precision

@@ -30,14 +30,14 @@ from napari_synth.methods.from_file.catalogue import method_for
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_synth.models.description import ModelDescription
+    from napari_synth.models.card import ModelDescription
     from napari_synth.models.library import Entry
 
 GENERATORS = "napari_synth.generators"
 TRAINABLES = "napari_synth.trainables"
 
 # In the order in which lists have them: the first of a task is its default.
-_CATALOGUES = ("denoise", "super_resolution", "inpaint", "translate", "predict_frames", "synthesize")
+_CATALOGUES = ("denoise", "correct", "super_resolution", "inpaint", "translate", "predict_frames", "synthesize")
 
 AnyMethod = Method[Any] | Trainable[Any]
 M = TypeVar("M", bound=Method[Any])

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from napari_synth.core.boundary import guarded
+from napari_synth.core.errors import guarded
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,6 +77,63 @@ def denoise(
     return run(
         _chosen("denoise", generator),
         image,
+        axes=axes,
+        device=device,
+        precision=precision,
+        dtype=dtype,
+        seed=seed,
+        tile=tile,
+        progress=progress,
+        cancel=cancel,
+        **params,
+    )
+
+
+@guarded
+def correct(
+    image: Any,
+    generator: str | Generator[Any] = "background",
+    *,
+    reference: Any = None,
+    axes: str | None = None,
+    device: str = "auto",
+    precision: PrecisionChoice = "auto",
+    dtype: DtypeChoice = "auto",
+    seed: int = 0,
+    tile: int | None = None,
+    progress: ProgressCallback | None = None,
+    cancel: CancelToken | None = None,
+    **params: Any,
+) -> Any:
+    """Even out what the microscope did to the light: background, shading, bleaching, stripes.
+
+    Parameters
+    ----------
+    image : array-like or Image
+        As for `run`.
+    generator : str or Generator
+        ``"background"`` (rolling ball, opening or a smooth surface), ``"flat-field"`` (uneven light, learnt from many tiles),
+        ``"bleaching"``, ``"stripes"``, or one of another package.
+    reference : array-like or Image, optional
+        Many tiles or frames of the same microscope, stacked, to learn the light of ``"flat-field"`` from; the planes of the image
+        itself where it is left out.
+    axes, device, precision, dtype, seed, tile, progress, cancel, **params
+        As for `run`.
+
+    Returns
+    -------
+    array
+        Of the shape and dtype of the source: numpy for numpy, a lazy dask array for dask and zarr, an Image for an Image.
+
+    Raises
+    ------
+    SynthError
+        One of its subclasses for every cause that lies with the input; see `napari_synth.core.errors`.
+    """
+    return run(
+        _chosen("correct", generator),
+        image,
+        reference=reference,
         axes=axes,
         device=device,
         precision=precision,
@@ -577,9 +634,9 @@ def interpolate(
     from napari_synth.core.errors import InvalidParameterError
     from napari_synth.core.options import RunOptions
     from napari_synth.engine import door
-    from napari_synth.engine.latents import path
     from napari_synth.engine.prepared import Inputs
     from napari_synth.engine.recipe import Recipe
+    from napari_synth.engine.synthesis_run import path
     from napari_synth.imaging.image import Image
 
     count = whole("The count of images on a path", count, 0, _MOST_ON_A_PATH)
@@ -912,10 +969,9 @@ def batch(
     """
     from pathlib import Path
 
+    from napari_synth.batches.inputs import Masked, Referenced
     from napari_synth.batches.jobs import plan_files
-    from napari_synth.batches.masks import Masked
     from napari_synth.batches.planning import Shard
-    from napari_synth.batches.references import Referenced
     from napari_synth.batches.run import run_batch
     from napari_synth.batches.settings import Settings
     from napari_synth.batches.yardstick import ALL, joint_yardstick

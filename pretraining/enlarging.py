@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from napari_synth.networks import SuperResolutionUNet, gaussian_blur
-from napari_synth.networks.super_resolution_unet import enlarged
+from napari_synth.networks.enlargers import enlarged
 from pretraining.crops import CropStore
 from pretraining.noise import NoiseSettings, add_noise
 from pretraining.patches import draw_patches

@@ -22,7 +22,6 @@ import yaml
 
 from napari_synth.augmentation.draws import Draw
 from napari_synth.augmentation.geometry import Crop
-from napari_synth.augmentation.outlines import bent_type, outline
 from napari_synth.augmentation.pipeline import Pipeline
 from napari_synth.augmentation.sample import COORDINATES, Floats, Sample
 from napari_synth.augmentation.transform import Frame
@@ -501,7 +500,7 @@ class _Writer:
         return f"{split}/{kind}/{name}"
 
     def _places(self, split: str, stem: str, kind: str, crop: Sample, source: AnnotatedImage) -> str:
-        from napari_synth.files import places
+        from napari_synth.files.annotations import write_points, write_shapes, write_tracks, write_vectors
 
         folder = self._folder / split / kind
         folder.mkdir(parents=True, exist_ok=True)
@@ -510,13 +509,13 @@ class _Writer:
             names = source.shape_types or ["polygon"] * len(source.sample.shapes or ())
             types = [bent_type(names[row]) for row in crop.origin.get("shapes", ())]
             ndim = values[0].shape[1] if types else len(self._plan.axes)
-            places.write_shapes(path, values, types, ndim)
+            write_shapes(path, values, types, ndim)
         elif kind == "points":
-            places.write_points(path, values)
+            write_points(path, values)
         elif kind == "vectors":
-            places.write_vectors(path, values)
+            write_vectors(path, values)
         else:
-            places.write_tracks(path, values)
+            write_tracks(path, values)
         return f"{split}/{kind}/{path.name}"
 
 
@@ -587,3 +586,22 @@ def _recipe(
 
 def _by(sizes: tuple[int, ...]) -> str:
     return " x ".join(str(size) for size in sizes)
+
+
+_ELLIPSE = 48
+_OPEN = frozenset({"line", "path"})
+
+
+def outline(vertices: Any, shape: str) -> npt.NDArray[np.float64]:
+    """Return the vertices of a shape; an ellipse, which has a box, becomes a polygon: it need not be one after it was bent."""
+    rows = np.asarray(vertices, dtype=np.float64)
+    if shape != "ellipse":
+        return rows
+    centre, first, second = rows.mean(0), (rows[1] - rows[0]) / 2, (rows[3] - rows[0]) / 2
+    angles = np.linspace(0.0, 2 * np.pi, _ELLIPSE, endpoint=False)[:, None]
+    return np.asarray(centre + np.cos(angles) * first + np.sin(angles) * second)
+
+
+def bent_type(shape: str) -> str:
+    """Return what a shape of this type is after it was bent."""
+    return "path" if shape in _OPEN else "polygon"

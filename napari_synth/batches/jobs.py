@@ -14,9 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_synth import registry
-from napari_synth.batches.axes import names_its_axes, with_axes_of_recipe
-from napari_synth.batches.masks import AS_IN_RECIPE, Masked
-from napari_synth.batches.references import NO_REFERENCE, Referenced
+from napari_synth.batches.inputs import (
+    AS_IN_RECIPE,
+    NO_REFERENCE,
+    Masked,
+    Referenced,
+    names_its_axes,
+    with_axes_of_recipe,
+)
 from napari_synth.batches.writing import RECIPE_SUFFIX, alone, is_folder_of_images, write_folder
 from napari_synth.contract.generator import Method
 from napari_synth.core.errors import ImageFileError, RecipeError

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_synth import registry
-from napari_synth.batches.masks import AS_IN_RECIPE, Masked
-from napari_synth.batches.references import NO_REFERENCE, Referenced
+from napari_synth.batches.inputs import AS_IN_RECIPE, NO_REFERENCE, Masked, Referenced
 from napari_synth.batches.states import content_hash
 from napari_synth.contract.generator import Method
 from napari_synth.core.device import resolve_device

@@ -12,15 +12,13 @@ from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 
 from napari_synth.augmentation import PRESETS, TRANSFORMS
+from napari_synth.batches.inputs import AS_IN_RECIPE, NO_REFERENCE, Masked, Referenced
 from napari_synth.batches.jobs import Job, plan_jobs
-from napari_synth.batches.masks import AS_IN_RECIPE, Masked
-from napari_synth.batches.references import NO_REFERENCE, Referenced
 from napari_synth.cli import augmenting, batching, curating, models, synthesizing, training
-from napari_synth.cli.frames import NO_FRAMES, Framed
 from napari_synth.cli.options import COMMON, ONE_BY_ONE, USUAL, Alike, Filled, Many, Output, with_settings
 from napari_synth.cli.processing import SKIPPED, process
-from napari_synth.cli.progress import say
-from napari_synth.cli.signals import exit_code, interrupting
+from napari_synth.cli.progress import exit_code, interrupting, say
+from napari_synth.cli.synthesizing import NO_FRAMES, Framed
 from napari_synth.contract.generator import Method, Task
 from napari_synth.core.errors import Cancelled, MissingExtraError, RecipeError, SynthError, UnknownGeneratorError
 from napari_synth.core.options import RunOptions
@@ -44,6 +42,11 @@ class Verb:
 
 VERBS = (
     Verb(Task.DENOISE.verb, Task.DENOISE, "Remove the noise of an image, or of every image of a folder."),
+    Verb(
+        Task.CORRECT.verb,
+        Task.CORRECT,
+        "Correct the light, the background, the bleaching or the stripes of an image, or of many.",
+    ),
     Verb(Task.SUPER_RESOLUTION.verb, Task.SUPER_RESOLUTION, "Make an image, or every image of a folder, finer."),
     Verb(
         "make-isotropic",

@@ -10,8 +10,7 @@ from typing import Annotated, Any
 from cyclopts import Group, Parameter
 from pydantic.fields import FieldInfo
 
-from napari_synth.batches.masks import Masked
-from napari_synth.batches.references import Referenced
+from napari_synth.batches.inputs import Masked, Referenced
 from napari_synth.contract.generator import Method
 from napari_synth.contract.trainable import Trainable
 

@@ -9,11 +9,10 @@ from pathlib import Path
 
 from rich.console import Console
 
+from napari_synth.batches.inputs import AS_IN_RECIPE, NO_REFERENCE, Masked, Referenced
 from napari_synth.batches.jobs import Job, run_job
 from napari_synth.batches.manifest import BatchReport, JobRecord, Manifest, Status
-from napari_synth.batches.masks import AS_IN_RECIPE, Masked
 from napari_synth.batches.planning import Planned, Shard, as_table, plan
-from napari_synth.batches.references import NO_REFERENCE, Referenced
 from napari_synth.batches.run import plan_batch, run_batch
 from napari_synth.batches.settings import Settings
 from napari_synth.batches.yardstick import ALL, joint_yardstick

@@ -1,4 +1,4 @@
-"""The command ``synthesize``: new images from a model of your own."""
+"""The commands that make images and frames: ``synthesize`` and ``predict-frames``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from cyclopts import App, Parameter
+from cyclopts import App, Group, Parameter
 from rich.console import Console
 
 from napari_synth import registry
@@ -17,7 +17,9 @@ from napari_synth.cli.processing import process
 from napari_synth.cli.progress import say
 from napari_synth.contract.generator import Task
 from napari_synth.contract.synthesis import Synthesizer
-from napari_synth.engine.recipe import Recipe
+from napari_synth.core.errors import InvalidParameterError
+from napari_synth.engine.frame_plan import FrameRequest
+from napari_synth.engine.recipe import FramesRecord, Recipe
 
 SENTENCE = "Make new images that look like those that a model was trained on."
 
@@ -86,3 +88,42 @@ def _command(named: str) -> Callable[..., int]:
         return process([job], None, recipe, output, how.axes, how.series)
 
     return with_settings(command, chosen)
+
+
+FRAMES = Group("Which frames", sort_key=0)
+
+
+@Parameter(name="*", group=FRAMES)
+@dataclass(frozen=True)
+class Framed:
+    """Which frames are wanted."""
+
+    count: int = 0
+    "How many behind the last one."
+    fill: Annotated[list[str] | None, Parameter(negative=())] = None
+    "A missing frame, counted from 0; give it again for each. Or auto: those that are empty or repeat the one before."
+    between: int = 0
+    "How many between any two neighbours; stands alone."
+
+    def record(self) -> FramesRecord:
+        """Return what is asked for as a recipe holds it.
+
+        Raises
+        ------
+        InvalidParameterError
+            It cannot be done for any movie.
+        """
+        fill = self.fill or None
+        numbers: str | list[int] | None = None
+        if fill is not None:
+            try:
+                numbers = "auto" if fill == ["auto"] else [int(word) for word in fill]
+            except ValueError as error:
+                raise InvalidParameterError(
+                    f"fill cannot be {' '.join(fill)!r}: give 'auto' or the numbers of frames."
+                ) from error
+        request = FrameRequest.parse({"count": self.count, "fill": numbers, "between": self.between})
+        return FramesRecord(**request.model_dump())
+
+
+NO_FRAMES = Framed()

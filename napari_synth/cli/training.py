@@ -12,8 +12,7 @@ from cyclopts import App, Parameter
 from rich.console import Console
 
 from napari_synth.cli.options import with_settings
-from napari_synth.cli.progress import progress_bar, say
-from napari_synth.cli.signals import stopping
+from napari_synth.cli.progress import progress_bar, say, stopping
 from napari_synth.contract.generator import Task
 from napari_synth.core.progress import Progress
 from napari_synth.files import parse_series

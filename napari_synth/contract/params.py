@@ -16,6 +16,25 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
 
+# What settings were called in recipes and cards of unpublished versions.
+_RENAMED = {
+    "places": "num_patches",
+    "contrast": "contrastive_weight",
+    "cycle": "cycle_weight",
+    "identity": "identity_weight",
+    "game": "gan_loss",
+    "halvings": "discriminator_layers",
+    "penalty": "r1_weight",
+    "smoothness": "r1_weight",
+    "similarity": "ssim_weight",
+    "error_weight": "l1_weight",
+    "turns": "flips_and_rotations",
+    "little_data": "discriminator_augmentation",
+    "features": "normalisation",
+    "start": "initial_weights",
+}
+
+
 class Params(pydantic.BaseModel):
     """The settings of a generator: every field has a title, a description, bounds and a default.
 
@@ -51,6 +70,8 @@ class Params(pydantic.BaseModel):
             problem = error.errors()[0]
             name = ".".join(str(part) for part in problem["loc"]) or "the settings"
             if problem["type"] == "extra_forbidden":
+                if (now := _RENAMED.get(name)) in cls.model_fields:
+                    raise InvalidParameterError(f"The parameter {name!r} is called {now!r} now: write that.") from error
                 known = ", ".join(cls.model_fields) or "none"
                 raise InvalidParameterError(f"There is no parameter {name!r}: this generator has {known}.") from error
             hint = problem["msg"][0].lower() + problem["msg"][1:]

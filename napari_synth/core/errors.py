@@ -1,9 +1,13 @@
-"""The errors that a user can cause: one type a cause, one sentence a message.
+"""The errors that a user can cause: one type a cause, one sentence a message; and how errors of libraries become them.
 
 None of them is a ``RuntimeError``: Qt workers swallow that type, and torch raises it for everything.
 """
 
 from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
 
 
 class SynthError(Exception):
@@ -106,3 +110,64 @@ class UnforeseenError(SynthError):
 
 class Cancelled(SynthError):
     """The user cancelled the run; nothing was written."""
+
+
+_SAID = (
+    "can't allocate memory",
+    "cannot allocate memory",
+    "not enough memory",
+    "out of memory",
+    "bad allocation",
+    "bad_alloc",
+    "unable to allocate",
+    "alloc_failed",
+)
+
+
+def is_memory_short(error: BaseException) -> bool:
+    """Return whether an error says that there was not enough memory, of a device or of the computer.
+
+    torch raises a type of its own on GPUs, and a plain ``RuntimeError`` ("can't allocate memory") on the CPU, as do the libraries
+    that it calls ("CUBLAS_STATUS_ALLOC_FAILED"); numpy raises ``MemoryError``.
+    """
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    if not isinstance(error, (RuntimeError, OSError)):
+        return False
+    said = str(error).lower()
+    return any(words in said for words in _SAID)
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_LONGEST = 200
+
+
+def guarded(verb: Callable[P, R]) -> Callable[P, R]:
+    """Return a verb out of which no error comes but a `SynthError`; what a user can do wrong is told apart long before."""
+
+    @functools.wraps(verb)
+    def called(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return verb(*args, **kwargs)
+        except SynthError:
+            raise
+        except Exception as error:
+            raise _translated(verb.__name__, error) from error
+
+    return called
+
+
+def _translated(name: str, error: Exception) -> SynthError:
+    if is_memory_short(error):
+        return OutOfMemoryError(
+            f"{name} needs more memory than is free: close other programs, give a smaller part, or a lazy array."
+        )
+    said = " ".join(str(error).split())[:_LONGEST]
+    inside = error.__traceback__.tb_next if error.__traceback__ is not None else None
+    if isinstance(error, TypeError) and inside is None:
+        return InvalidParameterError(f"{name} cannot be called like this ({said}): see help(napari_synth.{name}).")
+    return UnforeseenError(
+        f"{name} failed in a way that was not foreseen ({type(error).__name__}: {said}): please report it with the call."
+    )

@@ -426,6 +426,7 @@ def notes_of(
     channels: Sequence[Channel[Any]],
     *,
     labelled: bool,
+    unit: str,
     more: Callable[[Channel[Any]], tuple[str, ...]] = lambda _: (),
 ) -> tuple[str, ...]:
     """Collect what prepared methods and statistics say, naming the channel where there are several.
@@ -435,6 +436,8 @@ def notes_of(
     channels : sequence of Channel
     labelled : bool
         Whether sentences begin with the channel that they are about.
+    unit : str
+        What intensities of the image are called.
     more : callable
         Says what else there is to say of a channel.
     """
@@ -445,7 +448,7 @@ def notes_of(
         warnings = [warning for one in channel.statistics for warning in one.warnings()]
         notes += [
             label + said
-            for said in (*(noise.sentences() if noise else ()), *channel.prepared.notes, *warnings, *more(channel))
+            for said in (*(noise.sentences(unit) if noise else ()), *channel.prepared.notes, *warnings, *more(channel))
         ]
     return tuple(notes)
 

@@ -13,9 +13,9 @@ from napari_synth.core.device import Device
 from napari_synth.core.errors import OutOfMemoryError
 from napari_synth.core.progress import Reporter, cancellable
 from napari_synth.engine.computing import MemoryShortError, translated_errors
-from napari_synth.imaging.glare import ceiling
 from napari_synth.imaging.image import Image, without_alpha
 from napari_synth.imaging.intensity import IntensityTransform, Statistics, measure_statistics
+from napari_synth.imaging.outliers import ceiling
 from napari_synth.imaging.screening import ScreenedImage, noise_of, screened
 
 A = TypeVar("A")
@@ -37,7 +37,7 @@ class Channel(Generic[A]):
         For each channel of a block, or one for all of them.
     prepared : Prepared or PreparedFrames
     ceiling : float or None
-        Counts above which it is far brighter than the rest, see `napari_synth.imaging.glare`.
+        Counts above which it is far brighter than the rest, see `napari_synth.imaging.outliers`.
     """
 
     image: ScreenedImage

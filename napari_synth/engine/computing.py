@@ -1,18 +1,20 @@
-"""What holds while the device computes: one run at a time, the precision, cancelling, and errors in plain words."""
+"""What holds while the device computes: one run at a time, the precision, cancelling, finite answers, errors in plain words."""
 
 from __future__ import annotations
 
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari_synth.contract.generator import Method
 from napari_synth.core.device import Device
-from napari_synth.core.errors import Cancelled, GeneratorError, InvalidImageError, SynthError
-from napari_synth.core.memory import is_memory_short
+from napari_synth.core.errors import Cancelled, GeneratorError, InvalidImageError, SynthError, is_memory_short
 from napari_synth.core.progress import CancelToken, cancellable, check_cancelled
+
+if TYPE_CHECKING:
+    import torch
 
 ONE_AT_A_TIME = threading.RLock()
 """Held while the device computes."""
@@ -116,3 +118,44 @@ def _stoppable() -> AbstractContextManager[object]:
             return func(*args, **(kwargs or {}))
 
     return Stoppable()
+
+
+def check_finite(made: torch.Tensor, method: Method[Any], device: Device, place: Callable[[int], str]) -> None:
+    """Raise `GeneratorError` unless everything that was made (N, ...) is finite.
+
+    Parameters
+    ----------
+    made : torch.Tensor, (N, ...)
+        Of pixels that are finite, since others are filled before.
+    method : Method
+    device : Device
+    place : callable
+        Says where one of the N lies, as the end of a sentence.
+    """
+    import torch
+
+    if bool(torch.isfinite(made).all()):
+        return
+    first = int((~torch.isfinite(made)).flatten(1).any(1).nonzero()[0])
+    advice = "take the precision float32" if device.precision != "float32" else "check its weights"
+    raise GeneratorError(
+        f"{method.info.title} made values that are not finite of finite pixels {place(first)}: {advice}, or choose another"
+        " generator."
+    )
+
+
+def said_place(position: tuple[tuple[str, int], ...], axes: str, core: tuple[slice, ...]) -> str:
+    """Return where a block lies, as the end of a sentence: ``"at T 3, Y 0 to 255, X 256 to 511"``.
+
+    Parameters
+    ----------
+    position : tuple of (str, int)
+        The axes over which the method is mapped, and the index along each.
+    axes : str
+        The axes of the block.
+    core : tuple of slice
+        What the block covers along each of them, without its halo.
+    """
+    single = [f"{axis} {at}" for axis, at in position]
+    spans = [f"{axis} {part.start} to {part.stop - 1}" for axis, part in zip(axes, core, strict=True)]
+    return f"at {', '.join((*single, *spans))}"

@@ -21,7 +21,7 @@ from napari_synth.core.device import resolve_device
 from napari_synth.core.errors import AxesError, InvalidImageError, InvalidParameterError
 from napari_synth.core.options import RunOptions
 from napari_synth.core.progress import Reporter
-from napari_synth.core.sanity import check_finite, said_place
+from napari_synth.core.texts import unit_of
 from napari_synth.engine.block_run import (
     BlockItem,
     BlockRun,
@@ -34,7 +34,7 @@ from napari_synth.engine.block_run import (
 )
 from napari_synth.engine.channels import Channel, prepare_channels
 from napari_synth.engine.codec import Codec
-from napari_synth.engine.computing import arithmetic, computing
+from napari_synth.engine.computing import arithmetic, check_finite, computing, said_place
 from napari_synth.engine.frame_plan import FramePlan, FrameRequest, Gap, check_time, missing_frames
 from napari_synth.engine.prepared import Inputs, Pieces
 from napari_synth.engine.queue import completed
@@ -93,7 +93,7 @@ def open_movie(
         weights=weights_of(channels),
         source=Source.of(movie),
         frames=FramesRecord(**request.model_dump(), invented=plan.invented),
-        notes=(_said_of(plan), *dict.fromkeys(notes_of(channels, labelled=False)), *said),
+        notes=(_said_of(plan), *dict.fromkeys(notes_of(channels, labelled=False, unit=unit_of(movie.dtype))), *said),
     )
     run = PreparedMovie(movie, method, params, device, options, made, channels, plan=plan)
     return run.with_grid(recipe).with_dtype()

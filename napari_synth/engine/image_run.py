@@ -18,11 +18,11 @@ from napari_synth.core.device import resolve_device
 from napari_synth.core.errors import AxesError, InvalidImageError, ReferenceImageError
 from napari_synth.core.options import RunOptions
 from napari_synth.core.progress import Reporter
-from napari_synth.core.sanity import check_finite, said_place
+from napari_synth.core.texts import unit_of
 from napari_synth.engine.block_run import BlockItem, BlockRun, BlockWork, as_block, in_order, notes_of, put, weights_of
 from napari_synth.engine.channels import Channel, prepare_channels
 from napari_synth.engine.codec import Codec, add_back, keep_nonfinite, put_back
-from napari_synth.engine.computing import arithmetic, computing
+from napari_synth.engine.computing import arithmetic, check_finite, computing, said_place
 from napari_synth.engine.prepared import Inputs
 from napari_synth.engine.queue import completed
 from napari_synth.engine.recipe import MaskRecord, NoiseRecord, Recipe, Source, current_versions
@@ -32,16 +32,18 @@ from napari_synth.engine.result_axes import ResultLayout
 from napari_synth.engine.rotations import RotationEnsemble
 from napari_synth.engine.tiling import nearest
 from napari_synth.imaging.content import said_of_content
-from napari_synth.imaging.glare import without_glare
 from napari_synth.imaging.image import Image, without_alpha
 from napari_synth.imaging.intensity import IntensityTransform
 from napari_synth.imaging.masks import check_mask, holes
+from napari_synth.imaging.outliers import without_glare
 from napari_synth.imaging.sampling import sample_windows
 
 if TYPE_CHECKING:
     import torch
 
 _RESTORING = {Task.DENOISE, Task.SUPER_RESOLUTION}
+# What they make of a pixel is no estimate of its own value: outliers are moved with what is around them.
+_MOVING = {Task.TRANSLATE, Task.CORRECT}
 # Pixels of the source by which the dtype of a result is decided.
 _SAMPLED, _WINDOW = 2**16, 128
 
@@ -113,7 +115,12 @@ def open_image(
             *_said_of_reference(image, inputs.reference),
             *_said_of_content(channels),
             *(masked.sentences() if masked else ()),
-            *notes_of(channels, labelled=True, more=partial(_said_of_outliers, method.info.task, settled)),
+            *notes_of(
+                channels,
+                labelled=True,
+                unit=unit_of(image.dtype),
+                more=partial(_said_of_outliers, method.info.task, settled),
+            ),
         ),
     )
     run = replace(bare, channels=channels, recipe=made).with_grid(recipe)
@@ -238,7 +245,15 @@ class _ImageWork(BlockWork):
 
     def group(self, item: BlockItem) -> tuple[Any, ...]:
         """Return the channel of an item and the layout of its block."""
-        return item.channel.index, self.block(item).layout
+        lies = self._lies(item).items() if item.channel.prepared.is_placed else ()
+        place = tuple((axis, part.start, part.stop) for axis, part in lies)
+        return item.channel.index, self.block(item).layout, place
+
+    def _lies(self, item: BlockItem) -> dict[str, slice]:
+        """Return the pixels of the image that the block of an item is read from."""
+        place = {axis: slice(at, at + 1) for axis, at in item.position if axis != "S"}
+        spans = (span.read for span in self.block(item).spans)
+        return place | dict(zip(item.channel.prepared.spec.axes, spans, strict=True))
 
     def read(self, item: BlockItem) -> _Pixels:
         """Read the block of an item, and which of its pixels are to be filled."""
@@ -249,8 +264,8 @@ class _ImageWork(BlockWork):
         selection = {**at, **{axis: span.read for axis, span in zip(axes, block.spans, strict=True)}}
         part = image.screened(**selection)
         counts, outliers = part.pixels, part.outliers
-        translates = self._run.method.info.task == Task.TRANSLATE
-        if outliers is not None and translates and item.channel.prepared.is_pointwise:
+        moves = self._run.method.info.task in _MOVING
+        if outliers is not None and moves and item.channel.prepared.is_pointwise:
             # Nothing else depends on them there, and what is made of them is what was asked for.
             counts, outliers = np.where(outliers, part.source, counts), None
 
@@ -264,7 +279,7 @@ class _ImageWork(BlockWork):
             return _Pixels(block_of(counts), hidden)
         kept = np.zeros(counts.shape, bool) if part.no_data is None else part.no_data
         standing = None
-        if outliers is not None and translates:
+        if outliers is not None and moves:
             standing = block_of(outliers)
         elif outliers is not None and self._run.keeps_outliers:
             kept = kept | outliers
@@ -325,14 +340,16 @@ class _ImageWork(BlockWork):
         with computing(run.method, self.device, self.cancel):
             tensor = codec.encode(counts, np.stack(masks) if masks else None)
             with arithmetic(self.device):
-                restored = self._applied(channel, tensor, seen[0])
+                restored = self._applied(channel, tensor, seen[0], items[0])
             restored = resampled(restored, samplings, prepared.spec.kernel)
             check_finite(restored, run.method, self.device, lambda number: _place(items[number]))
             return codec.decode(restored)
 
-    def _applied(self, channel: Channel[Prepared], tensor: torch.Tensor, seen: IntensityTransform) -> torch.Tensor:
-        """Apply the generator, apart to what is far brighter than the rest."""
-        prepared = channel.prepared
+    def _applied(
+        self, channel: Channel[Prepared], tensor: torch.Tensor, seen: IntensityTransform, item: BlockItem
+    ) -> torch.Tensor:
+        """Apply the generator to a batch like an item of it, apart to what is far brighter than the rest."""
+        prepared = channel.prepared.at(self._lies(item)) if channel.prepared.is_placed else channel.prepared
         if channel.ceiling is None:
             return prepared.apply(tensor)
         model = None
@@ -408,7 +425,7 @@ def _said_of_outliers(task: Task, settled: Mapping[str, Any], channel: Channel[P
     if not count:
         return ()
     fate = "they stay as they are"
-    if task == Task.TRANSLATE:
+    if task in _MOVING:
         fate = "they stand out of the result as far as out of the image"
     elif settled.get("outliers", "keep") == "replace":
         fate = "they are replaced"

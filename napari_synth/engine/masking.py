@@ -15,8 +15,7 @@ from napari_synth.core.errors import InvalidParameterError, MaskError
 from napari_synth.core.texts import shown
 from napari_synth.engine.recipe import Recipe
 from napari_synth.imaging.image import Image
-from napari_synth.imaging.mask_rules import mask_by_rule
-from napari_synth.imaging.masks import Mask, as_mask, mask_array
+from napari_synth.imaging.masks import Mask, as_mask, mask_array, mask_by_rule
 
 MOST_GROWTH = 256
 _LISTED = 10
@@ -40,7 +39,7 @@ def make_mask(
     mask : array-like or Image, optional
         See `napari_synth.imaging.masks.as_mask`.
     rule : {"nan", "zero", "saturated", "hot"}, optional
-        What marks the pixels of the image instead, see `napari_synth.imaging.mask_rules`.
+        What marks the pixels of the image instead, see `napari_synth.imaging.masks`.
     ids : sequence of int
         The labels of the mask that mark what is to be filled; all but 0 where there are none.
     grow : int

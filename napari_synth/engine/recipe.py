@@ -20,7 +20,7 @@ from napari_synth.core.arguments import given_path
 from napari_synth.core.errors import RecipeError
 from napari_synth.core.options import RunOptions
 from napari_synth.core.result_dtype import DtypeChoice
-from napari_synth.core.texts import TextError, plain, read_yaml, shown
+from napari_synth.core.texts import TextError, plain, read_yaml, shown, three_digits
 from napari_synth.engine.frame_plan import FrameRequest
 from napari_synth.imaging.image import Image
 from napari_synth.imaging.masks import RULES, Mask
@@ -45,7 +45,8 @@ class Source(pydantic.BaseModel):
     def of(cls, image: Image) -> Source:
         """Describe an image; the fingerprint is a SHA-256 over evenly spread samples of its pixels."""
         digest = hashlib.sha256()
-        for plane in sample_planes(image, most_pixels=2**18, window=64):
+        # What is read to measure the intensities anyway.
+        for plane in sample_planes(image):
             digest.update(np.ascontiguousarray(plane).tobytes())
         return cls(name=image.name, shape=image.shape, dtype=str(image.dtype), fingerprint=digest.hexdigest()[:16])
 
@@ -101,7 +102,7 @@ class MaskRecord(pydantic.BaseModel):
         if self.pixels is None or self.share is None:
             return ()
         return (
-            f"The mask marks {self.pixels} pixel{'s' * (self.pixels != 1)}, {100 * self.share:.2g} % of the image.",
+            f"The mask marks {self.pixels} pixel{'s' * (self.pixels != 1)}, {three_digits(100 * self.share)} % of the image.",
         )
 
 

@@ -19,7 +19,7 @@ from napari_synth.imaging.sampling import sample_planes
 from napari_synth.imaging.screening import Screen, ScreenedImage
 from napari_synth.imaging.trust import TrustReport, Verdict, assess
 
-_MEANT_TO_DIFFER = (Task.TRANSLATE, Task.PREDICT_FRAMES, Task.SYNTHESIZE)
+_MEANT_TO_DIFFER = (Task.CORRECT, Task.TRANSLATE, Task.PREDICT_FRAMES, Task.SYNTHESIZE)
 
 
 def verdicts(prepared: PreparedRun, pixels: Any) -> tuple[str, ...]:

@@ -5,21 +5,21 @@ from __future__ import annotations
 from napari_synth.files.access import check_format, read_image, write_image
 from napari_synth.files.atomic import check_place, clear_leftovers, naming_the_cause, replacing
 from napari_synth.files.choosing import Series, parse_series
-from napari_synth.files.kinds import (
+from napari_synth.files.listing import (
     DICOM_SUFFIXES,
     PICTURE_SUFFIXES,
     READABLE_SUFFIXES,
     TIFF_SUFFIXES,
     WRITABLE_SUFFIXES,
     ZARR_SUFFIXES,
+    find_images,
     holds_dicom,
     image_suffix,
     is_folder,
     is_zarr,
+    natural_key,
 )
-from napari_synth.files.listing import find_images
 from napari_synth.files.ome_zarr import OmeZarrTarget, create_ome_zarr
-from napari_synth.files.order import natural_key
 from napari_synth.files.pairs import Pairing, belonging, paired, pairs_in_words
 from napari_synth.files.work_units import Resume
 

@@ -11,7 +11,7 @@ from typing import Any
 from napari_synth.core.errors import ImageFileError, SynthError
 from napari_synth.files.atomic import replacing
 from napari_synth.files.choosing import Series, chosen_series
-from napari_synth.files.kinds import (
+from napari_synth.files.listing import (
     DICOM_SUFFIXES,
     NPY_SUFFIXES,
     PICTURE_SUFFIXES,
@@ -100,7 +100,7 @@ def _read(path: Path, suffix: str, series: Series, axes: str | None) -> tuple[Im
 
         image = read_picture(path)
     elif suffix in NPY_SUFFIXES:
-        from napari_synth.files.npy import read_npy
+        from napari_synth.files.raw import read_npy
 
         image = read_npy(path)
     else:
@@ -160,7 +160,7 @@ def write_image(
 
             write_png(part, image)
         else:
-            from napari_synth.files.npy import write_npy
+            from napari_synth.files.raw import write_npy
 
             write_npy(part, image)
         if image.origin is not None:

@@ -14,8 +14,7 @@ import numpy.typing as npt
 
 from napari_synth.core.errors import ImageFileError, MissingExtraError
 from napari_synth.files.choosing import Series, chosen_series, joined
-from napari_synth.files.kinds import holds_dicom
-from napari_synth.files.order import natural_key
+from napari_synth.files.listing import holds_dicom, natural_key
 from napari_synth.files.volumes import itk_quietly
 from napari_synth.imaging.image import Image
 

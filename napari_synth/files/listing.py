@@ -1,15 +1,14 @@
-"""Which image files a word on the command line means."""
+"""Which image files a word on the command line means, of which kind each is, and in which order people number them."""
 
 from __future__ import annotations
 
 import glob
 import os
+import re
 from itertools import takewhile
 from pathlib import Path
 
 from napari_synth.core.errors import ImageFileError
-from napari_synth.files.kinds import READABLE_SUFFIXES, holds_dicom, image_suffix, is_folder
-from napari_synth.files.order import natural_key
 
 
 def find_images(
@@ -71,3 +70,61 @@ def _is_image(path: Path) -> bool:
     if path.name.startswith(".") or is_folder(path):
         return False
     return image_suffix(path) in READABLE_SUFFIXES or (not path.suffix and path.is_file() and holds_dicom(path))
+
+
+OUR_TIFF_SUFFIXES = (".ome.tif", ".ome.tiff", ".ome.btf", ".tif", ".tiff", ".btf", ".tf8")
+TIFF_SUFFIXES = (*OUR_TIFF_SUFFIXES, ".lsm", ".stk", ".svs", ".ndpi", ".scn", ".qptiff")
+ZARR_SUFFIXES = (".ome.zarr", ".zarr")
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
+NPY_SUFFIXES = (".npy",)
+DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
+VOLUME_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
+READABLE_SUFFIXES = (
+    *TIFF_SUFFIXES,
+    *ZARR_SUFFIXES,
+    *PICTURE_SUFFIXES,
+    *NPY_SUFFIXES,
+    *DICOM_SUFFIXES,
+    *VOLUME_SUFFIXES,
+)
+WRITABLE_SUFFIXES = (".ome.tif", ".ome.tiff", ".tif", ".tiff", ".ome.zarr", ".zarr", ".png", ".npy")
+_ZARR_MARKS = ("zarr.json", ".zattrs", ".zgroup", ".zarray")
+_DICOM_MARK = b"DICM"
+_DICOM_PREAMBLE = 128
+
+
+def image_suffix(path: str | Path) -> str:
+    """Return the suffix of an image file in lower case, e.g. ``".ome.tif"``; the last one where it is none of ours."""
+    name = Path(path).name.lower()
+    known = [suffix for suffix in READABLE_SUFFIXES if name.endswith(suffix) and name != suffix]
+    return max(known, key=len) if known else Path(name).suffix
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether a path is a folder and no image."""
+    return path.is_dir() and not is_zarr(path)
+
+
+def is_zarr(path: Path) -> bool:
+    """Return whether a path is a zarr, by its name or by what it holds."""
+    return image_suffix(path) in ZARR_SUFFIXES or any((path / name).is_file() for name in _ZARR_MARKS)
+
+
+def holds_dicom(path: Path) -> bool:
+    """Return whether a file is DICOM, whatever it is called."""
+    with path.open("rb") as file:
+        return file.read(_DICOM_PREAMBLE + len(_DICOM_MARK)).endswith(_DICOM_MARK)
+
+
+_DIGITS = re.compile(r"(\d+)")
+
+
+def natural_key(name: str | Path) -> tuple[list[tuple[int, int, str]], str]:
+    """Return what sorts a name or a path naturally: its numbers as numbers, the rest without regard to case.
+
+    Names that differ by leading zeros or by case alone keep a fixed order among themselves.
+    """
+    text = name.as_posix() if isinstance(name, Path) else name
+    parts = _DIGITS.split(text)
+    key = [(1, int(part), "") if index % 2 else (0, 0, part.casefold()) for index, part in enumerate(parts)]
+    return key, text

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
 from math import prod
 from pathlib import Path
@@ -37,6 +38,39 @@ SMALLEST_LEVEL = 1024
 _SMALLEST_CHUNK, _LARGEST_CHUNK = 128, 1024
 _CHUNK_NAME = re.compile(r"(c\.)?\d+(\.\d+)*")
 _TYPES = {"T": "time", "C": "channel"}
+LABELS = "labels"
+"""The group in which an image keeps images of labels, as the format says."""
+
+
+@dataclass(frozen=True)
+class LabelImage:
+    """Labels that are kept beside an image.
+
+    Attributes
+    ----------
+    name : str
+        Of its group: letters, digits, ``-`` and ``_``.
+    image : Image
+        Of integers.
+    record : mapping
+        What is kept of its layer, see `napari_synth.files.record`.
+    """
+
+    name: str
+    image: Image
+    record: Mapping[str, Any]
+
+
+def label_groups(path: Path) -> tuple[Path, ...]:
+    """Return where the images of labels lie that an OME-Zarr keeps beside its image; none where it keeps none."""
+    import zarr
+
+    if not (path / LABELS).is_dir():
+        return ()
+    group = zarr.open_group(str(path / LABELS), mode="r")
+    attributes: dict[str, Any] = dict(group.attrs)
+    names = attributes.get("ome", attributes).get(LABELS, ())
+    return tuple(path / LABELS / str(name) for name in names if str(name) in group)
 
 
 def read_ome_zarr(path: Path, series: Series = None) -> Image:
@@ -148,6 +182,7 @@ def create_ome_zarr(
     cancel: CancelToken | None = None,
     first: Callable[[], None] | None = None,
     record: Mapping[str, Any] | None = None,
+    labels: Sequence[LabelImage] = (),
     resume: Resume | None = None,
 ) -> Iterator[OmeZarrTarget]:
     """Make an OME-Zarr image that is written block by block, and appears under its name once it is whole.
@@ -173,6 +208,8 @@ def create_ome_zarr(
         Called once all is written, right before the image takes its name.
     record : mapping, optional
         What is kept of layers, see `napari_synth.files.record`.
+    labels : sequence of LabelImage
+        What is kept beside the image, in its group of labels.
     resume : Resume, optional
         How it goes on where an earlier process was killed: blocks are written by `OmeZarrTarget.write_unit` then.
 
@@ -192,107 +229,42 @@ def create_ome_zarr(
         raise ImageFileError(
             "OME-Zarr holds either channels or RGB samples: write each channel into a file of its own."
         )
-    # The format wants time, then channels, then space, and knows RGB samples only as channels.
-    stored = "".join(axis for axis in "TCSZYX" if axis in like.axes)
-    sizes = like.sizes
     fitting = {} if blocks is None else {axis: _chunk(edge) for axis, edge in zip(like.axes, blocks, strict=True)}
     wanted = {**CHUNK, **fitting, **(chunks or {})}
-    layout = _Layout(
-        stored,
-        tuple(sizes[axis] for axis in stored),
-        tuple(min(wanted[axis], sizes[axis]) for axis in stored),
-        like.dtype,
-    )
     if resume is None:
         with replacing(Path(path), overwrite=overwrite, first=first) as part:
             store = _tracking_store(part)
             group = zarr.open_group(store, mode="w", zarr_format=3)
-            level = layout.create(group, 0)
-            yield OmeZarrTarget(level, stored, like.axes)
-            _close(group, level, layout, like, record, cancel or CancelToken(), None)
+            target = _create_finest(group, like, wanted)
+            yield target
+            _finish(group, target, like, record, cancel or CancelToken())
+            if labels:
+                _add_labels(group, labels, cancel or CancelToken())
             store.check(Path(path))
             if like.origin is not None:
                 like.origin.check()
         return
-    token = f"{resume.token} {layout.shape} {layout.chunks} {layout.dtype}"
+    stored = _stored(like)
+    token = f"{resume.token} {like.dtype} {[(axis, like.sizes[axis], wanted[axis]) for axis in stored]}"
     with under_way(Path(path), replace(resume, token=token), overwrite=overwrite) as found:
         store = _tracking_store(found.store)
         if found.holds(token):
             group = zarr.open_group(store, mode="r+")
+            target = OmeZarrTarget(_array(group, 0), stored, like.axes)
         else:
             group = zarr.open_group(store, mode="w", zarr_format=3)
-            for number, one in enumerate(layout.levels()):
-                one.create(group, number)
+            target = _create_finest(group, like, wanted)
             found.begun(token)
-        level = _array(group, 0)
-        yield OmeZarrTarget(level, stored, like.axes, found)
-        _close(group, level, layout, like, record, cancel or CancelToken(), found)
+        target.found = found
+        yield target
+        _finish(group, target, like, record, cancel or CancelToken())
+        if labels:
+            _add_labels(group, labels, cancel or CancelToken())
         store.check(Path(path))
         if like.origin is not None:
             like.origin.check()
         if first is not None:
             first()
-
-
-@dataclass(frozen=True)
-class _Layout:
-    """How a level is stored: its axes in the order of the format, its shape and chunks."""
-
-    axes: str
-    shape: tuple[int, ...]
-    chunks: tuple[int, ...]
-    dtype: np.dtype[Any]
-
-    @property
-    def plane(self) -> list[int]:
-        return [self.axes.index("Y"), self.axes.index("X")]
-
-    def levels(self) -> Iterator[_Layout]:
-        """Yield this level and those of half, a quarter, ... the size along Y and X, until a plane is small."""
-        level = self
-        yield level
-        while max(level.shape[axis] for axis in self.plane) > SMALLEST_LEVEL:
-            shape = tuple(-(-size // 2) if axis in self.plane else size for axis, size in enumerate(level.shape))
-            level = replace(self, shape=shape, chunks=tuple(map(min, self.chunks, shape)))
-            yield level
-
-    def create(self, group: zarr.Group, number: int) -> zarr.Array[Any]:
-        """Make the array of a level."""
-        return group.create_array(
-            str(number),
-            shape=self.shape,
-            chunks=self.chunks,
-            dtype=self.dtype,
-            dimension_names=[_label(axis) for axis in self.axes],
-        )
-
-
-def _array(group: zarr.Group, number: int) -> zarr.Array[Any]:
-    import zarr
-
-    found = group[str(number)]
-    assert isinstance(found, zarr.Array)
-    return found
-
-
-def _close(
-    group: zarr.Group,
-    level: zarr.Array[Any],
-    layout: _Layout,
-    like: Image,
-    record: Mapping[str, Any] | None,
-    cancel: CancelToken,
-    found: UnderWay | None,
-) -> None:
-    """Add the smaller levels and what is said of the image."""
-    n_levels = 1
-    for number, one in enumerate(layout.levels()):
-        if number:
-            coarse = one.create(group, number) if found is None else _array(group, number)
-            _fill_level(level, coarse, one.plane, number, cancel, found)
-            level, n_levels = coarse, number + 1
-    group.attrs["ome"] = _metadata(like, layout.axes, n_levels)
-    group.attrs["napari_synth"] = {"axes": like.axes, **({KEY: to_text(record)} if record else {})}
 
 
 def check_ome_zarr(image: Image) -> None:
@@ -308,15 +280,24 @@ class OmeZarrTarget:
     ----------
     array : zarr.Array
         As it is stored, in the order that the format wants.
+    stored : str
+        That order.
+    found : UnderWay or None
+        What an earlier process has left of it, where it may be gone on with.
     """
 
-    def __init__(self, array: zarr.Array[Any], stored: str, axes: str, found: UnderWay | None = None) -> None:
-        self.array = array
-        self._found = found
+    def __init__(self, array: zarr.Array[Any], stored: str, axes: str) -> None:
+        self.array, self.stored = array, stored
+        self.found: UnderWay | None = None
         self.shape = tuple(array.shape[stored.index(axis)] for axis in axes)
         self.dtype: np.dtype[Any] = array.dtype
         self.ndim = len(axes)
-        self._stored, self._axes = stored, axes
+        self._axes = axes
+
+    @property
+    def chunks(self) -> tuple[int, ...]:
+        """The shape of a stored chunk, in the order of the image's axes."""
+        return tuple(self.array.chunks[self.stored.index(axis)] for axis in self._axes)
 
     def __setitem__(self, index: Any, block: Any) -> None:
         """Write a block at an index of slices and ints; what is left out is taken whole."""
@@ -331,12 +312,7 @@ class OmeZarrTarget:
         stored, order = self._places(index)
         return np.asarray(self.array[stored]).transpose(np.argsort(order))
 
-    @property
-    def chunks(self) -> tuple[int, ...]:
-        """The shape of a stored chunk, in the order of the image's axes."""
-        return tuple(self.array.chunks[self._stored.index(axis)] for axis in self._axes)
-
-    def write_unit(self, index: tuple[slice, ...], make: Callable[[], Any]) -> bool:
+    def write_unit(self, index: tuple[slice, ...], make: Callable[[], Any]) -> None:
         """Write a block that shares no chunk with another one, unless an earlier process has done so.
 
         Parameters
@@ -345,17 +321,15 @@ class OmeZarrTarget:
             Where it lies, along each axis of the image.
         make : callable
             Makes the block.
-
-        Returns
-        -------
-        bool
-            Whether it was made now.
         """
-        if self._found is None:
+
+        def fill() -> None:
             self[index] = make()
-            return True
-        stored, _ = self._places(index)
-        return _do_unit(self._found, "0", self.array.chunks, stored, lambda: self.__setitem__(index, make()))
+
+        if self.found is None:
+            fill()
+        else:
+            _do_unit(self.found, 0, self.array.chunks, self._places(index)[0], fill)
 
     def _places(self, index: Any) -> tuple[tuple[Any, ...], list[int]]:
         """Return an index in the order that is stored, and the order of the axes that it keeps."""
@@ -365,8 +339,8 @@ class OmeZarrTarget:
             given = given[:at] + (slice(None),) * (self.ndim - len(given) + 1) + given[at + 1 :]
         by_axis = dict(zip(self._axes, given + (slice(None),) * (self.ndim - len(given)), strict=True))
         kept = [axis for axis in self._axes if isinstance(by_axis[axis], slice)]
-        order = [kept.index(axis) for axis in self._stored if axis in kept]
-        return tuple(by_axis[axis] for axis in self._stored), order
+        order = [kept.index(axis) for axis in self.stored if axis in kept]
+        return tuple(by_axis[axis] for axis in self.stored), order
 
 
 def _tracking_store(folder: Path) -> Any:
@@ -410,6 +384,7 @@ def write_ome_zarr(
     overwrite: bool = False,
     first: Callable[[], None] | None = None,
     record: Mapping[str, Any] | None = None,
+    labels: Sequence[LabelImage] = (),
 ) -> None:
     """Copy an image into an OME-Zarr, chunk by chunk.
 
@@ -423,54 +398,129 @@ def write_ome_zarr(
         Called before the result takes its place.
     record : mapping, optional
         What is kept of layers, see `napari_synth.files.record`.
+    labels : sequence of LabelImage
+        What is kept beside the image.
     """
-    with create_ome_zarr(path, image, overwrite=overwrite, first=first, record=record) as target:
-        steps = [min(CHUNK[axis], size) for axis, size in image.sizes.items()]
-        for block in _blocks(image.shape, steps):
-            target[block] = image.read(**dict(zip(image.axes, block, strict=True)))
+    with create_ome_zarr(path, image, overwrite=overwrite, first=first, record=record, labels=labels) as target:
+        _copy(image, target)
 
 
-def _fill_level(
-    level: zarr.Array[Any],
-    coarse: zarr.Array[Any],
-    plane: list[int],
-    number: int,
+def _copy(image: Image, target: OmeZarrTarget) -> None:
+    steps = [min(CHUNK[axis], size) for axis, size in image.sizes.items()]
+    for block in _blocks(image.shape, steps):
+        target[block] = image.read(**dict(zip(image.axes, block, strict=True)))
+
+
+def _stored(like: Image) -> str:
+    """Return the axes of an image in the order of the format: time, channels, space; RGB samples are channels to it."""
+    return "".join(axis for axis in "TCSZYX" if axis in like.axes)
+
+
+def _array(group: zarr.Group, number: int) -> zarr.Array[Any]:
+    import zarr
+
+    found = group[str(number)]
+    assert isinstance(found, zarr.Array)
+    return found
+
+
+def _create_finest(group: zarr.Group, like: Image, chunks: Mapping[str, int]) -> OmeZarrTarget:
+    """Make the array of the finest level of an image in its group."""
+    stored = _stored(like)
+    sizes = like.sizes
+    level = group.create_array(
+        "0",
+        shape=tuple(sizes[axis] for axis in stored),
+        chunks=tuple(min(chunks[axis], sizes[axis]) for axis in stored),
+        dtype=like.dtype,
+        dimension_names=[_label(axis) for axis in stored],
+    )
+    return OmeZarrTarget(level, stored, like.axes)
+
+
+def _finish(
+    group: zarr.Group,
+    target: OmeZarrTarget,
+    like: Image,
+    record: Mapping[str, Any] | None,
     cancel: CancelToken,
-    found: UnderWay | None,
+    *,
+    of_labels: bool = False,
 ) -> None:
-    """Write a level of half the size along Y and X, by blocks of whole chunks."""
-    for block in _blocks(coarse.shape, coarse.chunks):
-        cancel.check()
-        source = tuple(
-            slice(2 * part.start, 2 * part.stop) if axis in plane else part for axis, part in enumerate(block)
-        )
+    """Add the smaller levels of an image whose finest is written, and describe it."""
+    n_levels = _add_levels(group, target, cancel, averaged=not of_labels)
+    described = _metadata(like, target.stored, n_levels)
+    if of_labels:
+        described["image-label"] = {"version": VERSION, "source": {"image": "../../"}}
+    group.attrs["ome"] = described
+    group.attrs["napari_synth"] = {"axes": like.axes, **({KEY: to_text(record)} if record else {})}
 
-        def fill(block: tuple[slice, ...] = block, source: tuple[slice, ...] = source) -> None:
-            coarse[block] = halved(np.asarray(level[source]), plane)
 
-        if found is None:
-            fill()
+def _add_labels(group: zarr.Group, labels: Sequence[LabelImage], cancel: CancelToken) -> None:
+    """Write images of labels into the group of an image."""
+    every = group.create_group(LABELS)
+    for one in labels:
+        inner = every.create_group(one.name)
+        target = _create_finest(inner, one.image, CHUNK)
+        _copy(one.image, target)
+        _finish(inner, target, one.image, one.record, cancel, of_labels=True)
+    every.attrs["ome"] = {"version": VERSION, LABELS: [one.name for one in labels]}
+
+
+def _add_levels(group: zarr.Group, target: OmeZarrTarget, cancel: CancelToken, *, averaged: bool = True) -> int:
+    """Halve Y and X until a plane is small; return how many levels there are. Labels are picked, since no mean is a label."""
+    n_levels, level, found = 1, target.array, target.found
+    plane = [target.stored.index("Y"), target.stored.index("X")]
+    while max(level.shape[axis] for axis in plane) > SMALLEST_LEVEL:
+        described = [f"{n_levels}/zarr.json"]
+        if found is not None and found.is_done(f"level-{n_levels}", described):
+            coarse = _array(group, n_levels)
         else:
-            _do_unit(found, str(number), coarse.chunks, block, fill)
+            shape = tuple(-(-size // 2) if axis in plane else size for axis, size in enumerate(level.shape))
+            coarse = group.create_array(
+                str(n_levels),
+                shape=shape,
+                chunks=tuple(min(c, s) for c, s in zip(target.array.chunks, shape, strict=True)),
+                dtype=target.dtype,
+                dimension_names=[_label(axis) for axis in target.stored],
+                overwrite=found is not None,
+            )
+            if found is not None:
+                found.complete(f"level-{n_levels}", described)
+        for block in _blocks(coarse.shape, coarse.chunks):
+            cancel.check()
+            halve = partial(_halve, level, coarse, block, plane, averaged)
+            if found is None:
+                halve()
+            else:
+                _do_unit(found, n_levels, coarse.chunks, block, halve)
+        n_levels, level = n_levels + 1, coarse
+    return n_levels
+
+
+def _halve(
+    level: zarr.Array[Any], coarse: zarr.Array[Any], block: tuple[slice, ...], plane: list[int], averaged: bool
+) -> None:
+    """Write a block of a level of half the size."""
+    source = tuple(slice(2 * part.start, 2 * part.stop) if axis in plane else part for axis, part in enumerate(block))
+    finer = np.asarray(level[source])
+    picked = tuple(slice(None, None, 2) if axis in plane else slice(None) for axis in range(finer.ndim))
+    coarse[block] = halved(finer, plane) if averaged else finer[picked]
 
 
 def _do_unit(
-    found: UnderWay, level: str, chunks: tuple[int, ...], block: Sequence[slice], fill: Callable[[], None]
-) -> bool:
-    """Do a unit that is not done; return whether it was to do."""
+    found: UnderWay, level: int, chunks: tuple[int, ...], block: Sequence[slice], fill: Callable[[], None]
+) -> None:
+    """Do a unit of whole chunks, unless it is done."""
     first = [part.start // edge for part, edge in zip(block, chunks, strict=True)]
     last = [-(-part.stop // edge) for part, edge in zip(block, chunks, strict=True)]
-    files = [
-        f"{level}/c/" + "/".join(map(str, at))
-        for at in product(*(range(a, b) for a, b in zip(first, last, strict=True)))
-    ]
+    owned = product(*(range(start, stop) for start, stop in zip(first, last, strict=True)))
+    files = [f"{level}/c/" + "/".join(map(str, at)) for at in owned]
     unit = "-".join(map(str, (level, *first)))
-    if found.is_done(unit, files):
-        return False
-    found.begin(unit, files)
-    fill()
-    found.complete(unit, files)
-    return True
+    if not found.is_done(unit, files):
+        found.begin(unit, files)
+        fill()
+        found.complete(unit, files)
 
 
 def _blocks(shape: tuple[int, ...], steps: Any) -> Iterator[tuple[slice, ...]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_synth.core.texts import TextError, read_json
-from napari_synth.files.kinds import TIFF_SUFFIXES, image_suffix, is_zarr
+from napari_synth.files.listing import TIFF_SUFFIXES, image_suffix, is_zarr
 
 NAMESPACE = "napari-synth/layers"
 KEY = "layers"

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_synth.core.errors import Cancelled, ImageFileError
-from napari_synth.files.atomic import move_into_place, naming_the_cause, refuse_existing
+from napari_synth.files import atomic
 
 STORE, _MARKERS, _TOKEN = "store", "units", "token"
 
@@ -132,7 +132,7 @@ def under_way(path: Path, resume: Resume, *, overwrite: bool) -> Iterator[UnderW
     """
     from filelock import FileLock, Timeout
 
-    refuse_existing(path, overwrite)
+    atomic.refuse_existing(path, overwrite)
     if not path.parent.is_dir():
         raise ImageFileError(f"The folder {str(path.parent)!r} does not exist: make it first.")
     folder = path.with_name(f".{path.name}.underway")
@@ -145,13 +145,13 @@ def under_way(path: Path, resume: Resume, *, overwrite: bool) -> Iterator[UnderW
         raise ImageFileError(f"{str(path)!r} may not be written: choose a folder that is yours.") from error
     found = UnderWay(folder)
     try:
-        with naming_the_cause(path):
+        with atomic.naming_the_cause(path):
             if not found.holds(resume.token):
                 shutil.rmtree(folder, ignore_errors=True)
                 folder.mkdir()
             yield found
-            refuse_existing(path, overwrite)
-            move_into_place(found.store, path)
+            atomic.refuse_existing(path, overwrite)
+            atomic.move_into_place(found.store, path)
             shutil.rmtree(folder, ignore_errors=True)
     except (Cancelled, KeyboardInterrupt):
         if not resume.keeps:

@@ -9,12 +9,13 @@ if TYPE_CHECKING:
     from napari_synth.gui.panels.augment import AugmentPanel
     from napari_synth.gui.panels.curate import CuratePanel
     from napari_synth.gui.panels.frames import PredictFramesPanel
-    from napari_synth.gui.panels.restore import DenoisePanel, InpaintPanel, TranslatePanel, UpscalePanel
+    from napari_synth.gui.panels.restore import CorrectPanel, DenoisePanel, InpaintPanel, TranslatePanel, UpscalePanel
     from napari_synth.gui.panels.synthesize import SynthesizePanel
     from napari_synth.gui.panels.train import TrainPanel
 
 __all__ = [
     "AugmentPanel",
+    "CorrectPanel",
     "CuratePanel",
     "DenoisePanel",
     "InpaintPanel",
@@ -23,6 +24,7 @@ __all__ = [
     "TrainPanel",
     "TranslatePanel",
     "UpscalePanel",
+    "correct_active_layer",
     "denoise_active_layer",
     "inpaint_active_layer",
     "make_active_layer_isotropic",
@@ -33,6 +35,7 @@ __all__ = [
 
 _PANELS = {
     "AugmentPanel": "napari_synth.gui.panels.augment",
+    "CorrectPanel": "napari_synth.gui.panels.restore",
     "CuratePanel": "napari_synth.gui.panels.curate",
     "DenoisePanel": "napari_synth.gui.panels.restore",
     "InpaintPanel": "napari_synth.gui.panels.restore",
@@ -54,6 +57,11 @@ def __getattr__(name: str) -> Any:
 def denoise_active_layer() -> None:
     """Denoise the active layer with the default generator."""
     _run_on_active_layer("Denoise")
+
+
+def correct_active_layer() -> None:
+    """Open the panel for the active layer: what is wrong with its light has to be said first."""
+    _show_active_layer("Correct")
 
 
 def upscale_active_layer() -> None:

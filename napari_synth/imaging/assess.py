@@ -19,9 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_synth.core.errors import InvalidImageError
-from napari_synth.imaging.hot_pixels import hot_pixels, stabilised
 from napari_synth.imaging.image import Image, without_alpha
 from napari_synth.imaging.noise import NoiseModel
+from napari_synth.imaging.outliers import hot_pixels, stabilised
 from napari_synth.imaging.sampling import sample_planes
 from napari_synth.imaging.screening import noise_of
 

@@ -17,11 +17,15 @@ single-image raw-data", IEEE TIP 17 (2008) (variance as a line over the signal, 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from napari_synth.core.errors import InvalidImageError
+from napari_synth.core.texts import three_digits
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -114,6 +118,16 @@ class NoiseModel:
         return NoiseModel(self.gain / scale, (self.offset - offset) / scale, self.read_noise / scale)
 
 
+_PHOTONS = NoiseModel(1.0, 0.0, 0.0)
+_COUNTED = (
+    "The dark places hold single photons, as many zeros and ones as chance gives: each count is taken for a photon."
+)
+# Edge of the cells in which photons are counted, their mean, and how well the numbers of zeros and ones must fit.
+_CELL, _DARK, _FEWEST_PHOTONS, _AS_POISSON = 2, (0.2, 2.0), 200.0, 0.05
+# Counts that are far from zero, and the logarithm of how far their variance may be from their number.
+_BRIGHT, _MOST_APART = 3.0, 0.4
+
+
 @dataclass(frozen=True)
 class NoiseReport:
     """What was measured about the noise of an image.
@@ -176,18 +190,25 @@ class NoiseReport:
             notes=(said,),
         )
 
-    def sentences(self) -> list[str]:
-        """Return the report in plain words, one sentence an item, notes last."""
+    def sentences(self, unit: str = "counts") -> list[str]:
+        """Return the report in plain words, one sentence an item, notes last.
+
+        Parameters
+        ----------
+        unit : str
+            What intensities of the image are called, see `napari_synth.core.texts.unit_of`.
+        """
         model = self.model
         if self.sigma_typical == 0.0 and model.gain == 0.0 and model.read_noise == 0.0:
             said = ["No noise was found."]
         elif model.gain > 0.0:
             said = [
-                f"Gain {model.gain:.3g} counts per electron, read noise {model.read_noise:.3g} counts"
-                f" at an offset of {model.offset:.4g}; noise of {self.sigma_typical:.3g} counts at the median signal."
+                f"Gain {three_digits(model.gain)} {unit} per electron, read noise {three_digits(model.read_noise)} {unit}"
+                f" at an offset of {three_digits(model.offset)};"
+                f" noise of {three_digits(self.sigma_typical)} {unit} at the median signal."
             ]
         else:
-            said = [f"Noise of {model.read_noise:.3g} counts, the same in dark and bright places."]
+            said = [f"Noise of {three_digits(model.read_noise)} {unit}, the same in dark and bright places."]
         along = [f"{rho:.2f} along {axis}" for axis, rho in zip("yx", self.correlation, strict=True) if rho != 0.0]
         if along:
             treated = "" if self.correlated else ", too weakly to matter"
@@ -195,14 +216,16 @@ class NoiseReport:
         return [*said, *self.notes]
 
 
-def estimate_noise(planes: Sequence[npt.NDArray[np.generic]], *, mask_saturated: bool = True) -> NoiseReport:
+def estimate_noise(
+    planes: npt.NDArray[np.generic] | Sequence[npt.NDArray[np.generic]], *, mask_saturated: bool = True
+) -> NoiseReport:
     """Estimate the noise that the given planes share.
 
     Parameters
     ----------
-    planes : sequence of ndarray
-        Two-dimensional arrays ``(Y, X)`` of any real dtype and range, in counts; NaN and inf are ignored. Large
-        planes are sampled by tiles, always the same ones.
+    planes : ndarray or sequence of ndarray
+        One plane ``(Y, X)``, a stack of planes ``(..., Y, X)``, or several planes of any sizes; of any real dtype and
+        range, in counts; NaN and inf are ignored. Large planes are sampled by tiles, always the same ones.
     mask_saturated : bool
         Leave out the intensities whose noise is cut off at the smallest or largest value of the image.
 
@@ -210,7 +233,13 @@ def estimate_noise(planes: Sequence[npt.NDArray[np.generic]], *, mask_saturated:
     -------
     NoiseReport
         A model without noise, and a note that says so, where the planes are too small or hold no finite pixel.
+
+    Raises
+    ------
+    InvalidImageError
+        Something given is no plane, or not of real numbers.
     """
+    planes = _as_planes(planes)
     tiles = _tiles(planes)
     unit = _unit(tiles)
     if unit is None:
@@ -224,7 +253,60 @@ def estimate_noise(planes: Sequence[npt.NDArray[np.generic]], *, mask_saturated:
     if band is not None:
         fit = _fit_line(blocks, clipped, band)
     correlation = (0.0, 0.0) if band is None else band.correlation
-    return _report(blocks, fit, correlation, unit, sum(tile.size for tile in tiles))
+    report = _report(blocks, fit, correlation, unit, sum(tile.size for tile in tiles))
+    if band is None and _varies_as_photons(fit, unit) and _counts_photons(tiles):
+        return replace(
+            report, model=_PHOTONS, sigma_typical=float(_PHOTONS.sigma(unit.mean(blocks))), notes=(_COUNTED,)
+        )
+    return report
+
+
+def _as_planes(given: Any) -> list[npt.NDArray[np.generic]]:
+    """Return planes, of an array or of several."""
+    found = [np.asarray(given)] if hasattr(given, "shape") else [np.asarray(plane) for plane in given]
+    for plane in found:
+        if plane.ndim < 2 or plane.dtype.kind not in "biuf":
+            raise InvalidImageError(
+                f"Noise is measured in planes (Y, X) of real numbers, and an array of {plane.ndim} dimensions of {plane.dtype} was"
+                " given: give a grey image, or one channel at a time."
+            )
+    return [plane[at] for plane in found for at in np.ndindex(plane.shape[:-2])]
+
+
+def _counts_photons(tiles: Sequence[npt.NDArray[np.generic]]) -> bool:
+    """Return whether the few counts of dark places are those of single photons: as many zeros and ones as Poisson's law has.
+
+    How often each count occurs among so many pixels is known from their sum alone, whatever their true mean.
+    """
+    n = _CELL**2
+    share = 1.0 - 1.0 / n
+    found, expected = np.zeros(2), np.zeros(2)
+    for tile in tiles:
+        height, width = (size // _CELL * _CELL for size in tile.shape)
+        part = np.asarray(tile[:height, :width])
+        if part.dtype.kind == "f" and not (np.isfinite(part).all() and (part == np.rint(part)).all()):
+            return False
+        cells = part.reshape(height // _CELL, _CELL, width // _CELL, _CELL)
+        total = cells.sum(axis=(1, 3), dtype=np.float64)
+        if part.size and part.min() < 0:
+            return False
+        dark = (total >= _DARK[0] * n) & (total <= _DARK[1] * n)
+        total = total[dark]
+        found += [np.count_nonzero(cells == count, axis=(1, 3))[dark].sum() for count in (0, 1)]
+        expected += [(n * share**total).sum(), (total * share ** (total - 1)).sum()]
+    return bool(expected.min() >= _FEWEST_PHOTONS and (np.abs(found / expected - 1.0) < _AS_POISSON).all())
+
+
+def _varies_as_photons(fit: _Fit, unit: _Unit) -> bool:
+    """Return whether the variance, where it could be measured far from zero counts, is about the number of counts."""
+    level, variance, _ = fit.points
+    counts = level * unit.scale + unit.centre
+    bright = counts > _BRIGHT
+    if not bright.any():
+        return True
+    return bool(
+        abs(np.median(np.log(np.maximum(variance[bright], 1e-30) * unit.scale**2 / counts[bright]))) < _MOST_APART
+    )
 
 
 @dataclass(frozen=True)
@@ -233,6 +315,10 @@ class _Unit:
 
     centre: float
     scale: float
+
+    def mean(self, blocks: _Blocks) -> float:
+        """Return the mean of blocks in counts."""
+        return float(blocks.mean.mean()) * self.scale + self.centre
 
 
 @dataclass(frozen=True)

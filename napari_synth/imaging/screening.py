@@ -1,7 +1,7 @@
 """An image as methods see it: without outliers, and without regions that hold no data.
 
 Statistics, networks and everything else that looks at an image read it through a `ScreenedImage`. An outlier (see
-`napari_synth.imaging.hot_pixels`) is there the median of its neighbours, and what holds no data (see
+`napari_synth.imaging.outliers`) is there the median of its neighbours, and what holds no data (see
 `napari_synth.imaging.no_data`) is NaN, so that neither can change what is made of the rest. What is decided here depends on a few
 pixels around each, and on numbers that were measured once: a part of an image is screened like the same pixels of the whole.
 """
@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_synth.imaging import hot_pixels as hot
+from napari_synth.core.texts import three_digits
 from napari_synth.imaging import no_data
+from napari_synth.imaging import outliers as hot
 from napari_synth.imaging.image import Image
 from napari_synth.imaging.jpeg import BRIGHTNESS, jpeg_grid, sigma_before_jpeg
 from napari_synth.imaging.masks import holes
@@ -219,11 +220,11 @@ def _before_compression(image: Image, planes: Sequence[npt.NDArray[Any]], report
         return replace(report, notes=(*report.notes, said))
     sigma, certain = found[0] / share, found[1]
     if certain:
-        said = f"The image is a JPEG, which hides its noise: {sigma:.3g} counts are estimated from what is left of it."
+        said = f"The image is a JPEG, which hides its noise: {three_digits(sigma)} counts are estimated from what is left of it."
         return report.with_sigma(sigma, planes, said)
     said = (
         "The image is a JPEG, which hides noise from the measurement: where noise is left, set the noise level,"
-        f" to {sigma:.2g} counts at most, since texture looks the same."
+        f" to {three_digits(sigma)} counts at most, since texture looks the same."
     )
     return replace(report, notes=(*report.notes, said))
 

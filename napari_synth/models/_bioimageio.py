@@ -19,8 +19,8 @@ from torch import Tensor
 
 from napari_synth.core.errors import MissingExtraError, ModelFileError, UntrustedModelError
 from napari_synth.models._claims import check_archive, check_weights
+from napari_synth.models._sniffing import in_brief
 from napari_synth.models._torchscript import open_script
-from napari_synth.models._wording import in_brief
 from napari_synth.models.file_network import Facts, FileNetwork, padded
 from napari_synth.models.processing import BEFORE, BEHIND, check_steps
 

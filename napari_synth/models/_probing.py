@@ -23,7 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from napari_synth.core.errors import ModelFileError, SynthError
 from napari_synth.core.progress import Reporter
-from napari_synth.models._wording import in_brief
+from napari_synth.models._sniffing import in_brief
 from napari_synth.models.file_network import FileNetwork
 
 SAME = 1e-5

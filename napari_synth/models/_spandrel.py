@@ -9,9 +9,8 @@ from typing import Any
 from napari_synth.core.errors import ModelFileError
 from napari_synth.imaging.surroundings import random_states_kept, undisturbed
 from napari_synth.models._claims import bounded, tensors_in
+from napari_synth.models._sniffing import in_brief, read_weights
 from napari_synth.models._torchvision import import_spandrel
-from napari_synth.models._weights import read_weights
-from napari_synth.models._wording import in_brief
 from napari_synth.models.file_network import Facts, FileNetwork, masked
 
 _TASKS = {"SR": "super-resolution", "Restoration": "denoise", "Inpainting": "inpaint"}

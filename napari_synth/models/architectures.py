@@ -72,16 +72,16 @@ ARCHITECTURES: Mapping[str, Architecture] = {
         {"denoise": Run(f"{_OWN}:blind_spot_restorer", f"{_FILE}:BlindSpotFileParams", colours="mapped")},
         f"{_EXPORTED}:blind_spot",
     ),
-    "conv-lstm": Architecture(f"{_NETWORKS}.conv_lstm:ConvLSTM", {"predict-frames": _PREDICTOR}),
+    "conv-lstm": Architecture(f"{_NETWORKS}.frame_predictors:ConvLSTM", {"predict-frames": _PREDICTOR}),
     "cycle-translator": Architecture(
         f"{_NETWORKS}.residual_translator:CycleTranslator",
         {"translate": Run(f"{_OWN}:cycle_translator", f"{_FILE}:CycleFileParams", channels="joint")},
     ),
     "dcgan-generator": Architecture(
-        f"{_NETWORKS}.dcgan:DcganGenerator", {"synthesize": Run(f"{_OWN}:vector_sampler", _SYNTHESIS)}
+        f"{_NETWORKS}.image_gans:DcganGenerator", {"synthesize": Run(f"{_OWN}:vector_sampler", _SYNTHESIS)}
     ),
     "fastgan-generator": Architecture(
-        f"{_NETWORKS}.fastgan:FastganGenerator", {"synthesize": Run(f"{_OWN}:vector_sampler", _SYNTHESIS)}
+        f"{_NETWORKS}.image_gans:FastganGenerator", {"synthesize": Run(f"{_OWN}:vector_sampler", _SYNTHESIS)}
     ),
     "gated-inpainter": Architecture(
         f"{_NETWORKS}.gated_inpainter:GatedInpainter",
@@ -109,14 +109,14 @@ ARCHITECTURES: Mapping[str, Architecture] = {
         f"{_EXPORTED}:restorer",
     ),
     "simvp": Architecture(
-        f"{_NETWORKS}.simvp:SimVP",
+        f"{_NETWORKS}.frame_predictors:SimVP",
         {
             "denoise": Run(f"{_OWN}:over_time_restorer", f"{_FILE}:RestorerFileParams", colours="mapped"),
             "predict-frames": _PREDICTOR,
         },
     ),
     "super-resolution-unet": Architecture(
-        f"{_NETWORKS}.super_resolution_unet:SuperResolutionUNet",
+        f"{_NETWORKS}.enlargers:SuperResolutionUNet",
         {"super-resolution": Run(f"{_OWN}:enlarger", f"{_METHODS}.super_resolution.catalogue:NetworkParams")},
         f"{_EXPORTED}:enlarger",
     ),

@@ -12,10 +12,9 @@ from typing import Any
 from torch import nn
 
 from napari_synth.core.errors import ModelFileError
-from napari_synth.models._blind import BlindDenoiser, BlindEnlarger
-from napari_synth.models._in_counts import FromNeighbours, InCounts
+from napari_synth.models._in_counts import BlindDenoiser, BlindEnlarger, FromNeighbours, InCounts
 from napari_synth.models.card import ModelCard, reading_card
-from napari_synth.networks.hidden_pixels import BlindSpotMask
+from napari_synth.networks.blind_spot_unet import BlindSpotMask
 
 _MEASURES = (
     "The noise is measured inside, taken for independent between pixels and equally strong everywhere. Tiles would measure it each"

@@ -160,7 +160,7 @@ def load_model(path: Path | str) -> tuple[nn.Module, ModelCard]:
     from safetensors.torch import load_file
 
     from napari_synth.imaging.surroundings import random_states_kept, undisturbed
-    from napari_synth.networks.layout import channels_last
+    from napari_synth.networks.blocks import channels_last
 
     path = given_path(path, ModelFileError)
     card = read_card(path)

@@ -24,8 +24,8 @@ from napari_synth.core.arguments import given_path
 from napari_synth.core.errors import ModelFileError, UnknownGeneratorError
 from napari_synth.core.texts import TextError, read_json
 from napari_synth.models import trusted as trusted_files
-from napari_synth.models._wording import in_brief
-from napari_synth.models.description import PACKAGE_NAMES, ModelDescription
+from napari_synth.models._sniffing import in_brief
+from napari_synth.models.card import PACKAGE_NAMES, ModelDescription
 
 VARIABLE = "NAPARI_SYNTH_MODELS"
 _DESCRIPTION = "description.json"

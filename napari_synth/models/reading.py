@@ -13,9 +13,8 @@ from napari_synth.core.progress import Reporter
 from napari_synth.core.texts import shown
 from napari_synth.imaging.surroundings import random_states_kept, undisturbed
 from napari_synth.models._probing import TOLERATED, Behaviour, measure, measure_filler
-from napari_synth.models._sniffing import content_hash, kind_of
-from napari_synth.models._weights import read_weights
-from napari_synth.models.description import EXECUTED, NAME_PATTERN, OWN_TASKS, RUNNABLE_TASKS, Kind, ModelDescription
+from napari_synth.models._sniffing import content_hash, kind_of, read_weights
+from napari_synth.models.card import EXECUTED, NAME_PATTERN, OWN_TASKS, RUNNABLE_TASKS, Kind, ModelDescription
 from napari_synth.models.file_network import Facts, FileNetwork
 from napari_synth.models.files import load_model
 from napari_synth.models.vgg import variant_of

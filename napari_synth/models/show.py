@@ -9,8 +9,7 @@ from typing import Any
 
 from napari_synth.core.errors import UnknownGeneratorError
 from napari_synth.models import library
-from napari_synth.models.card import ModelCard, TrainingData
-from napari_synth.models.description import ModelDescription
+from napari_synth.models.card import ModelCard, ModelDescription, TrainingData
 from napari_synth.models.files import bundled, bundled_names, read_card, weights_hash
 
 _PHOTOGRAPHS = "PHOTOGRAPHS.md"

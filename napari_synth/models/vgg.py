@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_synth.core.errors import ModelFileError
-from napari_synth.models._weights import read_weights
+from napari_synth.models._sniffing import read_weights
 
 if TYPE_CHECKING:
     from napari_synth.networks.vgg_features import VggFeatures

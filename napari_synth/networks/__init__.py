@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from napari_synth.networks.enlargers import SuperResolutionUNet
 from napari_synth.networks.noise_conditioned_unet import NoiseConditionedUNet
 from napari_synth.networks.sigma_map import gaussian_blur, sigma_map
-from napari_synth.networks.super_resolution_unet import SuperResolutionUNet
 
 __all__ = ["NoiseConditionedUNet", "SuperResolutionUNet", "gaussian_blur", "sigma_map"]

@@ -1,9 +1,11 @@
-"""What the networks that know the noise are made of; all without biases, so that they scale with the image.
+"""What the networks are made of that know the noise: without biases, so that they scale with the image.
 
 Mohan et al., "Robust and interpretable blind image denoising via bias-free convolutional neural networks", ICLR 2020.
 """
 
 from __future__ import annotations
+
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -94,3 +96,16 @@ def noise_planes(level: Tensor, correlation: Tensor | None) -> Tensor:
     n = level.shape[0]
     rho = level.new_zeros(n, 2) if correlation is None else correlation.to(level.dtype)
     return torch.cat((level, level * rho.reshape(n, 2, 1, 1)), dim=1)
+
+
+Network = TypeVar("Network", bound=nn.Module)
+
+_LAYOUTS = {4: torch.channels_last, 5: torch.channels_last_3d}
+
+
+def channels_last(network: Network) -> Network:
+    """Lay the weights of a network's convolutions out as the processors' fast kernels want them, and return it."""
+    for parameter in network.parameters():
+        if parameter.dim() in _LAYOUTS:
+            parameter.data = parameter.data.contiguous(memory_format=_LAYOUTS[parameter.dim()])
+    return network

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from napari_synth.networks.matched_curve import MatchedCurve
+from napari_synth.networks.curves import MatchedCurve
 from napari_synth.networks.unshuffled import shuffled, unshuffled
 
 Normalisation = Literal["none", "pixel", "instance"]

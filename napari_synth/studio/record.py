@@ -13,7 +13,7 @@ import pydantic
 from napari_synth.contract.trainable import Kind
 from napari_synth.core.errors import CheckpointError
 from napari_synth.imaging.image import Image
-from napari_synth.models.description import NAME_PATTERN
+from napari_synth.models.card import NAME_PATTERN
 from napari_synth.registry import trainable
 
 FILE = "training.json"

@@ -37,13 +37,13 @@ from napari_synth.engine.recipe import current_versions
 from napari_synth.files import Series
 from napari_synth.imaging.surroundings import random_states_kept, undisturbed
 from napari_synth.models import ModelCard, TrainingData, library, read_card, save_model
-from napari_synth.models.description import NAME_PATTERN
+from napari_synth.models.card import NAME_PATTERN
 from napari_synth.registry import trainable
 from napari_synth.studio.record import Origin, TrainingRecord
-from napari_synth.training import checkpoint, occupation
+from napari_synth.training import checkpoint
+from napari_synth.training.checkpoint import OccupiedError, occupied
 from napari_synth.training.dataset import TrainingImages, describe, gather
 from napari_synth.training.distributed import several_processes
-from napari_synth.training.occupation import OccupiedError, occupied
 from napari_synth.training.optim import Budget
 from napari_synth.training.trainer import FitResult, Trainer
 
@@ -189,6 +189,7 @@ def train_model(
         except CheckpointError as error:
             trainer.keep_best()
             raise CheckpointError(_with_rescued(error, folder, setup, outcome(trainer.result))) from error
+        report.start("Writing the model")
         card = outcome(result)
         path = folder / f"{model}.safetensors"
         generator_id = f"{chosen.info.task}/{model}"
@@ -235,7 +236,7 @@ def _taken_up(
             return model, folder
         with ExitStack() as trying:
             try:
-                trying.enter_context(occupied(folder / occupation.FILE, f"The folder {folder}"))
+                trying.enter_context(occupied(folder / checkpoint.LOCK, f"The folder {folder}"))
                 trying.enter_context(
                     occupied(runs / f".{chosen.info.task}.{model}.lock", f"The name {chosen.info.task}/{model}")
                 )

@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 
+from napari_synth.training.checkpoint import TrainingState
 from napari_synth.training.distributed import ProcessGroup
 from napari_synth.training.events import Figures, FitResult, Validated
 from napari_synth.training.optim import Budget, Clock, FitSettings
 from napari_synth.training.training_module import TrainingModule, Validation
-from napari_synth.training.training_state import TrainingState
 
 
 class BudgetTracker:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from napari_synth.cli.app import main
-from napari_synth.cli.signals import exit_code, interrupting, stopping
+from napari_synth.cli.progress import exit_code, interrupting, stopping
 from napari_synth.core.progress import CancelToken
 from napari_synth.files import read_image, write_image
 from napari_synth.imaging.image import Image

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from napari_synth.engine.latents import between, path
+from napari_synth.engine.synthesis_run import between, path
 
 
 def test_a_path_begins_and_ends_where_it_should() -> None:

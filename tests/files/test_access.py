@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from napari_synth.core.errors import AxesError, ImageFileError, InvalidImageError
-from napari_synth.files import image_suffix, npy, read_image, write_image
+from napari_synth.files import image_suffix, raw, read_image, write_image
 from napari_synth.files.raw import RawArray
 from napari_synth.imaging.image import Image
 
@@ -77,7 +77,7 @@ def test_a_given_role_replaces_the_one_of_the_file_and_its_spacing(tmp_path: Pat
 
 
 def test_a_large_npy_is_not_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(npy, "EAGER_BYTES", 1000)
+    monkeypatch.setattr(raw, "EAGER_BYTES", 1000)
     pixels = np.random.default_rng(0).random((4, 30, 30), np.float32)
     np.save(tmp_path / "a.npy", pixels)
     back = read_image(tmp_path / "a.npy")

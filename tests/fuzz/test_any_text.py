@@ -25,7 +25,7 @@ from napari_synth.core.errors import GeneratorError, SynthError, UnforeseenError
 from napari_synth.core.texts import TextError, read_json, read_yaml, shown
 from napari_synth.engine.recipe import Recipe
 from napari_synth.models import ModelCard, load_model
-from napari_synth.models.description import ModelDescription
+from napari_synth.models.card import ModelDescription
 from napari_synth.spelling import as_command, as_python
 
 BOUNDED = settings(

@@ -13,8 +13,7 @@ import zarr
 from napari_synth import samples
 from napari_synth.core.errors import MaskError
 from napari_synth.imaging.image import Image
-from napari_synth.imaging.mask_rules import mask_by_rule, saturation_level
-from napari_synth.imaging.masks import RULES
+from napari_synth.imaging.masks import RULES, mask_by_rule, saturation_level
 
 
 def marked(image: Image, rule: str) -> np.ndarray:

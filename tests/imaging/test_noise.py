@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from itertools import pairwise
@@ -9,6 +10,7 @@ import pytest
 from scipy.ndimage import gaussian_filter, gaussian_filter1d
 from skimage import data
 
+from napari_synth.core.errors import InvalidImageError
 from napari_synth.imaging.noise import NoiseModel, NoiseReport, estimate_noise
 
 
@@ -110,6 +112,12 @@ class TestPoisson:
         assert report.model.offset == pytest.approx(100.0, abs=3.0)
         assert report.model.read_noise == pytest.approx(2.1, rel=0.3)
         assert report.sentences()[0].startswith("Gain 2.")
+        assert " counts at the median signal." in report.sentences()[0]
+
+    def test_large_numbers_are_plain_and_floats_are_no_counts(self) -> None:
+        report = estimate_noise([np.random.default_rng(0).normal(0, 2440, (128, 128))])
+        (said, *_) = report.sentences("grey values")
+        assert re.fullmatch(r"Noise of 2[34]\d\d grey values, the same in dark and bright places\.", said)
 
     def test_estimate_follows_scale_and_offset_of_the_image(self) -> None:
         photons = _natural("astronaut") / 255 * 30
@@ -268,3 +276,39 @@ def test_two_classes_of_intensity_are_not_dropped_for_those_that_are_cut_off() -
     image = np.full((128, 128), 0.0)
     image[:, 64:] = np.where(np.arange(128) < 64, 300.0, 500.0)[:, None] + rng.normal(0, 20, (128, 64))
     assert abs(estimate_noise([image]).sigma_typical - 20) < 4
+
+
+def _blobs(mean: float) -> np.ndarray:
+    smooth = gaussian_filter(np.random.default_rng(0).normal(size=(256, 256)), 6)
+    blobs = np.clip(smooth - smooth.min() - 0.5 * np.ptp(smooth), 0, None)
+    return blobs / blobs.mean() * mean * 0.9 + 0.1 * mean
+
+
+@pytest.mark.parametrize("mean", [0.03, 0.3, 1.0, 10.0])
+@pytest.mark.parametrize("dtype", ["uint16", "float32"])
+def test_single_photons_are_counted(mean: float, dtype: str) -> None:
+    report = estimate_noise([np.random.default_rng(1).poisson(_blobs(mean)).astype(dtype)])
+    assert (report.model.gain, report.model.offset, report.model.read_noise) == (1.0, 0.0, 0.0)
+    assert any("photon" in note for note in report.notes)
+
+
+def test_what_is_cut_off_smoothed_or_doubled_are_no_single_photons() -> None:
+    rng = np.random.default_rng(0)
+    photons = rng.poisson(_blobs(1.0)).astype(float)
+    bright = np.where(_blobs(1.0) > 1, 0.2 * rng.poisson(50 * _blobs(1.0)), 0.0)
+    for image in (
+        np.rint(gaussian_filter(photons, 0.7)),
+        np.kron(photons, np.ones((2, 2))),
+        (_blobs(1.0) > 1).astype(float),
+        np.clip(np.rint(rng.normal(0.5, 1.0, bright.shape) + bright), 0, None),
+    ):
+        assert not any("photon" in note for note in estimate_noise([image]).notes)
+
+
+def test_one_plane_and_a_stack_are_taken_as_they_are() -> None:
+    stack = np.random.default_rng(0).normal(100, 7, (3, 64, 64))
+    assert estimate_noise(stack).model == estimate_noise(list(stack)).model
+    assert abs(estimate_noise(stack[0]).model.read_noise - 7) < 1
+    for wrong in (stack[0, 0], [stack[0], np.arange(9)], np.zeros((8, 8), complex)):
+        with pytest.raises(InvalidImageError, match="Noise is measured in planes"):
+            estimate_noise(wrong)

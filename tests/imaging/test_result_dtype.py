@@ -22,13 +22,13 @@ def photons(mean: float, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).poisson(signal / signal.mean() * mean).astype(np.uint16)
 
 
-@pytest.mark.parametrize("mean", [0.1, 0.3, 1.0])
+@pytest.mark.parametrize("mean", [0.03, 0.1, 0.3, 1.0])
 def test_the_total_of_few_photons_is_kept(mean: float) -> None:
     image = photons(mean)
     run = prepare("denoise/blind", Image(image, "YX"))
     result = run.compute()
     assert result.dtype == np.float32
-    assert abs(result.sum() / image.sum() - 1) < 0.02
+    assert abs(result.sum() / image.sum() - 1) < 0.01
     assert run.recipe.dtype == "float32"
     assert any("float32" in note and "few counts" in note for note in run.notes)
     again = napari_synth.run(Recipe.from_yaml(run.recipe.to_yaml()), image)

@@ -21,10 +21,10 @@ import napari_synth
 from napari_synth import registry
 from napari_synth.core.errors import ModelFileError, UntrustedModelError
 from napari_synth.models import ModelCard, bundled, export_bioimageio, library, load_model, save_model
-from napari_synth.models._blind import BlindEnlarger
+from napari_synth.models._in_counts import BlindEnlarger
 from napari_synth.models.processing import Processing
 from napari_synth.models.reading import describe
-from napari_synth.networks.super_resolution_unet import SuperResolutionUNet
+from napari_synth.networks.enlargers import SuperResolutionUNet
 
 # The library leaves files for the garbage collector, and torch would rather have new packages in another format.
 pytestmark = [

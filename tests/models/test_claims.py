@@ -22,8 +22,7 @@ from napari_synth.contract.generator import BlockSpec, GeneratorInfo, Prepared, 
 from napari_synth.core.errors import GeneratorError, ModelFileError
 from napari_synth.models import ModelCard, bundled, load_model, save_model
 from napari_synth.models._claims import check_archive
-from napari_synth.models._sniffing import kind_of
-from napari_synth.models._weights import read_weights
+from napari_synth.models._sniffing import kind_of, read_weights
 from napari_synth.models.architectures import ARCHITECTURES
 from napari_synth.networks import NoiseConditionedUNet
 

@@ -19,8 +19,7 @@ from napari_synth.imaging.intensity import IntensityTransform, measure_statistic
 from napari_synth.methods.denoise.blind_spot import BlindSpotRestorer
 from napari_synth.models import ModelCard, export_bioimageio, save_model
 from napari_synth.models._in_counts import FromNeighbours, range_of
-from napari_synth.networks.blind_spot_unet import BlindSpotUNet
-from napari_synth.networks.hidden_pixels import BlindSpotMask
+from napari_synth.networks.blind_spot_unet import BlindSpotMask, BlindSpotUNet
 from napari_synth.networks.residual_unet import ResidualUNet
 from napari_synth.networks.translation_unet import TranslationUNet
 

@@ -5,8 +5,7 @@ import torch
 
 from napari_synth.models.architectures import build_network
 from napari_synth.networks.adversarial_pair import halvings_of, widths_of, with_spread
-from napari_synth.networks.dcgan import DcganDiscriminator, DcganGenerator
-from napari_synth.networks.fastgan import FastganDiscriminator, FastganGenerator
+from napari_synth.networks.image_gans import DcganDiscriminator, DcganGenerator, FastganDiscriminator, FastganGenerator
 from napari_synth.networks.latent_generator import Grain
 from napari_synth.training.losses import steepness
 

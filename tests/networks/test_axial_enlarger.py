@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from napari_synth.networks.axial_enlarger import AxialEnlarger
+from napari_synth.networks.enlargers import AxialEnlarger
 
 
 def trained(scale: int = 3) -> AxialEnlarger:

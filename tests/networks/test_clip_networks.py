@@ -7,8 +7,7 @@ import torch
 from torch import nn
 
 from napari_synth.models.architectures import build_network
-from napari_synth.networks.conv_lstm import ConvLSTM
-from napari_synth.networks.simvp import SimVP
+from napari_synth.networks.frame_predictors import ConvLSTM, SimVP
 
 NETWORKS = [
     ConvLSTM(2, history=3, width=8, layers=1),

@@ -7,9 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from napari_synth.models.architectures import build_network
-from napari_synth.networks.domain_discriminator import DomainDiscriminator
-from napari_synth.networks.refined_autoencoder import RefinedAutoencoder
-from napari_synth.networks.refiner import Refiner
+from napari_synth.networks.discriminators import DomainDiscriminator
+from napari_synth.networks.refined_autoencoder import RefinedAutoencoder, Refiner
 from napari_synth.networks.variational_autoencoder import VariationalAutoencoder, drawn_latents
 from napari_synth.networks.velocity_unet import VelocityUNet, flow, mixing_times, spread_times
 

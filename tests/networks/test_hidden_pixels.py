@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from napari_synth.networks.hidden_pixels import BlindSpotMask
+from napari_synth.networks.blind_spot_unet import BlindSpotMask
 
 MASKS = [*map(BlindSpotMask, ((0, 0), (0, 3), (2, 2), (0, 0, 2))), BlindSpotMask((0, 0), gap=4)]
 every_mask = pytest.mark.parametrize("mask", MASKS, ids=str)

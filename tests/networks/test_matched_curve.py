@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_synth.networks.matched_curve import MatchedCurve
+from napari_synth.networks.curves import MatchedCurve
 
 RANDOM = np.random.default_rng(0)
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from napari_synth.networks.patch_discriminator import PatchDiscriminator
+from napari_synth.networks.discriminators import PatchDiscriminator
 
 
 @pytest.mark.parametrize(("dims", "size"), [(2, (16, 24)), (3, (3, 16, 24))])

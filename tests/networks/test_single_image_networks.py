@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from napari_synth.networks.blind_spot_unet import BlindSpotUNet
-from napari_synth.networks.monotone_spline import MonotoneSpline
+from napari_synth.networks.curves import MonotoneSpline
 from napari_synth.networks.three_layer_cnn import ThreeLayerCNN
 
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from napari_synth.networks import SuperResolutionUNet
+from napari_synth.networks.enlargers import enlarged
 from napari_synth.networks.local_mean import CELL
-from napari_synth.networks.super_resolution_unet import enlarged
 
 SMALL = {"widths": (4, 6), "encoder_blocks": 1, "bottom_blocks": 1, "decoder_blocks": 1}
 WITHOUT_MEAN = SMALL | {"slope": -1.0, "mean_spread": 1.0}

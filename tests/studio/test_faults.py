@@ -17,13 +17,12 @@ from training_lines import Curves, run, trainer
 
 import napari_synth
 from napari_synth import registry
-from napari_synth.core.errors import CheckpointError, ModelFileError, OutOfMemoryError
-from napari_synth.core.memory import is_memory_short
+from napari_synth.core.errors import CheckpointError, ModelFileError, OutOfMemoryError, is_memory_short
 from napari_synth.core.progress import Progress
 from napari_synth.models import library, load_model
 from napari_synth.studio.train import train_model
 from napari_synth.training import checkpoint
-from napari_synth.training.occupation import OccupiedError, occupied
+from napari_synth.training.checkpoint import OccupiedError, occupied
 
 SMALL: dict[str, Any] = {"initial_weights": "scratch", "width": 8, "patch": 32, "batch": 1, "steps": 2}
 METHOD = "denoise/supervised"

@@ -18,7 +18,7 @@ from napari_synth.core.errors import AxesError, InvalidParameterError, TrainingD
 from napari_synth.core.progress import Progress
 from napari_synth.imaging.image import Image
 from napari_synth.methods.denoise.trained import OverTime, neighbours_of
-from napari_synth.networks.simvp import SimVP
+from napari_synth.networks.frame_predictors import SimVP
 from napari_synth.training.clips import draw_clips, held_out_clips, read_movies, split_clips
 from napari_synth.training.events import Previewed, Validated
 from napari_synth.training.patches import PatchSampler

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from napari_synth.training.differentiable_augmentation import DRAWN, changed
+from napari_synth.training.adversarial import DRAWN, changed
 
 STILL = torch.tensor([[0.5, 0.5, 0.5, 1.0, 1.0]])
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from napari_synth.training.image_pool import ImagePool
+from napari_synth.training.adversarial import ImagePool
 
 
 def images(start: int, count: int) -> torch.Tensor:

@@ -87,7 +87,7 @@ def preview_point(
     numpy.ndarray
         The pixels of one image.
     """
-    from napari_synth.engine.latents import between
+    from napari_synth.engine.synthesis_run import between
 
     prepared = opened or request.prepare(progress, cancel)
     if isinstance(point, LatentPoint):
@@ -116,7 +116,7 @@ def interpolate(
     progress, cancel
         Of the job.
     """
-    from napari_synth.engine.latents import path
+    from napari_synth.engine.synthesis_run import path
 
     prepared = request.prepare(progress, cancel)
     reporter = Reporter(progress, cancel)

@@ -9,8 +9,7 @@ from typing import Any
 
 from qtpy.QtCore import QCoreApplication, QObject, Signal
 
-from napari_synth.core.errors import Cancelled, GeneratorError, OutOfMemoryError, SynthError
-from napari_synth.core.memory import is_memory_short
+from napari_synth.core.errors import Cancelled, GeneratorError, OutOfMemoryError, SynthError, is_memory_short
 from napari_synth.core.progress import CancelToken, Progress, ProgressCallback
 
 Work = Callable[[ProgressCallback, CancelToken], Any]

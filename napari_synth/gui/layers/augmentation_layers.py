@@ -13,7 +13,7 @@ from napari.layers import Image as ImageLayer
 from napari.layers import Labels, Layer, Points, Shapes, Tracks, Vectors
 
 from napari_synth.augmentation.draws import Draw
-from napari_synth.augmentation.outlines import bent_type, outline
+from napari_synth.augmentation.export import bent_type, outline
 from napari_synth.augmentation.sample import Sample
 from napari_synth.core.errors import AxesError, InvalidImageError
 from napari_synth.gui.layers.appearance import appearance

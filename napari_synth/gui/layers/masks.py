@@ -84,7 +84,7 @@ def rule_request(image: Image, rule: str, grow: int) -> MaskRequest:
     ----------
     image : Image
     rule : str
-        One of `napari_synth.imaging.mask_rules.RULES`.
+        One of `napari_synth.imaging.masks.RULES`.
     grow : int
         See `napari_synth.engine.masking.grown`.
     """

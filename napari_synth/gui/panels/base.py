@@ -31,6 +31,7 @@ from napari_synth.gui.library_events import library_events
 from napari_synth.gui.settings import RunSettings, read_settings
 from napari_synth.gui.widgets.form import ParamsForm
 from napari_synth.gui.widgets.form_rows import put_in_scroll_area, wrapped
+from napari_synth.gui.widgets.hint import Hint
 from napari_synth.gui.widgets.live_layer import LiveLayer
 from napari_synth.gui.widgets.method_list import MethodList, ask_for_file, ask_for_trust
 from napari_synth.gui.widgets.status import DeviceBadge, Messages, ProgressRow
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from napari_synth.models.library import Entry
 
 _PAINT_MS = 30
+_NO_PREVIEW = "The preview shows a plane, and the viewer shows a volume."
 
 M = TypeVar("M", bound=Method[Any])
 
@@ -102,11 +104,15 @@ class Panel(QWidget):
             self.stop()
         else:
             # napari puts the dock into the window after the panel into the dock.
-            QTimer.singleShot(0, self._share_room)
+            QTimer.singleShot(0, self._on_docked)
+
+    def _on_docked(self) -> None:
+        """Take up the place that the panel was given."""
+        self._share_room()
 
     def _share_room(self) -> None:
         """Open as a tab where another panel of ours is docked on the same side: two below each other would be squeezed."""
-        dock = _dock_of(self)
+        dock = dock_of(self)
         window = None if dock is None else dock.parentWidget()
         if dock is None or not isinstance(window, QMainWindow) or dock.isFloating():
             return
@@ -157,6 +163,26 @@ class Panel(QWidget):
             preview.began.connect(self._on_preview_began)
             preview.progressed.connect(self.progress.show_progress)
             preview.ended.connect(self._on_preview_ended)
+
+    def _offer_preview_on(self, button: QAbstractButton, hint: Hint, tooltip: str, *, there: bool) -> None:
+        """Enable a button for a preview of a plane, or say why there can be none and how there will be one.
+
+        Parameters
+        ----------
+        button : QAbstractButton
+        hint : Hint
+        tooltip : str
+            Of the button where there can be a preview.
+        there : bool
+            Whether there is an image to show.
+        """
+        is_volume = self.viewer.dims.ndisplay == 3
+        button.setEnabled(there and not is_volume)
+        button.setToolTip(_NO_PREVIEW if is_volume else tooltip)
+        if not button.isEnabled():
+            button.setChecked(False)
+        words = _NO_PREVIEW if there and is_volume else ""
+        hint.say(words, "Show in 2D", partial(setattr, self.viewer.dims, "ndisplay", 2))
 
     def _settings(self) -> RunSettings:
         """Return what is set in Preferences."""
@@ -357,7 +383,7 @@ class MethodPanel(Panel, Generic[M]):
         self.device.look_for(self._settings())
 
 
-def _dock_of(widget: QWidget) -> QDockWidget | None:
+def dock_of(widget: QWidget) -> QDockWidget | None:
     """Return the dock that a widget lies in, None where there is none."""
     above = widget.parentWidget()
     while above is not None and not isinstance(above, QDockWidget):

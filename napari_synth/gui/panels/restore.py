@@ -1,4 +1,4 @@
-"""The panels that restore an image: one class for denoising, filling, upscaling and translating."""
+"""The panels that restore an image: one class for denoising, correcting, filling, upscaling and translating."""
 
 from __future__ import annotations
 
@@ -32,9 +32,11 @@ if TYPE_CHECKING:
 
 _ADDS = "Add a model file of your own: .safetensors, .pth, TorchScript, or a bioimage.io package (zip, or its .yaml)"
 _PREVIEW = "Show the result on the visible field and the current slice, again whenever a setting or the view changes"
-_NO_PREVIEW = "The preview shows a plane, and the viewer shows a volume."
+_RUN = "Work on the whole image in the background; the result is a new layer beside the source"
+_NO_MASK = "Nothing is marked that could be filled: paint it, or choose a rule as the mask."
 _WORDS = {
     Task.DENOISE: ("denoised", "Denoising"),
+    Task.CORRECT: ("corrected", "Correcting"),
     Task.SUPER_RESOLUTION: ("upscaled", "Upscaling"),
     Task.INPAINT: ("inpainted", "Inpainting"),
     Task.TRANSLATE: ("translated", "Translating"),
@@ -59,15 +61,15 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
         self.preview_button = QPushButton("Preview", self)
         self.preview_button.setCheckable(True)
         self.preview_hint = Hint(self)
-        self.run_button.setToolTip(
-            "Work on the whole image in the background; the result is a new layer beside the source"
-        )
+        self.mask_hint = Hint(self)
+        self.run_button.setToolTip(_RUN)
         self.preview = RunPreview(self.viewer, self._wanted, self, look=self._look)
         self._attach(self.preview, self.preview_button)
         self.reference_picker.changed.connect(self.preview.request)
         self.reference_picker.changed.connect(self._clear_error)
         if self.mask_picker is not None:
             self._attach(self.mask_picker.preview, self.mask_picker.preview_button, with_progress=False)
+            self.mask_picker.changed.connect(self._show_state)
             self.mask_picker.changed.connect(self.preview.request)
             self.mask_picker.changed.connect(self._clear_error)
         self._add_method_row()
@@ -80,6 +82,7 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
             self.form_place,
             line(self),
             buttons,
+            self.mask_hint,
             self.preview_hint,
             self.progress,
             self.device,
@@ -124,18 +127,26 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
 
     def _on_source(self) -> None:
         super()._on_source()
-        self._offer_preview()
         self.preview.request()
 
     def _offer_preview(self, _event: object = None) -> None:
         """Enable the preview, or say why there can be none and how there will be one."""
-        there, is_volume = self.source.layer is not None, self.viewer.dims.ndisplay == 3
-        self.preview_button.setEnabled(there and not is_volume)
-        self.preview_button.setToolTip(_NO_PREVIEW if is_volume else _PREVIEW)
-        if not self.preview_button.isEnabled():
-            self.preview_button.setChecked(False)
-        words = _NO_PREVIEW if there and is_volume else ""
-        self.preview_hint.say(words, "Show in 2D", partial(setattr, self.viewer.dims, "ndisplay", 2))
+        there = self.source.layer is not None
+        self._offer_preview_on(self.preview_button, self.preview_hint, _PREVIEW, there=there and not self._lacks_mask)
+        if self.mask_picker is not None:
+            self.mask_hint.say(_NO_MASK if there and self._lacks_mask else "", "Draw", self.mask_picker.add_layer)
+
+    @property
+    def _lacks_mask(self) -> bool:
+        return self.mask_picker is not None and self.mask_picker.is_missing
+
+    def _show_state(self) -> None:
+        """Say before the click where nothing is marked to be filled."""
+        super()._show_state()
+        if self._lacks_mask:
+            self.run_button.setEnabled(False)
+        self.run_button.setToolTip(_NO_MASK if self._lacks_mask else _RUN)
+        self._offer_preview()
 
     # The result
 
@@ -172,6 +183,13 @@ class DenoisePanel(RestorePanel):
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__(napari_viewer, Task.DENOISE)
+
+
+class CorrectPanel(RestorePanel):
+    """The panel for light, background, bleaching and stripes, as napari's menu opens it."""
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__(napari_viewer, Task.CORRECT)
 
 
 class InpaintPanel(RestorePanel):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import napari.layers
     from napari.components import ViewerModel
 
-_NONE = {"none": "", "optional": "no image: a standard", "needed": "choose an image"}
+_NONE = {"none": "", "optional": "not needed", "needed": "choose an image"}
 
 
 class ReferencePicker(QObject):

@@ -93,9 +93,11 @@ class Finished(Generic[Run]):
         """Say why a map of some kind cannot be made of it, "" where it can."""
         if self.source is None:
             return _SOURCE_GONE
+        task = Task(self.recipe.generator.split("/")[0])
+        if task == Task.CORRECT:
+            return "A correction is meant to change what was measured: what was changed says nothing of its quality."
         if kind == UNCERTAINTY:
             return "" if self.prepared is not None else why_not_again(self.recipe)
-        task = Task(self.recipe.generator.split("/")[0])
         if task == Task.TRANSLATE:
             return "A translation is meant to differ from its source: what was changed says nothing of its quality."
         if task == Task.PREDICT_FRAMES:

@@ -38,8 +38,7 @@ from napari_synth.methods.denoise.shared import (
     training_notes,
 )
 from napari_synth.methods.noise_conditioning import Condition
-from napari_synth.networks.blind_spot_unet import BlindSpotUNet, prediction
-from napari_synth.networks.hidden_pixels import BlindSpotMask
+from napari_synth.networks.blind_spot_unet import BlindSpotMask, BlindSpotUNet, prediction
 from napari_synth.networks.three_layer_cnn import ThreeLayerCNN
 from napari_synth.training.augmenting import patch_augmentation
 from napari_synth.training.dataset import Normalisation, TrainingImages, read_fields, split_fields
@@ -428,6 +427,14 @@ class HiddenPixelsOfMany(TrainingModule):
         self.networks: Networks = {_NAME: network}
         self.mask, self.pool, self.laws, self.settings = mask, pool, laws, settings
         self.held_out, self.held_out_laws, self.shown, self.axes = held_out, held_out_laws, shown, axes
+
+    @property
+    def loss_in_words(self) -> str:
+        """See `TrainingModule.loss_in_words`."""
+        return (
+            "How surprised the network is by the pixels that are hidden from it (negative log-likelihood): lower is better, below 0"
+            " as well as above."
+        )
 
     def optimizers(self) -> Mapping[str, Sequence[torch.optim.Optimizer]]:
         """See `TrainingModule.optimizers`."""

@@ -76,8 +76,8 @@ class BlindParams(OutlierParams):
         None,
         gt=0.0,
         title="Noise level",
-        description="Standard deviation of the noise in counts, where you know it; measured where it is left out, and where noise"
-        " is multiplicative.",
+        description="Standard deviation of the noise in the grey values of the image, where you know it; measured where it is left"
+        " out, and where noise is multiplicative.",
         json_schema_extra={"advanced": True, "start": 10.0},
     )
     ensemble: bool = ensemble_field()

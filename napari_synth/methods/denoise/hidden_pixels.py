@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from napari_synth.imaging.noise import NoiseReport
-from napari_synth.networks.hidden_pixels import reach_of
+from napari_synth.networks.blind_spot_unet import reach_of
 
 _OUTLIER = 3.0
 

@@ -17,10 +17,9 @@ from napari_synth.methods.denoise.blind_spot import BlindSpotRestorer
 from napari_synth.methods.denoise.catalogue import OverTimeTrainParams
 from napari_synth.methods.denoise.shared import Unchanged, is_clean, measure_noise
 from napari_synth.models.card import reading_card
-from napari_synth.networks.blind_spot_unet import BlindSpotUNet
-from napari_synth.networks.hidden_pixels import BlindSpotMask
+from napari_synth.networks.blind_spot_unet import BlindSpotMask, BlindSpotUNet
+from napari_synth.networks.frame_predictors import SimVP
 from napari_synth.networks.residual_unet import ResidualUNet
-from napari_synth.networks.simvp import SimVP
 from napari_synth.training.clips import draw_clips, held_out_clips, read_movies, split_clips
 from napari_synth.training.dataset import TrainingImages
 from napari_synth.training.events import Figures, Preview

@@ -41,7 +41,7 @@ from napari_synth.methods.synthesize.samplers import (
 )
 from napari_synth.methods.translate.trained import translator_of
 from napari_synth.models import load_model
-from napari_synth.models.description import ModelDescription
+from napari_synth.models.card import ModelDescription
 from napari_synth.models.files import read_card
 from napari_synth.models.reading import check_unchanged
 

@@ -21,7 +21,7 @@ from napari_synth.methods.inpaint.filling import Method, NetworkFill, prepare_fi
 from napari_synth.methods.super_resolution.enlarged import finer
 from napari_synth.methods.translate.catalogue import NeuralStyleParams
 from napari_synth.methods.translate.style import prepare_neural_style
-from napari_synth.models.description import ModelDescription
+from napari_synth.models.card import ModelDescription
 from napari_synth.models.file_network import FileNetwork
 from napari_synth.models.processing import Processing
 from napari_synth.models.reading import check_unchanged, open_network

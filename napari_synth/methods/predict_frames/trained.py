@@ -17,8 +17,7 @@ from napari_synth.imaging.image import Image
 from napari_synth.imaging.intensity import IntensityTransform
 from napari_synth.methods.predict_frames.catalogue import ClipTrainParams, ConvLSTMTrainParams, SimVPTrainParams
 from napari_synth.methods.predict_frames.flow import Copied, Lines, Moved
-from napari_synth.networks.conv_lstm import ConvLSTM
-from napari_synth.networks.simvp import SimVP
+from napari_synth.networks.frame_predictors import ConvLSTM, SimVP
 from napari_synth.training.clips import draw_clips, held_out_clips, read_movies, split_clips
 from napari_synth.training.dataset import TrainingImages
 from napari_synth.training.events import Figures, Preview

@@ -23,7 +23,7 @@ from napari_synth.imaging.image import Image
 from napari_synth.methods.noise_conditioning import bundled_network
 from napari_synth.methods.super_resolution.catalogue import AdaptedParams, Pixels
 from napari_synth.methods.super_resolution.enlarged import MODEL, Enlarged, coarse
-from napari_synth.networks.super_resolution_unet import SuperResolutionUNet
+from napari_synth.networks.enlargers import SuperResolutionUNet
 from napari_synth.training.loop import Budget, FitSettings, fit
 from napari_synth.training.patches import PatchPool, collect_crops
 

@@ -24,8 +24,8 @@ from napari_synth.methods.noise_conditioning import (
     to_opponents,
 )
 from napari_synth.methods.super_resolution.catalogue import FactorParams, NetworkParams, Pixels
+from napari_synth.networks.enlargers import SuperResolutionUNet, enlarged
 from napari_synth.networks.sigma_map import gaussian_blur
-from napari_synth.networks.super_resolution_unet import SuperResolutionUNet, enlarged
 
 MODEL = "super-resolution"
 LENS = 0.35

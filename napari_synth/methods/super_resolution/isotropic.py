@@ -26,7 +26,7 @@ from napari_synth.engine.resampling import RADIUS, resampled, resized
 from napari_synth.engine.tiling import Sampling
 from napari_synth.imaging.image import Image
 from napari_synth.methods.noise_conditioning import Condition, full_precision, measure_certain_condition
-from napari_synth.networks.axial_enlarger import AxialEnlarger
+from napari_synth.networks.enlargers import AxialEnlarger
 from napari_synth.networks.sigma_map import BLUR_STD, blur_radius, gaussian_blur
 from napari_synth.training.loop import Budget, FitResult, FitSettings, fit
 from napari_synth.training.patches import PatchPool, collect_crops

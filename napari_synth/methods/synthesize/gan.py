@@ -11,11 +11,10 @@ from torch import Tensor, nn
 from napari_synth.contract.trainable import TrainContext, TrainingSetup
 from napari_synth.methods.synthesize.catalogue import GanTrainParams
 from napari_synth.methods.synthesize.crops import JUDGED, LIMIT, Crops, Judge, in_parts, learnt_crops, narrowed
-from napari_synth.networks.dcgan import DcganDiscriminator, DcganGenerator
-from napari_synth.networks.fastgan import FastganDiscriminator, FastganGenerator
+from napari_synth.networks.image_gans import DcganDiscriminator, DcganGenerator, FastganDiscriminator, FastganGenerator
 from napari_synth.networks.latent_generator import LatentGenerator
+from napari_synth.training.adversarial import DRAWN, changed
 from napari_synth.training.dataset import TrainingImages
-from napari_synth.training.differentiable_augmentation import DRAWN, changed
 from napari_synth.training.events import Figures, Preview
 from napari_synth.training.losses import BOUNDED_EVERY, adversarial_optimizer, frozen, relative_loss, steepness
 from napari_synth.training.optim import FitSettings

@@ -26,8 +26,8 @@ from napari_synth.methods.synthesize.catalogue import LabelsToImageTrainParams
 from napari_synth.methods.synthesize.samplers import LabelChannels
 from napari_synth.methods.translate.figures import PatchTarget
 from napari_synth.methods.translate.paired import Kind, linear_mix, preview_of, some_pixels
+from napari_synth.networks.discriminators import PatchDiscriminator
 from napari_synth.networks.label_painter import LabelPainter
-from napari_synth.networks.patch_discriminator import PatchDiscriminator
 from napari_synth.training.augmenting import patch_augmentation
 from napari_synth.training.dataset import Normalisation, TrainingImages, read_fields, split_fields
 from napari_synth.training.events import Figures, Preview

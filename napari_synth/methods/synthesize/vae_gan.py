@@ -20,7 +20,7 @@ from napari_synth.core.errors import TrainingDataError
 from napari_synth.methods.synthesize.catalogue import RefinedTrainParams
 from napari_synth.methods.synthesize.crops import JUDGED, Crops, Judge, in_parts, learnt_crops, narrowed
 from napari_synth.methods.synthesize.vae import PSNR, divergence, negative_evidence, posterior, psnr, usage, warmed
-from napari_synth.networks.domain_discriminator import DomainDiscriminator
+from napari_synth.networks.discriminators import DomainDiscriminator
 from napari_synth.networks.refined_autoencoder import Made, RefinedAutoencoder
 from napari_synth.training.dataset import TrainingImages
 from napari_synth.training.events import Figures, Preview

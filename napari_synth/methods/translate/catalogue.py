@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -45,7 +46,7 @@ class SlideParams(FittedParams):
         None,
         gt=0.0,
         title="Empty slide",
-        description="Brightness of the empty slide in counts; empty to estimate it.",
+        description="Brightness of the empty slide, as a grey value; empty to estimate it.",
         json_schema_extra={"advanced": True, "start": 240.0},
     )
 
@@ -575,3 +576,6 @@ METHODS = (
     ),
 )
 """In the order in which lists have them: the first generator is the default of the task."""
+
+GENERATORS: Mapping[str, Generator[Any]] = {one.info.id: one for one in METHODS if isinstance(one, Generator)}
+"""Those that are run on images, by id."""

@@ -21,8 +21,7 @@ from napari_synth.methods.translate.unpaired import (
     network_generator,
     with_channels,
 )
-from napari_synth.networks.patch_discriminator import PatchDiscriminator
-from napari_synth.networks.patch_projector import PatchProjector
+from napari_synth.networks.discriminators import PatchDiscriminator, PatchProjector
 from napari_synth.networks.residual_translator import ResidualTranslator
 from napari_synth.training.dataset import TrainingImages
 from napari_synth.training.losses import adversarial_optimizer, discriminator_loss, frozen, generator_loss

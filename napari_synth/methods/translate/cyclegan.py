@@ -21,11 +21,11 @@ from napari_synth.methods.translate.unpaired import (
     network_generator,
     with_channels,
 )
-from napari_synth.networks.patch_discriminator import PatchDiscriminator
+from napari_synth.networks.discriminators import PatchDiscriminator
 from napari_synth.networks.residual_translator import CycleTranslator
+from napari_synth.training.adversarial import ImagePool
 from napari_synth.training.dataset import TrainingImages
 from napari_synth.training.events import Figures
-from napari_synth.training.image_pool import ImagePool
 from napari_synth.training.losses import adversarial_optimizer, discriminator_loss, frozen, generator_loss
 from napari_synth.training.training_module import Networks, StepContext
 

@@ -16,7 +16,7 @@ from napari_synth.contract.trainable import TrainContext, TrainingSetup
 from napari_synth.methods.translate.catalogue import Pix2PixTrainParams, RegressionTrainParams
 from napari_synth.methods.translate.figures import PatchTarget, planes_of
 from napari_synth.methods.translate.paired import NETWORK, Paired, PairedModule
-from napari_synth.networks.patch_discriminator import PatchDiscriminator
+from napari_synth.networks.discriminators import PatchDiscriminator
 from napari_synth.training.dataset import TrainingImages
 from napari_synth.training.events import Figures
 from napari_synth.training.losses import adversarial_optimizer, discriminator_loss, frozen, generator_loss

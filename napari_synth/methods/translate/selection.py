@@ -1,19 +1,19 @@
-"""Which way to translate fits an image and its reference."""
+"""Which way to translate fits an image and its reference, and what of an image is evidence."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
-from napari_synth.contract.generator import Context, Generator, Prepared
+from napari_synth.contract.generator import BlockSpec, Context, Prepared
 from napari_synth.imaging.image import Image
-from napari_synth.methods.translate.catalogue import METHODS, AutoParams
-from napari_synth.methods.translate.evidence import AsItIs, shows_something
+from napari_synth.imaging.noise import estimate_noise
+from napari_synth.imaging.sampling import sample_planes
+from napari_synth.methods.translate.catalogue import GENERATORS, AutoParams
 from napari_synth.methods.translate.slides import estimate_white, sample_colours
 
-_METHODS: Mapping[str, Generator[Any]] = {one.info.id: one for one in METHODS if isinstance(one, Generator)}
 _LIT, _DARK, _MOSTLY = 0.4, 0.1, 0.7
 _TINTED, _NEUTRAL = 0.1, 0.05
 
@@ -55,7 +55,7 @@ def prepare_choice(image: Image, params: AutoParams, context: Context) -> Prepar
     For its parameters see `Generator.prepare`.
     """
     name = params.method or choose(image, context.reference)
-    method = _METHODS[f"translate/{name}"]
+    method = GENERATORS[f"translate/{name}"]
     values: dict[str, Any] = {"strength": params.strength}
     if "fitted" in method.params_type.model_fields:
         values["fitted"] = params.fitted
@@ -67,3 +67,41 @@ def prepare_choice(image: Image, params: AutoParams, context: Context) -> Prepar
     prepared.notes = (f"Done by {method.info.title} ({method.info.id}).", *prepared.notes)
     prepared.resolved = {**prepared.resolved, "method": name}
     return prepared
+
+
+# Of noise alone, over any number of pixels that can be looked at; and the power of signal over it.
+_RANGE = 12.0
+_SIGNAL_DB = -3.0
+_LEVELS = (0.01, 99.99)
+
+NOTHING_SHOWN = "The image shows nothing but noise: it stays as it is."
+
+
+def shows_something(image: Image) -> bool:
+    """Return whether any colour of an image varies by more than its noise."""
+    parts = [image.select(S=i) for i in range(image.sizes["S"])] if "S" in image.axes else [image]
+    return any(_varies(part) for part in parts)
+
+
+def _varies(image: Image) -> bool:
+    planes = sample_planes(image)
+    pixels = np.concatenate([plane[np.isfinite(plane)].ravel() for plane in planes]).astype(np.float64)
+    if pixels.size == 0:
+        return False
+    low, high = np.percentile(pixels, _LEVELS)
+    if not pixels.min() < pixels.max():
+        return False
+    noise = estimate_noise(planes)
+    return bool(high - low > _RANGE * noise.sigma_typical or noise.snr_db > _SIGNAL_DB)
+
+
+class AsItIs(Prepared):
+    """Returns an image that shows nothing."""
+
+    def __init__(self) -> None:
+        self.spec = BlockSpec.plane(0)
+        self.notes = (NOTHING_SHOWN,)
+
+    def apply(self, block: Tensor) -> Tensor:
+        """Return the block; see `Prepared.apply`."""
+        return block

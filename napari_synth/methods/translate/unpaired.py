@@ -19,7 +19,7 @@ from napari_synth.imaging.intensity import IntensityTransform
 from napari_synth.methods.translate.catalogue import UnpairedTrainParams
 from napari_synth.methods.translate.figures import PatchTarget, content_correlation, is_flat, planes_of
 from napari_synth.methods.translate.paired import Kind, preview_of
-from napari_synth.networks.matched_curve import MatchedCurve
+from napari_synth.networks.curves import MatchedCurve
 from napari_synth.training.augmenting import patch_augmentation
 from napari_synth.training.dataset import Normalisation, TrainingImages, read_fields, split_fields
 from napari_synth.training.events import Figures, Preview
@@ -56,7 +56,7 @@ class Unpaired:
         Those of the source went through the curve.
     held_out : (list of Block, list of Block)
     curve : mapping or None
-        What brings intensities of the source near those of the target, see `napari_synth.networks.matched_curve`; None where the
+        What brings intensities of the source near those of the target, see `napari_synth.networks.curves`; None where the
         two have other channels.
     settings : FitSettings
     notes : tuple of str

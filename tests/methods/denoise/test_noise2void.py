@@ -14,8 +14,7 @@ from napari_synth.core.progress import CancelToken, Progress, Reporter
 from napari_synth.imaging.image import Image
 from napari_synth.imaging.noise import NoiseModel, NoiseReport
 from napari_synth.methods.denoise.blind_spot import BlindSpotRestorer
-from napari_synth.networks.blind_spot_unet import BlindSpotUNet
-from napari_synth.networks.hidden_pixels import BlindSpotMask
+from napari_synth.networks.blind_spot_unet import BlindSpotMask, BlindSpotUNet
 
 REPORT = NoiseReport(NoiseModel(0.0, 0.0, 0.1), (0.0, 0.0), False, (0.0, 1.0), 0.1, 10.0, 20.0, 100)
 

@@ -17,7 +17,7 @@ from napari_synth.imaging.image import Image
 from napari_synth.methods.noise_conditioning import bundled_network
 from napari_synth.methods.super_resolution.adapted import CoarserCopy
 from napari_synth.methods.super_resolution.enlarged import MODEL, coarse, consistent
-from napari_synth.networks.super_resolution_unet import enlarged
+from napari_synth.networks.enlargers import enlarged
 from napari_synth.training.loop import Budget, FitSettings, fit
 from napari_synth.training.patches import PatchPool
 from napari_synth.verbs import prepare

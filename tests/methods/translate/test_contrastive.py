@@ -5,7 +5,7 @@ from math import log
 import torch
 
 from napari_synth.methods.translate.cut import draw_places, features_at, patch_contrast
-from napari_synth.networks.patch_projector import PatchProjector
+from napari_synth.networks.discriminators import PatchProjector
 
 GENERATOR = torch.Generator().manual_seed(0)
 
