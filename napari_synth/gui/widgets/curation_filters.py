@@ -12,8 +12,8 @@ import pyqtgraph as pg
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLineEdit, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
+from napari_synth.core.texts import three_digits
 from napari_synth.curation import CuratedImage
-from napari_synth.gui.numbers import three_digits
 from napari_synth.gui.widgets.curation_model import ACCEPTED, DISPUTED, FLAGGED, OPEN, REJECTED, ImageModel
 from napari_synth.gui.widgets.elided import NameBox, NameLabel
 from napari_synth.gui.widgets.form_rows import FoldButton, button

@@ -13,10 +13,10 @@ import numpy as np
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, QObject, Qt
 from qtpy.QtGui import QColor, QIcon, QImage, QPainter, QPixmap
 
+from napari_synth.core.texts import three_digits
 from napari_synth.curation import Combined, CuratedImage, Decision, ImageSet, Journal, Verdict, combined
 from napari_synth.curation.images import is_known
 from napari_synth.curation.ranking import needs_a_look
-from napari_synth.gui.numbers import three_digits
 
 GLYPHS = {Verdict.ACCEPT: "✓", Verdict.REJECT: "✗", Verdict.FLAG: "⚑"}
 COLOURS = {Verdict.ACCEPT: "#2e9d5b", Verdict.REJECT: "#d1493f", Verdict.FLAG: "#d99a1c"}
