@@ -129,6 +129,28 @@ def load_mask(name: str) -> Image | None:
     return replace(_read(f"{name}_mask"), name=f"{name} mask")
 
 
+def copy_curation(target: Path) -> Path:
+    """Copy the sample folder to curate, since decisions are kept beside the images; what is there already stays.
+
+    Parameters
+    ----------
+    target : pathlib.Path
+        A folder, made where it is missing.
+
+    Returns
+    -------
+    pathlib.Path
+        The folder with good, blurred, saturated, repeated and broken images.
+    """
+    import shutil
+
+    target.mkdir(parents=True, exist_ok=True)
+    for path in sorted((folder() / "curation").glob("*.tif")):
+        if not (target / path.name).exists():
+            shutil.copyfile(path, target / path.name)
+    return target
+
+
 def folder() -> Path:
     """Return where the files lie: inside the installed package, or beside it in a checkout."""
     package = Path(__file__).parent

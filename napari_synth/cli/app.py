@@ -14,7 +14,7 @@ from rich.console import Console
 from napari_synth.augmentation import PRESETS, TRANSFORMS
 from napari_synth.batches.inputs import AS_IN_RECIPE, NO_REFERENCE, Masked, Pointed, Referenced, Tiles
 from napari_synth.batches.jobs import Job, plan_jobs
-from napari_synth.cli import augmenting, batching, models, synthesizing, training
+from napari_synth.cli import augmenting, batching, curating, models, synthesizing, training
 from napari_synth.cli.options import (
     COMMON,
     ONE_BY_ONE,
@@ -164,6 +164,7 @@ def _build_app(words: Sequence[str]) -> App:
     app.command(batching.finish, name="finish", help=batching.FINISH)
     training.add_command(app, words)
     app.command(models.app())
+    app.command(curating.app())
     app.command(App(name="bench", help_flags=[], version_flags=[]))
     app["bench"].default(_bench)
     app.command(_doctor, name="doctor")
