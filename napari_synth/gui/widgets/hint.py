@@ -9,6 +9,8 @@ from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
 from napari_synth.gui.widgets.elided import breakable
 from napari_synth.gui.widgets.form_rows import wrapped
 
+_STEP = "What helps"
+
 
 class Hint(QWidget):
     """A sentence and a button for what helps; hidden while there is nothing to say.
@@ -23,6 +25,7 @@ class Hint(QWidget):
         self._step: Callable[[], object] | None = None
         self.words = wrapped(self, "Why something cannot be done now")
         self.button = QPushButton(self)
+        self.button.setToolTip(_STEP)
         self.button.clicked.connect(self._on_clicked)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
@@ -45,7 +48,7 @@ class Hint(QWidget):
         self._step = step
         self.words.setText(breakable(words))
         self.button.setText(title)
-        self.button.setToolTip(f"{title}: {words}" if title else "")
+        self.button.setToolTip(f"{title}: {words}" if title and words else _STEP)
         self.button.setVisible(step is not None)
         self.setVisible(bool(words))
 
