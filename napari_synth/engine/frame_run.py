@@ -67,7 +67,9 @@ def open_movie(
     params = method.params_type.parse(recipe.params)
     device = resolve_device(options.device, options.precision)
     missing = missing_frames(movie, request.fill, report)
-    channels = prepare_channels(method, movie, params, device, options.seed, report, apart=True)
+    channels = prepare_channels(
+        method, movie, params, device, options.seed, report, apart=True, yardstick=inputs.yardstick
+    )
     specs = [channel.prepared.spec for channel in channels]
     if request.between and not all(spec.divides for spec in specs):
         raise InvalidParameterError(

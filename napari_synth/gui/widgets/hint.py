@@ -9,8 +9,6 @@ from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
 from napari_synth.gui.widgets.elided import breakable
 from napari_synth.gui.widgets.form_rows import wrapped
 
-_STEP = "What helps"
-
 
 class Hint(QWidget):
     """A sentence and a button for what helps; hidden while there is nothing to say.
@@ -25,7 +23,8 @@ class Hint(QWidget):
         self._step: Callable[[], object] | None = None
         self.words = wrapped(self, "Why something cannot be done now")
         self.button = QPushButton(self)
-        self.button.setToolTip(_STEP)
+        self.button.setAccessibleName("What helps")
+        self.button.setToolTip("What helps")
         self.button.clicked.connect(self._on_clicked)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
@@ -48,7 +47,8 @@ class Hint(QWidget):
         self._step = step
         self.words.setText(breakable(words))
         self.button.setText(title)
-        self.button.setToolTip(f"{title}: {words}" if title and words else _STEP)
+        self.button.setAccessibleName(title or "What helps")
+        self.button.setToolTip(f"{title}: {words}" if title else "What helps")
         self.button.setVisible(step is not None)
         self.setVisible(bool(words))
 
