@@ -16,6 +16,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
     QCheckBox,
+    QComboBox,
     QDoubleSpinBox,
     QHBoxLayout,
     QLabel,
@@ -32,6 +33,9 @@ _FINEST = 1e-6
 _LARGEST = 2**31 - 1
 _MOST_SLIDER_STEPS = 400
 _SLIDER_WIDTH = 130
+_NARROWEST, _WIDEST_LIST = 60, 180
+_BESIDE_WORDS = 48
+"""Pixels of a list for its margins and its arrow in napari's style."""
 
 
 class ParamsForm(QWidget):
@@ -119,6 +123,15 @@ class ParamsForm(QWidget):
         return self._fields[name].editor
 
 
+def _width_of_words(editor: QWidget) -> int:
+    """Return how wide an editor has to be, so that no entry of a list is cut."""
+    if not isinstance(editor, QComboBox):
+        return _NARROWEST
+    words = (editor.itemText(index) for index in range(editor.count()))
+    longest = max((editor.fontMetrics().horizontalAdvance(text) for text in words), default=0)
+    return min(max(_NARROWEST, longest + _BESIDE_WORDS), _WIDEST_LIST)
+
+
 class _Field(QWidget):
     """The widget of one field; a field that may be None has a box for automatic."""
 
@@ -153,8 +166,9 @@ class _Field(QWidget):
                 f"background: transparent; border: 0; padding: 0; min-width: {width}px; max-width: {width}px;"
             )
         native.setSizePolicy(QSizePolicy.Policy.Ignored, native.sizePolicy().verticalPolicy())
-        # A slider with its number needs more: where the label is long, the layout puts it in a line of its own.
-        native.setMinimumWidth(_SLIDER_WIDTH if "widget_type" in options else 60)
+        # A slider with its number needs more, and a list the length of its words: where the label is long, the layout puts it in
+        # a line of its own.
+        native.setMinimumWidth(_SLIDER_WIDTH if "widget_type" in options else _width_of_words(native))
         self._widget.changed.connect(self._on_change)
 
         self.label = QLabel(title, parent)
@@ -217,6 +231,9 @@ def _options(annotation: Any, schema: dict[str, Any]) -> dict[str, Any]:
     least, most = (cast(Any, schema.get(inner, schema.get(outer))) for inner, outer in _BOUNDS)
     bounded = least is not None and most is not None
     usual = 1 if annotation is int else _fine_step(most - least) if bounded else _FINEST
+    if annotation is float and bounded and schema.get("start"):
+        # Where it begins has to be within reach, however wide the range is.
+        usual = min(usual, _fine_step(schema["start"]))
     step = schema.get("step") or schema.get("multipleOf") or usual
     # A bound that is not allowed itself is one step away.
     low = -_LARGEST if least is None else least + step * ("exclusiveMinimum" in schema)
