@@ -16,6 +16,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
     QCheckBox,
+    QComboBox,
     QDoubleSpinBox,
     QHBoxLayout,
     QLabel,
@@ -32,6 +33,8 @@ _FINEST = 1e-6
 _LARGEST = 2**31 - 1
 _MOST_SLIDER_STEPS = 400
 _SLIDER_WIDTH = 130
+# Beside the words of a list, and at most where a panel is narrow.
+_ARROW, _WIDEST_LIST = 44, 230
 
 
 class ParamsForm(QWidget):
@@ -153,8 +156,14 @@ class _Field(QWidget):
                 f"background: transparent; border: 0; padding: 0; min-width: {width}px; max-width: {width}px;"
             )
         native.setSizePolicy(QSizePolicy.Policy.Ignored, native.sizePolicy().verticalPolicy())
-        # A slider with its number needs more: where the label is long, the layout puts it in a line of its own.
-        native.setMinimumWidth(_SLIDER_WIDTH if "widget_type" in options else 60)
+        # A slider with its number needs more, and a list as much as its words: where the label is long, the layout puts them in a
+        # line of their own.
+        narrowest = _SLIDER_WIDTH if "widget_type" in options else 60
+        if isinstance(native, QComboBox):
+            words = (native.itemText(index) for index in range(native.count()))
+            longest = max((native.fontMetrics().horizontalAdvance(word) for word in words), default=0)
+            narrowest = max(narrowest, min(longest + _ARROW, _WIDEST_LIST))
+        native.setMinimumWidth(narrowest)
         self._widget.changed.connect(self._on_change)
 
         self.label = QLabel(title, parent)
