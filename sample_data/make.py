@@ -19,7 +19,7 @@ import numpy.typing as npt
 import skimage.data
 import tifffile
 
-from benchmark import translation
+from benchmark import deconvolution, translation
 from napari_synth.files import write_image
 from napari_synth.imaging.image import Image
 
@@ -33,6 +33,10 @@ CAMERA_OFFSET = 100
 NEURON_CALIBRATION: dict[str, Any] = {
     "spacing": {"Y": 0.1241, "X": 0.1241},
     "units": {"Y": "micrometer", "X": "micrometer"},
+}
+MICROSCOPE: dict[str, Any] = {
+    "spacing": {"Z": 0.2, "Y": 0.1, "X": 0.1},
+    "units": dict.fromkeys("ZYX", "micrometer"),
 }
 
 Array = npt.NDArray[Any]
@@ -49,6 +53,7 @@ def main() -> None:
     scratch()
     damaged()
     restained()
+    wide_field()
 
 
 def actin(rng: np.random.Generator) -> None:
@@ -139,6 +144,17 @@ def restained() -> None:
     """Show a part of the stained section as another laboratory would: mixed and stronger stains, a yellowish lamp."""
     section = skimage.data.immunohistochemistry()[192:512, 96:416]
     save("restained", Image(translation.restained(section), "YXS", name="stained tissue, another laboratory"))
+
+
+def wide_field() -> None:
+    """Draw spheres, shells and filaments, 150 photons where they are brightest, behind a wide-field microscope."""
+    drawn, gain, part = deconvolution.volume(150), 2.0, (slice(8, 24), slice(0, 80), slice(0, 80))
+    seen = counts(gain * drawn.counts[part] + CAMERA_OFFSET, "uint16")
+    truth = (gain * drawn.truth[part] + CAMERA_OFFSET).round(1).astype(np.float32)
+    save("wide_field", Image(seen, "ZYX", name="wide_field", **MICROSCOPE))
+    save("wide_field_truth", Image(truth, "ZYX", name="wide_field truth", **MICROSCOPE))
+    psf = np.rint(drawn.psf / drawn.psf.max() * 65535).astype(np.uint16)
+    save("wide_field_psf", Image(psf, "ZYX", name="wide_field psf", **MICROSCOPE))
 
 
 def counts(values: Array, dtype: str) -> Array:

@@ -146,12 +146,6 @@ class NetworkParams(DeconvolveParams):
     """Settings of ``deconvolve/network``."""
 
     iterations: int | None = _iterations(200)
-    scheme: Literal["auto", "before", "between"] = advanced(
-        "auto",
-        title="Denoising network",
-        description="Takes the noise out before the blur is undone, or between the steps that undo it (plug and play), there in"
-        " planes of two orientations in turn. Auto takes the first for planes and the second for volumes.",
-    )
 
 
 class RichardsonLucyParams(DeconvolveParams):
@@ -219,9 +213,9 @@ def _generator(
 NETWORK = _generator(
     "network",
     "Network",
-    "The bundled denoising network and an inversion of the blur together: the best results at any number of photons.",
+    "The bundled network takes the noise out, then Richardson-Lucy the blur: the best results where photons are few.",
     NetworkParams,
-    "Zhang et al., Plug-and-play image restoration with deep denoiser prior, IEEE TPAMI 44 (2022)",
+    "Richardson, JOSA 62 (1972); Lucy, Astronomical Journal 79 (1974); the network is that of denoise/blind",
     "BSD-3-Clause",
 )
 RICHARDSON_LUCY = _generator(
