@@ -53,6 +53,9 @@ def verdicts(prepared: PreparedRun, pixels: Any) -> tuple[str, ...]:
             planes = _without_taken_out(planes, prepared.channels[index].image)
             if info.task == Task.DECONVOLVE:
                 restored = sample_planes(_seen_again(without_alpha(pair[1]), prepared.channels[index].prepared))
+                if not any(np.isfinite(plane).any() for plane in restored):
+                    said.append("The result was not judged: light from beyond the image is everywhere in it.")
+                    continue
             report = assess(np.stack(planes), np.stack(restored), noise or estimate_noise(planes))
         except InvalidImageError:
             continue

@@ -59,15 +59,18 @@ class Fit(pydantic.BaseModel):
     curve: tuple[tuple[float, float], ...] = ()
 
 
+_LEAST = 0.001
+
+
 def _measure(title: str, description: str, start: float, most: float) -> Any:
     """Return a field for a length, an index or an aperture that may be left out."""
     return Field(
         None,
-        gt=0.0,
+        ge=_LEAST,
         le=most,
         title=title,
         description=description,
-        json_schema_extra={"advanced": True, "start": start},
+        json_schema_extra={"advanced": True, "start": start, "step": 1.0 if start > 100 else 0.01},
     )
 
 
@@ -183,11 +186,11 @@ class WienerParams(DeconvolveParams):
 
     regularization: float | None = Field(
         None,
-        gt=0.0,
+        ge=1e-6,
         le=1e6,
         title="Regularization",
         description="Higher keeps more blur and less noise. If empty, held-out photons decide.",
-        json_schema_extra={"start": 0.01},
+        json_schema_extra={"start": 0.01, "step": 0.001},
     )
 
 

@@ -53,6 +53,8 @@ _REACH = 12.0
 _LEAST_HALO, _MOST_HALO = 24, 160
 _NETWORK_HALO = 80
 _BYTES_PER_PIXEL, _NETWORK_BYTES = 160, 400
+# Share of a pixel's light that must come from within the image for the pixel to be judged.
+_OWN_LIGHT = 0.95
 # What is looked at to find the stop: windows of so many pixels, the most structured ones.
 _WINDOWS, _WINDOW_PIXELS, _WINDOW_EDGE = 2, 2**17, 256
 _LEAST_EDGE = 48
@@ -96,9 +98,11 @@ class Deconvolved(Prepared):
         """Return what the instrument would see of a result; see `Prepared.seen_again`."""
         from scipy.signal import oaconvolve
 
+        own = oaconvolve(np.ones_like(pixels, np.float32), self.psf.pixels, mode="same")
         pad = [(r, r) for r in self.psf.radius]
         around = np.pad(pixels.astype(np.float32), pad, mode="symmetric")
-        return np.asarray(oaconvolve(around, self.psf.pixels, mode="valid"))
+        # Nothing is known of light that comes from beyond the image.
+        return np.where(own > _OWN_LIGHT, oaconvolve(around, self.psf.pixels, mode="valid"), np.nan).astype(np.float32)
 
     def transposed(self) -> Prepared:
         """Return the same for the image with Y and X swapped."""
