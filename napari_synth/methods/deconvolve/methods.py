@@ -170,7 +170,8 @@ class Network:
                 planes, sigma = (mirrored(values, axis, places) for values in (planes, sigma))
         told = planes.new_tensor([correlation]).expand(len(planes), 2)
         with full_precision(planes) as precision, precision:
-            return self.network(planes, sigma, told).float()[..., :height, :width]
+            clean: Tensor = self.network(planes, sigma, told).float()
+        return clean[..., :height, :width]
 
 
 @dataclass(frozen=True)

@@ -76,12 +76,12 @@ class Deconvolved(Prepared):
     electrons : Electrons
     solver : Solver
     stop : float
-    noise : NoiseReport
+    noise : NoiseReport or None
     spec : BlockSpec
     """
 
     def __init__(
-        self, psf: Psf, electrons: Electrons, solver: Solver, stop: float, noise: NoiseReport, spec: BlockSpec
+        self, psf: Psf, electrons: Electrons, solver: Solver, stop: float, noise: NoiseReport | None, spec: BlockSpec
     ) -> None:
         self.psf, self.electrons, self.solver, self.stop = psf, electrons, solver, stop
         self.noise, self.spec = noise, spec
@@ -230,7 +230,8 @@ def _prepare(
         return Flat(noise)
     psf, found = _psf(seen, fit)
     solver = solver_of(seen)
-    stop, curve, notes = asked, (), [psf.said]
+    stop, notes = asked, [psf.said]
+    curve: tuple[tuple[float, float], ...] = ()
     if asked is None and fit.stop is not None and context.reference is None:
         stop, curve = fit.stop, fit.curve
     elif asked is None:
