@@ -4,7 +4,10 @@ Importing this package loads neither torch, nor napari, nor Qt.
 """
 
 from napari_synth.verbs import (
+    assess,
     augment,
+    batch,
+    correct,
     deconvolve,
     denoise,
     inpaint,
@@ -22,7 +25,10 @@ from napari_synth.verbs import (
 
 __version__ = "0.1.0"
 __all__ = [
+    "assess",
     "augment",
+    "batch",
+    "correct",
     "deconvolve",
     "denoise",
     "inpaint",

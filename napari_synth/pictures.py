@@ -139,6 +139,19 @@ def translated(sample: str = "restained", reference: str = "tissue") -> Strip:
     return Strip({name: np.asarray(panel) for name, panel in panels.items()})
 
 
+def corrected(sample: str = "retina", strength: float = 0.08) -> Strip:
+    """Take stripes out of a photograph: with stripes, corrected, the truth."""
+    from napari_synth import correct
+
+    truth = samples.load_truth(sample)
+    if truth is None:
+        raise ImageFileError(f"The sample {sample!r} has no truth: choose another.")
+    middle = tuple(slice(size // 4, 3 * size // 4) for size in truth.shape)
+    clean = np.asarray(truth.data)[middle].astype(np.float32)
+    striped = clean * np.exp(np.random.default_rng(0).normal(0, strength, clean.shape[1])).astype(np.float32)
+    return Strip({"striped": striped, "corrected": np.asarray(correct(striped, "stripes")), "truth": clean}, "truth")
+
+
 def augmented(sample: str = "tissue", draws: int = 3) -> Strip:
     """Draw a slide several times anew, with the preset for histology."""
     from napari_synth import augment
@@ -153,6 +166,7 @@ def augmented(sample: str = "tissue", draws: int = 3) -> Strip:
 STRIPS: dict[str, Callable[[], Strip]] = {
     "denoise": denoised,
     "deconvolve": deconvolved,
+    "correct": corrected,
     "upscale": upscaled,
     "inpaint": inpainted,
     "translate": translated,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 from rich.console import Console
 
-from napari_synth.cli.inputs import find_mask
+from napari_synth.batches.inputs import find_mask
 from napari_synth.cli.progress import cancel_on_interrupt, progress_bar, say
 from napari_synth.core.errors import InvalidImageError
 

@@ -37,6 +37,7 @@ class Task(StrEnum):
     """What the user wants."""
 
     DENOISE = "denoise"
+    CORRECT = "correct"
     DECONVOLVE = "deconvolve"
     SUPER_RESOLUTION = "super-resolution"
     INPAINT = "inpaint"
@@ -141,6 +142,8 @@ class BlockSpec:
         that the outer edges of the first and last pixels stay where they are.
     kernel : {"cubic", "lanczos"}
         What it resamples with.
+    most_pixels : int, optional
+        Of a block with its halo, for a method that takes large blocks a part at a time; what is usual where left out.
     """
 
     axes: str
@@ -151,6 +154,7 @@ class BlockSpec:
     bytes_per_pixel: int = 64
     result: tuple[int, ...] | None = None
     kernel: Kernel = "cubic"
+    most_pixels: int | None = None
 
     def ratios(self, sizes: Mapping[str, int]) -> dict[str, Fraction]:
         """Return, for each of `axes`, how many times finer the result is than an image of these sizes."""
@@ -269,6 +273,21 @@ class Prepared(ABC):
             takes nothing but the filled pixels where there is a mask.
         """
 
+    def at(self, place: Mapping[str, slice]) -> Prepared:
+        """Return what restores the blocks at one place of the image: itself, unless `is_placed`.
+
+        Parameters
+        ----------
+        place : mapping of str to slice
+            The pixels of the image that a block was read from, halo included, along each axis but C and S.
+        """
+        return self
+
+    @property
+    def is_placed(self) -> bool:
+        """Whether what is done to a block depends on where it lies, as with the light of a field or the time of a frame."""
+        return False
+
     def seen_again(self, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return what the instrument would see of a result: that itself, unless restoring took a blur away.
 
@@ -286,6 +305,10 @@ class Prepared(ABC):
 
     def transposed(self) -> Prepared:
         """Return the same generator, prepared for the image with Y and X swapped (itself where it knows no direction)."""
+        return self
+
+    def flipped(self, y: bool, x: bool) -> Prepared:
+        """Return the same generator, prepared for the image flipped along Y or X (itself where it knows no direction)."""
         return self
 
 

@@ -24,7 +24,7 @@ class RotationEnsemble(Prepared):
     """
 
     def __init__(self, prepared: Prepared, reduce: Literal["mean", "std"]) -> None:
-        self.upright, self._transposed = prepared, prepared.transposed()
+        self.upright, self._turned = prepared, _turned(prepared)
         self._reduce = reduce
         self.spec, self.intensity, self.result = prepared.spec, prepared.intensity, prepared.result
         self.noise, self.notes, self.weights = prepared.noise, prepared.notes, prepared.weights
@@ -38,7 +38,7 @@ class RotationEnsemble(Prepared):
         for flipped in (False, True):
             start = block.flip(-1) if flipped else block
             for turns in range(4):
-                prepared = self._transposed if turns % 2 else self.upright
+                prepared = self._turned[turns, flipped]
                 answer = torch.rot90(prepared.apply(torch.rot90(start, turns, (-2, -1))), -turns, (-2, -1))
                 answers.append(answer.flip(-1) if flipped else answer)
         stack = torch.stack(answers)
@@ -46,4 +46,21 @@ class RotationEnsemble(Prepared):
 
     def transposed(self) -> Prepared:
         """Return the ensemble for the image with Y and X swapped."""
-        return RotationEnsemble(self._transposed, self._reduce)
+        return RotationEnsemble(self.upright.transposed(), self._reduce)
+
+    def flipped(self, y: bool, x: bool) -> Prepared:
+        """Return the ensemble for the image flipped along Y or X."""
+        return RotationEnsemble(self.upright.flipped(y, x), self._reduce)
+
+
+def _turned(prepared: Prepared) -> dict[tuple[int, bool], Prepared]:
+    """Return a generator prepared for each of the eight orientations, by quarter turns after a flip along X."""
+    found = {}
+    for flipped in (False, True):
+        start = prepared.flipped(False, True) if flipped else prepared
+        # A quarter turn swaps Y and X, and flips what is Y then.
+        found[0, flipped] = start
+        found[1, flipped] = start.transposed().flipped(True, False)
+        found[2, flipped] = start.flipped(True, True)
+        found[3, flipped] = start.transposed().flipped(False, True)
+    return found

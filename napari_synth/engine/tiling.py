@@ -216,7 +216,7 @@ class Grid:
 def default_edges(spec: BlockSpec, sizes: Mapping[str, int]) -> tuple[int, ...]:
     """Return how long blocks are where nobody says: the longest edge is halved until a block with its halo is small enough."""
     lengths = [sizes[axis] for axis in spec.axes]
-    edges, most = list(lengths), min(MOST_PIXELS, MOST_BYTES // spec.bytes_per_pixel)
+    edges, most = list(lengths), min(spec.most_pixels or MOST_PIXELS, MOST_BYTES // spec.bytes_per_pixel)
 
     def with_halo(axis: int) -> int:
         return edges[axis] + (2 * spec.halo[axis] if edges[axis] < lengths[axis] else 0)

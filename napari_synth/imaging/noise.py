@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_synth.core.errors import InvalidImageError
+from napari_synth.core.texts import three_digits
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -189,18 +190,25 @@ class NoiseReport:
             notes=(said,),
         )
 
-    def sentences(self) -> list[str]:
-        """Return the report in plain words, one sentence an item, notes last."""
+    def sentences(self, unit: str = "counts") -> list[str]:
+        """Return the report in plain words, one sentence an item, notes last.
+
+        Parameters
+        ----------
+        unit : str
+            What intensities of the image are called, see `napari_synth.core.texts.unit_of`.
+        """
         model = self.model
         if self.sigma_typical == 0.0 and model.gain == 0.0 and model.read_noise == 0.0:
             said = ["No noise was found."]
         elif model.gain > 0.0:
             said = [
-                f"Gain {model.gain:.3g} counts per electron, read noise {model.read_noise:.3g} counts"
-                f" at an offset of {model.offset:.4g}; noise of {self.sigma_typical:.3g} counts at the median signal."
+                f"Gain {three_digits(model.gain)} {unit} per electron, read noise {three_digits(model.read_noise)} {unit}"
+                f" at an offset of {three_digits(model.offset)};"
+                f" noise of {three_digits(self.sigma_typical)} {unit} at the median signal."
             ]
         else:
-            said = [f"Noise of {model.read_noise:.3g} counts, the same in dark and bright places."]
+            said = [f"Noise of {three_digits(model.read_noise)} {unit}, the same in dark and bright places."]
         along = [f"{rho:.2f} along {axis}" for axis, rho in zip("yx", self.correlation, strict=True) if rho != 0.0]
         if along:
             treated = "" if self.correlated else ", too weakly to matter"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from itertools import pairwise
@@ -111,6 +112,12 @@ class TestPoisson:
         assert report.model.offset == pytest.approx(100.0, abs=3.0)
         assert report.model.read_noise == pytest.approx(2.1, rel=0.3)
         assert report.sentences()[0].startswith("Gain 2.")
+        assert " counts at the median signal." in report.sentences()[0]
+
+    def test_large_numbers_are_plain_and_floats_are_no_counts(self) -> None:
+        report = estimate_noise([np.random.default_rng(0).normal(0, 2440, (128, 128))])
+        (said, *_) = report.sentences("grey values")
+        assert re.fullmatch(r"Noise of 2[34]\d\d grey values, the same in dark and bright places\.", said)
 
     def test_estimate_follows_scale_and_offset_of_the_image(self) -> None:
         photons = _natural("astronaut") / 255 * 30

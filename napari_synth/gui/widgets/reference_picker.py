@@ -48,7 +48,7 @@ class ReferencePicker(QObject):
         "Reference",
         "The image layer that the result should look like, of any size. What is learnt of it is kept in the recipe, so that"
         " other images can be treated alike without it.",
-        "no image: a standard",
+        "not needed",
     )
 
     changed = Signal()

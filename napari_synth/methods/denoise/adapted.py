@@ -25,7 +25,7 @@ from napari_synth.core.errors import TrainingDivergedError
 from napari_synth.core.progress import Reporter
 from napari_synth.imaging.image import Image
 from napari_synth.methods.denoise.blind_spot import validation_pixels
-from napari_synth.methods.denoise.conditioned import HALO, MODEL, Conditioned, choose_neighbours
+from napari_synth.methods.denoise.conditioned import HALO, MODEL, Conditioned, find_evidence
 from napari_synth.methods.denoise.hidden_pixels import hold_out
 from napari_synth.methods.denoise.shared import TransposedRestorer, noise_variance
 from napari_synth.methods.noise_conditioning import Condition, bundled_network, measure_condition
@@ -57,8 +57,9 @@ def adapt(image: Image, params: AdaptParams, context: Context) -> Prepared:
     network, weights = bundled_network(MODEL, context.device)
     condition = measure_condition(image, context)
     wanted = condition.stronger(params.strength)
-    neighbours = choose_neighbours(image, wanted, context)
-    bundled = Conditioned(network, wanted, neighbours, weights)
+    evidence, said = find_evidence(network, image, condition, context)
+    bundled = Conditioned(network, wanted, evidence, weights)
+    bundled.notes = (*said, *bundled.notes)
     if condition.is_clean:
         bundled.notes = (*bundled.notes, "No noise was found: there was nothing to adapt to.")
         return bundled
@@ -92,7 +93,7 @@ def adapt(image: Image, params: AdaptParams, context: Context) -> Prepared:
         return bundled
     if isinstance(learner, LearntLaw):
         return StabilisedRestorer(learner, condition, params.strength, weights, notes)
-    adapted = Conditioned(learner.network, wanted, neighbours, weights)
+    adapted = Conditioned(learner.network, wanted, evidence, weights)
     adapted.notes = notes
     return adapted
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-import torch
 from torch import Tensor
 
 from napari_synth.contract.generator import BlockSpec, Context, Prepared
 from napari_synth.engine.rotations import RotationEnsemble
 from napari_synth.imaging.image import Image
 from napari_synth.methods.denoise.catalogue import BlindParams
+from napari_synth.methods.denoise.evidence import Evidence, choose_evidence
+from napari_synth.methods.denoise.motion import Displacement
 from napari_synth.methods.denoise.multiplicative import prepare_multiplicative
 from napari_synth.methods.noise_conditioning import (
     Condition,
@@ -24,7 +25,6 @@ from napari_synth.methods.noise_conditioning import (
 )
 from napari_synth.networks.local_mean import local_mean, local_mean_reach
 from napari_synth.networks.noise_conditioned_unet import NoiseConditionedUNet
-from napari_synth.networks.sigma_map import gaussian_blur
 
 MODEL = "denoise-blind"
 HALO = 80
@@ -43,8 +43,8 @@ class Conditioned(Prepared):
     ----------
     network : NoiseConditionedUNet
     condition : Condition
-    neighbours : Neighbours, optional
-        Merges each plane with those beside it before the network sees it.
+    evidence : Evidence, optional
+        What else shows the same as a plane; planes are restored alone where there is none.
     weights : mapping of str to str
         Hashes of the weight files.
     halo : int
@@ -55,218 +55,108 @@ class Conditioned(Prepared):
         self,
         network: NoiseConditionedUNet,
         condition: Condition,
-        neighbours: Neighbours | None,
+        evidence: Evidence | None,
         weights: Mapping[str, str],
         halo: int = HALO,
     ) -> None:
-        self._network, self._condition, self._neighbours, self._halo = network, condition, neighbours, halo
+        self._network, self._condition, self._evidence, self._halo = network, condition, evidence, halo
         self.weights, self.noise = weights, condition.report
-        self._keeps_mean = float(condition.model.sigma(1.0)) > _FAINT
         multiple = network.multiple
-        halo += local_mean_reach(_MEAN_SPREAD) if self._keeps_mean else 0
-        if neighbours is None:
+        halo += local_mean_reach(_MEAN_SPREAD) if _keeps_mean(condition) else 0
+        if evidence is None:
             self.spec = BlockSpec.plane(halo, multiple=multiple, bytes_per_pixel=_BYTES_PER_PIXEL)
         else:
-            self.spec = BlockSpec.volume(
-                neighbours.axis + "YX",
-                (neighbours.radius, halo, halo),
-                multiple=(1, multiple, multiple),
-                bytes_per_pixel=_BYTES_PER_PIXEL,
-            )
-            self.notes = (neighbours.sentence,)
+            self.spec = evidence.spec(halo, multiple)
         if any(condition.correlation):
-            self.notes = (*self.notes, "The noise is treated as correlated between neighbours.")
+            self.notes = ("The noise is treated as correlated between neighbours.",)
 
     def apply(self, block: Tensor) -> Tensor:
         """Restore blocks (N, C, [D,] H, W); see `Prepared.apply`."""
         if self._condition.is_clean:
             return block
-        with full_precision(block) as network_precision:
-            if self._neighbours is None:
-                return self._restore(block, self._condition.variance(block), network_precision)
-            n, c, depth, h, w = block.shape
-            planes = block.transpose(1, 2).reshape(n * depth, c, h, w)
-            variance = self._condition.variance(planes).reshape(n, depth, c, h, w)
-            merged, variance = self._neighbours.merge(planes.reshape(n, depth, c, h, w), variance)
-            restored = self._restore(merged.reshape(-1, c, h, w), variance.reshape(-1, c, h, w), network_precision)
-            return restored.reshape(n, depth, c, h, w).transpose(1, 2)
+        with full_precision(block) as precision:
+            if self._evidence is None:
+                return restored(self._network, block, self._condition, self._condition.variance(block), precision)
+
+            def restore(planes: Tensor, variance: Tensor, correlation: tuple[float, float]) -> Tensor:
+                condition = replace(self._condition, correlation=correlation)
+                return restored(self._network, planes, condition, variance, precision)
+
+            return self._evidence.restored(block, self._condition, restore)
 
     def transposed(self) -> Prepared:
-        """Return the same with the directions of correlated noise swapped."""
+        """Return the same with the directions of correlated noise, and of what moves, swapped."""
         y, x = self._condition.correlation
-        swapped = Conditioned(
-            self._network,
-            replace(self._condition, correlation=(x, y)),
-            self._neighbours,
-            self.weights,
-            self._halo,
-        )
-        swapped.notes = self.notes
-        return swapped
+        return self._turned(replace(self._condition, correlation=(x, y)), lambda d: (d[1], d[0]))
 
-    def _restore(self, planes: Tensor, variance: Tensor, precision: AbstractContextManager[object]) -> Tensor:
-        """Restore (N, C, H, W) planes with the variance of their noise: colours as opponents, everything else apart."""
-        planes, variance = to_opponents(planes, variance)
-        n, c, h, w = planes.shape
-        flat, sigma = planes.reshape(n * c, 1, h, w), variance.sqrt().reshape(n * c, 1, h, w)
-        with precision if self._condition.is_coarse else nullcontext():
-            restored = self._network(flat, sigma, self._condition.correlation_of(flat)).float()
-        if not self._condition.is_coarse:
-            # The network has an error of its own, which must not outweigh the noise of an image that has little.
-            most = _MOST_REMOVED * sigma
-            restored = flat - (flat - restored).clamp(-most, most)
-        if self._keeps_mean:
-            restored = restored + local_mean(flat - restored, _MEAN_SPREAD)
-        return from_opponents(restored.reshape(n, c, h, w))
+    def flipped(self, y: bool, x: bool) -> Prepared:
+        """Return the same with the directions of what moves flipped."""
+        return self._turned(self._condition, lambda d: (-d[0] if y else d[0], -d[1] if x else d[1]))
+
+    def _turned(self, condition: Condition, change: Callable[[Displacement], Displacement]) -> Prepared:
+        evidence = None if self._evidence is None else self._evidence.turned(change)
+        turned = Conditioned(self._network, condition, evidence, self.weights, self._halo)
+        turned.notes = self.notes
+        return turned
 
 
-_SCALES = (1.0, 3.0)
-_TOLERANCE = 2.0
-_WORTHWHILE = 0.3
-_PROBES = 4
-_PROBE_EDGE = 256
-_NAMES = {"T": "frames", "Z": "z planes"}
+def _keeps_mean(condition: Condition) -> bool:
+    return float(condition.model.sigma(1.0)) > _FAINT
 
 
-@dataclass(frozen=True)
-class Neighbours:
-    """Which neighbours are evidence.
-
-    Attributes
-    ----------
-    axis : str
-        ``"T"`` or ``"Z"``.
-    radius : int
-        Planes on each side.
-    agreement : float
-        Mean weight of a direct neighbour, 0 to 1, measured on the image.
-    blur_gain : tuple of float
-        Variance of the noise after each smoothing over that before.
-    """
-
-    axis: str
-    radius: int
-    agreement: float
-    blur_gain: tuple[float, ...]
-
-    @property
-    def sentence(self) -> str:
-        """Say in plain words what is done."""
-        return (
-            f"Neighbouring {_NAMES[self.axis]} agree with each other at {self.agreement:.0%}:"
-            f" {self.radius} on each side are used as evidence, only where they show the same."
-        )
-
-    def merge(self, planes: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
-        """Return merged planes and the variance of their noise.
-
-        Parameters
-        ----------
-        planes, variance : Tensor, (N, D, C, H, W)
-            Noisy planes and the variance of their noise.
-        """
-        depth = planes.shape[1]
-        total, weight, left = planes.clone(), torch.ones_like(planes), variance.clone()
-        for shift in range(1, self.radius + 1):
-            if shift >= depth:
-                break
-            same = agreement(
-                planes[:, :-shift], planes[:, shift:], variance[:, :-shift], variance[:, shift:], self.blur_gain
-            )
-            for here, there in ((slice(None, -shift), slice(shift, None)), (slice(shift, None), slice(None, -shift))):
-                total[:, here] += same * planes[:, there]
-                weight[:, here] += same
-                left[:, here] += same.square() * variance[:, there]
-        return total / weight, left / weight.square()
-
-
-def agreement(a: Tensor, b: Tensor, variance_a: Tensor, variance_b: Tensor, blur_gain: tuple[float, ...]) -> Tensor:
-    """Return how well noise explains the difference of two planes at every pixel: 1 fully, 0 not at all.
-
-    Planes and variances are (..., C, H, W); colours are judged together.
+def restored(
+    network: NoiseConditionedUNet,
+    planes: Tensor,
+    condition: Condition,
+    variance: Tensor,
+    precision: AbstractContextManager[object] | None = None,
+) -> Tensor:
+    """Restore planes (P, C, H, W) of any size that the network takes: colours as opponents, everything else apart.
 
     Parameters
     ----------
-    a, b : Tensor, (..., C, H, W)
-        The two planes.
-    variance_a, variance_b : Tensor, (..., C, H, W)
-        Of the noise of each.
-    blur_gain : tuple of float
-        What is left of the noise after each of the blurs, as a factor on the variance.
+    network : NoiseConditionedUNet
+    planes : Tensor, (P, C, H, W)
+    condition : Condition
+        Tells how the noise of neighbours goes together, and whether it is strong.
+    variance : Tensor, (P, C, H, W)
+        Of the noise at every pixel.
+    precision : context manager, optional
+        In which the network computes where the noise is strong.
     """
-    shape = a.shape
-    h, w = shape[-2:]
-    channels = shape[-3]
-    difference = (a - b).reshape(-1, channels, h, w)
-    expected = (variance_a + variance_b).reshape(-1, channels, h, w).clamp_min(1e-12)
-    worst = torch.zeros_like(difference[:, :1])
-    for scale, gain in zip(_SCALES, blur_gain, strict=True):
-        excess = gaussian_blur(difference, scale).square() / (expected * gain)
-        worst = torch.maximum(worst, excess.amax(1, keepdim=True))
-    same = torch.exp(-(worst - _TOLERANCE).clamp_min(0.0) / 4)
-    return same.expand(-1, channels, -1, -1).reshape(shape)
+    planes, variance = to_opponents(planes, variance)
+    n, c, h, w = planes.shape
+    flat, sigma = planes.reshape(n * c, 1, h, w), variance.sqrt().reshape(n * c, 1, h, w)
+    with precision if precision is not None and condition.is_coarse else nullcontext():
+        made = network(flat, sigma, condition.correlation_of(flat)).float()
+    if not condition.is_coarse:
+        # The network has an error of its own, which must not outweigh the noise of an image that has little.
+        most = _MOST_REMOVED * sigma
+        made = flat - (flat - made).clamp(-most, most)
+    if _keeps_mean(condition):
+        made = made + local_mean(flat - made, _MEAN_SPREAD)
+    return from_opponents(made.reshape(n, c, h, w))
 
 
-def choose_neighbours(image: Image, condition: Condition, context: Context) -> Neighbours | None:
-    """Return the axis whose neighbouring planes agree best, or None where none is worth using.
+def find_evidence(
+    network: NoiseConditionedUNet, image: Image, condition: Condition, context: Context
+) -> tuple[Evidence | None, tuple[str, ...]]:
+    """Return what else in an image shows the same as a plane, where that helps this network, and what to say of it.
 
     Parameters
     ----------
+    network : NoiseConditionedUNet
+        On the device of the context.
     image : Image
     condition : Condition
         What was measured of the noise.
     context : Context
     """
-    if condition.is_clean:
-        return None
-    gains = _blur_gains(condition.correlation)
-    candidates = []
-    for axis in "TZ":
-        if image.sizes.get(axis, 1) > 1:
-            measured = _measure_agreement(image, axis, condition, context, gains)
-            candidates.append(Neighbours(axis, min(2, image.sizes[axis] - 1), measured, gains))
-    best = max(candidates, key=lambda candidate: candidate.agreement, default=None)
-    return best if best is not None and best.agreement >= _WORTHWHILE else None
 
+    def restore(planes: Tensor, variance: Tensor, correlation: tuple[float, float]) -> Tensor:
+        return restored(network, planes, replace(condition, correlation=correlation), variance)
 
-def _measure_agreement(
-    image: Image, axis: str, condition: Condition, context: Context, gains: tuple[float, ...]
-) -> float:
-    """Return the mean weight of direct neighbours over a few windows spread over the image, where there is signal."""
-    size = image.sizes[axis]
-    windows = {a: _middle(image.sizes[a], _PROBE_EDGE) for a in "YX"}
-    others = [a for a in image.axes if a not in axis + "YX"]
-    weights = []
-    for probe in range(min(_PROBES, size - 1)):
-        start = round(probe * (size - 2) / max(1, min(_PROBES, size - 1) - 1))
-        fixed: dict[str, slice | int] = {a: image.sizes[a] // 2 for a in others}
-        part = image.select(**fixed, **windows, **{axis: slice(start, start + 2)})
-        order = [part.axes.index(a) for a in axis + "YX"]
-        pair = torch.from_numpy(context.intensity.forward(part.read().transpose(order))).nan_to_num_()[:, None]
-        variance = condition.variance(pair)
-        weights.append(float(agreement(pair[:1], pair[1:], variance[:1], variance[1:], gains).mean()))
-    return sum(weights) / len(weights)
-
-
-def _middle(size: int, edge: int) -> slice:
-    start = max(0, (size - edge) // 2)
-    return slice(start, min(size, start + edge))
-
-
-def _blur_gains(correlation: tuple[float, float]) -> tuple[float, ...]:
-    """Return, for each smoothing, the variance after it over that before, for noise of exponential correlation."""
-    gains = []
-    for scale in _SCALES:
-        gain = 1.0
-        for rho in correlation:
-            impulse = torch.zeros(1, 1, 1, 65)
-            impulse[..., 32] = 1.0
-            kernel = gaussian_blur(impulse, (0.0, scale)).flatten()
-            lags = (torch.arange(65)[:, None] - torch.arange(65)[None, :]).abs()
-            spectrum = torch.where(lags == 0, 1.0, torch.tensor(rho) ** lags)
-            gain *= float(kernel @ spectrum @ kernel)
-        gains.append(gain)
-    return tuple(gains)
+    return choose_evidence(image, condition, context, restore, network.multiple)
 
 
 def prepare_blind(image: Image, params: BlindParams, context: Context) -> Prepared:
@@ -300,9 +190,12 @@ def prepare_conditioned(
             condition = measure_condition(image, context)
         else:
             condition = measure_condition(image, context, sigma=params.sigma, correlated=params.noise)
-        condition = condition.stronger(params.strength)
-        neighbours = choose_neighbours(image, condition, context) if params.neighbours == "auto" else None
-        return Conditioned(network, condition, neighbours, weights)
+        evidence, said = (
+            find_evidence(network, image, condition, context) if params.neighbours == "auto" else (None, ())
+        )
+        prepared = Conditioned(network, condition.stronger(params.strength), evidence, weights)
+        prepared.notes = (*said, *prepared.notes)
+        return prepared
 
     is_multiplied = params.noise == "multiplicative"
     prepared = prepare_multiplicative(image, context, added) if is_multiplied else added(image, context)

@@ -99,6 +99,10 @@ class OnLogarithm(Prepared):
         """Return the same for the image with Y and X swapped."""
         return OnLogarithm(self._inner.transposed(), self._counts, self._logarithms, self._least, self._looks)
 
+    def flipped(self, y: bool, x: bool) -> Prepared:
+        """Return the same for the image flipped along Y or X."""
+        return OnLogarithm(self._inner.flipped(y, x), self._counts, self._logarithms, self._least, self._looks)
+
 
 def prepare_multiplicative(
     image: Image, context: Context, prepare: Callable[[Image, Context], Prepared]

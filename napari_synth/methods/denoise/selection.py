@@ -57,6 +57,10 @@ class Selected(Prepared):
         """Return the same choice, prepared for the image with Y and X swapped."""
         return Selected(self._taken.transposed(), self._reasons, self.outliers)
 
+    def flipped(self, y: bool, x: bool) -> Prepared:
+        """Return the same for the image flipped along Y or X."""
+        return Selected(self._taken.flipped(y, x), self._reasons, self.outliers)
+
 
 class SampleBySample(Prepared):
     """Restores the samples of RGB pixels, which it is given together, one apart from the other."""
@@ -73,6 +77,10 @@ class SampleBySample(Prepared):
     def transposed(self) -> Prepared:
         """Return the same, prepared for the image with Y and X swapped."""
         return SampleBySample(self._single.transposed())
+
+    def flipped(self, y: bool, x: bool) -> Prepared:
+        """Return the same for the image flipped along Y or X."""
+        return SampleBySample(self._single.flipped(y, x))
 
 
 @dataclass(frozen=True)

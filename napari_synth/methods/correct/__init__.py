@@ -1,0 +1,1 @@
+"""Corrections: background, uneven light, bleaching, stripes, drift."""

@@ -1,0 +1,178 @@
+"""The corrections of light, and their settings. Loads no torch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from napari_synth.contract.generator import Generator, GeneratorInfo, Task
+from napari_synth.contract.params import Params, advanced
+
+Surface = Literal["rolling ball", "opening", "smooth surface"]
+Operation = Literal["subtract", "divide"]
+Level = Literal["zero", "keep"]
+Direction = Literal["columns", "rows", "rings"]
+Extent = Literal["auto", "whole", "parts"]
+
+
+class DriftParams(Params):
+    """Settings of the stabilisation."""
+
+    reference: int = Field(
+        0,
+        ge=0,
+        title="Frame that stays",
+        description="All others are moved to where the scene is in this one; 0 is the first.",
+    )
+    channel: int | None = Field(
+        None,
+        ge=0,
+        title="Channel to look at",
+        description="By which the movement is measured, 0 is the first; all channels together where it is left out. All are moved"
+        " alike.",
+        json_schema_extra={"start": 0},
+    )
+    smooth: float = advanced(
+        0.0,
+        ge=0.0,
+        le=1000.0,
+        title="Smooth over frames",
+        description="Take out slow drift alone, smoothed over so many frames; 0 takes out all movement.",
+    )
+    shifts: tuple[tuple[float, ...], ...] | None = Field(
+        None,
+        min_length=1,
+        title="Shifts",
+        description="What an earlier run measured: how far the scene of each frame lies from the reference, in pixels along (Z,) Y"
+        " and X; a recipe holds it, so that another channel or its labels are moved alike.",
+        json_schema_extra={"fitted": True},
+    )
+
+
+class BackgroundParams(Params):
+    """Settings of the background."""
+
+    shape: Surface = Field(
+        "rolling ball",
+        title="Background",
+        description="What runs below the structures: a ball that rolls under them, the brightest that lies below them in a square"
+        " (opening), or a smooth surface through the pixels that hold no structure.",
+    )
+    radius: int = Field(
+        50,
+        ge=2,
+        le=1000,
+        title="Radius",
+        description="Of the ball, or half the edge of the square, in pixels: larger than the largest structure. A smooth surface"
+        " does not use it.",
+    )
+    operation: Operation = Field(
+        "subtract",
+        title="Operation",
+        description="Subtract the background, where it was added to the signal (stray light, fluorescence out of focus), or divide"
+        " by it, where it shows how bright the light was (bright field).",
+    )
+    level: Level = Field(
+        "zero",
+        title="Level after subtracting",
+        description="Bring the background to zero, or keep its usual level, so that no noise is cut off below zero.",
+    )
+    volume: bool = advanced(
+        False,
+        title="Planes together",
+        description="Let the ball or the square reach through the planes of a volume, as far as the spacing says; a smooth surface"
+        " is fitted plane by plane.",
+    )
+    dark: float = advanced(
+        0.0,
+        title="Dark level",
+        description="Counts of the camera without light, which are left as they are when dividing.",
+    )
+
+
+class StripeParams(Params):
+    """Settings of stripes."""
+
+    direction: Direction = Field(
+        "columns",
+        title="Direction",
+        description="Along the columns, along the rows (light sheets from the side, banding of cameras), or rings around a centre"
+        " (tomography).",
+    )
+    extent: Extent = Field(
+        "auto",
+        title="Extent",
+        description="Stripes from edge to edge (whole), or stripes that begin and end in the image (parts); auto looks which.",
+    )
+    width: int = Field(
+        8,
+        ge=1,
+        le=256,
+        title="Broadest stripe",
+        description="In pixels: what is broader is light or structure, and stays.",
+    )
+    law: Literal["auto", "gain", "offset"] = advanced(
+        "auto",
+        title="Kind of stripes",
+        description="Whether a stripe multiplies the signal (gain: shadows, unequal detectors) or adds to it (offset: banding of"
+        " cameras); auto takes what explains more.",
+    )
+    dark: float = advanced(
+        0.0, title="Dark level", description="Counts without light: a gain multiplies what lies above them."
+    )
+    centre_y: float | None = Field(
+        None,
+        title="Centre of rings, Y",
+        description="In pixels; the middle of the image where it is left out.",
+        json_schema_extra={"advanced": True, "start": 0.0},
+    )
+    centre_x: float | None = Field(
+        None,
+        title="Centre of rings, X",
+        description="In pixels; the middle of the image where it is left out.",
+        json_schema_extra={"advanced": True, "start": 0.0},
+    )
+
+
+METHODS = (
+    Generator(
+        GeneratorInfo(
+            id="correct/background",
+            title="Background",
+            summary="Takes away what shines everywhere below the structures: stray light, medium, fluorescence out of focus.",
+            task=Task.CORRECT,
+            reference="Sternberg, Biomedical Image Processing, IEEE Computer 1983 (rolling ball)",
+            spatial_dims=(2, 3),
+        ),
+        BackgroundParams,
+        "napari_synth.methods.correct.background:prepare_background",
+    ),
+    Generator(
+        GeneratorInfo(
+            id="correct/stripes",
+            title="Stripes and rings",
+            summary="Takes away stripes, banding and rings, whole ones and parts, and leaves an image alone that has none.",
+            task=Task.CORRECT,
+            reference="Bouali & Ladjal, Toward optimal destriping of MODIS data using a unidirectional variational model,"
+            " IEEE TGRS 2011",
+        ),
+        StripeParams,
+        "napari_synth.methods.correct.stripes:prepare_stripes",
+    ),
+    Generator(
+        GeneratorInfo(
+            id="correct/drift",
+            title="Stabilise",
+            summary="Holds a movie still: measures drift and shaking to a fraction of a pixel and moves every frame back.",
+            task=Task.CORRECT,
+            reference="Guizar-Sicairos et al., Optics Letters 2008; Lucas & Kanade, IJCAI 1981",
+            spatial_dims=(2, 3),
+            colour="joint",
+            channels="joint",
+        ),
+        DriftParams,
+        "napari_synth.methods.correct.drift:prepare_drift",
+    ),
+)
+"""In the order in which lists have them: the first generator is the default of the task."""

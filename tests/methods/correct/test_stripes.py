@@ -1,0 +1,81 @@
+"""Stripes and rings go, whole ones and parts, and an image without any stays as it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from skimage import data
+
+import napari_synth
+from napari_synth.engine.prepared import PreparedRun
+
+CAMERA = data.camera()[40:168, 150:278].astype("f4")
+MOON = data.moon()[100:228, 100:228].astype("f4")
+CELL = data.cell()[200:328, 200:328].astype("f4")
+
+
+def psnr(image: npt.NDArray[Any], truth: npt.NDArray[Any]) -> float:
+    return float(10 * np.log10(255**2 / np.mean((np.asarray(image, float) - truth) ** 2)))
+
+
+def noisy(truth: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return (truth + np.random.default_rng(5).normal(0, 1, truth.shape)).astype("f4")
+
+
+def parts(shape: tuple[int, int]) -> npt.NDArray[np.float64]:
+    draws = np.random.default_rng(2)
+    stripes = np.zeros(shape)
+    for x in draws.integers(shape[1], size=60):
+        start = draws.integers(shape[0])
+        stripes[start : start + draws.integers(shape[0] // 6, shape[0] // 2), x] += draws.normal(0, 0.12)
+    return stripes
+
+
+def prepared(image: npt.NDArray[Any], **params: Any) -> PreparedRun:
+    return napari_synth.prepare("correct/stripes", image, params, device="cpu")
+
+
+@pytest.mark.parametrize(("truth", "gain"), [(CAMERA, 7.0), (MOON, 9.0), (CELL, 8.0)], ids=["camera", "moon", "cell"])
+def test_stripes_from_edge_to_edge_go(truth: npt.NDArray[Any], gain: float) -> None:
+    image = noisy(truth * np.exp(np.random.default_rng(3).normal(0, 0.08, truth.shape[1])))
+    run = prepared(image)
+    assert psnr(run.compute(), truth) - psnr(image, truth) > gain
+    assert "There are stripes along the columns" in run.notes[0]
+
+
+@pytest.mark.parametrize("truth", [CAMERA, MOON, CELL], ids=["camera", "moon", "cell"])
+def test_parts_of_stripes_go(truth: npt.NDArray[Any]) -> None:
+    image = noisy(truth * np.exp(parts(truth.shape)))
+    run = prepared(image)
+    assert psnr(run.compute(), truth) - psnr(image, truth) > 3.0
+    assert "in parts" in run.notes[0]
+
+
+@pytest.mark.parametrize("truth", [CAMERA, MOON, CELL], ids=["camera", "moon", "cell"])
+def test_an_image_without_stripes_stays_as_it_is(truth: npt.NDArray[Any]) -> None:
+    image = noisy(truth)
+    run = prepared(image)
+    np.testing.assert_allclose(run.compute(), image, rtol=1e-5, atol=1e-3)
+    assert "No stripes along the columns were found" in run.notes[0]
+
+
+def test_banding_of_a_camera_is_subtracted_along_the_rows() -> None:
+    image = noisy(CAMERA + np.random.default_rng(3).normal(0, 8, (CAMERA.shape[0], 1)))
+    run = prepared(image, direction="rows")
+    assert psnr(run.compute(), CAMERA) - psnr(image, CAMERA) > 5.0
+    assert "which add to the signal" in run.notes[0]
+    assert run.recipe.params["law"] == "offset"
+
+
+def test_rings_go() -> None:
+    y, x = np.mgrid[:128, :128] - 63.5
+    radius = np.hypot(y, x)
+    rings = np.random.default_rng(4).normal(0, 8, 100)
+    truth = MOON
+    image = noisy(truth + np.interp(radius, np.arange(100), rings))
+    run = prepared(image, direction="rings")
+    assert psnr(run.compute(), truth) - psnr(image, truth) > 4.0
+    assert "rings" in run.notes[0]
