@@ -27,6 +27,8 @@ class Sample:
         Whether the image before the noise was added comes with it.
     has_mask : bool
         Whether labels of what is to be filled come with it.
+    has_psf : bool
+        Whether the image of a point that blurred it comes with it.
     """
 
     title: str
@@ -35,6 +37,7 @@ class Sample:
     licence: str
     has_truth: bool = False
     has_mask: bool = False
+    has_psf: bool = False
 
 
 _NDEV = "Tim Monko, ndev-sampledata 0.0.3"
@@ -94,6 +97,15 @@ SAMPLES: dict[str, Sample] = {
         "Center for Microscopy and Molecular Imaging, by way of scikit-image",
         "no known copyright restrictions",
     ),
+    "wide_field": Sample(
+        "Wide-field stack with its PSF (3D, 16 bit)",
+        "Drawn spheres, shells and filaments behind a simulated wide-field microscope (NA 1.3, 520 nm, oil), at most 150 photons a"
+        " pixel.",
+        "napari-synth",
+        "BSD-3-Clause",
+        has_truth=True,
+        has_psf=True,
+    ),
 }
 
 
@@ -149,6 +161,13 @@ def copy_curation(target: Path) -> Path:
         if not (target / path.name).exists():
             shutil.copyfile(path, target / path.name)
     return target
+
+
+def load_psf(name: str) -> Image | None:
+    """Load the point spread function that blurred a sample, or None where there is none."""
+    if not SAMPLES[name].has_psf:
+        return None
+    return replace(_read(f"{name}_psf"), name=f"{name} psf")
 
 
 def folder() -> Path:

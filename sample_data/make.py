@@ -21,7 +21,7 @@ import skimage.data
 import tifffile
 from scipy import ndimage
 
-from benchmark import translation
+from benchmark import deconvolution, translation
 from napari_synth.files import write_image
 from napari_synth.imaging.image import Image
 
@@ -36,6 +36,10 @@ CURATION, CURATED_EDGE = "curation", 64
 NEURON_CALIBRATION: dict[str, Any] = {
     "spacing": {"Y": 0.1241, "X": 0.1241},
     "units": {"Y": "micrometer", "X": "micrometer"},
+}
+MICROSCOPE: dict[str, Any] = {
+    "spacing": {"Z": 0.2, "Y": 0.1, "X": 0.1},
+    "units": dict.fromkeys("ZYX", "micrometer"),
 }
 
 Array = npt.NDArray[Any]
@@ -53,6 +57,7 @@ def main() -> None:
     damaged()
     restained()
     curation()
+    wide_field()
 
 
 def actin(rng: np.random.Generator) -> None:
@@ -192,6 +197,17 @@ def curation() -> None:
     shutil.copyfile(folder / "A01_good.ome.tif", folder / "D01_same_file.ome.tif")
     whole = (folder / "A04_good.ome.tif").read_bytes()
     (folder / "D04_broken.ome.tif").write_bytes(whole[: len(whole) // 2])
+
+
+def wide_field() -> None:
+    """Draw spheres, shells and filaments, 150 photons where they are brightest, behind a wide-field microscope."""
+    drawn, gain, part = deconvolution.volume(150), 2.0, (slice(8, 24), slice(0, 80), slice(0, 80))
+    seen = counts(gain * drawn.counts[part] + CAMERA_OFFSET, "uint16")
+    truth = (gain * drawn.truth[part] + CAMERA_OFFSET).round(1).astype(np.float32)
+    save("wide_field", Image(seen, "ZYX", name="wide_field", **MICROSCOPE))
+    save("wide_field_truth", Image(truth, "ZYX", name="wide_field truth", **MICROSCOPE))
+    psf = np.rint(drawn.psf / drawn.psf.max() * 65535).astype(np.uint16)
+    save("wide_field_psf", Image(psf, "ZYX", name="wide_field psf", **MICROSCOPE))
 
 
 def counts(values: Array, dtype: str) -> Array:

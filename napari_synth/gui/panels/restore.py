@@ -269,9 +269,12 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
         psf = getattr(run.channels[0].prepared, "psf", None)
         if psf is None or finished.source is None:
             return ""
-        steps = {axis: finished.source.scale[i] for i, axis in enumerate(run.source.axes.replace("S", ""))}
-        scale = [steps[axis] for axis in "ZYX"[-psf.pixels.ndim :]]
-        layer = Image(psf.pixels, name=f"{finished.source.name} PSF", scale=scale, visible=False, metadata=mark(PSF))
+        axes = run.source.axes.replace("S", "")
+        at = [axes.index(axis) for axis in "ZYX"[-psf.pixels.ndim :]]
+        # With other units, napari would show none for any layer.
+        placed = {name: [getattr(finished.source, name)[i] for i in at] for name in ("scale", "units", "axis_labels")}
+        name = f"{finished.source.name} PSF"
+        layer = Image(psf.pixels, name=name, visible=False, metadata=mark(PSF), **placed)
         insert_layer(self.viewer, layer, finished.result)
         return f"The point spread function is in {layer.name!r}."
 
