@@ -94,6 +94,13 @@ SAMPLES: dict[str, Sample] = {
         "Center for Microscopy and Molecular Imaging, by way of scikit-image",
         "no known copyright restrictions",
     ),
+    "drift": Sample(
+        "Drifting actin, time-lapse (TYX, 16 bit)",
+        "The actin of a neuron in twelve dim frames, between which the stage is simulated to drift and to shake.",
+        _NDEV,
+        "BSD-3-Clause",
+        has_truth=True,
+    ),
 }
 
 

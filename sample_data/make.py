@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import skimage.data
 import tifffile
+from scipy.ndimage import shift
 
 from benchmark import translation
 from napari_synth.files import write_image
@@ -49,6 +50,7 @@ def main() -> None:
     scratch()
     damaged()
     restained()
+    drift()
 
 
 def actin(rng: np.random.Generator) -> None:
@@ -139,6 +141,25 @@ def restained() -> None:
     """Show a part of the stained section as another laboratory would: mixed and stronger stains, a yellowish lamp."""
     section = skimage.data.immunohistochemistry()[192:512, 96:416]
     save("restained", Image(translation.restained(section), "YXS", name="stained tissue, another laboratory"))
+
+
+def drift() -> None:
+    """Let the stage drift and shake below the actin in twelve dim frames: 12 photons in the brightest pixels."""
+    rng = np.random.default_rng(SEED)
+    bright = tifffile.imread(HERE / "actin_truth.ome.tif").astype(float)
+    photons = (bright - bright.min()) / (np.percentile(bright, 99.9) - bright.min()) * 12 + 0.5
+    frames, edge, margin = 12, 160, 24
+    moved = np.cumsum(rng.normal((0.9, -0.6), 0.5, (frames, 2)), axis=0) + rng.normal(0, 0.5, (frames, 2))
+    top, left = 240 - margin, 150 - margin
+    part = photons[top : top + edge + 2 * margin, left : left + edge + 2 * margin]
+    seen = np.stack(
+        [shift(part, at - moved[0], order=3, mode="nearest")[margin:-margin, margin:-margin] for at in moved]
+    )
+    seen = seen.clip(0.0)
+    noisy = 2.2 * (rng.poisson(seen) + rng.normal(0, 1.6, seen.shape)) + CAMERA_OFFSET
+    save("drift", Image(counts(noisy, "uint16"), "TYX", name="drifting actin", **NEURON_CALIBRATION))
+    clean = (2.2 * seen + CAMERA_OFFSET).round(1).astype(np.float32)
+    save("drift_truth", Image(clean, "TYX", name="drifting actin, bright exposure", **NEURON_CALIBRATION))
 
 
 def counts(values: Array, dtype: str) -> Array:

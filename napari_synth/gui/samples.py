@@ -45,6 +45,11 @@ def restained() -> list[tuple[Any, dict[str, Any], str]]:
     return _open("restained")
 
 
+def drift() -> list[tuple[Any, dict[str, Any], str]]:
+    """Open the sample ``drift``."""
+    return _open("drift")
+
+
 def _open(name: str) -> list[tuple[Any, dict[str, Any], str]]:
     import numpy as np
 

@@ -19,7 +19,7 @@ Extent = Literal["auto", "whole", "parts"]
 class DriftParams(Params):
     """Settings of the stabilisation."""
 
-    reference: int = Field(
+    still_frame: int = Field(
         0,
         ge=0,
         title="Frame that stays",
