@@ -19,7 +19,7 @@ Doubles = npt.NDArray[np.float64]
 
 MOVIES = ("camera", "astronaut", "cell")
 SPEEDS = (0.0, 1.0, 2.0, 3.0)
-_FRAMES, _EDGE, _QUICK_EDGE = 9, 512, 96
+_FRAMES, _EDGE, _QUICK_EDGE = 9, 256, 96
 _MOVIE_PHOTONS = 10.0
 _VOLUME_PHOTONS = (30.0, 8.0)
 _LEAST_DB = -0.05
