@@ -10,9 +10,9 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
+from benchmark.augmentation_cases import PLANES, VOLUMES
 from benchmark.augmenters import Augmenter, Load, augmenters, has, left_out, one_thread
-from benchmark.dots import distances, drawn, places
-from benchmark.moves import PLANES, VOLUMES
+from benchmark.dot_images import distances, drawn, places
 from benchmark.report import Report, Table, load
 from napari_synth.augmentation import Pipeline, Sample, Sampling, Transform
 

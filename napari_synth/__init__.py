@@ -4,8 +4,11 @@ Importing this package loads neither torch, nor napari, nor Qt.
 """
 
 from napari_synth.verbs import (
+    assess,
     augment,
+    batch,
     correct,
+    deconvolve,
     denoise,
     inpaint,
     interpolate,
@@ -22,8 +25,11 @@ from napari_synth.verbs import (
 
 __version__ = "0.1.0"
 __all__ = [
+    "assess",
     "augment",
+    "batch",
     "correct",
+    "deconvolve",
     "denoise",
     "inpaint",
     "interpolate",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from napari_synth.augmentation import Pipeline, Transform
+    from napari_synth.batches.manifest import BatchReport, JobRecord
     from napari_synth.contract.frames import FramePredictor
     from napari_synth.contract.generator import Generator, Method
     from napari_synth.core.device import PrecisionChoice
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from napari_synth.engine.image_run import PreparedImage
     from napari_synth.engine.prepared import PreparedRun
     from napari_synth.engine.recipe import Recipe
+    from napari_synth.imaging.assess import Quality
     from napari_synth.imaging.image import Image
 
 _MOST_ON_A_PATH = 10_000
@@ -132,6 +134,67 @@ def correct(
         _chosen("correct", generator),
         image,
         reference=reference,
+        axes=axes,
+        device=device,
+        precision=precision,
+        dtype=dtype,
+        seed=seed,
+        tile=tile,
+        progress=progress,
+        cancel=cancel,
+        **params,
+    )
+
+
+@guarded
+def deconvolve(
+    image: Any,
+    psf: Any = None,
+    generator: str | Generator[Any] = "network",
+    *,
+    axes: str | None = None,
+    device: str = "auto",
+    precision: PrecisionChoice = "auto",
+    dtype: DtypeChoice = "auto",
+    seed: int = 0,
+    tile: int | None = None,
+    progress: ProgressCallback | None = None,
+    cancel: CancelToken | None = None,
+    **params: Any,
+) -> Any:
+    """Take the blur of the instrument away.
+
+    Parameters
+    ----------
+    image : array-like or Image
+        As for `run`; planes, volumes, channels, movies.
+    psf : array-like, Image or path, optional
+        The point spread function: an image of a point, (Y, X) or (Z, Y, X), of any size and with the point anywhere; or one a
+        channel, (C, [Z,] Y, X). An Image or a file that knows its spacing is resampled to that of the image. Where it is left out,
+        the settings say what it is: ``psf_model`` with ``numerical_aperture``, ``wavelength`` (nm), ``refractive_index`` and
+        ``pixel_size`` (µm), or ``width`` in pixels; else the width of a Gaussian is estimated.
+    generator : str or Generator
+        ``"network"`` (the bundled denoising network and an inversion), ``"richardson-lucy"``, ``"gradient-consensus"``,
+        ``"total-variation"``, ``"wiener"``, or one of another package.
+    axes, device, precision, dtype, seed, tile, progress, cancel, **params
+        As for `run`. All but ``wiener`` take ``iterations``: held-out photons say when to stop where they are left out.
+
+    Returns
+    -------
+    array
+        As for `denoise`.
+
+    Raises
+    ------
+    PsfError
+        The point spread function is missing, is no image of a point, or does not fit.
+    SynthError
+        Another of its subclasses for every cause that lies with the input; see `napari_synth.core.errors`.
+    """
+    return run(
+        _chosen("deconvolve", generator),
+        image,
+        reference=psf,
         axes=axes,
         device=device,
         precision=precision,
@@ -785,6 +848,8 @@ def run(
     mask_from: str | None = None,
     mask_ids: Sequence[int] | None = None,
     grow: int | None = None,
+    region: Any = None,
+    blend: float | None = None,
     axes: str | None = None,
     device: str | None = None,
     precision: PrecisionChoice | None = None,
@@ -806,9 +871,17 @@ def run(
         Any integer or float dtype and range, 2 to 6 dimensions; numpy, dask, zarr or an `napari_synth.imaging.image.Image`. What
         makes new images is given the image or the labels that it needs, if any.
     reference : array-like or Image, optional
-        As for `translate`; a recipe need not be given one again where it holds what was learnt of it.
+        As for `translate`, or the ``psf`` of `deconvolve`; a recipe need not be given one again where it holds what was learnt
+        of it.
     mask, mask_from, mask_ids, grow
         As for `inpaint`; what is left out is taken from the recipe, but a mask that was drawn must be given again.
+    region : mapping, array-like or Image, optional
+        The part that is restored, for every verb that restores an image: ``{"Y": (10, 80), "X": (5, 60)}`` in pixels, stop
+        excluded, or labels that are not 0 there. All other pixels are those of the source; a result of another size is cropped to
+        the bounds. The method looks at the whole image, so that the part is as in the result of all of it. What is left out is
+        taken from the recipe, ``{}`` is the whole image, and a region that was drawn must be given again.
+    blend : float, optional
+        The share of what the method made, 0 to 1: the rest is the source. 1 where neither it nor a recipe says so.
     axes : str, optional
         A role of ``TCZYXS`` for each dimension; guessed where it is left out. The axes of a recipe hold for an array of as many
         dimensions: those of another are guessed, and an Image keeps its own.
@@ -859,6 +932,8 @@ def run(
         mask_from=mask_from,
         mask_ids=mask_ids,
         grow=grow,
+        region=region,
+        blend=blend,
         axes=axes,
         device=device,
         precision=precision,
@@ -882,6 +957,165 @@ def run(
 
 
 @guarded
+def batch(
+    recipe_or_id: Recipe | Method[Any] | str,
+    sources: str | Path | Sequence[str | Path],
+    target: str | Path,
+    params: Mapping[str, Any] | None = None,
+    *,
+    axes: str | None = None,
+    series: int | Literal["all"] | None = None,
+    mask: str | Path | None = None,
+    mask_from: Literal["nan", "zero", "saturated", "hot"] | None = None,
+    mask_ids: Sequence[int] | None = None,
+    grow: int | None = None,
+    reference: str | Path | None = None,
+    measure_on: str | Path | None = None,
+    device: str | None = None,
+    precision: PrecisionChoice | None = None,
+    dtype: DtypeChoice | None = None,
+    seed: int | None = None,
+    tile: int | None = None,
+    memory_budget: int | None = None,
+    overwrite: bool = False,
+    write_recipe: bool = True,
+    workers: int = 1,
+    dask: str | None = None,
+    shard: str | None = None,
+    progress: ProgressCallback | None = None,
+    cancel: CancelToken | None = None,
+    tell: Callable[[JobRecord], None] | None = None,
+) -> BatchReport:
+    """Run a recipe on many files; what an earlier call has done stays done, whatever stopped it.
+
+    Beside the results lies ``manifest.jsonl``, a line of JSON for each image, see `napari_synth.batches.manifest.JobRecord`. A bad
+    file is named in it and in the report, and does not stop the others.
+
+    Parameters
+    ----------
+    recipe_or_id, params
+        As for `prepare`.
+    sources : str, Path, or sequence of them
+        A folder, a pattern such as ``"day*/**/*.tif"``, or files.
+    target : str or Path
+        Folder of the results, which keep the names of their sources.
+    axes, series
+        As for reading files: roles of the dimensions where the files do not say, and which image of each file.
+    mask : str or Path, optional
+        A file for all images, or a folder or pattern with one of each name.
+    mask_from, mask_ids, grow
+        As for `inpaint`.
+    reference : str or Path, optional
+        An image that shows how results should look.
+    measure_on : str or Path, optional
+        An image whose intensities and noise hold for every image, so that a series stays comparable; ``"all"`` measures all images
+        together.
+    device, precision, dtype, seed, tile
+        As for `run`, in place of what the recipe says. All results come back in one dtype.
+    memory_budget : int, optional
+        Bytes that a run may take; a larger result goes to an OME-Zarr.
+    overwrite : bool
+        Whether results of other settings, or of others, may be replaced. What was done with these settings stays.
+    write_recipe : bool
+        Whether the record of each run is written beside its result.
+    workers : int
+        Processes that work at once, one a GPU where there are several; more than one need the extra ``cluster``. In a script, call
+        this behind ``if __name__ == "__main__":`` then.
+    dask : str, optional
+        Address of a scheduler of dask.distributed, or a YAML file that describes a cluster.
+    shard : str, optional
+        ``"0/3"`` does the first third of the images; the command ``napari-synth finish`` joins what all shards have done.
+    progress, cancel
+        As for `run`.
+    tell : callable, optional
+        Called with the `JobRecord` of each image as it ends.
+
+    Returns
+    -------
+    BatchReport
+        With the records of what was ``done``, ``kept`` from an earlier call, and ``failed``.
+
+    Raises
+    ------
+    SynthError
+        One of its subclasses, for what is wrong with every image, and `Cancelled`.
+    """
+    from pathlib import Path
+
+    from napari_synth.batches.inputs import Masked, Referenced
+    from napari_synth.batches.jobs import plan_files
+    from napari_synth.batches.planning import Shard
+    from napari_synth.batches.run import run_batch
+    from napari_synth.batches.settings import Settings
+    from napari_synth.batches.yardstick import ALL, joint_yardstick
+    from napari_synth.core.arguments import given_path
+    from napari_synth.core.errors import ImageFileError
+
+    recipe, _ = _recipe_and_method(recipe_or_id)
+    options = recipe.options(
+        device=device, precision=precision, dtype=dtype, seed=seed, tile=tile, memory_budget=memory_budget
+    )
+    own = {name: getattr(options, name) for name in ("device", "precision", "dtype", "seed", "tile")}
+    folder = given_path(target, ImageFileError)
+    settings = Settings(
+        recipe.changed(params or {}).model_copy(update=own),
+        axes,
+        series,
+        Masked(None if mask is None else str(mask), mask_from, None if mask_ids is None else tuple(mask_ids), grow),
+        Referenced(None if reference is None else Path(reference)),
+        None if measure_on in (None, ALL) else Path(str(measure_on)),
+        memory_budget,
+        overwrite,
+        write_recipe,
+    )
+    jobs, report = plan_files(sources, folder), _reporter(progress, cancel)
+    if measure_on == ALL:
+        settings = replace(settings, measure_on=joint_yardstick(jobs, settings, folder, report, dry=False))
+    return run_batch(
+        jobs,
+        settings,
+        folder,
+        shard=None if shard is None else Shard.parse(shard),
+        workers=workers,
+        dask=dask,
+        report=report,
+        tell=tell or (lambda _: None),
+    )
+
+
+@guarded
+def assess(image: Any, *, axes: str | None = None) -> Quality:
+    """Measure the quality of an image without a truth to compare it with: noise, focus, saturation, unevenness, stripes.
+
+    Parameters
+    ----------
+    image : array-like, Image, str or Path
+        As for `run`, or an image file. Of a huge one about a million pixels are looked at.
+    axes : str, optional
+        A role of ``TCZYXS`` for each dimension; guessed where it is left out.
+
+    Returns
+    -------
+    napari_synth.imaging.assess.Quality
+        Numbers in the image's own counts, or shares from 0 to 1; NaN where something cannot be told.
+
+    Raises
+    ------
+    SynthError
+        One of its subclasses for every cause that lies with the input; see `napari_synth.core.errors`.
+    """
+    from pathlib import Path
+
+    from napari_synth.files import read_image
+    from napari_synth.imaging.assess import assess as measured
+    from napari_synth.imaging.image import Image
+
+    if isinstance(image, (str, Path)):
+        return measured(read_image(image, axes))
+    return measured(Image.from_array(image, axes))
+
+
+@guarded
 def prepare(
     recipe_or_id: Recipe | Method[Any] | str,
     image: Any = None,
@@ -892,6 +1126,8 @@ def prepare(
     mask_from: str | None = None,
     mask_ids: Sequence[int] | None = None,
     grow: int | None = None,
+    region: Any = None,
+    blend: float | None = None,
     axes: str | None = None,
     device: str | None = None,
     precision: PrecisionChoice | None = None,
@@ -911,7 +1147,7 @@ def prepare(
         As for `run`.
     params : mapping, optional
         Settings, as the ``**params`` of `run`.
-    reference, mask, mask_from, mask_ids, grow, axes, device, precision, dtype, seed, tile, progress, cancel
+    reference, mask, mask_from, mask_ids, grow, region, blend, axes, device, precision, dtype, seed, tile, progress, cancel
         As for `run`.
     memory_budget : int, optional
         Bytes that the run may take; half of what is free where it is left out.
@@ -928,12 +1164,16 @@ def prepare(
     SynthError
         One of its subclasses for every cause that lies with the input; see `napari_synth.core.errors`.
     """
+    from napari_synth.contract.generator import Task
     from napari_synth.engine import door
     from napari_synth.engine.masking import with_mask
     from napari_synth.engine.prepared import Inputs
-    from napari_synth.engine.references import as_reference
+    from napari_synth.engine.recipe import Recipe
+    from napari_synth.engine.references import as_psf, as_reference
 
     recipe, method = _recipe_and_method(recipe_or_id)
+    if blend is not None:
+        recipe = Recipe.from_dict(recipe.model_dump() | {"blend": blend})
     options = recipe.options(
         device=device, precision=precision, dtype=dtype, seed=seed, tile=tile, memory_budget=memory_budget
     )
@@ -941,8 +1181,9 @@ def prepare(
     likeness = None
     if source is not None:
         source = with_mask(source, recipe, mask, rule=mask_from, ids=mask_ids, grow=grow)
-        likeness = None if reference is None else as_reference(reference, source)
-    inputs = Inputs(source, likeness)
+        as_given = as_psf if method.info.task == Task.DECONVOLVE else as_reference
+        likeness = None if reference is None else as_given(reference, source)
+    inputs = Inputs(source, likeness, region)
     return door.open(method, recipe.changed(params or {}), inputs, options, _reporter(progress, cancel), interim)
 
 

@@ -17,6 +17,7 @@ ROOMS = (
     ("samples",),
     ("verbs", "spelling"),
     ("studio", "curation"),
+    ("batches",),
     ("registry",),
     ("methods",),
     ("training",),

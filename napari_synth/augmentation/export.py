@@ -500,7 +500,7 @@ class _Writer:
         return f"{split}/{kind}/{name}"
 
     def _places(self, split: str, stem: str, kind: str, crop: Sample, source: AnnotatedImage) -> str:
-        from napari_synth.files import places
+        from napari_synth.files.annotations import write_points, write_shapes, write_tracks, write_vectors
 
         folder = self._folder / split / kind
         folder.mkdir(parents=True, exist_ok=True)
@@ -509,13 +509,13 @@ class _Writer:
             names = source.shape_types or ["polygon"] * len(source.sample.shapes or ())
             types = [bent_type(names[row]) for row in crop.origin.get("shapes", ())]
             ndim = values[0].shape[1] if types else len(self._plan.axes)
-            places.write_shapes(path, values, types, ndim)
+            write_shapes(path, values, types, ndim)
         elif kind == "points":
-            places.write_points(path, values)
+            write_points(path, values)
         elif kind == "vectors":
-            places.write_vectors(path, values)
+            write_vectors(path, values)
         else:
-            places.write_tracks(path, values)
+            write_tracks(path, values)
         return f"{split}/{kind}/{path.name}"
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 from rich.console import Console
 
-from napari_synth.cli.inputs import find_mask
+from napari_synth.batches.inputs import find_mask
 from napari_synth.cli.progress import cancel_on_interrupt, progress_bar, say
 from napari_synth.core.errors import InvalidImageError
 
@@ -127,7 +127,7 @@ def read_pipeline(named: str) -> Pipeline:
 def _read(path: Path, settings: Settings, errors: Console) -> AnnotatedImage:
     from napari_synth.augmentation.export import AnnotatedImage
     from napari_synth.files import parse_series, read_image
-    from napari_synth.files.places import read_points, read_shapes
+    from napari_synth.files.annotations import read_points, read_shapes
 
     points = shapes = None
     types: list[str] = []

@@ -5,17 +5,32 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Group, Parameter
 from pydantic.fields import FieldInfo
 
+from napari_synth.batches.inputs import Masked, Referenced
 from napari_synth.contract.generator import Method
 from napari_synth.contract.trainable import Trainable
 
 COMMON = Group("Options", sort_key=0)
+MANY = Group("Many images", sort_key=0)
 GENERATOR = Group("Settings of the generator", sort_key=1)
+MASK = Group("What is filled", sort_key=0)
+REFERENCE = Group("What it should look like", sort_key=0)
 ADVANCED = Group("Rarely used settings of the generator", sort_key=2)
+Filled = Annotated[Masked, Parameter(name="*", group=MASK, negative_iterable=())]
+Alike = Annotated[Referenced, Parameter(name="*", group=REFERENCE)]
+PointSpread = Annotated[
+    Path | None,
+    Parameter(
+        name=("--psf", "--reference"),
+        group=Group("Point spread function", sort_key=0),
+        help="An image of the point spread function, or with --psf-model beads of many beads, for all images.",
+    ),
+]
 _BOUNDS = (("ge", "at least"), ("gt", "above"), ("le", "at most"), ("lt", "below"))
 
 
@@ -37,6 +52,26 @@ class Output:
 
 
 USUAL = Output()
+
+
+@Parameter(name="*", group=MANY)
+@dataclass(frozen=True)
+class Many:
+    """How the images of a folder or a pattern are gone through."""
+
+    dry_run: Annotated[bool, Parameter(negative=())] = False
+    "Only say what would be done."
+    measure_on: str | None = None
+    "An image whose intensities and noise hold for every image, so that a series stays comparable; or all, for all together."
+    workers: int = 1
+    "Processes that work at once; more than one need the extra cluster."
+    shard: str | None = None
+    "Do only a part of the images, 0/3 the first third; the command finish joins what is done."
+    dask: str | None = None
+    "Work on a cluster: the address of a scheduler of dask.distributed, or a YAML file that describes one."
+
+
+ONE_BY_ONE = Many()
 
 
 def with_settings(command: Callable[..., int], generator: Method[Any] | Trainable[Any]) -> Callable[..., int]:

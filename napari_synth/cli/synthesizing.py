@@ -11,7 +11,7 @@ from cyclopts import App, Group, Parameter
 from rich.console import Console
 
 from napari_synth import registry
-from napari_synth.cli.jobs import Job
+from napari_synth.batches.jobs import Job
 from napari_synth.cli.options import COMMON, USUAL, Output, with_settings
 from napari_synth.cli.processing import process
 from napari_synth.cli.progress import say
@@ -85,7 +85,7 @@ def _command(named: str) -> Callable[..., int]:
             precision=how.precision,
         )
         job = Job(None if how.source is None else Path(how.source), target)
-        return process([job], False, recipe, output, how.axes, how.series)
+        return process([job], None, recipe, output, how.axes, how.series)
 
     return with_settings(command, chosen)
 

@@ -16,6 +16,25 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
 
+# What settings were called in recipes and cards of unpublished versions.
+_RENAMED = {
+    "places": "num_patches",
+    "contrast": "contrastive_weight",
+    "cycle": "cycle_weight",
+    "identity": "identity_weight",
+    "game": "gan_loss",
+    "halvings": "discriminator_layers",
+    "penalty": "r1_weight",
+    "smoothness": "r1_weight",
+    "similarity": "ssim_weight",
+    "error_weight": "l1_weight",
+    "turns": "flips_and_rotations",
+    "little_data": "discriminator_augmentation",
+    "features": "normalisation",
+    "start": "initial_weights",
+}
+
+
 class Params(pydantic.BaseModel):
     """The settings of a generator: every field has a title, a description, bounds and a default.
 
@@ -51,6 +70,8 @@ class Params(pydantic.BaseModel):
             problem = error.errors()[0]
             name = ".".join(str(part) for part in problem["loc"]) or "the settings"
             if problem["type"] == "extra_forbidden":
+                if (now := _RENAMED.get(name)) in cls.model_fields:
+                    raise InvalidParameterError(f"The parameter {name!r} is called {now!r} now: write that.") from error
                 known = ", ".join(cls.model_fields) or "none"
                 raise InvalidParameterError(f"There is no parameter {name!r}: this generator has {known}.") from error
             hint = problem["msg"][0].lower() + problem["msg"][1:]
@@ -138,13 +159,20 @@ def patch_field(default: int, *, least: int = 16, most: int = 512, multiple_of: 
         le=most,
         multiple_of=multiple_of,
         title="Patch size",
-        description="Edge of a training patch, in pixels.",
+        description="Edge of a training patch, in pixels."
+        " A larger one shows more context at once, and takes more memory and time.",
     )
 
 
 def batch_field(default: int, *, most: int = 512) -> Any:
     """Return the field ``batch``, the patches of a training step."""
-    return advanced(default, ge=1, le=most, title="Batch size", description="Patches a training step.")
+    return advanced(
+        default,
+        ge=1,
+        le=most,
+        title="Batch size",
+        description="Patches a training step. More make steps steadier and slower.",
+    )
 
 
 def width_field(default: int, *, network: str = "network", where: str = "of its finest level") -> Any:

@@ -1,8 +1,9 @@
-"""Reads JSON and YAML that anybody may have written, and shows values of any size in a sentence."""
+"""Reads JSON and YAML that anybody may have written, and shows values and numbers of any size in a sentence."""
 
 from __future__ import annotations
 
 import json
+import math
 import reprlib
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,9 @@ _DEEPEST = 32
 _MOST_VALUES = 250_000
 _LARGEST = 2**64
 _LONGEST = 120
+_LEAST_PLAIN, _MOST_PLAIN = 1e-3, 1e6
+"""Between which sizes a number is written without a power of ten."""
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 class TextError(ValueError):
@@ -85,6 +89,27 @@ def shown(value: Any) -> str:
         text = f"a {type(value).__name__}"
     text = " ".join(text.split())
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
+def three_digits(value: float) -> str:
+    """Return a number with three digits: ``"2440"``, ``"12.3"``, ``"0.00412"``, and powers of ten only beyond a million."""
+    if not math.isfinite(value):
+        return str(value)
+    size = abs(value)
+    if size == 0:
+        return "0"
+    if size >= _MOST_PLAIN or size < _LEAST_PLAIN:
+        digits, power = f"{value:.2e}".split("e")
+        return f"{digits}·10{str(int(power)).translate(_RAISED)}"
+    text = f"{value:.{max(0, 2 - math.floor(math.log10(size)))}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def unit_of(dtype: Any) -> str:
+    """Return what intensities of a numpy type are called: whole numbers are counts; what floats count nobody knows."""
+    import numpy as np
+
+    return "counts" if np.dtype(dtype).kind in "iub" else "grey values"
 
 
 def _read(text: str | bytes, read: Callable[[Any], Any], what: str) -> Any:

@@ -59,6 +59,7 @@ def prepare_channels(
     apart: bool = False,
     restores: bool = False,
     reference: Image | None = None,
+    yardstick: Image | None = None,
     interim: Callable[[tuple[Channel[Any], ...]], None] | None = None,
 ) -> tuple[Channel[Any], ...]:
     """Let a method look at an image.
@@ -79,6 +80,8 @@ def prepare_channels(
         apart.
     reference : Image, optional
         How the result should look.
+    yardstick : Image, optional
+        Whose intensities and noise are taken for those of the image.
     interim : callable, optional
         Called with the channels while the last of them is trained: only then there is something of each.
 
@@ -95,11 +98,13 @@ def prepare_channels(
         try:
             with cancellable(report.cancel), translated_errors(method, device):
                 part = screened(without_alpha(image if index is None else image.select(C=index)))
+                measured = part if yardstick is None else screened(_part_of(yardstick, index, joint))
                 if restores:
-                    part = replace(part, report=noise_of(part))
+                    measured = replace(measured, report=noise_of(measured))
+                    part = replace(part, report=measured.report)
                 each = range(part.sizes["C"]) if apart and "C" in joint else [None]
-                statistics = tuple(measure_statistics(part if i is None else part.select(C=i)) for i in each)
-                glaring = _ceiling(part, statistics) if restores else None
+                statistics = tuple(measure_statistics(measured if i is None else measured.select(C=i)) for i in each)
+                glaring = _ceiling(measured, statistics) if restores else None
                 calm = [one if glaring is None else replace(one, high=min(one.high, glaring)) for one in statistics]
                 intensity = tuple(IntensityTransform.from_statistics(one) for one in calm)
                 # The samples of a channel are as bright as the channel.
@@ -109,7 +114,7 @@ def prepare_channels(
                 told = None
                 if interim is not None and index in (None, count - 1):
                     told = partial(_tell, interim, channels, channel)
-                likeness = _reference_of(reference, index, joint)
+                likeness = None if reference is None else _part_of(reference, index, joint)
                 context = Context(device, intensity[0], statistics[0], seed, report, likeness, index, told)
                 prepared = method.prepare(part, params, context)
                 if glaring is not None and (prepared.intensity is not None or not any(prepared.spec.halo)):
@@ -136,10 +141,8 @@ def _tell(
     interim((*others, channel(prepared)))
 
 
-def _reference_of(reference: Image | None, channel: int | None, joint: str) -> Image | None:
-    """Return the part of a reference image that belongs to a channel; one without channels belongs to all."""
-    if reference is None:
-        return None
-    if "C" in reference.axes and "C" not in joint:
-        reference = reference.select(C=(channel or 0) if reference.sizes["C"] > 1 else 0)
-    return without_alpha(reference)
+def _part_of(other: Image, channel: int | None, joint: str) -> Image:
+    """Return the part of a reference image or yardstick that belongs to a channel; one without channels belongs to all."""
+    if "C" in other.axes and "C" not in joint:
+        other = other.select(C=(channel or 0) if other.sizes["C"] > 1 else 0)
+    return without_alpha(other)

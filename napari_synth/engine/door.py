@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, overload
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, overload
 
 from napari_synth.contract.frames import FramePredictor
 from napari_synth.contract.generator import Generator, Method
 from napari_synth.contract.synthesis import Synthesizer
-from napari_synth.core.errors import UnknownGeneratorError
+from napari_synth.core.errors import InvalidParameterError, UnknownGeneratorError
 from napari_synth.core.options import RunOptions
 from napari_synth.core.progress import Reporter
 from napari_synth.engine.frame_run import PreparedMovie, open_movie
 from napari_synth.engine.image_run import PreparedImage, open_image
 from napari_synth.engine.prepared import Inputs, PreparedRun
 from napari_synth.engine.recipe import Recipe
+from napari_synth.engine.references import as_reference
 from napari_synth.engine.synthesis_run import PreparedSynthesis, open_synthesis
+from napari_synth.imaging.image import Image, each_part_read_once
 from napari_synth.imaging.surroundings import undisturbed
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 Interim = Callable[[PreparedImage], None]
 
@@ -95,10 +100,50 @@ def open(
         One of its subclasses for every cause that lies with what is given.
     """
     how, told = options or recipe.options(), report or Reporter()
-    if isinstance(method, Generator):
-        return open_image(method, recipe, inputs, how, told, interim)
-    if isinstance(method, FramePredictor):
-        return open_movie(method, recipe, inputs, how, told)
-    if isinstance(method, Synthesizer):
-        return open_synthesis(method, recipe, inputs, how, told)
+    limited = inputs.region is not None or recipe.region is not None or recipe.blend < 1.0
+    if limited and not isinstance(method, Generator):
+        raise InvalidParameterError(
+            f"{method.info.title} gives all that it makes: leave the region and the blending out."
+        )
+    with each_part_read_once():
+        if isinstance(method, Generator):
+            return open_image(method, recipe, inputs, how, told, interim)
+        if isinstance(method, FramePredictor):
+            return open_movie(method, recipe, inputs, how, told)
+        if isinstance(method, Synthesizer):
+            return open_synthesis(method, recipe, inputs, how, told)
     raise UnknownGeneratorError(f"{method.info.title} cannot be run: it is of no kind that this version knows.")
+
+
+def applied(
+    method: Generator[Any], image: Any, axes: str, params: Mapping[str, Any], reference: Any = None
+) -> npt.NDArray[Any]:
+    """Run a generator on an array, for functions that are one algorithm.
+
+    Parameters
+    ----------
+    method : Generator
+    image : array-like
+        What its dimensions are is said by ``axes``.
+    axes : str
+    params : mapping
+        Settings of the method.
+    reference : array-like, optional
+        Of the same axes; another size is fine.
+
+    Returns
+    -------
+    numpy.ndarray
+        Axes and dtype of the image.
+
+    Raises
+    ------
+    SynthError
+        One of its subclasses for every cause that lies with what is given.
+    """
+    import numpy as np
+
+    source = Image.from_array(image, axes)
+    likeness = None if reference is None else as_reference(reference, source)
+    recipe = Recipe(generator=method.info.id).changed(params)
+    return np.asarray(open(method, recipe, Inputs(source, likeness)).compute())

@@ -21,6 +21,7 @@ from napari_synth.core.device import resolve_device
 from napari_synth.core.errors import AxesError, InvalidImageError, InvalidParameterError
 from napari_synth.core.options import RunOptions
 from napari_synth.core.progress import Reporter
+from napari_synth.core.texts import unit_of
 from napari_synth.engine.block_run import (
     BlockItem,
     BlockRun,
@@ -66,7 +67,9 @@ def open_movie(
     params = method.params_type.parse(recipe.params)
     device = resolve_device(options.device, options.precision)
     missing = missing_frames(movie, request.fill, report)
-    channels = prepare_channels(method, movie, params, device, options.seed, report, apart=True)
+    channels = prepare_channels(
+        method, movie, params, device, options.seed, report, apart=True, yardstick=inputs.yardstick
+    )
     specs = [channel.prepared.spec for channel in channels]
     if request.between and not all(spec.divides for spec in specs):
         raise InvalidParameterError(
@@ -90,7 +93,7 @@ def open_movie(
         weights=weights_of(channels),
         source=Source.of(movie),
         frames=FramesRecord(**request.model_dump(), invented=plan.invented),
-        notes=(_said_of(plan), *dict.fromkeys(notes_of(channels, labelled=False)), *said),
+        notes=(_said_of(plan), *dict.fromkeys(notes_of(channels, labelled=False, unit=unit_of(movie.dtype))), *said),
     )
     run = PreparedMovie(movie, method, params, device, options, made, channels, plan=plan)
     return run.with_grid(recipe).with_dtype()

@@ -17,13 +17,14 @@ import yaml
 
 from napari_synth.contract.generator import Task
 from napari_synth.core.arguments import given_path
-from napari_synth.core.errors import RecipeError
+from napari_synth.core.errors import AxesError, RecipeError
 from napari_synth.core.options import RunOptions
 from napari_synth.core.result_dtype import DtypeChoice
-from napari_synth.core.texts import TextError, plain, read_yaml, shown
+from napari_synth.core.texts import TextError, plain, read_yaml, shown, three_digits
 from napari_synth.engine.frame_plan import FrameRequest
 from napari_synth.imaging.image import Image
 from napari_synth.imaging.masks import RULES, Mask
+from napari_synth.imaging.noise import NoiseReport
 from napari_synth.imaging.sampling import sample_planes
 
 FORMAT: Literal[1] = 1
@@ -44,7 +45,8 @@ class Source(pydantic.BaseModel):
     def of(cls, image: Image) -> Source:
         """Describe an image; the fingerprint is a SHA-256 over evenly spread samples of its pixels."""
         digest = hashlib.sha256()
-        for plane in sample_planes(image, most_pixels=2**18, window=64):
+        # What is read to measure the intensities anyway.
+        for plane in sample_planes(image):
             digest.update(np.ascontiguousarray(plane).tobytes())
         return cls(name=image.name, shape=image.shape, dtype=str(image.dtype), fingerprint=digest.hexdigest()[:16])
 
@@ -100,8 +102,57 @@ class MaskRecord(pydantic.BaseModel):
         if self.pixels is None or self.share is None:
             return ()
         return (
-            f"The mask marks {self.pixels} pixel{'s' * (self.pixels != 1)}, {100 * self.share:.2g} % of the image.",
+            f"The mask marks {self.pixels} pixel{'s' * (self.pixels != 1)}, {three_digits(100 * self.share)} % of the image.",
         )
+
+
+class RegionRecord(pydantic.BaseModel):
+    """The part of an image that a run was limited to: bounds hold for any image that is large enough, a drawing is given again."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    bounds: dict[str, tuple[pydantic.NonNegativeInt, pydantic.PositiveInt]] = {}
+    "The first pixel and the one behind the last, by axis role."
+    fingerprint: str = ""
+    "Of what was drawn inside the bounds; nothing where all pixels in them were worked on."
+
+    @pydantic.field_validator("bounds")
+    @classmethod
+    def _in_order(cls, bounds: dict[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
+        for axis, (start, stop) in bounds.items():
+            if axis not in tuple("TCZYX") or start >= stop:
+                raise ValueError("a region has a start and a later stop along axes of TCZYX")
+        return bounds
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether the region has to be given again to repeat the run."""
+        return bool(self.fingerprint)
+
+    def as_text(self) -> str:
+        """Return the bounds as the command line takes them: ``"Y=10:80,X=5:60"``."""
+        return ",".join(f"{axis}={start}:{stop}" for axis, (start, stop) in self.bounds.items())
+
+    @classmethod
+    def from_text(cls, text: str) -> RegionRecord:
+        """Read bounds as the command line takes them.
+
+        Raises
+        ------
+        AxesError
+            They are written in another way.
+        """
+        bounds = {}
+        try:
+            for part in text.split(","):
+                axis, _, numbers = part.partition("=")
+                start, _, stop = numbers.partition(":")
+                bounds[axis.strip().upper()] = (int(start), int(stop or int(start) + 1))
+            return cls(bounds=bounds)
+        except (ValueError, pydantic.ValidationError) as error:
+            raise AxesError(
+                f"A region cannot be {shown(text)}: write START:STOP in pixels along axes of TCZYX, such as Y=10:80,X=5:60."
+            ) from error
 
 
 class FramesRecord(FrameRequest):
@@ -119,6 +170,42 @@ class FramesRecord(FrameRequest):
         fill = list(self.fill) if isinstance(self.fill, tuple) else self.fill
         found = {"count": self.count or None, "fill": fill, "between": self.between or None}
         return {name: value for name, value in found.items() if value is not None}
+
+
+class NoiseRecord(pydantic.BaseModel):
+    """The noise that was measured in a channel, in counts; see `napari_synth.imaging.noise.NoiseReport`."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    gain: float
+    offset: float
+    read_noise: float
+    sigma: float
+    "Standard deviation at the median signal."
+
+    @classmethod
+    def of(cls, report: NoiseReport) -> NoiseRecord:
+        """Take the numbers of a report, shortened to what they are worth."""
+        model = report.model
+        numbers = (model.gain, model.offset, model.read_noise, report.sigma_typical)
+        return cls(**dict(zip(cls.model_fields, (float(f"{number:.6g}") for number in numbers), strict=True)))
+
+
+class VerdictRecord(pydantic.BaseModel):
+    """What was found when a result was held against its source; of several channels the worst.
+
+    See `napari_synth.imaging.trust.TrustReport` for the numbers.
+    """
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    verdict: str
+    chi2: float | None = None
+    "None where nothing was comparable."
+    flagged_fraction: float = 0.0
+    relative_drift: float = 0.0
+    sentences: tuple[str, ...] = ()
+    "One a channel."
 
 
 class Recipe(pydantic.BaseModel):
@@ -141,9 +228,21 @@ class Recipe(pydantic.BaseModel):
     weights: dict[str, str] = {}
     source: Source | None = None
     reference: Source | None = None
+    measured_on: Source | None = None
+    "The image whose intensities and noise stand for those of the source, where it is another."
     mask: MaskRecord | None = None
     frames: FramesRecord | None = None
+    region: RegionRecord | None = None
+    "What the run was limited to; nothing where it was the whole image."
+    blend: float = pydantic.Field(1.0, ge=0.0, le=1.0)
+    "The share of what the method made; the rest is the source."
+    noise: tuple[NoiseRecord | None, ...] = ()
+    "Of each channel, or of all of them together, where it was measured."
     notes: tuple[str, ...] = ()
+    batch: str = ""
+    "Hash of the settings of the batch that the result belongs to."
+    verdict: VerdictRecord | None = None
+    "Of a result that was written to a file."
 
     @pydantic.field_validator("generator")
     @classmethod

@@ -21,6 +21,7 @@ from napari_synth.files.listing import (
 )
 from napari_synth.files.ome_zarr import OmeZarrTarget, create_ome_zarr
 from napari_synth.files.pairs import Pairing, belonging, paired, pairs_in_words
+from napari_synth.files.work_units import Resume
 
 __all__ = [
     "DICOM_SUFFIXES",
@@ -31,6 +32,7 @@ __all__ = [
     "ZARR_SUFFIXES",
     "OmeZarrTarget",
     "Pairing",
+    "Resume",
     "Series",
     "belonging",
     "check_format",

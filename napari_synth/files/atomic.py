@@ -53,7 +53,7 @@ def replacing(path: Path, *, overwrite: bool, first: Callable[[], None] | None =
         The target exists and may not be overwritten, its folder is missing or vanishes, the disk is full, or nothing can be written
         there.
     """
-    _refuse_existing(path, overwrite)
+    refuse_existing(path, overwrite)
     if not path.parent.is_dir():
         raise ImageFileError(f"The folder {str(path.parent)!r} does not exist: make it first.")
     _clear_once(path.parent.resolve(), os.getpid())
@@ -64,10 +64,10 @@ def replacing(path: Path, *, overwrite: bool, first: Callable[[], None] | None =
             yield part
             if not part.exists() or folder.is_another():
                 raise ImageFileError(f"Another program removed {path.name!r} while it was written: run it again.")
-            _refuse_existing(path, overwrite)
+            refuse_existing(path, overwrite)
             if first is not None:
                 first()
-            _move(part, path)
+            move_into_place(part, path)
     finally:
         _remove(part)
         # zarr makes a folder anew that somebody removed: nothing of it is left behind.
@@ -194,12 +194,13 @@ class _Folder:
             os.close(self._held)
 
 
-def _refuse_existing(path: Path, overwrite: bool) -> None:
+def refuse_existing(path: Path, overwrite: bool) -> None:
+    """Raise `ImageFileError` where something is there that may not be replaced."""
     if path.exists() and not overwrite:
         raise ImageFileError(f"{str(path)!r} exists already: choose another name, or allow to overwrite it.")
 
 
-def _move(part: Path, path: Path) -> None:
+def move_into_place(part: Path, path: Path) -> None:
     """Put ``part`` at ``path``; a folder that is there is moved away first, since no system call swaps folders."""
     if not path.is_dir():
         part.replace(path)

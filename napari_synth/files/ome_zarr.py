@@ -6,7 +6,8 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
 from math import prod
 from pathlib import Path
@@ -25,6 +26,7 @@ from napari_synth.files.origin import MOST_FILES
 from napari_synth.files.pixels import as_dask, without_bools
 from napari_synth.files.record import KEY, to_text
 from napari_synth.files.units import unit_name
+from napari_synth.files.work_units import Resume, UnderWay, under_way
 from napari_synth.imaging.image import AXIS_ROLES, ChannelInfo, Image, guess_axes
 
 if TYPE_CHECKING:
@@ -36,6 +38,39 @@ SMALLEST_LEVEL = 1024
 _SMALLEST_CHUNK, _LARGEST_CHUNK = 128, 1024
 _CHUNK_NAME = re.compile(r"(c\.)?\d+(\.\d+)*")
 _TYPES = {"T": "time", "C": "channel"}
+LABELS = "labels"
+"""The group in which an image keeps images of labels, as the format says."""
+
+
+@dataclass(frozen=True)
+class LabelImage:
+    """Labels that are kept beside an image.
+
+    Attributes
+    ----------
+    name : str
+        Of its group: letters, digits, ``-`` and ``_``.
+    image : Image
+        Of integers.
+    record : mapping
+        What is kept of its layer, see `napari_synth.files.record`.
+    """
+
+    name: str
+    image: Image
+    record: Mapping[str, Any]
+
+
+def label_groups(path: Path) -> tuple[Path, ...]:
+    """Return where the images of labels lie that an OME-Zarr keeps beside its image; none where it keeps none."""
+    import zarr
+
+    if not (path / LABELS).is_dir():
+        return ()
+    group = zarr.open_group(str(path / LABELS), mode="r")
+    attributes: dict[str, Any] = dict(group.attrs)
+    names = attributes.get("ome", attributes).get(LABELS, ())
+    return tuple(path / LABELS / str(name) for name in names if str(name) in group)
 
 
 def read_ome_zarr(path: Path, series: Series = None) -> Image:
@@ -147,6 +182,8 @@ def create_ome_zarr(
     cancel: CancelToken | None = None,
     first: Callable[[], None] | None = None,
     record: Mapping[str, Any] | None = None,
+    labels: Sequence[LabelImage] = (),
+    resume: Resume | None = None,
 ) -> Iterator[OmeZarrTarget]:
     """Make an OME-Zarr image that is written block by block, and appears under its name once it is whole.
 
@@ -171,6 +208,10 @@ def create_ome_zarr(
         Called once all is written, right before the image takes its name.
     record : mapping, optional
         What is kept of layers, see `napari_synth.files.record`.
+    labels : sequence of LabelImage
+        What is kept beside the image, in its group of labels.
+    resume : Resume, optional
+        How it goes on where an earlier process was killed: blocks are written by `OmeZarrTarget.write_unit` then.
 
     Yields
     ------
@@ -188,28 +229,42 @@ def create_ome_zarr(
         raise ImageFileError(
             "OME-Zarr holds either channels or RGB samples: write each channel into a file of its own."
         )
-    # The format wants time, then channels, then space, and knows RGB samples only as channels.
-    stored = "".join(axis for axis in "TCSZYX" if axis in like.axes)
-    sizes = like.sizes
     fitting = {} if blocks is None else {axis: _chunk(edge) for axis, edge in zip(like.axes, blocks, strict=True)}
     wanted = {**CHUNK, **fitting, **(chunks or {})}
-    with replacing(Path(path), overwrite=overwrite, first=first) as part:
-        store = _tracking_store(part)
-        group = zarr.open_group(store, mode="w", zarr_format=3)
-        level = group.create_array(
-            "0",
-            shape=tuple(sizes[axis] for axis in stored),
-            chunks=tuple(min(wanted[axis], sizes[axis]) for axis in stored),
-            dtype=like.dtype,
-            dimension_names=[_label(axis) for axis in stored],
-        )
-        yield OmeZarrTarget(level, stored, like.axes)
-        n_levels = _add_levels(group, level, stored, cancel or CancelToken())
-        group.attrs["ome"] = _metadata(like, stored, n_levels)
-        group.attrs["napari_synth"] = {"axes": like.axes, **({KEY: to_text(record)} if record else {})}
+    if resume is None:
+        with replacing(Path(path), overwrite=overwrite, first=first) as part:
+            store = _tracking_store(part)
+            group = zarr.open_group(store, mode="w", zarr_format=3)
+            target = _create_finest(group, like, wanted)
+            yield target
+            _finish(group, target, like, record, cancel or CancelToken())
+            if labels:
+                _add_labels(group, labels, cancel or CancelToken())
+            store.check(Path(path))
+            if like.origin is not None:
+                like.origin.check()
+        return
+    stored = _stored(like)
+    token = f"{resume.token} {like.dtype} {[(axis, like.sizes[axis], wanted[axis]) for axis in stored]}"
+    with under_way(Path(path), replace(resume, token=token), overwrite=overwrite) as found:
+        store = _tracking_store(found.store)
+        if found.holds(token):
+            group = zarr.open_group(store, mode="r+")
+            target = OmeZarrTarget(_array(group, 0), stored, like.axes)
+        else:
+            group = zarr.open_group(store, mode="w", zarr_format=3)
+            target = _create_finest(group, like, wanted)
+            found.begun(token)
+        target.found = found
+        yield target
+        _finish(group, target, like, record, cancel or CancelToken())
+        if labels:
+            _add_labels(group, labels, cancel or CancelToken())
         store.check(Path(path))
         if like.origin is not None:
             like.origin.check()
+        if first is not None:
+            first()
 
 
 def check_ome_zarr(image: Image) -> None:
@@ -225,28 +280,67 @@ class OmeZarrTarget:
     ----------
     array : zarr.Array
         As it is stored, in the order that the format wants.
+    stored : str
+        That order.
+    found : UnderWay or None
+        What an earlier process has left of it, where it may be gone on with.
     """
 
     def __init__(self, array: zarr.Array[Any], stored: str, axes: str) -> None:
-        self.array = array
+        self.array, self.stored = array, stored
+        self.found: UnderWay | None = None
         self.shape = tuple(array.shape[stored.index(axis)] for axis in axes)
         self.dtype: np.dtype[Any] = array.dtype
         self.ndim = len(axes)
-        self._stored, self._axes = stored, axes
+        self._axes = axes
+
+    @property
+    def chunks(self) -> tuple[int, ...]:
+        """The shape of a stored chunk, in the order of the image's axes."""
+        return tuple(self.array.chunks[self.stored.index(axis)] for axis in self._axes)
 
     def __setitem__(self, index: Any, block: Any) -> None:
         """Write a block at an index of slices and ints; what is left out is taken whole."""
+        stored, order = self._places(index)
+        values = np.asarray(block)
+        if values.ndim == len(order):
+            values = values.transpose(order)
+        self.array[stored] = values
+
+    def __getitem__(self, index: Any) -> npt.NDArray[Any]:
+        """Read what was written at such an index."""
+        stored, order = self._places(index)
+        return np.asarray(self.array[stored]).transpose(np.argsort(order))
+
+    def write_unit(self, index: tuple[slice, ...], make: Callable[[], Any]) -> None:
+        """Write a block that shares no chunk with another one, unless an earlier process has done so.
+
+        Parameters
+        ----------
+        index : tuple of slice
+            Where it lies, along each axis of the image.
+        make : callable
+            Makes the block.
+        """
+
+        def fill() -> None:
+            self[index] = make()
+
+        if self.found is None:
+            fill()
+        else:
+            _do_unit(self.found, 0, self.array.chunks, self._places(index)[0], fill)
+
+    def _places(self, index: Any) -> tuple[tuple[Any, ...], list[int]]:
+        """Return an index in the order that is stored, and the order of the axes that it keeps."""
         given = index if isinstance(index, tuple) else (index,)
         if Ellipsis in given:
             at = given.index(Ellipsis)
             given = given[:at] + (slice(None),) * (self.ndim - len(given) + 1) + given[at + 1 :]
         by_axis = dict(zip(self._axes, given + (slice(None),) * (self.ndim - len(given)), strict=True))
         kept = [axis for axis in self._axes if isinstance(by_axis[axis], slice)]
-        order = [kept.index(axis) for axis in self._stored if axis in kept]
-        values = np.asarray(block)
-        if values.ndim == len(order):
-            values = values.transpose(order)
-        self.array[tuple(by_axis[axis] for axis in self._stored)] = values
+        order = [kept.index(axis) for axis in self.stored if axis in kept]
+        return tuple(by_axis[axis] for axis in self.stored), order
 
 
 def _tracking_store(folder: Path) -> Any:
@@ -290,6 +384,7 @@ def write_ome_zarr(
     overwrite: bool = False,
     first: Callable[[], None] | None = None,
     record: Mapping[str, Any] | None = None,
+    labels: Sequence[LabelImage] = (),
 ) -> None:
     """Copy an image into an OME-Zarr, chunk by chunk.
 
@@ -303,34 +398,129 @@ def write_ome_zarr(
         Called before the result takes its place.
     record : mapping, optional
         What is kept of layers, see `napari_synth.files.record`.
+    labels : sequence of LabelImage
+        What is kept beside the image.
     """
-    with create_ome_zarr(path, image, overwrite=overwrite, first=first, record=record) as target:
-        steps = [min(CHUNK[axis], size) for axis, size in image.sizes.items()]
-        for block in _blocks(image.shape, steps):
-            target[block] = image.read(**dict(zip(image.axes, block, strict=True)))
+    with create_ome_zarr(path, image, overwrite=overwrite, first=first, record=record, labels=labels) as target:
+        _copy(image, target)
 
 
-def _add_levels(group: zarr.Group, finest: zarr.Array[Any], axes: str, cancel: CancelToken) -> int:
-    """Halve Y and X until a plane is small; return how many levels there are."""
-    n_levels, level = 1, finest
-    plane = [axes.index("Y"), axes.index("X")]
+def _copy(image: Image, target: OmeZarrTarget) -> None:
+    steps = [min(CHUNK[axis], size) for axis, size in image.sizes.items()]
+    for block in _blocks(image.shape, steps):
+        target[block] = image.read(**dict(zip(image.axes, block, strict=True)))
+
+
+def _stored(like: Image) -> str:
+    """Return the axes of an image in the order of the format: time, channels, space; RGB samples are channels to it."""
+    return "".join(axis for axis in "TCSZYX" if axis in like.axes)
+
+
+def _array(group: zarr.Group, number: int) -> zarr.Array[Any]:
+    import zarr
+
+    found = group[str(number)]
+    assert isinstance(found, zarr.Array)
+    return found
+
+
+def _create_finest(group: zarr.Group, like: Image, chunks: Mapping[str, int]) -> OmeZarrTarget:
+    """Make the array of the finest level of an image in its group."""
+    stored = _stored(like)
+    sizes = like.sizes
+    level = group.create_array(
+        "0",
+        shape=tuple(sizes[axis] for axis in stored),
+        chunks=tuple(min(chunks[axis], sizes[axis]) for axis in stored),
+        dtype=like.dtype,
+        dimension_names=[_label(axis) for axis in stored],
+    )
+    return OmeZarrTarget(level, stored, like.axes)
+
+
+def _finish(
+    group: zarr.Group,
+    target: OmeZarrTarget,
+    like: Image,
+    record: Mapping[str, Any] | None,
+    cancel: CancelToken,
+    *,
+    of_labels: bool = False,
+) -> None:
+    """Add the smaller levels of an image whose finest is written, and describe it."""
+    n_levels = _add_levels(group, target, cancel, averaged=not of_labels)
+    described = _metadata(like, target.stored, n_levels)
+    if of_labels:
+        described["image-label"] = {"version": VERSION, "source": {"image": "../../"}}
+    group.attrs["ome"] = described
+    group.attrs["napari_synth"] = {"axes": like.axes, **({KEY: to_text(record)} if record else {})}
+
+
+def _add_labels(group: zarr.Group, labels: Sequence[LabelImage], cancel: CancelToken) -> None:
+    """Write images of labels into the group of an image."""
+    every = group.create_group(LABELS)
+    for one in labels:
+        inner = every.create_group(one.name)
+        target = _create_finest(inner, one.image, CHUNK)
+        _copy(one.image, target)
+        _finish(inner, target, one.image, one.record, cancel, of_labels=True)
+    every.attrs["ome"] = {"version": VERSION, LABELS: [one.name for one in labels]}
+
+
+def _add_levels(group: zarr.Group, target: OmeZarrTarget, cancel: CancelToken, *, averaged: bool = True) -> int:
+    """Halve Y and X until a plane is small; return how many levels there are. Labels are picked, since no mean is a label."""
+    n_levels, level, found = 1, target.array, target.found
+    plane = [target.stored.index("Y"), target.stored.index("X")]
     while max(level.shape[axis] for axis in plane) > SMALLEST_LEVEL:
-        shape = tuple(-(-size // 2) if axis in plane else size for axis, size in enumerate(level.shape))
-        coarse = group.create_array(
-            str(n_levels),
-            shape=shape,
-            chunks=tuple(min(c, s) for c, s in zip(finest.chunks, shape, strict=True)),
-            dtype=finest.dtype,
-            dimension_names=[_label(axis) for axis in axes],
-        )
-        for block in _blocks(shape, coarse.chunks):
-            cancel.check()
-            source = tuple(
-                slice(2 * part.start, 2 * part.stop) if axis in plane else part for axis, part in enumerate(block)
+        described = [f"{n_levels}/zarr.json"]
+        if found is not None and found.is_done(f"level-{n_levels}", described):
+            coarse = _array(group, n_levels)
+        else:
+            shape = tuple(-(-size // 2) if axis in plane else size for axis, size in enumerate(level.shape))
+            coarse = group.create_array(
+                str(n_levels),
+                shape=shape,
+                chunks=tuple(min(c, s) for c, s in zip(target.array.chunks, shape, strict=True)),
+                dtype=target.dtype,
+                dimension_names=[_label(axis) for axis in target.stored],
+                overwrite=found is not None,
             )
-            coarse[block] = halved(np.asarray(level[source]), plane)
+            if found is not None:
+                found.complete(f"level-{n_levels}", described)
+        for block in _blocks(coarse.shape, coarse.chunks):
+            cancel.check()
+            halve = partial(_halve, level, coarse, block, plane, averaged)
+            if found is None:
+                halve()
+            else:
+                _do_unit(found, n_levels, coarse.chunks, block, halve)
         n_levels, level = n_levels + 1, coarse
     return n_levels
+
+
+def _halve(
+    level: zarr.Array[Any], coarse: zarr.Array[Any], block: tuple[slice, ...], plane: list[int], averaged: bool
+) -> None:
+    """Write a block of a level of half the size."""
+    source = tuple(slice(2 * part.start, 2 * part.stop) if axis in plane else part for axis, part in enumerate(block))
+    finer = np.asarray(level[source])
+    picked = tuple(slice(None, None, 2) if axis in plane else slice(None) for axis in range(finer.ndim))
+    coarse[block] = halved(finer, plane) if averaged else finer[picked]
+
+
+def _do_unit(
+    found: UnderWay, level: int, chunks: tuple[int, ...], block: Sequence[slice], fill: Callable[[], None]
+) -> None:
+    """Do a unit of whole chunks, unless it is done."""
+    first = [part.start // edge for part, edge in zip(block, chunks, strict=True)]
+    last = [-(-part.stop // edge) for part, edge in zip(block, chunks, strict=True)]
+    owned = product(*(range(start, stop) for start, stop in zip(first, last, strict=True)))
+    files = [f"{level}/c/" + "/".join(map(str, at)) for at in owned]
+    unit = "-".join(map(str, (level, *first)))
+    if not found.is_done(unit, files):
+        found.begin(unit, files)
+        fill()
+        found.complete(unit, files)
 
 
 def _blocks(shape: tuple[int, ...], steps: Any) -> Iterator[tuple[slice, ...]]:

@@ -9,6 +9,8 @@ import mmap
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from itertools import permutations
 from math import prod
@@ -70,6 +72,63 @@ class Origin(Protocol):
 
     def check(self) -> None:
         """Raise a `SynthError` where it has changed since the image was opened."""
+
+
+class _KnownParts:
+    """Parts of lazy images that were read, each with a margin in the plane, for who looks at about the same part again."""
+
+    def __init__(self) -> None:
+        self._parts: dict[str, list[tuple[tuple[slice, ...], npt.NDArray[Any]]]] = {}
+        # As long as they are held, their numbers are theirs alone.
+        self._images: list[Any] = []
+        self._bytes = 0
+
+    def read(self, image: Image, index: tuple[slice | int, ...]) -> npt.NDArray[Any]:
+        """Return what is asked for, from what is known or from the image."""
+        shape = image.data.shape
+        asked = [
+            slice(i % size, i % size + 1) if isinstance(i, int) else slice(*i.indices(size))
+            for i, size in zip(index, shape, strict=True)
+        ]
+        dropped = tuple(0 if isinstance(i, int) else slice(None) for i in index)
+        if any(part.step not in (None, 1) for part in asked):
+            return np.asarray(image.data[index], dtype=image.dtype)
+        # A part of a dask array is named by what it is a part of, however often it is cut out.
+        name = getattr(image.data, "name", None) or str(id(image.data))
+        if name not in self._parts:
+            self._images.append(image.data)
+        kept = self._parts.setdefault(name, [])
+        for region, pixels in kept:
+            if all(r.start <= a.start and a.stop <= r.stop for r, a in zip(region, asked, strict=True)):
+                inside = tuple(slice(a.start - r.start, a.stop - r.start) for r, a in zip(region, asked, strict=True))
+                return pixels[inside][dropped]
+        wide = tuple(
+            slice(max(0, a.start - _AROUND), min(size, a.stop + _AROUND)) if axis in "YX" else a
+            for axis, a, size in zip(image.axes, asked, shape, strict=True)
+        )
+        if self._bytes + prod(part.stop - part.start for part in wide) * image.dtype.itemsize > _MOST_KNOWN:
+            return np.asarray(image.data[index], dtype=image.dtype)
+        pixels = np.asarray(image.data[wide], dtype=image.dtype)
+        self._bytes += pixels.nbytes
+        kept.append((wide, pixels))
+        return pixels[tuple(slice(a.start - w.start, a.stop - w.start) for a, w in zip(asked, wide, strict=True))][
+            dropped
+        ]
+
+
+_KNOWN: ContextVar[_KnownParts | None] = ContextVar("known parts", default=None)
+# Pixels beside a part that are read with it, and bytes that are kept.
+_AROUND, _MOST_KNOWN = 32, 2**28
+
+
+@contextmanager
+def each_part_read_once() -> Iterator[None]:
+    """Read what is looked at several times of a lazy image once, as long as this holds; not for whole images."""
+    token = _KNOWN.set(_KnownParts())
+    try:
+        yield
+    finally:
+        _KNOWN.reset(token)
 
 
 @dataclass(frozen=True)
@@ -204,6 +263,8 @@ class Image:
             if isinstance(self.data, np.memmap):
                 _check_map(self.data)
                 return np.array(self.data[index], dtype=self.dtype)
+            if self.is_lazy and (known := _KNOWN.get()) is not None:
+                return known.read(self, index)
             return np.asarray(self.data[index], dtype=self.dtype)
         except SynthError:
             raise

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_synth.core.errors import InvalidImageError, MaskError
+from napari_synth.core.texts import three_digits
 from napari_synth.imaging.image import Image
 from napari_synth.imaging.masks import holes
 from napari_synth.imaging.sampling import sample_windows
@@ -123,7 +124,7 @@ def measure_statistics(image: Image) -> Statistics:
     values = finite.astype(np.float64)
     if (farthest := max(abs(values.min()), abs(values.max()))) > _LARGEST:
         raise InvalidImageError(
-            f"The intensities reach {farthest:.3g}, which cannot be computed with: bring the image to smaller numbers."
+            f"The intensities reach {three_digits(farthest)}, which cannot be computed with: bring the image to smaller numbers."
         )
     low, high = np.percentile(values, [0.1, 99.9])
     top = np.iinfo(image.dtype).max if image.dtype.kind in "iu" else np.inf

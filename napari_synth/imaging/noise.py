@@ -19,9 +19,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from napari_synth.core.errors import InvalidImageError
+from napari_synth.core.texts import three_digits
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -186,18 +190,25 @@ class NoiseReport:
             notes=(said,),
         )
 
-    def sentences(self) -> list[str]:
-        """Return the report in plain words, one sentence an item, notes last."""
+    def sentences(self, unit: str = "counts") -> list[str]:
+        """Return the report in plain words, one sentence an item, notes last.
+
+        Parameters
+        ----------
+        unit : str
+            What intensities of the image are called, see `napari_synth.core.texts.unit_of`.
+        """
         model = self.model
         if self.sigma_typical == 0.0 and model.gain == 0.0 and model.read_noise == 0.0:
             said = ["No noise was found."]
         elif model.gain > 0.0:
             said = [
-                f"Gain {model.gain:.3g} counts per electron, read noise {model.read_noise:.3g} counts"
-                f" at an offset of {model.offset:.4g}; noise of {self.sigma_typical:.3g} counts at the median signal."
+                f"Gain {three_digits(model.gain)} {unit} per electron, read noise {three_digits(model.read_noise)} {unit}"
+                f" at an offset of {three_digits(model.offset)};"
+                f" noise of {three_digits(self.sigma_typical)} {unit} at the median signal."
             ]
         else:
-            said = [f"Noise of {model.read_noise:.3g} counts, the same in dark and bright places."]
+            said = [f"Noise of {three_digits(model.read_noise)} {unit}, the same in dark and bright places."]
         along = [f"{rho:.2f} along {axis}" for axis, rho in zip("yx", self.correlation, strict=True) if rho != 0.0]
         if along:
             treated = "" if self.correlated else ", too weakly to matter"
@@ -205,14 +216,16 @@ class NoiseReport:
         return [*said, *self.notes]
 
 
-def estimate_noise(planes: Sequence[npt.NDArray[np.generic]], *, mask_saturated: bool = True) -> NoiseReport:
+def estimate_noise(
+    planes: npt.NDArray[np.generic] | Sequence[npt.NDArray[np.generic]], *, mask_saturated: bool = True
+) -> NoiseReport:
     """Estimate the noise that the given planes share.
 
     Parameters
     ----------
-    planes : sequence of ndarray
-        Two-dimensional arrays ``(Y, X)`` of any real dtype and range, in counts; NaN and inf are ignored. Large
-        planes are sampled by tiles, always the same ones.
+    planes : ndarray or sequence of ndarray
+        One plane ``(Y, X)``, a stack of planes ``(..., Y, X)``, or several planes of any sizes; of any real dtype and
+        range, in counts; NaN and inf are ignored. Large planes are sampled by tiles, always the same ones.
     mask_saturated : bool
         Leave out the intensities whose noise is cut off at the smallest or largest value of the image.
 
@@ -220,7 +233,13 @@ def estimate_noise(planes: Sequence[npt.NDArray[np.generic]], *, mask_saturated:
     -------
     NoiseReport
         A model without noise, and a note that says so, where the planes are too small or hold no finite pixel.
+
+    Raises
+    ------
+    InvalidImageError
+        Something given is no plane, or not of real numbers.
     """
+    planes = _as_planes(planes)
     tiles = _tiles(planes)
     unit = _unit(tiles)
     if unit is None:
@@ -240,6 +259,18 @@ def estimate_noise(planes: Sequence[npt.NDArray[np.generic]], *, mask_saturated:
             report, model=_PHOTONS, sigma_typical=float(_PHOTONS.sigma(unit.mean(blocks))), notes=(_COUNTED,)
         )
     return report
+
+
+def _as_planes(given: Any) -> list[npt.NDArray[np.generic]]:
+    """Return planes, of an array or of several."""
+    found = [np.asarray(given)] if hasattr(given, "shape") else [np.asarray(plane) for plane in given]
+    for plane in found:
+        if plane.ndim < 2 or plane.dtype.kind not in "biuf":
+            raise InvalidImageError(
+                f"Noise is measured in planes (Y, X) of real numbers, and an array of {plane.ndim} dimensions of {plane.dtype} was"
+                " given: give a grey image, or one channel at a time."
+            )
+    return [plane[at] for plane in found for at in np.ndindex(plane.shape[:-2])]
 
 
 def _counts_photons(tiles: Sequence[npt.NDArray[np.generic]]) -> bool:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_synth.core.texts import three_digits
 from napari_synth.imaging import no_data
 from napari_synth.imaging import outliers as hot
 from napari_synth.imaging.image import Image
@@ -219,11 +220,11 @@ def _before_compression(image: Image, planes: Sequence[npt.NDArray[Any]], report
         return replace(report, notes=(*report.notes, said))
     sigma, certain = found[0] / share, found[1]
     if certain:
-        said = f"The image is a JPEG, which hides its noise: {sigma:.3g} counts are estimated from what is left of it."
+        said = f"The image is a JPEG, which hides its noise: {three_digits(sigma)} counts are estimated from what is left of it."
         return report.with_sigma(sigma, planes, said)
     said = (
         "The image is a JPEG, which hides noise from the measurement: where noise is left, set the noise level,"
-        f" to {sigma:.2g} counts at most, since texture looks the same."
+        f" to {three_digits(sigma)} counts at most, since texture looks the same."
     )
     return replace(report, notes=(*report.notes, said))
 

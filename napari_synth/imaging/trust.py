@@ -16,6 +16,7 @@ import numpy.typing as npt
 from scipy.ndimage import gaussian_filter, sobel, uniform_filter
 
 from napari_synth.core.errors import InvalidImageError
+from napari_synth.core.texts import three_digits, unit_of
 from napari_synth.imaging.noise import NoiseModel, NoiseReport
 
 Floats = npt.NDArray[np.float32]
@@ -141,7 +142,7 @@ def assess(source: Array, restored: Array, report: NoiseReport) -> TrustReport:
         tally.add(noisy, clean, report, floor, low, high)
     if tally.pixels == 0:
         raise InvalidImageError("No pixel is finite in both images: give images with finite pixels.")
-    return tally.judge(report)
+    return tally.judge(report, unit_of(source.dtype))
 
 
 def _check(source: Array, restored: Array) -> None:
@@ -291,8 +292,8 @@ class _Tally:
             made_up = in_result > in_source
             self.invented += int((flagged & made_up).sum())
 
-    def judge(self, report: NoiseReport) -> TrustReport:
-        """Return the report on all tiles that were added."""
+    def judge(self, report: NoiseReport, unit: str) -> TrustReport:
+        """Return the report on all tiles that were added; ``unit`` is what intensities are called."""
         chi2 = self.squares / self.judged if self.judged else float("nan")
         chi2_calm = self.calm_squares / self.calm if self.calm else float("nan")
         flagged = self.flagged / max(self.judged, 1)
@@ -321,7 +322,7 @@ class _Tally:
             drift=float(drift),
             relative_drift=float(relative),
             residual_correlation=excess,
-            sentence=_sentence(verdict, chi2, flagged) + _drift_sentence(drift, relative),
+            sentence=_sentence(verdict, chi2, flagged) + _drift_sentence(drift, relative, unit),
         )
 
 
@@ -343,5 +344,7 @@ def _sentence(verdict: Verdict, chi2: float, flagged: float) -> str:
     )
 
 
-def _drift_sentence(drift: float, relative: float) -> str:
-    return f" The mean moved by {drift:+.3g} counts." if abs(relative) > _DRIFTED else ""
+def _drift_sentence(drift: float, relative: float, unit: str) -> str:
+    if abs(relative) <= _DRIFTED:
+        return ""
+    return f" The mean {'rose' if drift > 0 else 'fell'} by {three_digits(abs(drift))} {unit}."

@@ -16,6 +16,7 @@ from napari_synth import models
 from napari_synth.contract.generator import Context
 from napari_synth.core.device import Device
 from napari_synth.core.errors import InvalidParameterError
+from napari_synth.core.texts import three_digits
 from napari_synth.imaging.image import Image
 from napari_synth.imaging.noise import NoiseModel, NoiseReport
 from napari_synth.imaging.noise_floor import quietest_level
@@ -151,7 +152,8 @@ def _condition_of(
 ) -> Condition:
     if sigma is not None and sigma > _LOUDEST * context.intensity.scale:
         raise InvalidParameterError(
-            f"Parameter 'sigma' cannot be {sigma:.6g}: the image's intensities span only {context.intensity.scale:.4g} counts."
+            f"Parameter 'sigma' cannot be {sigma:.6g}:"
+            f" the intensities of the image span only {three_digits(context.intensity.scale)}."
         )
     model = report.model if sigma is None else NoiseModel(gain=0.0, offset=0.0, read_noise=sigma)
     correlation = report.correlation if report.correlated else (0.0, 0.0)

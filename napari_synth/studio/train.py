@@ -189,6 +189,7 @@ def train_model(
         except CheckpointError as error:
             trainer.keep_best()
             raise CheckpointError(_with_rescued(error, folder, setup, outcome(trainer.result))) from error
+        report.start("Writing the model")
         card = outcome(result)
         path = folder / f"{model}.safetensors"
         generator_id = f"{chosen.info.task}/{model}"

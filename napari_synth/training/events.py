@@ -57,6 +57,26 @@ class Validated:
 
 
 @dataclass(frozen=True)
+class LossMeaning:
+    """What the losses are, told once before the first of them.
+
+    Attributes
+    ----------
+    words : str
+        For the user, with whether lower is better.
+    """
+
+    words: str
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A checkpoint was written after a step: the training can be gone on with from there."""
+
+    step: int
+
+
+@dataclass(frozen=True)
 class Resumed:
     """What a run that is gone on with had told before.
 

@@ -26,7 +26,7 @@ from napari_synth.training import checkpoint
 from napari_synth.training.checkpoint import TrainingState
 from napari_synth.training.control import TrainingControl
 from napari_synth.training.distributed import MemoryShortElsewhereError, ProcessGroup, single_process
-from napari_synth.training.events import Curve, Figures, FitResult, Previewed, Resumed
+from napari_synth.training.events import Curve, Figures, FitResult, LossMeaning, Previewed, Resumed, Saved
 from napari_synth.training.monitoring import RECENT, WINDOW, BudgetTracker, DivergenceMonitor, Validator
 from napari_synth.training.optim import Budget, FitSettings
 from napari_synth.training.training_module import Networks, TrainingModule
@@ -162,16 +162,22 @@ class Trainer:
         before = course.done
         announced = course.announced()
         self.report.start(stage, announced)
-        if self.emit_events and result.steps:
-            self.report.emit(Resumed(tuple(self._curve.points), tuple(result.validations)))
+        if self.emit_events:
+            self.report.emit(LossMeaning(self.module.loss_in_words))
+            if result.steps:
+                self.report.emit(Resumed(tuple(self._curve.points), tuple(result.validations)))
         if self.settings.finds_batch and not result.steps and self.team.is_alone:
+            self._name_phase("Trying how many patches a step suit the device")
             self._find_batch()
         if self.emit_events or self.folder is not None:
+            self._name_phase("Measuring what needs no learning, to compare with")
             validations.baselines = self.module.baselines() if self.settings.validations else {}
         validating = time.perf_counter()
         if not validations.has_begun:
+            self._name_phase("Measuring the network before it learns")
             self._validate()
             validations.begin(time.perf_counter() - validating)
+        self._name_phase(stage, announced)
         course.set_clock(validations.seconds)
         validations.plan(validations.seconds)
         self._start = time.perf_counter() - result.seconds
@@ -201,6 +207,11 @@ class Trainer:
             self.report.advance()
             self._checkpoint_or_wait(looked=looked, over=over or result.was_stopped)
         self.keep_best()
+
+    def _name_phase(self, phase: str, steps: int = 0) -> None:
+        """Tell the user what is being done, where they watch the course of the training."""
+        if self.emit_events:
+            self.report.start(phase, steps)
 
     def keep_best(self) -> None:
         """Leave the networks with the best weights so far, where a run ended before its end."""
@@ -309,6 +320,8 @@ class Trainer:
         if self.folder is not None and self.fabric.is_global_zero and (due or paused or over):
             checkpoint.save(self.folder, self.state())
             self._saved = time.perf_counter()
+            if self.emit_events:
+                self.report.emit(Saved(self.result.steps))
         if paused:
             waiting = time.perf_counter()
             self.report.message("Training waits: nothing is lost.")

@@ -91,6 +91,16 @@ class TrainingModule(ABC):
         """Names of the networks of which a running average is kept."""
         return tuple(self.networks)
 
+    @property
+    def loss_in_words(self) -> str:
+        """What the losses are, and whether lower is better; a sentence or two for the user."""
+        if self.settles:
+            return "The mean error of the network on the patches of a step: lower is better."
+        return (
+            "The networks play against each other, so that no loss has to fall: what is measured on held-out pixels tells how"
+            " good they are."
+        )
+
     @abstractmethod
     def optimizers(self) -> Mapping[str, Sequence[torch.optim.Optimizer]]:
         """Return fresh optimisers, by the name that `StepContext.update` is given.

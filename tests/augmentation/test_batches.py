@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.dots import distances, drawn, places
+from benchmark.dot_images import distances, drawn, places
 from napari_synth.augmentation import (
     PRESETS,
     AugmentedCrops,

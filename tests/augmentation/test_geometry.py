@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.dots import distances, drawn, places
-from benchmark.moves import PLANES, VOLUMES
+from benchmark.augmentation_cases import PLANES, VOLUMES
+from benchmark.dot_images import distances, drawn, places
 from napari_synth.augmentation import (
     Crop,
     Elastic,

@@ -120,7 +120,7 @@ def test_a_file_without_axes_takes_those_of_the_recipe(
         reads.append(path)
         return read_image(path, axes, **options)
 
-    monkeypatch.setattr("napari_synth.cli.jobs.read_image", counted)
+    monkeypatch.setattr("napari_synth.batches.jobs.read_image", counted)
     assert main(["run", str(recipe), str(source), str(tmp_path / "out.ome.tif")]) == 0
     assert read_image(tmp_path / "out.ome.tif").axes == "TYX"
     assert reads == [source]
@@ -159,11 +159,11 @@ def test_a_file_that_fails_as_nobody_foresaw_is_skipped_too(
             raise ZeroDivisionError("of all\nthings")
         return read_image(path, axes, **options)
 
-    monkeypatch.setattr("napari_synth.cli.jobs.read_image", read)
+    monkeypatch.setattr("napari_synth.batches.jobs.read_image", read)
     assert denoise(folder, tmp_path / "out") == 1
     assert sorted(path.name for path in (tmp_path / "out").glob("*.tif")) == ["b.ome.tif", "c.ome.tif"]
     said = capfd.readouterr().err
-    assert "a.ome.tif: something that was not foreseen went wrong (ZeroDivisionError: of all things)." in said
+    assert "a.ome.tif: Something that was not foreseen went wrong (ZeroDivisionError: of all things)." in said
     assert "2 of 3 images are done, 1 skipped." in said
     assert "Traceback" not in said
 

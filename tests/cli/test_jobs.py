@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_synth.cli.jobs import Job, Outcome, plan_jobs, run_job
+from napari_synth.batches.jobs import Job, Outcome, plan_jobs, run_job
 from napari_synth.core.errors import ImageFileError
 from napari_synth.core.options import RunOptions
 from napari_synth.core.progress import Reporter
@@ -142,13 +142,13 @@ class TestOneRun:
         self, noisy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         seen: list[tuple[str, bool]] = []
-        move = atomic._move
+        move = atomic.move_into_place
 
         def watched(part: Path, path: Path) -> None:
             seen.append((path.name, (tmp_path / "b.tif").exists()))
             move(part, path)
 
-        monkeypatch.setattr(atomic, "_move", watched)
+        monkeypatch.setattr(atomic, "move_into_place", watched)
         self.run(Job(noisy, tmp_path / "b.tif"))
         assert seen == [("b.tif.recipe.yaml", False), ("b.tif", False)]
 
@@ -156,14 +156,14 @@ class TestOneRun:
     def test_a_recipe_goes_with_a_result_that_fails_to_appear(
         self, noisy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
     ) -> None:
-        move = atomic._move
+        move = atomic.move_into_place
 
         def fail(part: Path, path: Path) -> None:
             if path.suffix == suffix:
                 raise OSError(28, "No space left on device")
             move(part, path)
 
-        monkeypatch.setattr(atomic, "_move", fail)
+        monkeypatch.setattr(atomic, "move_into_place", fail)
         with pytest.raises(ImageFileError, match="disk is full"):
             self.run(Job(noisy, tmp_path / f"b{suffix}"))
         assert [path.name for path in tmp_path.iterdir()] == ["in"]
@@ -204,7 +204,7 @@ class TestOneRun:
             noisy.write_bytes(noisy.read_bytes() + b"more")
             write_image(path, *arguments, **options)
 
-        monkeypatch.setattr("napari_synth.cli.jobs.write_image", changing)
+        monkeypatch.setattr("napari_synth.batches.jobs.write_image", changing)
         with pytest.raises(ImageFileError, match="changed while it was worked on"):
             self.run(Job(noisy, tmp_path / "b.tif"))
         assert [path.name for path in tmp_path.iterdir()] == ["in"]

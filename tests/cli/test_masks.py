@@ -10,8 +10,8 @@ import tifffile
 import torch
 
 from napari_synth import registry
+from napari_synth.batches.inputs import find_mask
 from napari_synth.cli import main
-from napari_synth.cli.inputs import find_mask
 from napari_synth.contract.generator import BlockSpec, Context, GeneratorInfo, Prepared, Task
 from napari_synth.contract.params import Params
 from napari_synth.core.errors import ImageFileError

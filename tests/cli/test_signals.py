@@ -73,7 +73,7 @@ def test_a_command_that_is_stopped_leaves_nothing(
         os.kill(os.getpid(), number)
         return read_image(path, axes, **options)
 
-    monkeypatch.setattr("napari_synth.cli.jobs.read_image", read)
+    monkeypatch.setattr("napari_synth.batches.jobs.read_image", read)
     words = ["denoise", str(tmp_path / "a.tif"), str(tmp_path / "b.tif"), "--generator", "median", "--tile", "16"]
     assert main(words) == 128 + number
     assert "Cancelled: nothing is left" in capfd.readouterr().err

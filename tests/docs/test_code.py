@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from code_blocks import PAGES, ROOT, CodeBlock, code_blocks
 
 import napari_synth
@@ -34,6 +35,8 @@ def names(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> dict[str, Any]:
     monkeypatch.setenv("NAPARI_SYNTH_MODELS", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     random = np.random.default_rng(0)
+    (tmp_path / "in").mkdir()
+    tifffile.imwrite(tmp_path / "in" / "a.tif", random.poisson(100, (48, 48)).astype(np.uint16))
     image = random.poisson(100, (64, 64)).astype(np.uint16)
     image[50, 50] = 9000
     mask = np.zeros((64, 64), np.uint8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import dask.array as da
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+import napari_synth
 from napari_synth import registry
 from napari_synth.contract.generator import BlockSpec, Context, GeneratorInfo, Method, Prepared, Task
 from napari_synth.contract.params import NoParams
@@ -294,3 +296,22 @@ def test_planning_a_huge_image_neither_reads_it_nor_goes_through_its_positions(
     part = lazy[77_777, :64, :64].compute()
     assert part.shape == (64, 64)
     assert data.pixels - read <= 2 * int(np.prod(run.chunks))
+
+
+def test_a_chunk_of_a_lazy_image_is_read_once_to_be_measured_and_once_to_be_shown() -> None:
+    read: Counter[tuple[int, ...]] = Counter()
+    noise = np.random.default_rng(0).poisson(100, (1000, 1000)).astype(np.uint16)
+
+    def load(block_info: Any = None) -> np.ndarray:
+        read[block_info[None]["chunk-location"]] += 1
+        return noise
+
+    chunks = ((1000,) * 8, (1000,) * 8)
+    lazy = da.map_blocks(load, chunks=chunks, dtype="u2", meta=np.empty((0, 0), "u2"))
+    run = napari_synth.prepare("denoise/blind", Image(lazy, "YX"))
+    assert set(read.values()) == {1}
+    assert len(read) < 40
+    read.clear()
+    shown = run.compute(region={"Y": slice(3100, 3330), "X": slice(4100, 4320)})
+    assert shown.shape == (230, 220)
+    assert read == {(3, 4): 1}

@@ -14,7 +14,7 @@ import zarr
 
 import napari_synth
 from napari_synth import verbs
-from napari_synth.cli.jobs import Job, run_job
+from napari_synth.batches.jobs import Job, run_job
 from napari_synth.contract.generator import BlockSpec, Context, Generator, GeneratorInfo, Prepared, ResultSpec, Task
 from napari_synth.contract.params import Params
 from napari_synth.core import errors

@@ -80,7 +80,7 @@ def test_a_mask_remembers_how_it_was_made() -> None:
     record = MaskRecord.of(mask)
     assert (record.ids, record.grow, record.pixels, record.rule) == ((2,), 1, 5, None)
     assert record.share == pytest.approx(5 / mask.n_pixels)
-    assert record.sentences() == ("The mask marks 5 pixels, 0.083 % of the image.",)
+    assert record.sentences() == ("The mask marks 5 pixels, 0.0833 % of the image.",)
     assert record.fingerprint != MaskRecord.of(make_mask(IMAGE, labels(), ids=[1])).fingerprint
 
 

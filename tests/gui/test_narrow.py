@@ -7,7 +7,18 @@ from typing import Any
 import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, Qt
-from qtpy.QtWidgets import QApplication, QScrollArea, QWidget
+from qtpy.QtGui import QTextDocumentFragment
+from qtpy.QtWidgets import (
+    QAbstractButton,
+    QApplication,
+    QCheckBox,
+    QComboBox,
+    QLabel,
+    QScrollArea,
+    QStyle,
+    QStyleOptionComboBox,
+    QWidget,
+)
 
 from napari_synth.gui import commands
 from napari_synth.gui.widgets.elided import NameBox, NameLabel, breakable
@@ -15,6 +26,7 @@ from napari_synth.gui.widgets.elided import NameBox, NameLabel, breakable
 PANELS = sorted(name for name in commands.__all__ if name.endswith("Panel"))
 NAME = "20261130_HeLa_H2B-GFP_40x_pos003_z021_ch1_t0001.ome.tif"
 WIDTH = 280
+WITH_WORDS = (QLabel, QAbstractButton, QComboBox)
 
 
 def settle() -> None:
@@ -38,6 +50,37 @@ def outside(panel: QWidget) -> list[str]:
     if area.widget().width() > view.width():
         found.append(f"the panel is {area.widget().width()} wide, {view.width()} are seen")
     return found
+
+
+def cut(panel: QWidget) -> list[str]:
+    """Name the words that have no room: names may be cut in their middle, all else has to be read whole."""
+    found = []
+    for widget in panel.findChild(QScrollArea).widget().findChildren(QWidget):
+        is_shown = widget.isVisible() and widget.window() is panel.window()
+        if not is_shown or not isinstance(widget, WITH_WORDS) or isinstance(widget, NameBox | NameLabel):
+            continue
+        text = widget.currentText() if isinstance(widget, QComboBox) else widget.text()
+        width, height = (
+            widget.fontMetrics().horizontalAdvance(plain(text)),
+            widget.fontMetrics().height() if text else 0,
+        )
+        if isinstance(widget, QLabel) and widget.wordWrap():
+            width, height = 0, widget.heightForWidth(widget.width()) if text else 0
+        elif isinstance(widget, QComboBox):
+            option = QStyleOptionComboBox()
+            widget.initStyleOption(option)
+            field = QStyle.SubControl.SC_ComboBoxEditField
+            inner = widget.style().subControlRect(QStyle.ComplexControl.CC_ComboBox, option, field, widget)
+            width += widget.width() - inner.width()
+        elif isinstance(widget, QCheckBox):
+            width = widget.sizeHint().width()
+        if width > widget.width() or height > widget.height():
+            found.append(f"{type(widget).__name__} {text!r} needs {width} x {height}, has {widget.size()}")
+    return found
+
+
+def plain(text: str) -> str:
+    return QTextDocumentFragment.fromHtml(text).toPlainText() if "<" in text else text.replace("&", "")
 
 
 def docked(viewer: Any, name: str) -> QWidget:
@@ -66,6 +109,7 @@ def test_nothing_lies_outside_a_narrow_panel(name, make_napari_viewer, qtbot) ->
         settle()
         assert panel.width() <= WIDTH + 20
         assert outside(panel) == []
+        assert cut(panel) == []
         for said in (panel.messages.error, panel.messages.notes):
             assert said.document().idealWidth() <= said.viewport().width()
             assert said.document().size().height() <= said.viewport().height() + 1

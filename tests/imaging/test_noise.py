@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from itertools import pairwise
@@ -9,6 +10,7 @@ import pytest
 from scipy.ndimage import gaussian_filter, gaussian_filter1d
 from skimage import data
 
+from napari_synth.core.errors import InvalidImageError
 from napari_synth.imaging.noise import NoiseModel, NoiseReport, estimate_noise
 
 
@@ -110,6 +112,12 @@ class TestPoisson:
         assert report.model.offset == pytest.approx(100.0, abs=3.0)
         assert report.model.read_noise == pytest.approx(2.1, rel=0.3)
         assert report.sentences()[0].startswith("Gain 2.")
+        assert " counts at the median signal." in report.sentences()[0]
+
+    def test_large_numbers_are_plain_and_floats_are_no_counts(self) -> None:
+        report = estimate_noise([np.random.default_rng(0).normal(0, 2440, (128, 128))])
+        (said, *_) = report.sentences("grey values")
+        assert re.fullmatch(r"Noise of 2[34]\d\d grey values, the same in dark and bright places\.", said)
 
     def test_estimate_follows_scale_and_offset_of_the_image(self) -> None:
         photons = _natural("astronaut") / 255 * 30
@@ -295,3 +303,12 @@ def test_what_is_cut_off_smoothed_or_doubled_are_no_single_photons() -> None:
         np.clip(np.rint(rng.normal(0.5, 1.0, bright.shape) + bright), 0, None),
     ):
         assert not any("photon" in note for note in estimate_noise([image]).notes)
+
+
+def test_one_plane_and_a_stack_are_taken_as_they_are() -> None:
+    stack = np.random.default_rng(0).normal(100, 7, (3, 64, 64))
+    assert estimate_noise(stack).model == estimate_noise(list(stack)).model
+    assert abs(estimate_noise(stack[0]).model.read_noise - 7) < 1
+    for wrong in (stack[0, 0], [stack[0], np.arange(9)], np.zeros((8, 8), complex)):
+        with pytest.raises(InvalidImageError, match="Noise is measured in planes"):
+            estimate_noise(wrong)

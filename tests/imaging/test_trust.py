@@ -6,6 +6,7 @@ from scipy.ndimage import gaussian_filter, median_filter
 from skimage import data
 
 from napari_synth.core.errors import InvalidImageError
+from napari_synth.core.texts import three_digits
 from napari_synth.imaging.noise import NoiseModel, NoiseReport, estimate_noise
 from napari_synth.imaging.trust import Verdict, assess, residual_z_map
 
@@ -141,8 +142,11 @@ class TestAnyImage:
         report = assess(noisy, clean + 5, _report())
         assert report.drift == pytest.approx(5 + (clean - noisy).mean())
         assert report.relative_drift == pytest.approx(report.drift / noisy.std())
-        assert "moved by +" in report.sentence
-        assert "moved by" not in assess(noisy, clean, _report()).sentence
+        assert f"The mean rose by {three_digits(report.drift)} grey values." in report.sentence
+        assert "The mean" not in assess(noisy, clean, _report()).sentence
+        darker = assess(np.rint(noisy).astype(np.int32), np.rint(clean - 5).astype(np.int32), _report())
+        assert darker.sentence.endswith(" counts.")
+        assert "The mean fell by" in darker.sentence
 
     def test_nothing_but_clipped_pixels(self) -> None:
         source = np.zeros((20, 20), np.uint8)

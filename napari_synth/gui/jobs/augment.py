@@ -17,6 +17,7 @@ from napari_synth.augmentation.sample import Sample
 from napari_synth.augmentation.transform import NOISE, Value
 from napari_synth.core.errors import OutOfMemoryError
 from napari_synth.core.progress import CancelToken, ProgressCallback, Reporter
+from napari_synth.core.texts import three_digits
 
 _SHARE_OF_MEMORY = 0.5
 
@@ -233,7 +234,7 @@ def _number(value: Value) -> str:
     if isinstance(value, tuple):
         shown = " ".join(_number(entry) for entry in value[:6])
         return shown + (" …" if len(value) > 6 else "")
-    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
+    return three_digits(value)
 
 
 def _cut(array: Any, axes: str, parts: dict[str, slice]) -> Any:

@@ -12,12 +12,12 @@ import numpy.typing as npt
 import psutil
 
 from napari_synth.core.progress import CancelToken, ProgressCallback, Reporter
+from napari_synth.core.texts import three_digits, unit_of
 from napari_synth.gui.jobs.again import RepeatRequest, SourceAlone
 from napari_synth.gui.jobs.requests import LayerRun, invented_frames, result_axes, result_range
 from napari_synth.gui.jobs.result_store import discarding, run_levels, store
 from napari_synth.gui.layers.appearance import TRUST_EXPLAINED, TRUST_LIMIT
 from napari_synth.gui.layers.marks import REMOVED, TRUST, UNCERTAINTY
-from napari_synth.gui.numbers import three_digits, unit_of
 from napari_synth.gui.settings import RunSettings
 from napari_synth.imaging.image import Image
 from napari_synth.imaging.noise import NoiseReport, estimate_noise

@@ -14,10 +14,10 @@ from napari_synth import registry
 from napari_synth.contract.generator import Method, Task
 from napari_synth.core.errors import SynthError, UnknownGeneratorError
 from napari_synth.core.progress import CancelToken, ProgressCallback, Reporter
+from napari_synth.core.texts import three_digits, unit_of
 from napari_synth.engine.recipe import Recipe
 from napari_synth.gui.jobs.again import SourceAlone
 from napari_synth.gui.jobs.quality_maps import removed_signal, trust_map
-from napari_synth.gui.numbers import three_digits, unit_of
 from napari_synth.gui.settings import RunSettings
 from napari_synth.imaging.image import Image
 
@@ -26,6 +26,7 @@ Pixels = npt.NDArray[Any]
 _DONE = {
     Task.DENOISE: "denoised",
     Task.CORRECT: "corrected",
+    Task.DECONVOLVE: "deconvolved",
     Task.SUPER_RESOLUTION: "upscaled",
     Task.INPAINT: "inpainted",
     Task.TRANSLATE: "translated",

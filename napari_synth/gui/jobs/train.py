@@ -18,7 +18,7 @@ from napari_synth.gui.jobs.worker import Job
 from napari_synth.registry import trainable
 from napari_synth.studio.record import TrainingRecord, earlier_run
 from napari_synth.training.control import TrainingControl
-from napari_synth.training.events import CurvePoint, Previewed, Resumed, Validated
+from napari_synth.training.events import CurvePoint, LossMeaning, Previewed, Resumed, Saved, Validated
 
 if TYPE_CHECKING:
     from napari_synth.studio.train import Trained
@@ -42,11 +42,17 @@ class TrainingUpdate:
     validations : tuple of Validated
     preview : Previewed or None
         The latest.
+    meaning : str
+        What the losses are, where that was told.
+    saved : int or None
+        The step of the latest checkpoint, where one was written.
     """
 
     points: tuple[CurvePoint, ...] = ()
     validations: tuple[Validated, ...] = ()
     preview: Previewed | None = None
+    meaning: str = ""
+    saved: int | None = None
 
 
 @dataclass(frozen=True)
@@ -98,7 +104,9 @@ class UpdateCollector:
         self._points: list[CurvePoint] = []
         self._validations: list[Validated] = []
         self._preview: Previewed | None = None
-        self._latest = Progress("Training", 0, 0, 0.0)
+        self._meaning = ""
+        self._checkpoint: int | None = None
+        self._latest = Progress("", 0, 0, 0.0)
         self._sent = -_BETWEEN_UPDATES
         self._is_drawn = True
         self.has_begun = False
@@ -117,8 +125,13 @@ class UpdateCollector:
             self._validations.append(event)
         elif isinstance(event, Previewed):
             self._preview = event
+        elif isinstance(event, LossMeaning):
+            self._meaning = event.words
+        elif isinstance(event, Saved):
+            self._checkpoint = event.step
+        is_new = progress.stage != self._latest.stage
         self._latest = replace(progress, event=None, elapsed=max(0.0, progress.elapsed - self._control.waited))
-        if progress.message or (self._is_drawn and time.monotonic() - self._sent >= _BETWEEN_UPDATES):
+        if progress.message or is_new or (self._is_drawn and time.monotonic() - self._sent >= _BETWEEN_UPDATES):
             self.flush()
 
     def set_drawn(self) -> None:
@@ -128,8 +141,11 @@ class UpdateCollector:
     def flush(self) -> None:
         """Hand on what has gathered."""
         self._is_drawn = False
-        update = TrainingUpdate(tuple(self._points), tuple(self._validations), self._preview)
+        update = TrainingUpdate(
+            tuple(self._points), tuple(self._validations), self._preview, self._meaning, self._checkpoint
+        )
         self._points, self._validations, self._preview = [], [], None
+        self._meaning, self._checkpoint = "", None
         self._sent = time.monotonic()
         self._progress(replace(self._latest, event=update))
 
@@ -176,6 +192,7 @@ def train(request: TrainRequest, control: TrainingControl, updates: UpdateCollec
     updates : UpdateCollector
         Is told how it goes.
     """
+    updates.take_progress(Progress("Loading torch", 0, 0, 0.0))
     from napari_synth.models.export import can_export
     from napari_synth.studio.train import train_model
 

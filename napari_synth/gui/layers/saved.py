@@ -14,7 +14,8 @@ from napari_synth.core.errors import ImageFileError, RecipeError
 from napari_synth.core.progress import CancelToken, ProgressCallback, Reporter
 from napari_synth.core.texts import TextError, plain
 from napari_synth.engine.recipe import Recipe
-from napari_synth.files import ZARR_SUFFIXES, image_suffix, read_image, write_image
+from napari_synth.files import ZARR_SUFFIXES, check_format, image_suffix, is_zarr, read_image, write_image
+from napari_synth.files.ome_zarr import LabelImage, label_groups, write_ome_zarr
 from napari_synth.files.pixels import as_dask, transposed
 from napari_synth.files.record import read_record
 from napari_synth.gui.jobs.result_store import open_levels
@@ -35,6 +36,8 @@ _MOST_COLOURS = 256
 
 def write_layers(path: Path, layers: Sequence[LayerData]) -> list[Path]:
     """Write layers without loss: images of one grid as the channels of one file, all others beside it under their own names.
+
+    An OME-Zarr keeps Labels layers that lie on its image in its own group of labels.
 
     Parameters
     ----------
@@ -59,7 +62,11 @@ def write_layers(path: Path, layers: Sequence[LayerData]) -> list[Path]:
     every = [*images, *labels]
     count = len(images) if together else 1
     first, others = every[:count], every[count:]
-    written = _write(path, first, overwrite=True)
+    within: list[LayerData] = []
+    if image_suffix(path) in ZARR_SUFFIXES and images:
+        within = [layer for layer in others if layer[2] == "labels" and _lies_on(layer, first[0])]
+        others = [layer for layer in others if not any(layer is one for one in within)]
+    written = _write(path, first, overwrite=True, labels=within)
     for layer in others:
         written += _write(_beside(path, str(layer[1].get("name", "layer"))), [layer], overwrite=False)
     return written
@@ -87,9 +94,27 @@ def read_layers(path: Path, record: Mapping[str, Any]) -> list[LayerData]:
     ImageFileError
         The pixels cannot be read, or do not fit the record.
     """
+    found = _read(path, record)
+    if is_zarr(path):
+        for group in label_groups(path):
+            own = can_be_read(group)
+            found += [] if own is None else _read(group, own)
+    return found
+
+
+def can_be_read(path: Path) -> Mapping[str, Any] | None:
+    """Return the record of a file that holds layers of ours, None of every other file."""
+    record = read_record(path)
+    if record is None or record.get("format") != FORMAT or not isinstance(record.get("layers"), list):
+        return None
+    return record if all(isinstance(entry, dict) for entry in record["layers"]) and record["layers"] else None
+
+
+def _read(path: Path, record: Mapping[str, Any]) -> list[LayerData]:
+    """Return the layers that one record names."""
     image = read_image(path)
     axes, kept = str(record.get("axes", image.axes)), record.get("layers", ())
-    levels = open_levels(path, axes) if image_suffix(path) in ZARR_SUFFIXES else (image.data,)
+    levels = open_levels(path, axes) if is_zarr(path) else (image.data,)
     if len(levels) == 1 and sorted(axes) == sorted(image.axes):
         levels = (transposed(image.data, [image.axes.index(axis) for axis in axes]),)
     shape = tuple(record.get("shape", levels[0].shape))
@@ -103,16 +128,10 @@ def read_layers(path: Path, record: Mapping[str, Any]) -> list[LayerData]:
     return [_layer(tuple(as_dask(level)[index] for level in levels), entry) for index, entry in enumerate(kept)]
 
 
-def can_be_read(path: Path) -> Mapping[str, Any] | None:
-    """Return the record of a file that holds layers of ours, None of every other file."""
-    record = read_record(path)
-    if record is None or record.get("format") != FORMAT or not isinstance(record.get("layers"), list):
-        return None
-    return record if all(isinstance(entry, dict) for entry in record["layers"]) and record["layers"] else None
-
-
-def _write(path: Path, layers: Sequence[LayerData], *, overwrite: bool) -> list[Path]:
-    images = [_image(layer) for layer in layers]
+def _write(path: Path, layers: Sequence[LayerData], *, overwrite: bool, labels: Sequence[LayerData] = ()) -> list[Path]:
+    """Write layers as one image; ``labels`` are those that an OME-Zarr keeps beside it."""
+    is_group = image_suffix(path) in ZARR_SUFFIXES
+    images = [_image(layer, any_integer=is_group) for layer in layers]
     image, as_channels = images[0], len(images) > 1
     if as_channels:
         import dask.array as da
@@ -122,14 +141,12 @@ def _write(path: Path, layers: Sequence[LayerData], *, overwrite: bool) -> list[
             ChannelInfo(each.name, _colour(meta)) for each, (_, meta, _) in zip(images, layers, strict=True)
         )
         image = replace(image, data=stacked, axes=f"C{image.axes}", name=path.name.split(".")[0], channels=channels)
-    record = {
-        "format": FORMAT,
-        "axes": image.axes,
-        "shape": [int(size) for size in image.shape],
-        "as_channels": as_channels,
-        "layers": [_entry(meta, kind) for _, meta, kind in layers],
-    }
-    write_image(path, image, overwrite=overwrite, record=record)
+    record = _record(image, layers, as_channels=as_channels)
+    if is_group:
+        check_format(path, image)
+        write_ome_zarr(path, image, overwrite=overwrite, record=record, labels=_label_images(labels))
+    else:
+        write_image(path, image, overwrite=overwrite, record=record)
     written = [path]
     for _, meta, _ in layers:
         recipe = _recipe(meta)
@@ -140,11 +157,37 @@ def _write(path: Path, layers: Sequence[LayerData], *, overwrite: bool) -> list[
     return written
 
 
-def _image(layer: LayerData) -> Image:
+def _record(image: Image, layers: Sequence[LayerData], *, as_channels: bool) -> dict[str, Any]:
+    """Return what a file keeps of layers that are its image."""
+    return {
+        "format": FORMAT,
+        "axes": image.axes,
+        "shape": [int(size) for size in image.shape],
+        "as_channels": as_channels,
+        "layers": [_entry(meta, kind) for _, meta, kind in layers],
+    }
+
+
+def _label_images(layers: Sequence[LayerData]) -> list[LabelImage]:
+    """Return Labels layers as an OME-Zarr keeps them beside its image, each under a name of its own."""
+    found: list[LabelImage] = []
+    for layer in layers:
+        name, taken, number = _file_name(layer[1]), {one.name for one in found}, 1
+        base = name
+        while name in taken:
+            number += 1
+            name = f"{base}-{number}"
+        image = _image(layer, any_integer=True)
+        found.append(LabelImage(name, image, _record(image, [layer], as_channels=False)))
+    return found
+
+
+def _image(layer: LayerData, *, any_integer: bool = True) -> Image:
+    """Return what is written of a layer; ``any_integer`` tells whether the format holds labels of 64 bits."""
     pixels, meta, kind = layer
     data = pixels[0] if _is_pyramid(pixels, meta) else pixels
     if kind == "labels":
-        data = _narrow(data)
+        data = data.astype(np.uint8) if np.dtype(data.dtype).kind == "b" else data if any_integer else _narrow(data)
     labels = tuple(str(label) for label in meta.get("axis_labels", ()))
     units = [str(unit) for unit in meta.get("units", ())]
     axes = guess_axes(tuple(data.shape), labels or None, bool(meta.get("rgb", False)), units or None)
@@ -158,11 +201,20 @@ def _is_pyramid(pixels: Any, meta: Mapping[str, Any]) -> bool:
 
 
 def _narrow(labels: Any) -> Any:
-    """Return labels in 32 bits where OME has no place for theirs."""
-    if np.dtype(labels.dtype).itemsize <= 4 and np.dtype(labels.dtype).kind in "iu":
+    """Return labels in 32 bits, since OME-TIFF has no place for more.
+
+    Raises
+    ------
+    ImageFileError
+        A label is larger.
+    """
+    if np.dtype(labels.dtype).itemsize <= 4:
         return labels
-    if np.dtype(labels.dtype).kind == "b":
-        return labels.astype(np.uint8)
+    limits = np.iinfo(np.int32)
+    if labels.size and not (limits.min <= int(labels.min()) and int(labels.max()) <= limits.max):
+        raise ImageFileError(
+            "OME-TIFF has no place for labels of more than 32 bits: save them as OME-Zarr (.ome.zarr)."
+        )
     return labels.astype(np.int32)
 
 
@@ -174,6 +226,16 @@ def _shares_grid(one: LayerData, other: LayerData) -> bool:
     if first.shape != second.shape or first.dtype != second.dtype or "C" in _image(one).axes:
         return False
     return all(_plain(a.get(name)) == _plain(b.get(name)) for name in _WHERE)
+
+
+def _lies_on(labels: LayerData, image: LayerData) -> bool:
+    """Tell whether labels have the pixels of an image, so that an OME-Zarr can keep them beside it."""
+    pixels, meta, _ = image
+    shape = tuple((pixels[0] if _is_pyramid(pixels, meta) else pixels).shape)
+    own = labels[0][0] if _is_pyramid(labels[0], labels[1]) else labels[0]
+    if tuple(own.shape) != (shape[:-1] if meta.get("rgb") else shape):
+        return False
+    return all(_plain(labels[1].get(name)) == _plain(meta.get(name)) for name in _WHERE)
 
 
 def _entry(meta: Mapping[str, Any], kind: str) -> dict[str, Any]:

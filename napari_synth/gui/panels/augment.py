@@ -32,11 +32,12 @@ from napari_synth.gui.layers.marks import RESULT, mark
 from napari_synth.gui.layers.placement import Placement
 from napari_synth.gui.layers.viewer_layers import insert_layer
 from napari_synth.gui.panels.base import Panel
-from napari_synth.gui.widgets.augmentation_actions import ActionBox, PresetRows
+from napari_synth.gui.widgets.augmentation_actions import PREVIEW_TOOLTIP, ActionBox, PresetRows
 from napari_synth.gui.widgets.augmentation_preview import AugmentationPreview
 from napari_synth.gui.widgets.dataset_box import DatasetBox
 from napari_synth.gui.widgets.form import ParamsForm
 from napari_synth.gui.widgets.form_rows import line, put_on_clipboard
+from napari_synth.gui.widgets.hint import Hint
 from napari_synth.gui.widgets.layer_lists import CompanionList
 from napari_synth.gui.widgets.source_picker import SourcePicker
 from napari_synth.gui.widgets.transform_list import TransformList
@@ -73,6 +74,7 @@ class AugmentPanel(Panel):
         self.transforms = TransformList(self)
         self.sampling = ParamsForm(Sampling, self)
         self.actions_box = ActionBox(self)
+        self.preview_hint = Hint(self)
         self.dataset = DatasetBox(self)
         self.preview = AugmentationPreview(self.viewer, self._wanted, self)
         self._lay_out(
@@ -82,6 +84,7 @@ class AugmentPanel(Panel):
             self.presets,
             line(self),
             self.actions_box,
+            self.preview_hint,
             self.progress,
             self.messages,
             self.dataset,
@@ -198,6 +201,7 @@ class AugmentPanel(Panel):
         box = self.actions_box
         self._attach(self.preview, box.preview)
         self.preview.drawn.connect(self._on_drawn)
+        self.viewer.dims.events.ndisplay.connect(self._offer_preview)
         box.samples_wanted.connect(self.show_samples)
         box.replay_wanted.connect(self.replay)
         box.field_wanted.connect(self.show_field)
@@ -257,6 +261,11 @@ class AugmentPanel(Panel):
         there, busy = self.source.layer is not None, self._job is not None
         self.actions_box.set_ready(image=there, draw=self._last is not None, busy=busy)
         self.dataset.write.setEnabled(there and not busy)
+        self._offer_preview()
+
+    def _offer_preview(self, _event: object = None) -> None:
+        there = self.source.layer is not None
+        self._offer_preview_on(self.actions_box.preview, self.preview_hint, PREVIEW_TOOLTIP, there=there)
 
     # The worker
 

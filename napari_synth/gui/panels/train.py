@@ -21,7 +21,7 @@ from napari_synth.core.progress import Progress
 from napari_synth.gui.jobs.requests import TrainRequest
 from napari_synth.gui.jobs.train import Examples, TrainedModel, TrainingJob, TrainingUpdate, examples, export
 from napari_synth.gui.library_events import library_events
-from napari_synth.gui.panels.base import Panel
+from napari_synth.gui.panels.base import Panel, dock_of
 from napari_synth.gui.settings import PLUGIN
 from napari_synth.gui.widgets.curve_box import CurveBox
 from napari_synth.gui.widgets.form_rows import FoldButton, button, line
@@ -30,6 +30,7 @@ from napari_synth.gui.widgets.method_list import panel_title
 from napari_synth.gui.widgets.resume_row import ResumeButton, ResumeNote
 from napari_synth.gui.widgets.status import DeviceBadge, duration
 from napari_synth.gui.widgets.trained_box import TrainedBox
+from napari_synth.gui.widgets.training_ends import Answer, CloseGuard, EndingWords, ask_before_closing
 from napari_synth.gui.widgets.training_preview import TrainingPreview
 from napari_synth.gui.widgets.training_setup import SetupBox
 from napari_synth.models import library
@@ -63,11 +64,13 @@ class TrainPanel(Panel):
         self.train_button = self.main_button = button(
             self, "Train", "Learn from the chosen images in the background; the model becomes a method of its task"
         )
-        self.progress.cancel.setToolTip("Throw this training away, but for a checkpoint that it may have written")
+        self.progress.cancel.setToolTip("Make no model, and throw away what came after the last checkpoint")
         self.pause_button = button(
             self, "Pause", "Let the training wait; a checkpoint is written meanwhile", checkable=True
         )
         self.stop_button = button(self, "Stop and keep the best", "End now: the best weights so far become the model")
+        self.endings = EndingWords(self)
+        self.guard = CloseGuard(self, self._is_training, self._may_close)
         self.device = DeviceBadge(self)
         self.curves = CurveBox(self)
         self.result = TrainedBox(self)
@@ -86,6 +89,7 @@ class TrainPanel(Panel):
             begin,
             self.progress,
             running,
+            self.endings,
             self.device,
             self.curves,
             self.result,
@@ -112,6 +116,7 @@ class TrainPanel(Panel):
             return
         self.result.show_model(None)
         self.curves.clear()
+        self.endings.clear()
         self._begin_preview(request)
         self._begun = time.time()
         self._training = job = TrainingJob(request)
@@ -177,6 +182,24 @@ class TrainPanel(Panel):
         self.preview.end()
         self.patches.drop()
 
+    # Closing
+
+    def _on_docked(self) -> None:
+        super()._on_docked()
+        self.guard.watch(dock_of(self))
+
+    def _is_training(self) -> bool:
+        return self._training is not None
+
+    def _may_close(self) -> bool:
+        """Ask what becomes of the training, and return whether the panel may be closed."""
+        if self._training is None:
+            return True
+        answer = ask_before_closing(self, self.setup.in_brief(), self.endings.on_closing)
+        if answer is Answer.STOP:
+            self.stop_training()
+        return answer is Answer.CLOSE
+
     # What changes
 
     def _connect(self) -> None:
@@ -218,6 +241,7 @@ class TrainPanel(Panel):
         for running in (self.pause_button, self.stop_button):
             running.setVisible(training)
             running.setEnabled(training)
+        self.endings.setVisible(training)
         self.stop_button.setText("Stop and keep the best")
         self.resume_note.setEnabled(not training)
         self.train_button.setText("Train" if self.resume_note.folder is None else "Resume training")
@@ -236,7 +260,7 @@ class TrainPanel(Panel):
 
     def _on_progressed(self, progress: Progress) -> None:
         if progress.message and self._training is not None and self._training.control.is_paused:
-            self.progress.text.setText(progress.message)
+            self.progress.say(progress.message)
         elif progress.message:
             self._say([*self._said, progress.message])
         else:
@@ -244,6 +268,7 @@ class TrainPanel(Panel):
         update = progress.event
         if isinstance(update, TrainingUpdate):
             self.curves.add(update)
+            self.endings.add(update)
             if update.preview is not None:
                 self.preview.show(update.preview.preview)
         if self._training is not None:

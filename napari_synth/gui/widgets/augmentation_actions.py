@@ -29,6 +29,7 @@ _TITLES = {
     "ct": "CT",
 }
 _OWN = "Own"
+PREVIEW_TOOLTIP = "Show one draw, again whenever a setting, the seed or the slice changes"
 _MOST_SAMPLES = 256
 _LARGEST_SEED = 2**31 - 1
 _YAML = "YAML (*.yaml *.yml)"
@@ -92,9 +93,7 @@ class ActionBox(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.preview = button(
-            self, "Preview", "Show one draw, again whenever a setting, the seed or the slice changes", checkable=True
-        )
+        self.preview = button(self, "Preview", PREVIEW_TOOLTIP, checkable=True)
         self.samples = button(
             self, "Show samples", "Add so many draws as a stack, with the layers that move along beside it"
         )
@@ -180,7 +179,6 @@ class ActionBox(QWidget):
         busy : bool
             Whether the worker is at work.
         """
-        self.preview.setEnabled(image)
         self.samples.setEnabled(image and not busy)
         self.replay.setEnabled(image and draw and not busy)
         self.field.setEnabled(draw and not busy)

@@ -11,8 +11,9 @@ from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 from scipy.ndimage import uniform_filter1d
 
+from napari_synth.core.texts import three_digits
 from napari_synth.gui.jobs.train import TrainingUpdate
-from napari_synth.gui.widgets.form_rows import let_shrink
+from napari_synth.gui.widgets.form_rows import let_shrink, wrapped
 from napari_synth.gui.widgets.plot import Level, Line, Plot, Values
 from napari_synth.training.events import CurvePoint, Validated
 
@@ -37,10 +38,11 @@ class CurveBox(QWidget):
         self._colours: Sequence[str] = _ON_DARK
         self._log_is_set = False
 
-        self.loss_title = _title(self, "Loss", "What is trained for, after each step: lower is better")
+        self.loss_title = _title(self, "Loss", "What is trained for, after each step")
         self.logarithmic = QCheckBox("log", self)
         self.logarithmic.setToolTip("Show the losses on a logarithmic scale")
         self.logarithmic.clicked.connect(self._on_log)
+        self.meaning = wrapped(self, "What the losses are, and whether lower is better")
         self.losses = Plot(self)
         self.losses.setToolTip("The losses over the steps")
         self.loss_words = _words(self)
@@ -63,6 +65,7 @@ class CurveBox(QWidget):
         layout.setSpacing(2)
         layout.addLayout(head)
         for widget in (
+            self.meaning,
             self.losses,
             self.loss_words,
             self.metric_title,
@@ -78,6 +81,7 @@ class CurveBox(QWidget):
         self._points, self._validations = [], []
         self._log_is_set = False
         self.logarithmic.setChecked(False)
+        self.meaning.setText("")
         self.which.blockSignals(True)
         self.which.clear()
         self.which.blockSignals(False)
@@ -86,6 +90,8 @@ class CurveBox(QWidget):
 
     def add(self, update: TrainingUpdate) -> None:
         """Show more of a training."""
+        if update.meaning:
+            self.meaning.setText(update.meaning)
         self._points += update.points
         self._validations += update.validations
         if update.points or update.validations:
@@ -118,6 +124,7 @@ class CurveBox(QWidget):
             Line(steps, table[name], colour, _smoothed(table[name]))
             for name, colour in zip(names, self._colours, strict=False)
         ]
+        self.meaning.setVisible(bool(lines and self.meaning.text()))
         self.losses.draw(lines, logarithmic=positive and self.logarithmic.isChecked())
         known = (
             (name, line.smooth if line.smooth is not None else line.y) for name, line in zip(names, lines, strict=True)
@@ -191,7 +198,9 @@ def _legend(entries: Iterable[tuple[str, float, str, str]]) -> str:
     for name, value, colour, style in entries:
         stroke = "╌" if style else "━"
         words = (
-            f"{escape(name)} {value:.4g}".replace(" ", "&nbsp;") if len(name) < 24 else f"{escape(name)} {value:.4g}"
+            f"{escape(name)} {three_digits(value)}".replace(" ", "&nbsp;")
+            if len(name) < 24
+            else f"{escape(name)} {three_digits(value)}"
         )
         parts.append(f"<span style='color:{colour}'><b>{stroke}</b></span>&nbsp;{words}")
     return " &nbsp; ".join(parts)

@@ -92,12 +92,17 @@ class NameLabel(QLabel):
 def breakable(text: str) -> str:
     """Return words that Qt can break in a narrow panel: it leaves a name without spaces in one line.
 
-    An invisible space comes behind every sign at which a name may be broken, and behind every so many letters without one.
+    In a word that is longer than most lines, an invisible space comes behind every sign at which a name may be broken, and behind
+    every so many letters without one.
     """
+    return " ".join(_broken(word) if len(word) > _LONGEST_WORD else word for word in text.split(" "))
+
+
+def _broken(word: str) -> str:
     parts, length = [], 0
-    for letter in text:
+    for letter in word:
         parts.append(letter)
-        length = 0 if letter.isspace() else length + 1
+        length += 1
         if letter in "_-./\\" or length >= _LONGEST_WORD:
             parts.append("\u200b")
             length = 0

@@ -9,7 +9,7 @@ from qtpy.QtCore import QRect
 from qtpy.QtGui import QColor, QLinearGradient, QPainter, QPaintEvent
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
-from napari_synth.gui.numbers import three_digits
+from napari_synth.core.texts import three_digits
 from napari_synth.gui.widgets.sentences import Sentences
 
 if TYPE_CHECKING:

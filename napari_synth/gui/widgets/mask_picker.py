@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 _DRAWN_ON = (Labels, Shapes, Points)
 _RULES = {"nan": "NaN pixels", "zero": "Zero pixels", "saturated": "Saturated pixels", "hot": "Hot and dead pixels"}
-_NONE = "Draw a mask first"
+_NONE = "none yet"
 _CHANGES = ("data", "paint", "labels_update", "size", "edge_width", "scale", "translate", "rotate", "shear", "affine")
 _BRUSH = 8
 _MOST_RADIUS = 999.0
@@ -123,6 +123,11 @@ class MaskPicker(QObject):
         if self._made is None or self._made[0] != key:
             self._made = key, self._request(layer, image)
         return self._made[1]
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether nothing is chosen that could mark what is to be filled."""
+        return self._value is None
 
     def renew(self) -> None:
         """Read what is drawn anew the next time: pixels may have been changed without an event."""

@@ -7,19 +7,19 @@ from typing import Any, Generic, TypeVar, cast
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QStandardItem, QStandardItemModel
-from qtpy.QtWidgets import QComboBox, QFileDialog, QMessageBox, QWidget
+from qtpy.QtWidgets import QFileDialog, QMessageBox, QWidget
 
 from napari_synth import registry
 from napari_synth import registry as training_registry
 from napari_synth.contract.generator import Method, Task
 from napari_synth.contract.trainable import Trainable
 from napari_synth.gui.library_events import library_events
-from napari_synth.gui.widgets.form_rows import let_shrink
+from napari_synth.gui.widgets.elided import NameBox
 
 M = TypeVar("M", bound=Method[Any])
 
 
-class MethodList(QComboBox, Generic[M]):
+class MethodList(NameBox, Generic[M]):
     """A list of the methods of a task; those that cannot take the chosen layer are greyed out, and say why.
 
     Parameters
@@ -39,7 +39,8 @@ class MethodList(QComboBox, Generic[M]):
         self._axes = ""
         self._methods: list[M] = []
         self.setToolTip("How it is done")
-        let_shrink(self)
+        # Two buttons stand beside it, and a label before it.
+        self.setMinimumContentsLength(4)
         self.refresh()
         self._wish = self.method.info.id
         self.currentIndexChanged.connect(self._on_choice)
@@ -53,6 +54,24 @@ class MethodList(QComboBox, Generic[M]):
     def choose(self, identifier: str) -> None:
         """Choose one by its id."""
         self.setCurrentIndex(self._ids.index(identifier))
+
+    def choose_first(self) -> None:
+        """Choose the default: the first of those that can take the layer."""
+        possible = [index for index, method in enumerate(self._methods) if not self._why_not(method)]
+        self.setCurrentIndex(possible[0] if possible else 0)
+
+    def has(self, identifier: str) -> bool:
+        """Tell whether one is listed."""
+        return identifier in self._ids
+
+    def possible(self) -> list[tuple[str, str, str]]:
+        """Return id, title and summary of those that can take the layer."""
+        infos = [method.info for method in self._methods if not self._why_not(method)]
+        return [(info.id, info.title, info.summary) for info in infos]
+
+    def named(self, identifier: str) -> M:
+        """Return one by its id."""
+        return self._methods[self._ids.index(identifier)]
 
     def refusal(self, identifier: str) -> str:
         """Say why one cannot take the layer, "" where it can."""
@@ -104,7 +123,7 @@ class MethodList(QComboBox, Generic[M]):
         self.chosen.emit()
 
 
-class TrainableList(QComboBox):
+class TrainableList(NameBox):
     """Everything that can be trained, under the names of the tasks."""
 
     chosen = Signal()
@@ -112,7 +131,6 @@ class TrainableList(QComboBox):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setToolTip("What is trained; the model becomes a method of its task")
-        let_shrink(self)
         model = cast(QStandardItemModel, self.model())
         for task in Task:
             found = training_registry.trainables(task)

@@ -50,7 +50,7 @@ class QualityBox(QWidget):
         )
         self.spectrum, self.histogram = Plot(self), Plot(self)
         self.spectrum.setToolTip("Mean power in decibels over cycles a pixel: checkerboards are peaks, blur is a fall")
-        self.histogram.setToolTip("Share of the pixels over their counts")
+        self.histogram.setToolTip("Share of the pixels over their grey values")
         self.words = {plot: QLabel(self) for plot in (self.spectrum, self.histogram)}
         for words in self.words.values():
             words.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)

@@ -7,7 +7,7 @@ from functools import partial
 from html import escape
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from napari_synth.core.device import Device
 from napari_synth.core.errors import SynthError
@@ -15,6 +15,8 @@ from napari_synth.core.progress import Progress
 from napari_synth.gui.jobs.resources import find_device
 from napari_synth.gui.jobs.worker import Job
 from napari_synth.gui.settings import RunSettings
+from napari_synth.gui.widgets.elided import breakable
+from napari_synth.gui.widgets.form_rows import wrapped
 from napari_synth.gui.widgets.sentences import Sentences
 
 
@@ -34,9 +36,7 @@ class ProgressRow(QWidget):
     def __init__(self, parent: QWidget | None = None, words: Callable[[Progress], str] | None = None) -> None:
         super().__init__(parent)
         self._words = words or describe
-        self.text = QLabel(self)
-        self.text.setToolTip("What is being done, and about how long it still takes")
-        self.text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.text = wrapped(self, "What is being done, and about how long it still takes")
         self.bar = QProgressBar(self)
         self.bar.setTextVisible(False)
         self.bar.setToolTip("How much of this stage is done")
@@ -55,7 +55,7 @@ class ProgressRow(QWidget):
 
     def begin(self, what: str) -> None:
         """Show that work has begun."""
-        self.text.setText(f"{what}…")
+        self.say(f"{what}…")
         self.bar.setRange(0, 0)
         self.cancel.setEnabled(True)
         self.cancel.setText("Cancel")
@@ -65,7 +65,11 @@ class ProgressRow(QWidget):
         """Show how far the work is."""
         self.bar.setRange(0, progress.total)
         self.bar.setValue(min(progress.done, progress.total))
-        self.text.setText(self._words(progress))
+        self.say(self._words(progress))
+
+    def say(self, words: str) -> None:
+        """Show other words beside the bar."""
+        self.text.setText(breakable(words))
 
     def end(self) -> None:
         """Hide the row."""

@@ -428,6 +428,14 @@ class HiddenPixelsOfMany(TrainingModule):
         self.mask, self.pool, self.laws, self.settings = mask, pool, laws, settings
         self.held_out, self.held_out_laws, self.shown, self.axes = held_out, held_out_laws, shown, axes
 
+    @property
+    def loss_in_words(self) -> str:
+        """See `TrainingModule.loss_in_words`."""
+        return (
+            "How surprised the network is by the pixels that are hidden from it (negative log-likelihood): lower is better, below 0"
+            " as well as above."
+        )
+
     def optimizers(self) -> Mapping[str, Sequence[torch.optim.Optimizer]]:
         """See `TrainingModule.optimizers`."""
         return {_NAME: usual_optimizers(self.networks[_NAME], self.settings)}

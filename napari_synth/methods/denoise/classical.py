@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from napari_synth.contract.generator import BlockSpec, Context, Prepared
+from napari_synth.core.texts import three_digits
 from napari_synth.imaging.image import Image
 from napari_synth.imaging.noise import NoiseModel, NoiseReport
 from napari_synth.methods.denoise.adapted import Calibration, calibrate
@@ -173,8 +174,8 @@ class _Chosen:
         if not self.losses:
             if not was_open:
                 return ()
-            return (f"The image is too small to choose by: {method.setting} is {self.setting:.3g}.",)
-        said = [f"{method.setting[0].upper()}{method.setting[1:]} {self.setting:.3g}"] if was_open else []
+            return (f"The image is too small to choose by: {method.setting} is {three_digits(self.setting)}.",)
+        said = [f"{method.setting[0].upper()}{method.setting[1:]} {three_digits(self.setting)}"] if was_open else []
         if planes_were_open:
             how = "neighbouring planes used" if self.volume else "each plane on its own"
             said.append(how if said else how[0].upper() + how[1:])

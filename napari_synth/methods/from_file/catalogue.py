@@ -44,8 +44,8 @@ class TranslatorFileParams(ModelFileParams):
     intensities: Literal["training", "image"] = Field(
         "training",
         title="Intensities",
-        description="What counts mean: the same as in the images that it was trained on, which keeps results quantitative, or a"
-        " share of this image's own range, where it was not measured like those.",
+        description="What grey values mean: the same as in the images that it was trained on, which keeps results quantitative, or"
+        " a share of this image's own range, where it was not measured like those.",
         json_schema_extra={"advanced": True},
     )
 
@@ -56,8 +56,8 @@ class CycleFileParams(TranslatorFileParams):
     show: Literal["translation", "cycle error"] = Field(
         "translation",
         title="Show",
-        description="The translated image, or how far the way there and back leads from the image, in its counts: large where the"
-        " result does not hold what the image shows.",
+        description="The translated image, or how far the way there and back leads from the image, in its grey values: large where"
+        " the result does not hold what the image shows.",
     )
 
 

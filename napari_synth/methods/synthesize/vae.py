@@ -76,6 +76,14 @@ class Autoencoding(TrainingModule):
         self.crops, self.pool, self.settings, self.params = crops, crops.pool, settings, params
         self.judge = Judge(crops)
 
+    @property
+    def loss_in_words(self) -> str:
+        """See `TrainingModule.loss_in_words`."""
+        return (
+            "Squared error of images that are found again, and divergence of their latents; the bound weighs both and is what is"
+            " trained for: lower is better, below 0 as well as above."
+        )
+
     def optimizers(self) -> Mapping[str, Sequence[torch.optim.Optimizer]]:
         """See `TrainingModule.optimizers`."""
         return {_NAME: usual_optimizers(self.networks[_NAME], self.settings)}

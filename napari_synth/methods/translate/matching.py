@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +13,11 @@ from torch import Tensor
 
 from napari_synth.contract.generator import BlockSpec, Context, Prepared
 from napari_synth.core.errors import InvalidImageError, ReferenceImageError
+from napari_synth.engine.door import applied
 from napari_synth.imaging.image import Image
 from napari_synth.imaging.sampling import sample_planes
 from napari_synth.methods.noise_conditioning import full_precision
-from napari_synth.methods.translate.catalogue import Fit, QuantileParams, StrengthParams
+from napari_synth.methods.translate.catalogue import GENERATORS, Fit, QuantileParams, StrengthParams
 from napari_synth.methods.translate.selection import AsItIs, shows_something
 from napari_synth.methods.translate.slides import Colours, fit_of, full_scale, sample_colours
 
@@ -303,3 +305,60 @@ def prepare_transport(image: Image, params: StrengthParams, context: Context) ->
         turns.append(turn)
         context.report.advance()
     return Transported(turns, params.strength)
+
+
+def match_quantiles(
+    image: npt.ArrayLike, reference: npt.ArrayLike, axes: str = "YX", *, strength: float = 1.0
+) -> npt.NDArray[Any]:
+    """Give an image the distribution of intensities of another, by one rising curve a channel.
+
+    Parameters
+    ----------
+    image : array-like
+        Of the dimensions in ``axes``, any real dtype.
+    reference : array-like
+        Of the same axes and channels, any size.
+    axes : str
+        One letter a dimension out of TCZYXS; "YXS" for RGB.
+    strength : float
+        0 (as it is) to 1 (all the way).
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape and dtype of the image.
+
+    Raises
+    ------
+    SynthError
+        The images do not fit each other, or the reference shows nothing (`ReferenceImageError`).
+    """
+    return applied(GENERATORS["translate/quantile-matching"], image, axes, {"strength": strength}, reference)
+
+
+def transfer_colours(image: npt.ArrayLike, reference: npt.ArrayLike, *, strength: float = 1.0) -> npt.NDArray[Any]:
+    """Give an RGB image the distribution of colours of another, channels together.
+
+    Parameters
+    ----------
+    image, reference : array-like, (Y, X, 3)
+        RGB, any real dtype; of any sizes.
+    strength : float
+        0 (as it is) to 1 (all the way).
+
+    Returns
+    -------
+    numpy.ndarray, (Y, X, 3)
+        In the dtype of the image.
+
+    Raises
+    ------
+    SynthError
+        One of the images is not RGB, or the reference shows nothing (`ReferenceImageError`).
+
+    References
+    ----------
+    Pitié, Kokaram, Dahyot, "Automated colour grading using colour distribution transfer", CVIU 2007; Rabin, Peyré, Delon, Bernot,
+    "Wasserstein barycenter and its application to texture mixing", SSVM 2011.
+    """
+    return applied(GENERATORS["translate/colour-transfer"], image, "YXS", {"strength": strength}, reference)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
-from napari_synth.contract.generator import BlockSpec, Context, Generator, Prepared
+from napari_synth.contract.generator import BlockSpec, Context, Prepared
 from napari_synth.imaging.image import Image
 from napari_synth.imaging.noise import estimate_noise
 from napari_synth.imaging.sampling import sample_planes
-from napari_synth.methods.translate.catalogue import METHODS, AutoParams
+from napari_synth.methods.translate.catalogue import GENERATORS, AutoParams
 from napari_synth.methods.translate.slides import estimate_white, sample_colours
 
-_METHODS: Mapping[str, Generator[Any]] = {one.info.id: one for one in METHODS if isinstance(one, Generator)}
 _LIT, _DARK, _MOSTLY = 0.4, 0.1, 0.7
 _TINTED, _NEUTRAL = 0.1, 0.05
 
@@ -57,7 +55,7 @@ def prepare_choice(image: Image, params: AutoParams, context: Context) -> Prepar
     For its parameters see `Generator.prepare`.
     """
     name = params.method or choose(image, context.reference)
-    method = _METHODS[f"translate/{name}"]
+    method = GENERATORS[f"translate/{name}"]
     values: dict[str, Any] = {"strength": params.strength}
     if "fitted" in method.params_type.model_fields:
         values["fitted"] = params.fitted

@@ -12,15 +12,17 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from kornia.color import lab_to_rgb, rgb_to_lab
 from torch import Tensor
 
 from napari_synth.contract.generator import BlockSpec, Context, Prepared
 from napari_synth.core.errors import ReferenceImageError
+from napari_synth.engine.door import applied
 from napari_synth.imaging.image import Image
 from napari_synth.methods.noise_conditioning import full_precision
-from napari_synth.methods.translate.catalogue import Fit, Show, SlideParams, StainParams
+from napari_synth.methods.translate.catalogue import GENERATORS, Fit, Show, SlideParams, StainParams
 from napari_synth.methods.translate.slides import Colours, Light, Slide, fit_of, is_mark, optical_density, tissue_weight
 
 Separate = Callable[[Colours], Colours]
@@ -373,3 +375,118 @@ def prepare_reinhard(image: Image, params: SlideParams, context: Context) -> Rei
     prepared.notes = slide_notes(slide, fit)
     prepared.resolved = resolved(fit)
     return prepared
+
+
+def macenko(
+    slide: npt.ArrayLike,
+    reference: npt.ArrayLike | None = None,
+    *,
+    strength: float = 1.0,
+    show: Show = "normalised",
+) -> npt.NDArray[Any]:
+    """Give a slide the two stains of another, found at the extreme angles of its optical densities.
+
+    Every pixel keeps how much of each stain it holds, scaled by the strongest of each slide.
+
+    Parameters
+    ----------
+    slide : array-like, (Y, X, 3)
+        RGB, a stained slide in transmitted light on white: integers of any width, or floats.
+    reference : array-like, (Y, X, 3), optional
+        A slide of any size that the result should look like; the standard of the method where it is left out.
+    strength : float
+        0 (as it is) to 1 (all the way).
+    show : {"normalised", "haematoxylin", "eosin", "residual"}
+        All of the slide, one of its stains alone, or what neither stain explains.
+
+    Returns
+    -------
+    numpy.ndarray, (Y, X, 3)
+        In the dtype of the slide; what has no tissue, and marks of a pen, stay as they are.
+
+    Raises
+    ------
+    SynthError
+        The slide is not RGB, a number is out of bounds, or the reference has no tissue (`ReferenceImageError`).
+
+    References
+    ----------
+    Macenko et al., "A method for normalizing histology slides for quantitative analysis", ISBI 2009.
+    """
+    return applied(GENERATORS["translate/macenko"], slide, "YXS", {"strength": strength, "show": show}, reference)
+
+
+def vahadane(
+    slide: npt.ArrayLike,
+    reference: npt.ArrayLike | None = None,
+    *,
+    strength: float = 1.0,
+    show: Show = "normalised",
+) -> npt.NDArray[Any]:
+    """Give a slide the two stains of another, found so that most pixels need one of them.
+
+    Truer than `macenko` where the stains overlap, and slower.
+
+    Parameters
+    ----------
+    slide : array-like, (Y, X, 3)
+        RGB, a stained slide in transmitted light on white: integers of any width, or floats.
+    reference : array-like, (Y, X, 3), optional
+        A slide of any size that the result should look like; the standard of the method where it is left out.
+    strength : float
+        0 (as it is) to 1 (all the way).
+    show : {"normalised", "haematoxylin", "eosin", "residual"}
+        All of the slide, one of its stains alone, or what neither stain explains.
+
+    Returns
+    -------
+    numpy.ndarray, (Y, X, 3)
+        In the dtype of the slide; what has no tissue, and marks of a pen, stay as they are.
+
+    Raises
+    ------
+    SynthError
+        The slide is not RGB, a number is out of bounds, or the reference has no tissue (`ReferenceImageError`).
+
+    References
+    ----------
+    Vahadane et al., "Structure-preserving color normalization and sparse stain separation for
+    histological images", IEEE TMI 2016.
+    """
+    return applied(GENERATORS["translate/vahadane"], slide, "YXS", {"strength": strength, "show": show}, reference)
+
+
+def reinhard(
+    slide: npt.ArrayLike,
+    reference: npt.ArrayLike | None = None,
+    *,
+    strength: float = 1.0,
+) -> npt.NDArray[Any]:
+    """Give the tissue of a slide the mean and the spread of the colours of another.
+
+    The colours are those of the CIE L*a*b* space, and only tissue is measured.
+
+    Parameters
+    ----------
+    slide : array-like, (Y, X, 3)
+        RGB, a stained slide in transmitted light on white: integers of any width, or floats.
+    reference : array-like, (Y, X, 3), optional
+        A slide of any size that the result should look like; the standard of the method where it is left out.
+    strength : float
+        0 (as it is) to 1 (all the way).
+
+    Returns
+    -------
+    numpy.ndarray, (Y, X, 3)
+        In the dtype of the slide; what has no tissue, and marks of a pen, stay as they are.
+
+    Raises
+    ------
+    SynthError
+        The slide is not RGB, a number is out of bounds, or the reference has no tissue (`ReferenceImageError`).
+
+    References
+    ----------
+    Reinhard et al., "Color transfer between images", IEEE Computer Graphics and Applications 2001.
+    """
+    return applied(GENERATORS["translate/reinhard"], slide, "YXS", {"strength": strength}, reference)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from napari_synth.contract.generator import BlockSpec, Prepared, ResultSpec
 from napari_synth.core.errors import AxesError
+from napari_synth.core.texts import three_digits
 from napari_synth.imaging.image import Image, colour_samples
 from napari_synth.imaging.intensity import IntensityTransform, Statistics, measure_statistics
 from napari_synth.models import ModelCard
@@ -173,8 +174,8 @@ def _unlike(
             continue
         which = f"Channel {number}" if len(own) > 1 else "The image"
         return (
-            f"{which} has intensities from {measured.low:.4g} to {measured.high:.4g}, the training images had"
-            f" {there.offset:.4g} to {there.offset + there.scale:.4g}: the result may be wrong; where the two were not measured"
-            " alike, set the intensities to those of the image.",
+            f"{which} has intensities from {three_digits(measured.low)} to {three_digits(measured.high)}, the training images had"
+            f" {three_digits(there.offset)} to {three_digits(there.offset + there.scale)}: the result may be"
+            " wrong; where the two were not measured alike, set the intensities to those of the image.",
         )
     return ()

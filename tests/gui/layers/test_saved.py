@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 import yaml
+import zarr
 from napari.components import ViewerModel
 from napari.layers import Image as ImageLayer
 from npe2 import PluginManifest
@@ -20,6 +21,7 @@ from napari_synth.files import read_image, write_image
 from napari_synth.gui.files import get_reader
 from napari_synth.gui.layers.marks import RESULT, kind_of, mark, note_of
 from napari_synth.gui.layers.results import recipe_of, said_of
+from napari_synth.gui.layers.saved import write_layers
 from napari_synth.imaging.image import Image
 
 RECIPE = Recipe(generator="denoise/blind", params={"strength": 0.7}, axes="ZYX").model_dump(mode="json")
@@ -105,21 +107,22 @@ def test_layers_of_one_grid_are_channels_with_labels_beside(viewer, tmp_path, su
     labels = viewer.add_labels((volume(2) > 2000).astype(np.int64), name="cells", **PLACE)
     path = tmp_path / f"all{suffix}"
     viewer.layers.save(str(path))
-    beside = tmp_path / f"all.cells{suffix}"
-    assert beside.exists()
     assert read_image(path).axes == "CZYX"
     assert [channel.name for channel in read_image(path).channels] == ["actin denoised", "nuclei denoised"]
     again = opened(path)
-    for before, after in zip((first, second), again, strict=True):
+    if suffix == ".ome.tif":
+        again += opened(tmp_path / f"all.cells{suffix}")
+    *images, masks = again
+    for before, after in zip((first, second), images, strict=True):
         assert np.array_equal(np.asarray(after.data), before.data)
         assert (after.name, after.colormap.name) == (before.name, before.colormap.name)
         assert tuple(after.contrast_limits) == tuple(before.contrast_limits)
         assert np.array_equal(after.translate, before.translate)
         assert recipe_of(after) == recipe_of(before)
-    (masks,) = opened(beside)
     assert type(masks).__name__ == "Labels"
     assert np.array_equal(np.asarray(masks.data), labels.data)
     assert np.array_equal(masks.scale, labels.scale)
+    assert (tmp_path / f"all.cells{suffix}").exists() == (suffix == ".ome.tif")
     assert sorted(one.name for one in tmp_path.glob("*.yaml")) == [
         "all.actin_denoised.recipe.yaml",
         "all.nuclei_denoised.recipe.yaml",
@@ -132,6 +135,54 @@ def test_layers_of_other_grids_get_files_of_their_own(viewer, tmp_path) -> None:
     viewer.layers.save(str(tmp_path / "both.ome.tif"))
     assert [layer.name for layer in opened(tmp_path / "both.ome.tif")] == ["whole"]
     assert [layer.name for layer in opened(tmp_path / "both.part_of_it.ome.tif")] == ["part of it"]
+
+
+def test_labels_lie_in_the_group_of_an_ome_zarr_as_the_format_says(viewer, tmp_path) -> None:
+    large = np.zeros((1500, 40), np.int64)
+    large[5:9, 3:7] = 2**40
+    viewer.add_image(np.zeros((1500, 40), np.uint16), name="plate", axis_labels=("y", "x"), scale=(0.5, 0.5))
+    for number in (1, 2):
+        labels = viewer.add_labels(large * number, name="my cells", axis_labels=("y", "x"), scale=(0.5, 0.5))
+        labels.name = "my cells"
+    elsewhere = viewer.add_labels(large[:100], name="part", axis_labels=("y", "x"), scale=(0.5, 0.5))
+    path = tmp_path / "plate.ome.zarr"
+    viewer.layers.save(str(path))
+    group = zarr.open_group(str(path / "labels"), mode="r")
+    names = list(group.attrs["ome"]["labels"])
+    assert len(names) == 2
+    for name in names:
+        described = group[name].attrs["ome"]
+        assert described["image-label"]["source"] == {"image": "../../"}
+        first, second = (group[name][entry["path"]] for entry in described["multiscales"][0]["datasets"])
+        assert second.shape == (750, 20)
+        assert set(np.unique(second[:])) <= set(np.unique(first[:]))
+    plate, *masks = opened(path)
+    assert plate.name == "plate"
+    assert sorted(int(np.asarray(layer.data[0]).max()) for layer in masks) == [2**40, 2**41]
+    assert all(np.array_equal(layer.scale, plate.scale) for layer in masks)
+    (part,) = opened(tmp_path / "plate.part.ome.zarr")
+    assert np.array_equal(np.asarray(part.data), elsewhere.data)
+
+
+def test_labels_that_a_tiff_cannot_hold_are_an_error(viewer, tmp_path) -> None:
+    viewer.add_labels(np.full((4, 5), 2**40), name="ids")
+    with pytest.raises(ImageFileError, match="OME-Zarr"):
+        viewer.layers["ids"].save(str(tmp_path / "ids.ome.tif"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_plain_tiff_of_naparis_own_writer_keeps_the_pixels_and_the_box_saves_all(viewer, tmp_path) -> None:
+    layer = add_result(viewer)
+    layer.data = volume()[:2]
+    layer.save(str(tmp_path / "plain.tif"))
+    assert np.array_equal(tifffile.imread(tmp_path / "plain.tif"), layer.data)
+    assert get_reader(str(tmp_path / "plain.tif")) is None
+    write_layers(tmp_path / "ours.tif", [layer.as_layer_data_tuple()])
+    (again,) = opened(tmp_path / "ours.tif")
+    assert np.array_equal(np.asarray(again.data), layer.data)
+    assert np.array_equal(again.scale, layer.scale)
+    assert recipe_of(again) == recipe_of(layer)
+    assert (tmp_path / "ours.recipe.yaml").exists()
 
 
 def test_colours_floats_and_turned_layers_come_back(viewer, tmp_path) -> None:

@@ -12,6 +12,7 @@ import pytest
 import torch
 from napari.components import ViewerModel
 from npe2 import PluginManifest
+from qtpy.QtCore import Qt
 
 import napari_synth
 from napari_synth import registry
@@ -258,8 +259,15 @@ def test_a_mask_that_cannot_be_used_is_told(dock, viewer, qtbot, place, said) ->
 def test_without_a_mask_it_says_what_to_do(dock, viewer, qtbot) -> None:
     viewer.add_image(cells(20, 24), name="cells")
     panel = dock()
+    assert not panel.run_button.isEnabled()
+    assert not panel.preview_button.isEnabled()
+    assert "Nothing is marked" in panel.mask_hint.words.text()
+    qtbot.mouseClick(panel.mask_hint.button, Qt.MouseButton.LeftButton)
+    assert viewer.layers["cells mask"].mode == "paint"
+    assert panel.mask_hint.isHidden()
+    assert panel.run_button.isEnabled()
     run(qtbot, panel)
-    assert "press Draw" in error(panel)
+    assert "is empty: draw on it" in error(panel)
     picker(panel).choose("nan")
     run(qtbot, panel)
     assert "marks no pixel" in error(panel)
@@ -271,7 +279,7 @@ def test_without_a_mask_it_says_what_to_do(dock, viewer, qtbot) -> None:
 def test_the_list_follows_layers_that_are_added_selected_renamed_and_removed(dock, viewer) -> None:
     image = viewer.add_image(cells(20, 24), name="cells")
     panel = dock()
-    assert listed(panel)[0] == "Draw a mask first"
+    assert listed(panel)[0] == "none yet"
     first = viewer.add_labels(box(20, 24), name="first")
     second = viewer.add_points(ndim=2, name="second")
     assert listed(panel)[:2] == ["second", "first"]
@@ -284,7 +292,7 @@ def test_the_list_follows_layers_that_are_added_selected_renamed_and_removed(doc
     viewer.layers.remove(first)
     assert picker(panel).choice.currentText() == "second"
     viewer.layers.remove(second)
-    assert picker(panel).choice.currentText() == "Draw a mask first"
+    assert picker(panel).choice.currentText() == "none yet"
 
 
 def test_a_rule_stays_chosen_while_layers_go(dock, viewer) -> None:

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from npe2 import PluginManifest
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QGuiApplication
-from qtpy.QtWidgets import QAbstractButton, QComboBox, QLineEdit, QScrollArea
+from qtpy.QtWidgets import QAbstractButton, QApplication, QComboBox, QLineEdit, QScrollArea, QWidget
 
 import napari_synth
 from napari_synth import registry
@@ -18,18 +19,20 @@ from napari_synth.core.errors import InvalidImageError, TrainingDataError, Train
 from napari_synth.core.progress import Progress
 from napari_synth.gui.jobs.train import TrainingUpdate, UpdateCollector, side_by_side
 from napari_synth.gui.layers.marks import kind_of
+from napari_synth.gui.panels import train as train_panel
 from napari_synth.gui.panels.restore import RestorePanel
 from napari_synth.gui.panels.train import TrainPanel
 from napari_synth.gui.settings import RunSettings
 from napari_synth.gui.widgets import training_setup as set_up
 from napari_synth.gui.widgets.curve_box import CurveBox
 from napari_synth.gui.widgets.plot import _decade_ticks
+from napari_synth.gui.widgets.training_ends import Answer, EndingWords, ask_before_closing
 from napari_synth.gui.widgets.training_preview import laid_out
 from napari_synth.models import export, library
 from napari_synth.studio import train as studio
 from napari_synth.studio.record import earlier_runs
 from napari_synth.training.control import TrainingControl
-from napari_synth.training.events import CurvePoint, Preview, Previewed, Resumed, Validated
+from napari_synth.training.events import CurvePoint, LossMeaning, Preview, Previewed, Resumed, Saved, Validated
 
 SMALL = {"width": 8, "patch": 32, "batch": 4}
 
@@ -236,6 +239,131 @@ def test_closing_the_dock_keeps_a_checkpoint_from_which_the_training_goes_on(mak
     assert registry.is_taken("denoise/cells-noise2void")
     assert other.train_button.text() == "Train"
     panel.deleteLater()
+
+
+def close_button(dock: Any) -> Any:
+    return dock.findChild(QAbstractButton, "QTitleBarCloseButton")
+
+
+def test_closing_the_dock_of_a_training_asks_first(make_napari_viewer, qtbot, cells, monkeypatch) -> None:
+    answers = iter([Answer.GO_ON, Answer.CLOSE])
+    asked: list[tuple[str, str]] = []
+
+    def ask(_parent: Any, model: str, words: str) -> Answer:
+        asked.append((model, words))
+        return next(answers)
+
+    monkeypatch.setattr(train_panel, "ask_before_closing", ask)
+    window = make_napari_viewer(show=True)
+    window.add_image(cells(96, 96), name="cells")
+    panel = TrainPanel(window)
+    dock = window.window.add_dock_widget(panel, name="Train")
+    panel.setup.methods.choose("denoise/noise2void")
+    panel.setup.form.set_values({**SMALL, "steps": 10_000})
+    # napari makes another button when a dock floats, and when it lands.
+    dock.setFloating(True)
+    dock.setFloating(False)
+    qtbot.wait(50)
+    panel.train_button.click()
+    begun(panel, qtbot)
+    job = panel._job
+    qtbot.mouseClick(close_button(dock), Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: len(asked) == 1)
+    qtbot.wait(50)
+    assert panel.parent() is not None
+    assert not job.is_cancelled
+    assert "cells" in asked[0][0]
+    assert "A checkpoint of now is written" in asked[0][1]
+    qtbot.mouseClick(close_button(dock), Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: panel.parent() is None, timeout=10_000)
+    assert job.wait(200)
+    finish(panel, qtbot)
+    (run,) = earlier_runs(library.folder() / "runs")
+    assert not run.is_finished
+    panel.deleteLater()
+
+
+def test_closing_may_stop_with_the_best_and_asks_nothing_without_a_training(
+    make_napari_viewer, qtbot, cells, monkeypatch
+) -> None:
+    monkeypatch.setattr(train_panel, "ask_before_closing", lambda *_: Answer.STOP)
+    window = make_napari_viewer(show=True)
+    window.add_image(cells(96, 96), name="cells")
+    panel = TrainPanel(window)
+    dock = window.window.add_dock_widget(panel, name="Train")
+    panel.setup.methods.choose("denoise/noise2void")
+    panel.setup.form.set_values({**SMALL, "steps": 10_000})
+    qtbot.wait(50)
+    panel.train_button.click()
+    begun(panel, qtbot)
+    qtbot.mouseClick(close_button(dock), Qt.MouseButton.LeftButton)
+    finish(panel, qtbot)
+    assert panel.parent() is not None
+    assert registry.is_taken("denoise/cells-noise2void")
+    monkeypatch.setattr(train_panel, "ask_before_closing", lambda *_: Answer.GO_ON)
+    qtbot.mouseClick(close_button(dock), Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: panel.parent() is None, timeout=10_000)
+    panel.deleteLater()
+
+
+def test_what_an_end_keeps_and_throws_away_is_said(qtbot) -> None:
+    words = EndingWords()
+    qtbot.addWidget(words)
+    assert "nothing yet" in words.stop.text()
+    assert "nothing is kept" in words.on_closing
+    points = tuple(CurvePoint(step, 0.0, {"loss": 1.0}) for step in (1, 2))
+    words.add(TrainingUpdate(points))
+    assert "all 2 steps are thrown away" in words.cancel.text()
+    best = Validated(30, 0.0, 1.0, {}, {}, True)
+    worse = Validated(40, 0.0, 2.0, {}, {}, False)
+    words.add(TrainingUpdate((CurvePoint(40, 0.0, {"loss": 1.0}),), (best, worse), saved=35))
+    assert "the weights of step 30" in words.stop.text()
+    assert "what came after them is thrown away" in words.stop.text()
+    assert "Earlier… goes on from step 35" in words.cancel.text()
+    assert "checkpoint" in words.on_closing
+
+
+def test_the_question_names_all_ways_out_and_escape_goes_on(qtbot) -> None:
+    parent = QWidget()
+    qtbot.addWidget(parent)
+    seen: list[list[str]] = []
+
+    def escape() -> None:
+        box = QApplication.activeModalWidget()
+        seen.append([button.text() for button in box.buttons()])
+        qtbot.keyClick(box, Qt.Key.Key_Escape)
+
+    QTimer.singleShot(100, escape)
+    assert ask_before_closing(parent, "Noise2Void · cells", "A checkpoint is written.") is Answer.GO_ON
+    assert sorted(seen[0]) == sorted(answer.value for answer in Answer)
+
+
+def test_every_phase_of_a_training_is_named_and_so_is_its_loss(open_panel, viewer, qtbot, cells, monkeypatch) -> None:
+    phases: list[str] = []
+    shown = train_panel.TrainPanel._on_progressed
+
+    def listen(self: TrainPanel, progress: Progress) -> None:
+        shown(self, progress)
+        phases.append(self.progress.text.text())
+
+    monkeypatch.setattr(train_panel.TrainPanel, "_on_progressed", listen)
+    viewer.add_image(cells(96, 96), name="cells")
+    panel = open_panel()
+    panel.train_button.click()
+    finish(panel, qtbot)
+    named = list(dict.fromkeys(phase for phase in phases if phase.endswith("…")))
+    assert named == [
+        "Loading torch…",
+        "Reading the images…",
+        "Measuring the noise…",
+        "Measuring what needs no learning, to compare with…",
+        "Measuring the network before it learns…",
+        "Training cells-noise2void…",
+        "Writing the model…",
+    ]
+    assert "lower is better" in panel.curves.meaning.text()
+    assert "below 0" in panel.curves.meaning.text()
+    assert not panel.curves.meaning.isHidden()
 
 
 def test_a_run_of_a_layer_that_is_closed_asks_for_it(open_panel, viewer, qtbot, cells) -> None:
@@ -503,6 +631,18 @@ def test_news_come_a_few_times_a_second_and_none_is_lost() -> None:
     assert len(bulletins) == 2
     assert [each for bulletin in bulletins for each in bulletin.validations] == [found]
     assert heard[-1].elapsed == 5.0
+
+
+def test_a_new_phase_is_told_at_once() -> None:
+    heard: list[Progress] = []
+    teller = UpdateCollector(heard.append, TrainingControl())
+    for stage in ("Reading the images", "Measuring", "Measuring", "Training"):
+        teller.take_progress(Progress(stage, 0, 0, 0.0))
+    assert [progress.stage for progress in heard] == ["Reading the images", "Measuring", "Training"]
+    teller.take_progress(Progress("Training", 0, 9, 0.0, event=LossMeaning("Lower is better.")))
+    teller.take_progress(Progress("Training", 4, 9, 0.0, event=Saved(4)))
+    teller.flush()
+    assert heard[-1].event == TrainingUpdate(meaning="Lower is better.", saved=4)
 
 
 def test_a_resumed_training_tells_what_came_before() -> None:

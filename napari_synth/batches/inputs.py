@@ -1,4 +1,4 @@
-"""The options that say what is filled and what a result should look like, and the files that belong to an image."""
+"""What is filled, what a result should look like, and the files that belong to an image."""
 
 from __future__ import annotations
 
@@ -8,14 +8,12 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from cyclopts import Group, Parameter
+from typing import Any, Literal
 
 from napari_synth.contract.generator import Task
 from napari_synth.core.errors import ImageFileError, MaskError
 from napari_synth.engine.recipe import Recipe
-from napari_synth.engine.references import as_reference
+from napari_synth.engine.references import as_psf, as_reference
 from napari_synth.files import (
     READABLE_SUFFIXES,
     TIFF_SUFFIXES,
@@ -28,10 +26,7 @@ from napari_synth.files import (
 )
 from napari_synth.imaging.image import Image
 
-MASK = Group("What is filled", sort_key=0)
 
-
-@Parameter(name="*", group=MASK)
 @dataclass(frozen=True)
 class Masked:
     """What is filled; what is left out is taken from the recipe that is repeated."""
@@ -40,7 +35,7 @@ class Masked:
     "An image that is not 0 where pixels are to be filled; for many, one for all or a folder or pattern with one of each name."
     mask_from: Literal["nan", "zero", "saturated", "hot"] | None = None
     "A rule that finds the pixels in the image itself instead."
-    mask_ids: Annotated[tuple[int, ...] | None, Parameter(negative=())] = None
+    mask_ids: tuple[int, ...] | None = None
     "Only this label of the mask; can be given several times."
     grow: int | None = None
     "Pixels in Y and X by which the mask is grown."
@@ -171,10 +166,6 @@ def names_its_axes(path: Path) -> bool:
     return suffix != ".npy"
 
 
-REFERENCE = Group("What it should look like", sort_key=0)
-
-
-@Parameter(name="*", group=REFERENCE)
 @dataclass(frozen=True)
 class Referenced:
     """How the result should look; a recipe that holds what was learnt of its reference needs none."""
@@ -205,3 +196,12 @@ class Referenced:
 
 
 NO_REFERENCE = Referenced()
+
+
+@dataclass(frozen=True)
+class Pointed(Referenced):
+    """The image of a point, or of many beads; without one, the settings of the generator say what it is."""
+
+    def of(self, image: Image) -> Image | None:
+        """Return the image of the point for an image, None where there is none; raises as `Referenced.of`."""
+        return None if self.reference is None else as_psf(self.reference, image)

@@ -1,31 +1,40 @@
-"""Which files a command works on, and the work on one of them."""
+"""Which files a batch works on, and the work on one of them."""
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_synth import registry
-from napari_synth.cli.inputs import AS_IN_RECIPE, NO_REFERENCE, Masked, Referenced, names_its_axes, with_axes_of_recipe
-from napari_synth.cli.writing import RECIPE_SUFFIX, alone, is_folder_of_images, write_folder
+from napari_synth.batches.inputs import (
+    AS_IN_RECIPE,
+    NO_REFERENCE,
+    Masked,
+    Referenced,
+    names_its_axes,
+    with_axes_of_recipe,
+)
+from napari_synth.batches.writing import RECIPE_SUFFIX, alone, is_folder_of_images, write_folder
 from napari_synth.contract.generator import Method
-from napari_synth.core.errors import ImageFileError
+from napari_synth.core.errors import ImageFileError, RecipeError
 from napari_synth.core.options import RunOptions
 from napari_synth.core.progress import Reporter
 from napari_synth.core.result_dtype import DtypeChoice
-from napari_synth.engine.recipe import Recipe
+from napari_synth.engine.recipe import Recipe, Source
 from napari_synth.files import (
     DICOM_SUFFIXES,
     PICTURE_SUFFIXES,
     WRITABLE_SUFFIXES,
     ZARR_SUFFIXES,
+    Resume,
     Series,
     check_format,
     check_place,
@@ -40,6 +49,9 @@ from napari_synth.files import (
 )
 from napari_synth.imaging.image import Image
 
+if TYPE_CHECKING:
+    from napari_synth.engine.prepared import PreparedRun
+
 
 @dataclass(frozen=True)
 class Job:
@@ -53,11 +65,24 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a job: where the result is, what the user should know, and what was decided of the result's dtype."""
+    """What came of a job.
+
+    Attributes
+    ----------
+    target : pathlib.Path
+        Where the result is.
+    notes : tuple of str
+        What the user should know, a sentence each.
+    dtype : str
+        What was decided of the result's dtype, for the others of a batch.
+    recipe : Recipe
+        The record of the run, with the verdict.
+    """
 
     target: Path
     notes: tuple[str, ...]
     dtype: DtypeChoice
+    recipe: Recipe
 
 
 def plan_jobs(source: str, target: Path) -> tuple[list[Job], bool]:
@@ -84,15 +109,50 @@ def plan_jobs(source: str, target: Path) -> tuple[list[Job], bool]:
         if is_folder(target):
             return [Job(found[0], target / _result_name(found[0], by_suffix=False), is_named=False)], False
         return [Job(found[0], target)], False
+    return _jobs_of(found, root, target), True
+
+
+def plan_files(sources: str | Path | Sequence[str | Path], target: Path) -> list[Job]:
+    """Return the jobs of a batch.
+
+    Parameters
+    ----------
+    sources : str, pathlib.Path, or sequence of them
+        A folder, a pattern, or files; a single file is a batch of one.
+    target : pathlib.Path
+        The folder of the results.
+
+    Raises
+    ------
+    ImageFileError
+        There is no image, or the target is a file.
+    """
+    if isinstance(sources, (str, Path)):
+        found, root = find_images(sources, ignored=RECIPE_SUFFIX, results=target)
+        return _jobs_of(found, found[0].parent if root is None else root, target)
+    found = [Path(source) for source in sources]
+    if not found:
+        raise ImageFileError("There is no image: give a folder, a pattern, or files.")
+    if missing := [path for path in found if not path.exists()]:
+        raise ImageFileError(f"There is no file {str(missing[0])!r}: check the name.")
+    found = list(dict.fromkeys(path.absolute() for path in found))
+    try:
+        root = Path(os.path.commonpath([path.parent for path in found]))
+    except ValueError as error:
+        raise ImageFileError("The images lie on different drives: run a batch for each of them.") from error
+    return _jobs_of(found, root, target)
+
+
+def _jobs_of(found: list[Path], root: Path, target: Path) -> list[Job]:
+    """Return a job for each image, with its place below a folder kept, and no two with one target."""
     if target.exists() and not is_folder(target):
         raise ImageFileError(f"{str(target)!r} is a file: results of several images need a folder.")
     plain = [item.relative_to(root).parent / _result_name(item, by_suffix=False) for item in found]
     names = Counter(plain)
-    jobs = [
+    return [
         Job(item, target / (name if names[name] == 1 else name.with_name(_result_name(item, by_suffix=True))), False)
         for item, name in zip(found, plain, strict=True)
     ]
-    return jobs, True
 
 
 def run_job(
@@ -105,6 +165,9 @@ def run_job(
     series: Series = None,
     masked: Masked = AS_IN_RECIPE,
     referenced: Referenced = NO_REFERENCE,
+    yardstick: Image | None = None,
+    batch: str = "",
+    resumes: bool = False,
     overwrite: bool,
     write_recipe: bool,
 ) -> Outcome:
@@ -129,6 +192,12 @@ def run_job(
         What is filled, where that is not as in the recipe.
     referenced : Referenced
         How the result should look.
+    yardstick : Image, optional
+        Whose intensities and noise are taken for those of the image.
+    batch : str
+        Hash of the settings of the batch, for the record.
+    resumes : bool
+        Whether an earlier run of the same batch may have ended between a result and what is remembered of it.
     overwrite : bool
         Whether a result may be replaced.
     write_recipe : bool
@@ -136,32 +205,35 @@ def run_job(
     Returns
     -------
     Outcome
-        A result that ends in ``.zarr``, or is larger than the memory budget, is written block by block as it is made; any other is
-        judged against its source.
+        A result that ends in ``.zarr``, or is larger than the memory budget, is written unit by unit as it is made: after a kill
+        the next call goes on where it stopped.
 
     Raises
     ------
     SynthError
         One of its subclasses; nothing is left of the result then.
     """
-    from napari_synth.engine import door
-    from napari_synth.engine.prepared import Inputs
-    from napari_synth.engine.verdict import verdicts
+    from napari_synth.batches.units import token_of, write_units
+    from napari_synth.engine.verdict import judged
 
     method = registry.found(Method, recipe.generator)
     into_folder = method.makes_many and is_folder_of_images(job.target)
-    is_repair = not into_folder and _lacks_its_recipe(job, overwrite, write_recipe)
+    is_repair = not into_folder and _lacks_its_recipe(job, overwrite, write_recipe or resumes)
     if not into_folder:
         _check_target(job.source, job.target, overwrite or is_repair)
         check_place(job.target)
-    image = None if job.source is None else _read(job.source, axes, series, recipe, method)
-    if image is not None and job.source is not None:
-        image = masked.applied(image, recipe, job.source)
-        if method.info.channels == "mapped" and not method.makes_many:
-            # What the format cannot hold is told before minutes of work.
-            _fitting(job, image)
-    reference = None if image is None else referenced.of(image)
-    prepared = door.open(method, recipe, Inputs(image, reference), options, report)
+    prepared = prepare_job(
+        job,
+        recipe,
+        options,
+        report,
+        axes=axes,
+        series=series,
+        masked=masked,
+        referenced=referenced,
+        yardstick=yardstick,
+    )
+    image = prepared.source
     notes = [*(image.notes if image is not None else ()), *prepared.notes]
     target = job.target if into_folder else _fitting(job, alone(prepared))
     if target != job.target:
@@ -173,29 +245,118 @@ def run_job(
         target = target.with_name(target.name[: -len(image_suffix(target))] + ".ome.zarr")
         _check_target(job.source, target, overwrite)
         notes.append(f"The result is larger than the memory that a run may take: it is written to {target.name}.")
-    pixels, result = None, prepared.result
+    result, made = prepared.result, prepared.recipe.model_copy(update={"batch": batch})
     record = target / f"images{RECIPE_SUFFIX}" if into_folder else target.with_name(target.name + RECIPE_SUFFIX)
-    with _recorded(record, prepared.recipe, write_recipe) as write_record:
+
+    def with_verdict(pixels: Any) -> Recipe:
+        return made.model_copy(update={"verdict": judged(prepared, pixels)})
+
+    with _recorded(record, write_recipe) as write_record:
         if into_folder:
             write_folder(target, prepared, report, overwrite=overwrite)
-            write_record()
+            write_record(made)
         elif image_suffix(target) in ZARR_SUFFIXES and not is_repair:
             with create_ome_zarr(
-                target, result, blocks=prepared.chunks, overwrite=overwrite, cancel=report.cancel, first=write_record
+                target,
+                result,
+                blocks=prepared.chunks,
+                overwrite=overwrite,
+                cancel=report.cancel,
+                first=lambda: write_record(made),
+                resume=Resume(token_of(prepared.recipe, prepared), keeps=bool(batch)),
             ) as out:
-                prepared.compute(out=out, report=report)
+                write_units(prepared, out, report)
+                made = with_verdict(out)
         else:
             check_place(target, 0 if image_suffix(target) == ".png" else result.n_pixels * result.dtype.itemsize)
             pixels = prepared.compute(report=report)
+            made = with_verdict(pixels)
             if is_repair:
                 _check_same(target, pixels)
-                write_record()
-                notes.append(f"{target.name} was there without its recipe, which is written now.")
+                write_record(made)
+                if write_recipe:
+                    notes.append(f"{target.name} was there without its recipe, which is written now.")
             else:
-                write_image(target, alone(prepared, pixels), overwrite=overwrite, first=write_record)
-    if pixels is not None:
-        notes += verdicts(prepared, pixels)
-    return Outcome(target, tuple(notes), prepared.dtype_choice)
+                write_image(target, alone(prepared, pixels), overwrite=overwrite, first=lambda: write_record(made))
+    if made.verdict is not None:
+        notes += made.verdict.sentences
+    return Outcome(target, tuple(notes), prepared.dtype_choice, made)
+
+
+def prepare_job(
+    job: Job,
+    recipe: Recipe,
+    options: RunOptions,
+    report: Reporter,
+    *,
+    axes: str | None = None,
+    series: Series = None,
+    masked: Masked = AS_IN_RECIPE,
+    referenced: Referenced = NO_REFERENCE,
+    yardstick: Image | None = None,
+) -> PreparedRun:
+    """Read an image and let the method of a recipe look at it; nothing is made or written yet.
+
+    Parameters
+    ----------
+    job, recipe, options, report, axes, series, masked, referenced, yardstick
+        As for `run_job`.
+
+    Raises
+    ------
+    SynthError
+        One of its subclasses.
+    """
+    from napari_synth.engine import door
+    from napari_synth.engine.prepared import Inputs
+
+    method = registry.found(Method, recipe.generator)
+    image = None if job.source is None else _read(job.source, axes, series, recipe, method)
+    if image is not None and job.source is not None:
+        image = masked.applied(image, recipe, job.source)
+        if method.info.channels == "mapped" and not method.makes_many:
+            # What the format cannot hold is told before minutes of work.
+            _fitting(job, image)
+    reference = None if image is None else referenced.of(image)
+    return door.open(method, recipe, Inputs(image, reference, yardstick), options, report)
+
+
+def made_before(
+    job: Job, recipe: Recipe, batch: str, axes: str | None, series: Series
+) -> tuple[Path, Recipe, bool] | None:
+    """Return what a batch made of an image before it was stopped, by the record beside it.
+
+    Parameters
+    ----------
+    job : Job
+    recipe : Recipe
+    batch : str
+        Hash of the settings of the batch.
+    axes, series
+        As for `run_job`.
+
+    Returns
+    -------
+    (target, record, is_same) : tuple of pathlib.Path, Recipe and bool, or None
+        Whether it was made of the image as it is now; None where no such result is there.
+    """
+    plain = job.target.name.removesuffix(image_suffix(job.target))
+    for name in dict.fromkeys((job.target.name, f"{plain}.ome.tif", f"{plain}.ome.zarr")):
+        target = job.target.with_name(name)
+        beside = target.with_name(name + RECIPE_SUFFIX)
+        if not (target.exists() and beside.is_file()):
+            continue
+        try:
+            record = Recipe.from_file(beside)
+        except RecipeError:
+            continue
+        if record.batch != batch:
+            continue
+        if job.source is None:
+            return target, record, True
+        seen = Source.of(_read(job.source, axes, series, recipe, registry.found(Method, recipe.generator)))
+        return target, record, record.source is not None and record.source.fingerprint == seen.fingerprint
+    return None
 
 
 def _read(path: Path, axes: str | None, series: Series, recipe: Recipe, method: Method[Any]) -> Image:
@@ -230,20 +391,19 @@ def _fitting(job: Job, image: Image) -> Path:
 
 
 @contextmanager
-def _recorded(path: Path, recipe: Recipe, wanted: bool) -> Iterator[Callable[[], None]]:
+def _recorded(path: Path, wanted: bool) -> Iterator[Callable[[Recipe], None]]:
     """Give what writes the record of a run; it is withdrawn where the run fails after that.
 
     Parameters
     ----------
     path : Path
         Of the record.
-    recipe : Recipe
     wanted : bool
         Whether a record is written at all.
     """
     is_new = not path.exists()
 
-    def write() -> None:
+    def write(recipe: Recipe) -> None:
         if wanted:
             with replacing(path, overwrite=True) as part:
                 part.write_text(recipe.to_yaml(), encoding="utf-8")
@@ -256,11 +416,11 @@ def _recorded(path: Path, recipe: Recipe, wanted: bool) -> Iterator[Callable[[],
         raise
 
 
-def _lacks_its_recipe(job: Job, overwrite: bool, write_recipe: bool) -> bool:
+def _lacks_its_recipe(job: Job, overwrite: bool, repairs: bool) -> bool:
     """Return whether the result of an image of a batch is there already, but for its recipe."""
     target = job.target
     record = target.with_name(target.name + RECIPE_SUFFIX)
-    return write_recipe and not overwrite and not job.is_named and target.exists() and not record.exists()
+    return repairs and not overwrite and not job.is_named and target.exists() and not record.exists()
 
 
 def _check_same(target: Path, pixels: npt.NDArray[Any]) -> None:
