@@ -27,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _build_app() -> App:
     app = App(name="napari-synth bench", help="Measure quality and speed beside the peers.", help_format="plaintext")
     app.command(_denoise, name="denoise")
+    app.command(_neighbours, name="neighbours")
     app.command(_deconvolve, name="deconvolve")
     app.command(_super_resolution, name="super-resolution")
     app.command(_isotropic, name="isotropic")
@@ -63,6 +64,14 @@ def _denoise(
 
     _check(out)
     return _finish(bench_denoise(set12=set12, quick=quick, with_bm3d=bm3d, told=told, say=_say), out)
+
+
+def _neighbours(*, quick: Quick = False, out: Out = None) -> int:
+    """Compare movies that drift and volumes, restored plane by plane and with what else shows the same."""
+    from benchmark.neighbours import bench_neighbours
+
+    _check(out)
+    return _finish(bench_neighbours(quick=quick, say=_say), out)
 
 
 def _deconvolve(

@@ -152,6 +152,23 @@ def corrected(sample: str = "retina", strength: float = 0.08) -> Strip:
     return Strip({"striped": striped, "corrected": np.asarray(correct(striped, "stripes")), "truth": clean}, "truth")
 
 
+def registered(sample: str = "drift") -> Strip:
+    """Denoise a frame of a movie that drifts: the frame, restored alone, restored with its neighbours in register, the truth."""
+    from napari_synth import denoise
+
+    image, truth = samples.load(sample), samples.load_truth(sample)
+    if truth is None:
+        raise ImageFileError(f"The sample {sample!r} has no truth: choose another.")
+    middle = image.sizes["T"] // 2
+    panels = {
+        "frame": image.read(T=middle),
+        "alone": denoise(image, neighbours="off").read(T=middle),
+        "with its neighbours in register": denoise(image).read(T=middle),
+        "truth": truth.read(T=middle),
+    }
+    return Strip(panels, "truth")
+
+
 def augmented(sample: str = "tissue", draws: int = 3) -> Strip:
     """Draw a slide several times anew, with the preset for histology."""
     from napari_synth import augment
@@ -170,6 +187,7 @@ STRIPS: dict[str, Callable[[], Strip]] = {
     "upscale": upscaled,
     "inpaint": inpainted,
     "translate": translated,
+    "movies": registered,
     "augment": augmented,
 }
 """The picture of each verb, on its usual sample."""

@@ -106,6 +106,13 @@ SAMPLES: dict[str, Sample] = {
         has_truth=True,
         has_psf=True,
     ),
+    "drift": Sample(
+        "Drifting actin, time-lapse (TYX, 16 bit)",
+        "The actin of a neuron in twelve dim frames, between which the stage is simulated to drift and to shake.",
+        _NDEV,
+        "BSD-3-Clause",
+        has_truth=True,
+    ),
 }
 
 

@@ -58,6 +58,7 @@ def main() -> None:
     restained()
     curation()
     wide_field()
+    drift()
 
 
 def actin(rng: np.random.Generator) -> None:
@@ -208,6 +209,25 @@ def wide_field() -> None:
     save("wide_field_truth", Image(truth, "ZYX", name="wide_field truth", **MICROSCOPE))
     psf = np.rint(drawn.psf / drawn.psf.max() * 65535).astype(np.uint16)
     save("wide_field_psf", Image(psf, "ZYX", name="wide_field psf", **MICROSCOPE))
+
+
+def drift() -> None:
+    """Let the stage drift and shake below the actin in twelve dim frames: 12 photons in the brightest pixels."""
+    rng = np.random.default_rng(SEED)
+    bright = tifffile.imread(HERE / "actin_truth.ome.tif").astype(float)
+    photons = (bright - bright.min()) / (np.percentile(bright, 99.9) - bright.min()) * 12 + 0.5
+    frames, edge, margin = 12, 160, 24
+    moved = np.cumsum(rng.normal((0.9, -0.6), 0.5, (frames, 2)), axis=0) + rng.normal(0, 0.5, (frames, 2))
+    top, left = 240 - margin, 150 - margin
+    part = photons[top : top + edge + 2 * margin, left : left + edge + 2 * margin]
+    seen = np.stack(
+        [ndimage.shift(part, at - moved[0], order=3, mode="nearest")[margin:-margin, margin:-margin] for at in moved]
+    )
+    seen = seen.clip(0.0)
+    noisy = 2.2 * (rng.poisson(seen) + rng.normal(0, 1.6, seen.shape)) + CAMERA_OFFSET
+    save("drift", Image(counts(noisy, "uint16"), "TYX", name="drifting actin", **NEURON_CALIBRATION))
+    clean = (2.2 * seen + CAMERA_OFFSET).round(1).astype(np.float32)
+    save("drift_truth", Image(clean, "TYX", name="drifting actin, bright exposure", **NEURON_CALIBRATION))
 
 
 def counts(values: Array, dtype: str) -> Array:

@@ -21,6 +21,7 @@ KINDS = {
     "damaged": ("YX", "uint8"),
     "restained": ("YXS", "uint8"),
     "wide_field": ("ZYX", "uint16"),
+    "drift": ("TYX", "uint16"),
 }
 
 

@@ -50,6 +50,11 @@ def wide_field() -> list[tuple[Any, dict[str, Any], str]]:
     return _open("wide_field")
 
 
+def drift() -> list[tuple[Any, dict[str, Any], str]]:
+    """Open the sample ``drift``."""
+    return _open("drift")
+
+
 def _open(name: str) -> list[tuple[Any, dict[str, Any], str]]:
     import numpy as np
 

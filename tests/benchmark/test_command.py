@@ -14,7 +14,17 @@ from napari_synth.core.errors import InvalidParameterError
 def test_help_names_every_benchmark(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     said = capsys.readouterr().out
-    for name in ("denoise", "runner", "large", "gui", "train", "synthesize", "predict-frames", "careamics"):
+    for name in (
+        "denoise",
+        "neighbours",
+        "runner",
+        "large",
+        "gui",
+        "train",
+        "synthesize",
+        "predict-frames",
+        "careamics",
+    ):
         assert name in said
 
 

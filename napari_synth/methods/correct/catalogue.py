@@ -24,7 +24,7 @@ Fit = dict[str, tuple[float, ...]]
 class DriftParams(Params):
     """Settings of the stabilisation."""
 
-    reference: int = Field(
+    still_frame: int = Field(
         0,
         ge=0,
         title="Frame that stays",

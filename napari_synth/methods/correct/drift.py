@@ -143,9 +143,9 @@ def prepare_drift(image: Image, params: DriftParams, context: Context) -> Prepar
         return AsItIs()
     axes = "".join(axis for axis in SPATIAL_AXES if axis in image.axes)
     if params.shifts is None:
-        drift = estimate_drift(image, channel=params.channel, reference=params.reference, report=context.report)
+        drift = estimate_drift(image, channel=params.channel, reference=params.still_frame, report=context.report)
         if params.smooth > 0:
-            drift = drift.slow(params.smooth).relative_to(params.reference)
+            drift = drift.slow(params.smooth).relative_to(params.still_frame)
     else:
         # Those of a plane move each plane of a volume.
         drift = Drift(axes[-len(params.shifts[0]) :], params.shifts)

@@ -64,7 +64,8 @@ class BlindParams(OutlierParams):
     neighbours: Literal["auto", "off"] = Field(
         "auto",
         title="Neighbouring planes",
-        description="Use neighbouring frames or z planes as extra evidence where they show the same (auto), or never (off).",
+        description="Use neighbouring frames in register, neighbouring z planes and the other directions of a volume as evidence"
+        " where held-out photons say that they help (auto), or never (off).",
     )
     noise: Literal["auto", "independent", "correlated", "multiplicative"] = advanced(
         "auto",

@@ -7,7 +7,7 @@ common, one is restored, and the other tells how well. Evidence that makes a res
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 
@@ -35,12 +35,14 @@ Restore = Callable[[Tensor, Tensor, tuple[float, float]], Tensor]
 
 _RADIUS = 2
 _SCALES = (1.0, 3.0)
-_TOLERANCE = 2.0
+# Squared differences in units of the noise: up to the first they are noise, and beyond they count less and less. Less tolerance
+# rejects what differs by chance, and the mean of the rest is too near to what it is compared with.
+_TOLERANCE, _SOFT = 6.0, 4.0
 _NAMES = {"T": "frames", "Z": "z planes"}
 # Coarser than that across than along planes, a volume shows other shapes when it is cut in other directions.
 _MOST_ANISOTROPY = 2.5
 _FEWEST_PLANES = 8
-_BYTES_PER_PIXEL, _BYTES_PER_VOXEL = 320, 64
+_BYTES_PER_PIXEL, _BYTES_PER_VOXEL = 320, 72
 _MOST_VOXELS = 2**24
 _AT_ONCE = 2**20
 _STILL = 0.2
@@ -257,15 +259,27 @@ class Orientations(Evidence):
         for first, correlation in ((2, (y, x)), (3, (0.0, x)), (4, (0.0, y))):
             turned = block.movedim(first, 2)
             one = replace(condition, correlation=correlation)
-            if self.radius:
-                restored = Neighbours("Z", self.radius).restored(turned, one, restore)
-            else:
-                planes = turned.transpose(1, 2)
-                flat = planes.reshape(-1, *planes.shape[2:])
-                restored = in_parts(restore, flat, condition.variance(flat), correlation)
-                restored = restored.reshape(planes.shape).transpose(1, 2)
-            total += restored.movedim(2, first)
+            for start, part, own in _slabs(turned, self.radius):
+                if self.radius:
+                    restored = Neighbours("Z", self.radius).restored(part, one, restore)[:, :, own]
+                else:
+                    planes = part.transpose(1, 2)
+                    flat = planes.reshape(-1, *planes.shape[2:])
+                    restored = in_parts(restore, flat, condition.variance(flat), correlation)
+                    restored = restored.reshape(planes.shape).transpose(1, 2)
+                total.movedim(first, 2)[:, :, start : start + restored.shape[2]] += restored
         return total / 3
+
+
+def _slabs(block: Tensor, radius: int) -> Iterator[tuple[int, Tensor, slice]]:
+    """Yield parts of blocks (N, C, D, H, W) along D with `radius` planes on each side, so that memory does not grow with D.
+
+    Each comes with the place of its first plane, and with its own planes among those that it has.
+    """
+    depth, each = block.shape[2], max(1, _AT_ONCE // (block.shape[-1] * block.shape[-2] * block.shape[1]))
+    for start in range(0, depth, each):
+        first, stop = max(0, start - radius), min(depth, start + each)
+        yield start, block[:, :, first : stop + radius], slice(start - first, stop - first)
 
 
 def in_parts(restore: Restore, planes: Tensor, variance: Tensor, correlation: tuple[float, float]) -> Tensor:
@@ -308,7 +322,7 @@ def agreement(a: Tensor, b: Tensor, variance_a: Tensor, variance_b: Tensor, gain
     for scale, gain in zip(_SCALES, gains, strict=True):
         excess = gaussian_blur(difference, scale).square() / (expected * gain)
         worst = torch.maximum(worst, excess.amax(1, keepdim=True))
-    return torch.exp(-(worst - _TOLERANCE).clamp_min(0.0) / 4).expand_as(difference)
+    return torch.exp(-(worst - _TOLERANCE).clamp_min(0.0) / _SOFT).expand_as(difference)
 
 
 def blur_gains(correlation: tuple[float, float]) -> tuple[float, ...]:

@@ -77,4 +77,4 @@ def test_shifts_of_another_movie_are_refused_in_words() -> None:
     with pytest.raises(AxesError, match="need the axis T"):
         verbs.prepare(recipe, Image(movie()[0], "YX"))
     with pytest.raises(InvalidParameterError, match="no frame 9"):
-        verbs.prepare("correct/drift", Image(movie(), "TYX"), {"reference": 9})
+        verbs.prepare("correct/drift", Image(movie(), "TYX"), {"still_frame": 9})
