@@ -27,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _build_app() -> App:
     app = App(name="napari-synth bench", help="Measure quality and speed beside the peers.", help_format="plaintext")
     app.command(_denoise, name="denoise")
+    app.command(_deconvolve, name="deconvolve")
     app.command(_super_resolution, name="super-resolution")
     app.command(_isotropic, name="isotropic")
     app.command(_inpaint, name="inpaint")
@@ -62,6 +63,20 @@ def _denoise(
 
     _check(out)
     return _finish(bench_denoise(set12=set12, quick=quick, with_bm3d=bm3d, told=told, say=_say), out)
+
+
+def _deconvolve(
+    *,
+    quick: Quick = False,
+    volumes: Annotated[bool, Parameter(help="Measure a volume too, which takes most of the time.")] = True,
+    device: Annotated[str, Parameter(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    out: Out = None,
+) -> int:
+    """Compare deconvolution with scikit-image: PSNR on planes and on a volume, time, and what is lost at the borders."""
+    from benchmark.deconvolution import bench_deconvolve
+
+    _check(out)
+    return _finish(bench_deconvolve(quick=quick, volumes=volumes, device=device, say=_say), out)
 
 
 def _super_resolution(

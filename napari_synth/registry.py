@@ -37,7 +37,16 @@ GENERATORS = "napari_synth.generators"
 TRAINABLES = "napari_synth.trainables"
 
 # In the order in which lists have them: the first of a task is its default.
-_CATALOGUES = ("denoise", "correct", "super_resolution", "inpaint", "translate", "predict_frames", "synthesize")
+_CATALOGUES = (
+    "denoise",
+    "deconvolve",
+    "correct",
+    "super_resolution",
+    "inpaint",
+    "translate",
+    "predict_frames",
+    "synthesize",
+)
 
 AnyMethod = Method[Any] | Trainable[Any]
 M = TypeVar("M", bound=Method[Any])

@@ -18,7 +18,11 @@ def as_python(recipe: Recipe) -> str:
         given = "" if recipe.source is None else ", source=source"
         return f"import napari_synth\n\nimages = napari_synth.synthesize({recipe.generator!r}{given}{arguments})\n"
     given = ", mask=mask" if recipe.needs_mask else ""
+    if recipe.blend < 1.0:
+        given += f", blend={recipe.blend!r}"
     given += ", reference=reference" if recipe.reference is not None else ""
+    if recipe.region is not None:
+        given += ", region=region" if recipe.region.is_drawn else f", region={recipe.region.bounds!r}"
     return f"import napari_synth\n\nresult = napari_synth.run({recipe.generator!r}, image{given}{arguments})\n"
 
 
@@ -41,6 +45,9 @@ def as_command(
     file : str
         Where the recipe itself is: what was learnt of a reference is in there alone.
     """
+    if recipe.blend < 1.0 or (recipe.region is not None and recipe.region.is_drawn):
+        # The recipe's file alone says so; what was drawn has to be given again in Python.
+        return shlex.join(["napari-synth", "run", file, source, target])
     if recipe.reference is None and any(recipe.params.get(name) is not None for name in _learnt(recipe)):
         return shlex.join(["napari-synth", "run", file, source, target])
     task, name = recipe.generator.split("/", 1)
@@ -53,6 +60,8 @@ def as_command(
         words += ["--mask", mask]
     if recipe.reference is not None:
         words += ["--reference", reference]
+    if recipe.region is not None:
+        words += ["--region", recipe.region.as_text()]
     for option, value in _options(recipe).items():
         flag = option.replace("_", "-")
         if isinstance(value, bool):

@@ -147,6 +147,67 @@ def correct(
 
 
 @guarded
+def deconvolve(
+    image: Any,
+    psf: Any = None,
+    generator: str | Generator[Any] = "network",
+    *,
+    axes: str | None = None,
+    device: str = "auto",
+    precision: PrecisionChoice = "auto",
+    dtype: DtypeChoice = "auto",
+    seed: int = 0,
+    tile: int | None = None,
+    progress: ProgressCallback | None = None,
+    cancel: CancelToken | None = None,
+    **params: Any,
+) -> Any:
+    """Take the blur of the instrument away.
+
+    Parameters
+    ----------
+    image : array-like or Image
+        As for `run`; planes, volumes, channels, movies.
+    psf : array-like, Image or path, optional
+        The point spread function: an image of a point, (Y, X) or (Z, Y, X), of any size and with the point anywhere; or one a
+        channel, (C, [Z,] Y, X). An Image or a file that knows its spacing is resampled to that of the image. Where it is left out,
+        the settings say what it is: ``psf_model`` with ``numerical_aperture``, ``wavelength`` (nm), ``refractive_index`` and
+        ``pixel_size`` (µm), or ``width`` in pixels; else the width of a Gaussian is estimated.
+    generator : str or Generator
+        ``"network"`` (the bundled denoising network and an inversion), ``"richardson-lucy"``, ``"gradient-consensus"``,
+        ``"total-variation"``, ``"wiener"``, or one of another package.
+    axes, device, precision, dtype, seed, tile, progress, cancel, **params
+        As for `run`. All but ``wiener`` take ``iterations``: held-out photons say when to stop where they are left out.
+
+    Returns
+    -------
+    array
+        As for `denoise`.
+
+    Raises
+    ------
+    PsfError
+        The point spread function is missing, is no image of a point, or does not fit.
+    SynthError
+        Another of its subclasses for every cause that lies with the input; see `napari_synth.core.errors`.
+    """
+    return run(
+        _chosen("deconvolve", generator),
+        image,
+        reference=psf,
+        axes=axes,
+        device=device,
+        precision=precision,
+        dtype=dtype,
+        seed=seed,
+        tile=tile,
+        progress=progress,
+        cancel=cancel,
+        **params,
+    )
+
+
+@guarded
 def upscale(
     image: Any,
     factor: float = 2.0,
@@ -787,6 +848,8 @@ def run(
     mask_from: str | None = None,
     mask_ids: Sequence[int] | None = None,
     grow: int | None = None,
+    region: Any = None,
+    blend: float | None = None,
     axes: str | None = None,
     device: str | None = None,
     precision: PrecisionChoice | None = None,
@@ -808,9 +871,17 @@ def run(
         Any integer or float dtype and range, 2 to 6 dimensions; numpy, dask, zarr or an `napari_synth.imaging.image.Image`. What
         makes new images is given the image or the labels that it needs, if any.
     reference : array-like or Image, optional
-        As for `translate`; a recipe need not be given one again where it holds what was learnt of it.
+        As for `translate`, or the ``psf`` of `deconvolve`; a recipe need not be given one again where it holds what was learnt
+        of it.
     mask, mask_from, mask_ids, grow
         As for `inpaint`; what is left out is taken from the recipe, but a mask that was drawn must be given again.
+    region : mapping, array-like or Image, optional
+        The part that is restored, for every verb that restores an image: ``{"Y": (10, 80), "X": (5, 60)}`` in pixels, stop
+        excluded, or labels that are not 0 there. All other pixels are those of the source; a result of another size is cropped to
+        the bounds. The method looks at the whole image, so that the part is as in the result of all of it. What is left out is
+        taken from the recipe, ``{}`` is the whole image, and a region that was drawn must be given again.
+    blend : float, optional
+        The share of what the method made, 0 to 1: the rest is the source. 1 where neither it nor a recipe says so.
     axes : str, optional
         A role of ``TCZYXS`` for each dimension; guessed where it is left out. The axes of a recipe hold for an array of as many
         dimensions: those of another are guessed, and an Image keeps its own.
@@ -861,6 +932,8 @@ def run(
         mask_from=mask_from,
         mask_ids=mask_ids,
         grow=grow,
+        region=region,
+        blend=blend,
         axes=axes,
         device=device,
         precision=precision,
@@ -1053,6 +1126,8 @@ def prepare(
     mask_from: str | None = None,
     mask_ids: Sequence[int] | None = None,
     grow: int | None = None,
+    region: Any = None,
+    blend: float | None = None,
     axes: str | None = None,
     device: str | None = None,
     precision: PrecisionChoice | None = None,
@@ -1072,7 +1147,7 @@ def prepare(
         As for `run`.
     params : mapping, optional
         Settings, as the ``**params`` of `run`.
-    reference, mask, mask_from, mask_ids, grow, axes, device, precision, dtype, seed, tile, progress, cancel
+    reference, mask, mask_from, mask_ids, grow, region, blend, axes, device, precision, dtype, seed, tile, progress, cancel
         As for `run`.
     memory_budget : int, optional
         Bytes that the run may take; half of what is free where it is left out.
@@ -1089,12 +1164,16 @@ def prepare(
     SynthError
         One of its subclasses for every cause that lies with the input; see `napari_synth.core.errors`.
     """
+    from napari_synth.contract.generator import Task
     from napari_synth.engine import door
     from napari_synth.engine.masking import with_mask
     from napari_synth.engine.prepared import Inputs
-    from napari_synth.engine.references import as_reference
+    from napari_synth.engine.recipe import Recipe
+    from napari_synth.engine.references import as_psf, as_reference
 
     recipe, method = _recipe_and_method(recipe_or_id)
+    if blend is not None:
+        recipe = Recipe.from_dict(recipe.model_dump() | {"blend": blend})
     options = recipe.options(
         device=device, precision=precision, dtype=dtype, seed=seed, tile=tile, memory_budget=memory_budget
     )
@@ -1102,8 +1181,9 @@ def prepare(
     likeness = None
     if source is not None:
         source = with_mask(source, recipe, mask, rule=mask_from, ids=mask_ids, grow=grow)
-        likeness = None if reference is None else as_reference(reference, source)
-    inputs = Inputs(source, likeness)
+        as_given = as_psf if method.info.task == Task.DECONVOLVE else as_reference
+        likeness = None if reference is None else as_given(reference, source)
+    inputs = Inputs(source, likeness, region)
     return door.open(method, recipe.changed(params or {}), inputs, options, _reporter(progress, cancel), interim)
 
 

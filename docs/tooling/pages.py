@@ -30,6 +30,7 @@ _COLUMNS = "92"
 _TASKS = {
     Task.DENOISE: ("Denoise", "Remove noise."),
     Task.CORRECT: ("Correct", "Even out light, background, bleaching and stripes."),
+    Task.DECONVOLVE: ("Deconvolve", "Take the blur of the instrument away."),
     Task.SUPER_RESOLUTION: ("Upscale", "Make pixels finer, and voxels cubic. More pixels do not mean more resolution."),
     Task.INPAINT: ("Inpaint", "Fill what is scratched, dusty, dead, burnt or missing."),
     Task.TRANSLATE: (
@@ -44,6 +45,8 @@ _INVENTS = {
     " tells whether that is noise alone.",
     Task.CORRECT: "Nothing is added. What is subtracted or divided by is estimated from the images, so that structures which vary"
     " as slowly as light, or run along stripes, can be taken for it: compare the result with its source.",
+    Task.DECONVOLVE: "It restores measured data. Blurred again, the result must give what was measured: the verdict says whether it"
+    " does. Detail that is finer than what the point spread function passes is a guess.",
     Task.SUPER_RESOLUTION: "Detail that is finer than the measured pixels is a guess. Made coarse again, the result gives the"
     " measured pixels back, as far as they are not noise.",
     Task.INPAINT: "All that it puts into the holes is invented, and comes as a Labels layer too. Every other pixel stays"
@@ -61,7 +64,8 @@ _KINDS = {
 }
 _BOUNDS = (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<"), ("multiple_of", "a multiple of"))
 _COMMANDS = (
-    "list", "denoise", "correct", "upscale", "make-isotropic", "inpaint", "translate", "predict-frames", "synthesize",
+    "list", "denoise", "deconvolve", "correct", "upscale", "make-isotropic", "inpaint",
+    "translate", "predict-frames", "synthesize",
     "train denoise/supervised", "augment", "run", "assess", "plan", "finish",
     "model", "model add", "model show", "model export", "doctor", "bench",
 )  # fmt: skip

@@ -17,7 +17,6 @@ from typing import Any
 PAGES = Path(__file__).parents[1] / "pictures"
 WIDTH = 280
 THEMES = ("dark", "light")
-PANELS = ("Denoise", "Inpaint", "Upscale", "Translate", "Synthesize", "Predict frames", "Augment", "Train")
 _PLUGIN = "napari-synth"
 _WINDOW = (1400, 900)
 _PATIENCE = 300.0
@@ -29,7 +28,7 @@ def main() -> None:
     """Make what is asked for on the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path, help="the folder of the pictures; it is made")
-    parser.add_argument("--only", nargs="*", choices=PANELS, default=PANELS, help="these panels alone")
+    parser.add_argument("--only", nargs="*", choices=panels(), default=panels(), help="these panels alone")
     parser.add_argument("--pages", action="store_true", help="make the windows of the documentation anew instead")
     asked = parser.parse_args()
     with _apart():
@@ -38,17 +37,27 @@ def main() -> None:
             show_training(PAGES / "train.png")
             show_report(PAGES / "report.png")
         else:
-            every_panel(asked.out, asked.only)
+            every_panel(asked.out, tuple(asked.only))
 
 
-def every_panel(out: Path, panels: tuple[str, ...]) -> None:
+def panels() -> tuple[str, ...]:
+    """Return the panels that there are, as napari's menu names them."""
+    from npe2 import PluginManifest
+
+    import napari_synth
+
+    manifest = PluginManifest.from_file(Path(napari_synth.__file__).parent / "napari.yaml")
+    return tuple(widget.display_name for widget in manifest.contributions.widgets or ())
+
+
+def every_panel(out: Path, names: tuple[str, ...]) -> None:
     """Save a picture of every panel on every sample in every theme, ``PANEL-SAMPLE-THEME.png``.
 
     Parameters
     ----------
     out : pathlib.Path
-    panels : tuple of str
-        As napari's menu names them.
+    names : tuple of str
+        Those that are shown, see `panels`.
     """
     from napari_synth.samples import SAMPLES
 
@@ -56,7 +65,7 @@ def every_panel(out: Path, panels: tuple[str, ...]) -> None:
     for sample in SAMPLES:
         with _viewer() as viewer:
             viewer.open_sample(_PLUGIN, sample)
-            for name in panels:
+            for name in names:
                 dock, panel = viewer.window.add_plugin_dock_widget(_PLUGIN, name)
                 _make_narrow(dock)
                 for theme in THEMES:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from napari_synth.contract.generator import Task
 from napari_synth.core.errors import ImageFileError, MaskError
 from napari_synth.engine.recipe import Recipe
-from napari_synth.engine.references import as_reference
+from napari_synth.engine.references import as_psf, as_reference
 from napari_synth.files import (
     READABLE_SUFFIXES,
     TIFF_SUFFIXES,
@@ -196,3 +196,12 @@ class Referenced:
 
 
 NO_REFERENCE = Referenced()
+
+
+@dataclass(frozen=True)
+class Pointed(Referenced):
+    """The image of a point, or of many beads; without one, the settings of the generator say what it is."""
+
+    def of(self, image: Image) -> Image | None:
+        """Return the image of the point for an image, None where there is none; raises as `Referenced.of`."""
+        return None if self.reference is None else as_psf(self.reference, image)

@@ -12,10 +12,10 @@ from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 
 from napari_synth.augmentation import PRESETS, TRANSFORMS
-from napari_synth.batches.inputs import AS_IN_RECIPE, NO_REFERENCE, Masked, Referenced
+from napari_synth.batches.inputs import AS_IN_RECIPE, NO_REFERENCE, Masked, Pointed, Referenced
 from napari_synth.batches.jobs import Job, plan_jobs
 from napari_synth.cli import augmenting, batching, models, synthesizing, training
-from napari_synth.cli.options import COMMON, ONE_BY_ONE, USUAL, Alike, Filled, Many, Output, with_settings
+from napari_synth.cli.options import COMMON, ONE_BY_ONE, USUAL, Alike, Filled, Many, Output, PointSpread, with_settings
 from napari_synth.cli.processing import SKIPPED, process
 from napari_synth.cli.progress import exit_code, interrupting, say
 from napari_synth.cli.synthesizing import NO_FRAMES, Framed
@@ -23,7 +23,7 @@ from napari_synth.contract.generator import Method, Task
 from napari_synth.core.errors import Cancelled, MissingExtraError, RecipeError, SynthError, UnknownGeneratorError
 from napari_synth.core.options import RunOptions
 from napari_synth.core.result_dtype import DtypeChoice
-from napari_synth.engine.recipe import Recipe
+from napari_synth.engine.recipe import Recipe, RegionRecord
 from napari_synth.registry import found, listed, trainables
 
 WRONG = 2
@@ -47,6 +47,7 @@ VERBS = (
         Task.CORRECT,
         "Correct the light, the background, the bleaching or the stripes of an image, or of many.",
     ),
+    Verb(Task.DECONVOLVE.verb, Task.DECONVOLVE, "Take the blur of the instrument out of an image, or of many."),
     Verb(Task.SUPER_RESOLUTION.verb, Task.SUPER_RESOLUTION, "Make an image, or every image of a folder, finer."),
     Verb(
         "make-isotropic",
@@ -80,6 +81,8 @@ class Run:
     "Roles of the dimensions, e.g. ZYX or TCYX, where the file does not say."
     series: str | None = None
     "Which image of a file that holds several, counted from 0, or all of equal shape; the first where left out."
+    region: str | None = None
+    "The part that is restored, such as Y=10:80,X=5:60,T=0:20 in pixels; the rest stays, or is cut off a result of another size."
     device: str = "auto"
     "auto, cpu, cuda, cuda:1 or mps."
     precision: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
@@ -101,6 +104,8 @@ class Instead:
     "Roles of the dimensions instead of the recipe's."
     series: str | None = None
     "Which image of a file that holds several, counted from 0, or all of equal shape; the first where left out."
+    region: str | None = None
+    "A part instead of the recipe's, such as Y=10:80,X=5:60; all for the whole image."
     device: str | None = None
     "A device instead of the recipe's."
     dtype: DtypeChoice | None = None
@@ -231,6 +236,21 @@ def _task_command(verb: Verb, words: Sequence[str]) -> Callable[..., int]:
             source, target, recipe_of(how, params), output, how.axes, how.series, referenced=referenced, many=many
         )
 
+    def sharpen(
+        source: Source,
+        target: Target,
+        /,
+        *,
+        psf: PointSpread = None,
+        how: Run = Run(),
+        output: Output = USUAL,
+        many: Many = ONE_BY_ONE,
+        params: Mapping[str, Any],
+    ) -> int:
+        return _process(
+            source, target, recipe_of(how, params), output, how.axes, how.series, referenced=Pointed(psf), many=many
+        )
+
     def foretell(
         source: Source,
         target: Target,
@@ -248,12 +268,15 @@ def _task_command(verb: Verb, words: Sequence[str]) -> Callable[..., int]:
     def recipe_of(how: Run, params: Mapping[str, Any]) -> Recipe:
         options = {name: value for name, value in asdict(how).items() if name not in {"generator", "series"}}
         # What is wrong with them is said in a sentence before they are recorded.
-        RunOptions(**{name: value for name, value in options.items() if name != "axes"})
+        RunOptions(**{name: value for name, value in options.items() if name not in {"axes", "region"}})
+        options["region"] = _region(how.region)
         return Recipe(generator=chosen.info.id, params=dict(params), **options)
 
     command: Callable[..., int] = restore
     if verb.task == Task.INPAINT:
         command = fill
+    elif verb.task == Task.DECONVOLVE:
+        command = sharpen
     elif verb.task == Task.TRANSLATE:
         command = restyle
     elif verb.task == Task.PREDICT_FRAMES:
@@ -275,8 +298,12 @@ def _run(
 ) -> int:
     """Repeat a run from its recipe, on the same or on other images; where it makes new ones of nothing, leave IN out."""
     values = {
-        name: value for name, value in asdict(instead).items() if value is not None and name not in {"axes", "series"}
+        name: value
+        for name, value in asdict(instead).items()
+        if value is not None and name not in {"axes", "series", "region"}
     }
+    if instead.region is not None:
+        values["region"] = _region(instead.region)
     repeated = Recipe.from_file(recipe).model_copy(update=values)
     method = found(Method, repeated.generator)
     if not method.given and target is not None:
@@ -286,7 +313,13 @@ def _run(
     if target is None or method.makes_many:
         jobs = [Job(None, Path(source)) if target is None else Job(Path(source), target)]
         return process(jobs, None, repeated, output, instead.axes, instead.series, many=many)
+    if method.info.task == Task.DECONVOLVE:
+        referenced = Pointed(referenced.reference)
     return _process(source, target, repeated, output, instead.axes, instead.series, masked, referenced, many)
+
+
+def _region(text: str | None) -> RegionRecord | None:
+    return None if text is None or text == "all" else RegionRecord.from_text(text)
 
 
 def _bench(*arguments: Annotated[str, Parameter(allow_leading_hyphen=True, show=False)]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Group, Parameter
@@ -22,6 +23,14 @@ REFERENCE = Group("What it should look like", sort_key=0)
 ADVANCED = Group("Rarely used settings of the generator", sort_key=2)
 Filled = Annotated[Masked, Parameter(name="*", group=MASK, negative_iterable=())]
 Alike = Annotated[Referenced, Parameter(name="*", group=REFERENCE)]
+PointSpread = Annotated[
+    Path | None,
+    Parameter(
+        name=("--psf", "--reference"),
+        group=Group("Point spread function", sort_key=0),
+        help="An image of the point spread function, or with --psf-model beads of many beads, for all images.",
+    ),
+]
 _BOUNDS = (("ge", "at least"), ("gt", "above"), ("le", "at most"), ("lt", "below"))
 
 

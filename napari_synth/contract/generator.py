@@ -22,6 +22,7 @@ from napari_synth.core.progress import Reporter
 from napari_synth.imaging.image import Image
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     import torch
 
     from napari_synth.imaging.intensity import IntensityTransform, Statistics
@@ -37,6 +38,7 @@ class Task(StrEnum):
 
     DENOISE = "denoise"
     CORRECT = "correct"
+    DECONVOLVE = "deconvolve"
     SUPER_RESOLUTION = "super-resolution"
     INPAINT = "inpaint"
     TRANSLATE = "translate"
@@ -285,6 +287,16 @@ class Prepared(ABC):
     def is_placed(self) -> bool:
         """Whether what is done to a block depends on where it lies, as with the light of a field or the time of a frame."""
         return False
+
+    def seen_again(self, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return what the instrument would see of a result: that itself, unless restoring took a blur away.
+
+        Parameters
+        ----------
+        pixels : numpy.ndarray, (*spatial)
+            A part of a result in counts, along the axes of `spec`.
+        """
+        return pixels
 
     @property
     def is_pointwise(self) -> bool:

@@ -159,13 +159,20 @@ def patch_field(default: int, *, least: int = 16, most: int = 512, multiple_of: 
         le=most,
         multiple_of=multiple_of,
         title="Patch size",
-        description="Edge of a training patch, in pixels.",
+        description="Edge of a training patch, in pixels."
+        " A larger one shows more context at once, and takes more memory and time.",
     )
 
 
 def batch_field(default: int, *, most: int = 512) -> Any:
     """Return the field ``batch``, the patches of a training step."""
-    return advanced(default, ge=1, le=most, title="Batch size", description="Patches a training step.")
+    return advanced(
+        default,
+        ge=1,
+        le=most,
+        title="Batch size",
+        description="Patches a training step. More make steps steadier and slower.",
+    )
 
 
 def width_field(default: int, *, network: str = "network", where: str = "of its finest level") -> Any:

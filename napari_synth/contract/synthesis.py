@@ -47,7 +47,7 @@ class SynthesisParams(Params):
         ge=8,
         le=65_536,
         title="Width",
-        description="Width of an image in pixels, where it is not as wide as high.",
+        description="Width of an image in pixels, where it is not as wide as high. More is wider.",
         json_schema_extra={"advanced": True},
     )
 

@@ -59,7 +59,8 @@ class TrainParams(Params):
         le=1024,
         multiple_of=8,
         title="Patch size",
-        description="Edge of a training patch, in pixels.",
+        description="Edge of a training patch, in pixels."
+        " A larger one shows more context at once, and takes more memory and time.",
         json_schema_extra={"advanced": True},
     )
     batch: int | None = Field(
@@ -76,7 +77,8 @@ class TrainParams(Params):
         gt=0,
         le=1,
         title="Learning rate",
-        description="The highest of the training; that of the method where left out.",
+        description="The highest of the training; that of the method where left out."
+        " A higher one learns faster and may not settle; a lower one is slow and safe.",
         json_schema_extra={"advanced": True},
     )
     augmentation: Augmentation = Field(

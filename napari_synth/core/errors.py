@@ -34,6 +34,10 @@ class ReferenceImageError(SynthError):
     """A reference image is missing, is not wanted, or does not fit the image."""
 
 
+class PsfError(SynthError):
+    """A point spread function is missing, is no image of a point, or does not fit the image."""
+
+
 class UnknownGeneratorError(SynthError):
     """No generator, or no model, has this id."""
 

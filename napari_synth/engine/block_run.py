@@ -120,16 +120,19 @@ class BlockRun(ABC):
 
     def pieces(self) -> dict[str, Pieces]:
         """Return how the result is cut into the chunks of a lazy array, along each of its axes."""
-        layout, grid = self.layout, self.grid(self.channels[0])
+        layout, grid, extent = self.layout, self.grid(self.channels[0]), self.extent
         pieces = {}
-        for axis, size in layout.sizes.items():
+        for axis, part in layout.within(extent).items():
+            size, whole = part.stop - part.start, extent.get(axis, part)
             if axis in grid.axes:
-                bounds = grid.bounds[grid.axes.index(axis)]
+                inner = (at for at in grid.bounds[grid.axes.index(axis)] if whole.start < at < whole.stop)
+                bounds = (whole.start, *inner, whole.stop)
                 # Where a result is coarser, a block may hold no pixel of it: the last bound that gives one counts.
                 stops = {layout.within({axis: slice(0, bound)})[axis].stop: bound for bound in bounds}
                 pieces[axis] = _between(tuple(stops), tuple(stops.values()))
             else:
-                pieces[axis] = one_by_one(size) if axis in layout.common and axis != "S" else Pieces((size,))
+                single = axis in layout.common and axis != "S"
+                pieces[axis] = one_by_one(size, whole.start) if single else Pieces((size,))
         return pieces
 
     # What they share
@@ -155,9 +158,14 @@ class BlockRun(ABC):
         return self.layout.axes
 
     @property
+    def extent(self) -> dict[str, slice]:
+        """The part of the source that the result shows, along each of its axes."""
+        return {axis: slice(0, size) for axis, size in self.layout.source.items()}
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """Size of the result along its axes."""
-        return self.layout.shape
+        return tuple(part.stop - part.start for part in self.layout.within(self.extent).values())
 
     @property
     def dtype_choice(self) -> DtypeChoice:
@@ -315,8 +323,9 @@ class BlockRun(ABC):
         if unknown:
             raise AxesError(f"The image has no axis {sorted(unknown)[0]!r}: its axes are {self.source.axes}.")
         resolved = {}
+        extent = self.extent
         for axis, size in self.layout.source.items():
-            part = region.get(axis, slice(None))
+            part = region.get(axis, extent[axis])
             start, stop, _ = (slice(part, part + 1) if isinstance(part, int) else part).indices(size)
             if stop <= start:
                 raise AxesError(f"The region is empty along {axis}: it must lie inside the image's {size} pixels.")

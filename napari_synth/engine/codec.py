@@ -95,6 +95,23 @@ class Codec:
         return counts_on_device.cpu().numpy().astype(self.result_dtype)
 
 
+def mixture(source: Any, result: Any, share: float) -> Any:
+    """Return a mixture of a source and a result of the same shape, in the dtype of the result.
+
+    Parameters
+    ----------
+    source, result : array-like
+        numpy or dask, in the same counts.
+    share : float
+        Of the result, 0 to 1.
+    """
+    dtype = np.dtype(result.dtype)
+    wide = np.result_type(dtype, np.float32 if dtype.itemsize < 4 or dtype.kind == "f" else np.float64)
+    before = source.astype(wide)
+    mixed = before + share * (result.astype(wide) - before)
+    return (mixed.round() if dtype.kind in "iu" else mixed).astype(dtype)
+
+
 def keep_nonfinite(result: npt.NDArray[Any], source: npt.NDArray[Any], block: Block, *, mixed: bool = False) -> None:
     """Put NaN and inf of a block that was read back into its result, in place: where a pixel has its centre in one of them.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, overload
 from napari_synth.contract.frames import FramePredictor
 from napari_synth.contract.generator import Generator, Method
 from napari_synth.contract.synthesis import Synthesizer
-from napari_synth.core.errors import UnknownGeneratorError
+from napari_synth.core.errors import InvalidParameterError, UnknownGeneratorError
 from napari_synth.core.options import RunOptions
 from napari_synth.core.progress import Reporter
 from napari_synth.engine.frame_run import PreparedMovie, open_movie
@@ -100,6 +100,11 @@ def open(
         One of its subclasses for every cause that lies with what is given.
     """
     how, told = options or recipe.options(), report or Reporter()
+    limited = inputs.region is not None or recipe.region is not None or recipe.blend < 1.0
+    if limited and not isinstance(method, Generator):
+        raise InvalidParameterError(
+            f"{method.info.title} gives all that it makes: leave the region and the blending out."
+        )
     with each_part_read_once():
         if isinstance(method, Generator):
             return open_image(method, recipe, inputs, how, told, interim)

@@ -15,18 +15,19 @@ import numpy.typing as npt
 
 from napari_synth.contract.generator import BlockSpec, Generator, Prepared, Task
 from napari_synth.core.device import resolve_device
-from napari_synth.core.errors import AxesError, InvalidImageError, ReferenceImageError
+from napari_synth.core.errors import AxesError, InvalidImageError, InvalidParameterError, ReferenceImageError
 from napari_synth.core.options import RunOptions
 from napari_synth.core.progress import Reporter
 from napari_synth.core.texts import unit_of
 from napari_synth.engine.block_run import BlockItem, BlockRun, BlockWork, as_block, in_order, notes_of, put, weights_of
 from napari_synth.engine.channels import Channel, prepare_channels
-from napari_synth.engine.codec import Codec, add_back, keep_nonfinite, put_back
+from napari_synth.engine.codec import Codec, add_back, keep_nonfinite, mixture, put_back
 from napari_synth.engine.computing import arithmetic, check_finite, computing, said_place
 from napari_synth.engine.prepared import Inputs
 from napari_synth.engine.queue import completed
 from napari_synth.engine.recipe import MaskRecord, NoiseRecord, Recipe, Source, current_versions
 from napari_synth.engine.references import has_content
+from napari_synth.engine.region import ChosenRegion, open_region
 from napari_synth.engine.resampling import resampled
 from napari_synth.engine.result_axes import ResultLayout
 from napari_synth.engine.rotations import RotationEnsemble
@@ -63,6 +64,7 @@ def open_image(
     if refusal := method.info.refusal(image.axes):
         raise AxesError(refusal)
     params = method.params_type.parse(recipe.params)
+    region = open_region(inputs.region, recipe.region, image)
     device = resolve_device(options.device, options.precision)
     if method.info.task == Task.INPAINT:
         check_mask(image)
@@ -108,6 +110,7 @@ def open_image(
         weights=weights_of(channels),
         source=Source.of(image),
         mask=masked,
+        blend=recipe.blend,
         reference=None if inputs.reference is None else Source.of(inputs.reference),
         measured_on=None if inputs.yardstick is None else Source.of(inputs.yardstick),
         noise=_noise_of(channels),
@@ -124,12 +127,44 @@ def open_image(
         ),
     )
     run = replace(bare, channels=channels, recipe=made).with_grid(recipe)
-    return run if run.layout.spec is not None else run.with_dtype()
+    run = run if run.layout.spec is not None else run.with_dtype()
+    if recipe.blend < 1.0 and (run.layout.spec is not None or run.layout.shape != image.shape):
+        raise InvalidParameterError("The result lies on another grid than its source: it cannot be blended with it.")
+    return run if region is None else run.limited_to(region)
 
 
 @dataclass(frozen=True)
 class PreparedImage(BlockRun):
-    """A generator that has seen an image, ready to restore any part of it."""
+    """A generator that has seen an image, ready to restore any part of it.
+
+    Attributes
+    ----------
+    region : ChosenRegion or None
+        What it is limited to.
+    """
+
+    region: ChosenRegion | None = None
+
+    def limited_to(self, region: ChosenRegion) -> PreparedImage:
+        """Return the run with a region in its recipe: the rest of the result is the source, or is left out."""
+        limited = replace(self, region=region)
+        notes = (*self.recipe.notes, region.sentence(cropped=limited.is_cropped))
+        return replace(limited, recipe=self.recipe.model_copy(update={"region": region.record(), "notes": notes}))
+
+    @property
+    def is_cropped(self) -> bool:
+        """Whether the result is the region alone, since it lies on another grid than its source or in other counts."""
+        layout = self.layout
+        return self.region is not None and (layout.spec is not None or layout.shape != self.source.shape)
+
+    @property
+    def extent(self) -> dict[str, slice]:
+        """The part of the source that the result shows, along each of its axes."""
+        whole = super().extent
+        if self.region is None or not self.is_cropped:
+            return whole
+        bounds = self.region.bounds
+        return {axis: whole[axis] if axis in self.joint_axes else bounds.get(axis, whole[axis]) for axis in whole}
 
     @property
     def layout(self) -> ResultLayout:
@@ -229,6 +264,8 @@ class _Pixels:
         Which pixels come back as they are in the image.
     outliers : numpy.ndarray of bool, (C, *spatial), or None
         Which pixels stand out of the result as far as out of the image.
+    chosen : numpy.ndarray of bool, (C, *spatial), or None
+        Which pixels belong to the region that the run is limited to.
     """
 
     counts: npt.NDArray[Any]
@@ -236,6 +273,7 @@ class _Pixels:
     source: npt.NDArray[Any] | None = None
     kept: npt.NDArray[np.bool_] | None = None
     outliers: npt.NDArray[np.bool_] | None = None
+    chosen: npt.NDArray[np.bool_] | None = None
 
 
 class _ImageWork(BlockWork):
@@ -275,30 +313,26 @@ class _ImageWork(BlockWork):
         hidden = None
         if image.mask is not None:
             hidden = block_of(np.broadcast_to(holes(image, selection), counts.shape))[:1]
+        region, chosen = self._run.region, None
+        if region is not None and not self._run.is_cropped:
+            of_channel = {} if item.channel.index is None else {"C": item.channel.index}
+            sizes = image.sizes | ({"C": self._run.source.sizes["C"]} if of_channel else {})
+            chosen = block_of(np.broadcast_to(region.part(selection | of_channel, sizes), counts.shape))
         if outliers is None and part.no_data is None:
-            return _Pixels(block_of(counts), hidden)
+            return _Pixels(block_of(counts), hidden, chosen=chosen)
         kept = np.zeros(counts.shape, bool) if part.no_data is None else part.no_data
         standing = None
         if outliers is not None and moves:
             standing = block_of(outliers)
         elif outliers is not None and self._run.keeps_outliers:
             kept = kept | outliers
-        return _Pixels(block_of(counts), hidden, block_of(part.source), block_of(kept), standing)
+        return _Pixels(block_of(counts), hidden, block_of(part.source), block_of(kept), standing, chosen)
 
     def apply(self, items: list[BlockItem], read: list[_Pixels]) -> list[npt.NDArray[Any]]:
         """Restore a batch on the device; return the cores in counts, with the axes of the result."""
         run, layout = self._run, self._run.layout
-        if run.source.mask is not None:
-            results = self._filled(items, read)
-        else:
-            results = list(self._restored(items, read))
-            for item, result, source in zip(items, results, read, strict=True):
-                block, mixed = self.block(item), layout.spec is not None
-                keep_nonfinite(result, source.counts, block, mixed=mixed)
-                if source.source is not None and source.kept is not None:
-                    put_back(result, source.source, source.kept, block, mixed=mixed, difference=run.is_spread)
-                    if source.outliers is not None and not mixed and not run.is_spread:
-                        add_back(result, source.source, source.counts, source.outliers, block)
+        limited = (run.region is not None and not run.is_cropped) or run.recipe.blend < 1.0
+        results = self._within_region(items, read) if limited else self._results(items, read)
         joint, axes = layout.channel_axes, items[0].channel.prepared.spec.axes
         sizes = run.joint_sizes() if layout.spec is None else {}
         return [
@@ -310,14 +344,50 @@ class _ImageWork(BlockWork):
             for result in results
         ]
 
+    def _results(self, items: list[BlockItem], read: list[_Pixels]) -> list[npt.NDArray[Any]]:
+        """Restore a batch, and put back what comes back as it is."""
+        run = self._run
+        if run.source.mask is not None:
+            return self._filled(items, read)
+        results = list(self._restored(items, read))
+        for item, result, source in zip(items, results, read, strict=True):
+            block, mixed = self.block(item), run.layout.spec is not None
+            keep_nonfinite(result, source.counts, block, mixed=mixed)
+            if source.source is not None and source.kept is not None:
+                put_back(result, source.source, source.kept, block, mixed=mixed, difference=run.is_spread)
+                if source.outliers is not None and not mixed and not run.is_spread:
+                    add_back(result, source.source, source.counts, source.outliers, block)
+        return results
+
+    def _as_source(self, item: BlockItem, source: _Pixels) -> npt.NDArray[Any]:
+        """Return the pixels of the source where those of the result are, bit by bit; zeros of a spread."""
+        kept = self.block(item).at_results(source.counts if source.source is None else source.source)
+        kept = kept.astype(self._run.dtype, copy=False)
+        return np.zeros_like(kept) if self._run.is_spread else kept
+
+    def _within_region(self, items: list[BlockItem], read: list[_Pixels]) -> list[npt.NDArray[Any]]:
+        """Restore the pixels of the region, mixed with the source; all others are those of the source, and are not computed."""
+        results = [self._as_source(item, source) for item, source in zip(items, read, strict=True)]
+        chosen = [
+            np.ones(results[i].shape, bool) if source.chosen is None else self.block(item).at_results(source.chosen)
+            for i, (item, source) in enumerate(zip(items, read, strict=True))
+        ]
+        inside = [i for i, part in enumerate(chosen) if part.any()]
+        if inside:
+            made = self._results([items[i] for i in inside], [read[i] for i in inside])
+            share = self._run.recipe.blend
+            for i, result in zip(inside, made, strict=True):
+                mixed = result if share == 1.0 else mixture(results[i], result, share)
+                results[i] = np.where(chosen[i], mixed, results[i])
+        return results
+
     def _filled(self, items: list[BlockItem], read: list[_Pixels]) -> list[npt.NDArray[Any]]:
         """Restore the pixels that are to be filled; all others are those of the source, bit by bit."""
         results, filled = [], []
         for item, source in zip(items, read, strict=True):
             block = self.block(item)
-            kept = block.at_results(source.counts if source.source is None else source.source)
-            kept = kept.astype(self._run.dtype, copy=False)
-            results.append(np.zeros_like(kept, self._run.dtype) if self._run.is_spread else kept)
+            kept = self._as_source(item, source)
+            results.append(kept)
             filled.append(np.zeros_like(kept, bool) if source.holes is None else block.at_results(source.holes))
         # Most blocks of a large image have no hole.
         marked = [i for i, hole in enumerate(filled) if hole.any()]
@@ -375,6 +445,9 @@ def _check_reference(method: Generator[Any], image: Image, reference: Image | No
     if info.reference_image == "none":
         raise ReferenceImageError(f"{info.title} takes no reference image: leave it out, or choose another generator.")
     for axis, what in (("C", "channels"), ("S", "colours")):
+        if axis == "S" and info.task == Task.DECONVOLVE:
+            # The image of a point has no colours.
+            continue
         wanted, found = (without_alpha(one).sizes.get(axis, 1) for one in (image, reference))
         if wanted != found and not (axis == "C" and found == 1):
             raise ReferenceImageError(

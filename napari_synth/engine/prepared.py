@@ -42,6 +42,8 @@ class Inputs:
         With its mask where the task is to inpaint. None where a method makes images of random numbers alone.
     reference : Image or None
         How the result should look, for a method that takes such an image.
+    region : ChosenRegion, mapping, array-like or Image, optional
+        What the run is limited to in place of what its recipe says, see `napari_synth.engine.region.open_region`.
     yardstick : Image or None
         Whose intensities and noise are taken for those of the image, so that the images of a series stay comparable. With as many
         channels as the image, or one for all of them.
@@ -49,6 +51,7 @@ class Inputs:
 
     image: Image | None = None
     reference: Image | None = None
+    region: Any = None
     yardstick: Image | None = None
 
 
@@ -153,9 +156,9 @@ class Pieces:
     region: Callable[[int], slice] | None = None
 
 
-def one_by_one(size: int) -> Pieces:
-    """Return pieces of one position each."""
-    return Pieces((1,) * size, lambda number: slice(number, number + 1))
+def one_by_one(size: int, first: int = 0) -> Pieces:
+    """Return pieces of one position each, from the first one."""
+    return Pieces((1,) * size, lambda number: slice(first + number, first + number + 1))
 
 
 def lazy_array(run: PreparedRun, pieces: Mapping[str, Pieces], *, spread: bool = False) -> dask.array.Array:

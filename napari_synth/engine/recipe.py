@@ -17,7 +17,7 @@ import yaml
 
 from napari_synth.contract.generator import Task
 from napari_synth.core.arguments import given_path
-from napari_synth.core.errors import RecipeError
+from napari_synth.core.errors import AxesError, RecipeError
 from napari_synth.core.options import RunOptions
 from napari_synth.core.result_dtype import DtypeChoice
 from napari_synth.core.texts import TextError, plain, read_yaml, shown, three_digits
@@ -106,6 +106,55 @@ class MaskRecord(pydantic.BaseModel):
         )
 
 
+class RegionRecord(pydantic.BaseModel):
+    """The part of an image that a run was limited to: bounds hold for any image that is large enough, a drawing is given again."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    bounds: dict[str, tuple[pydantic.NonNegativeInt, pydantic.PositiveInt]] = {}
+    "The first pixel and the one behind the last, by axis role."
+    fingerprint: str = ""
+    "Of what was drawn inside the bounds; nothing where all pixels in them were worked on."
+
+    @pydantic.field_validator("bounds")
+    @classmethod
+    def _in_order(cls, bounds: dict[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
+        for axis, (start, stop) in bounds.items():
+            if axis not in tuple("TCZYX") or start >= stop:
+                raise ValueError("a region has a start and a later stop along axes of TCZYX")
+        return bounds
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether the region has to be given again to repeat the run."""
+        return bool(self.fingerprint)
+
+    def as_text(self) -> str:
+        """Return the bounds as the command line takes them: ``"Y=10:80,X=5:60"``."""
+        return ",".join(f"{axis}={start}:{stop}" for axis, (start, stop) in self.bounds.items())
+
+    @classmethod
+    def from_text(cls, text: str) -> RegionRecord:
+        """Read bounds as the command line takes them.
+
+        Raises
+        ------
+        AxesError
+            They are written in another way.
+        """
+        bounds = {}
+        try:
+            for part in text.split(","):
+                axis, _, numbers = part.partition("=")
+                start, _, stop = numbers.partition(":")
+                bounds[axis.strip().upper()] = (int(start), int(stop or int(start) + 1))
+            return cls(bounds=bounds)
+        except (ValueError, pydantic.ValidationError) as error:
+            raise AxesError(
+                f"A region cannot be {shown(text)}: write START:STOP in pixels along axes of TCZYX, such as Y=10:80,X=5:60."
+            ) from error
+
+
 class FramesRecord(FrameRequest):
     """Which frames a run was asked for, and which frames of its result are invented, counted from 0."""
 
@@ -183,6 +232,10 @@ class Recipe(pydantic.BaseModel):
     "The image whose intensities and noise stand for those of the source, where it is another."
     mask: MaskRecord | None = None
     frames: FramesRecord | None = None
+    region: RegionRecord | None = None
+    "What the run was limited to; nothing where it was the whole image."
+    blend: float = pydantic.Field(1.0, ge=0.0, le=1.0)
+    "The share of what the method made; the rest is the source."
     noise: tuple[NoiseRecord | None, ...] = ()
     "Of each channel, or of all of them together, where it was measured."
     notes: tuple[str, ...] = ()

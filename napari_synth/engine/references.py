@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from napari_synth.core.errors import AxesError
+from napari_synth.files import read_image
 from napari_synth.imaging.image import Image, as_array, guess_axes, known_shape
 from napari_synth.imaging.sampling import sample_windows
 
@@ -28,6 +32,47 @@ def has_content(image: Image) -> bool:
         if lowest < highest:
             return True
     return False
+
+
+def as_psf(given: Any, image: Image) -> Image:
+    """Return the image of a point for an image that is to be deconvolved.
+
+    Parameters
+    ----------
+    given : array-like, Image, str or Path
+        An array of two dimensions is (Y, X), one of three (Z, Y, X), or (C, Y, X) where its first size is the number of channels
+        of an image without Z; one of four is (C, Z, Y, X). A text or a path names a file.
+    image : Image
+
+    Returns
+    -------
+    Image
+
+    Raises
+    ------
+    AxesError
+        It has other dimensions.
+    ImageFileError, InvalidImageError
+        It cannot be read, or it is no image.
+    """
+    if isinstance(given, (str, Path)):
+        given = read_image(given)
+    if isinstance(given, Image):
+        return replace(given, axes=given.axes.replace("T", "Z")) if _is_stack(given) else given
+    if hasattr(given, "dims"):
+        return Image.from_array(given)
+    given = as_array(given)
+    shape = known_shape(given)
+    per_channel = "Z" not in image.axes and len(shape) == 3 and shape[0] == image.sizes.get("C", 0) > 1
+    axes = {2: "YX", 3: "CYX" if per_channel else "ZYX", 4: "CZYX"}.get(len(shape))
+    if axes is None:
+        raise AxesError(f"A point spread function of {len(shape)} dimensions cannot be: give one of YX, ZYX or CZYX.")
+    return Image(given, axes, name="psf")
+
+
+def _is_stack(given: Image) -> bool:
+    """Return whether what a file calls time is a stack of planes: a point does not move."""
+    return "T" in given.axes and "Z" not in given.axes and given.sizes["T"] > 1
 
 
 def as_reference(reference: Any, image: Image) -> Image:

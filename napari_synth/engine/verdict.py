@@ -8,17 +8,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_synth.contract.generator import Task
+from napari_synth.contract.generator import Prepared, Task
 from napari_synth.core.errors import Cancelled, InvalidImageError
 from napari_synth.engine.image_run import PreparedImage
 from napari_synth.engine.prepared import PreparedRun
 from napari_synth.engine.recipe import VerdictRecord
-from napari_synth.imaging.image import without_alpha
+from napari_synth.imaging.image import Image, without_alpha
 from napari_synth.imaging.noise import estimate_noise
 from napari_synth.imaging.sampling import sample_planes
 from napari_synth.imaging.screening import Screen, ScreenedImage
 from napari_synth.imaging.trust import TrustReport, Verdict, assess
 
+# Edge in pixels of the blocks in which a result is blurred again.
+_BLURRED = 512
 _MEANT_TO_DIFFER = (Task.CORRECT, Task.TRANSLATE, Task.PREDICT_FRAMES, Task.SYNTHESIZE)
 
 
@@ -55,14 +57,29 @@ def judged(prepared: PreparedRun, pixels: Any) -> VerdictRecord | None:
         or tuple(pixels.shape) != source.shape
     ):
         return None
-    result = source.with_data(pixels)
+    region, result = prepared.region, source.with_data(pixels)
+    inside = None
+    if region is not None:
+        marks = np.broadcast_to(region.part({}, source.sizes), source.shape).view(np.uint8)
+        bounds = {axis: part for axis, part in region.bounds.items() if axis != "C"}
+        inside, source, result = (one.select(**bounds) for one in (Image(marks, source.axes), source, result))
     reports: list[TrustReport] = []
     said = []
     for index, noise in enumerate(prepared.noise):
         pair = [image.select(C=index) if "C" in source.axes else image for image in (source, result)]
+        looked_at = prepared.channels[index].image
         try:
             planes, restored = (sample_planes(without_alpha(image)) for image in pair)
-            planes = _without_taken_out(planes, prepared.channels[index].image)
+            if region is None or inside is None:
+                planes = _without_taken_out(planes, looked_at)
+            else:
+                chosen = sample_planes(without_alpha(inside.select(C=index) if "C" in source.axes else inside))
+                if not any(part.any() for part in chosen):
+                    continue
+                part = {axis: bound for axis, bound in region.bounds.items() if axis in looked_at.axes}
+                planes = _only(_without_taken_out(planes, looked_at.select(**part)), chosen)
+            if info.task == Task.DECONVOLVE:
+                restored = sample_planes(_seen_again(without_alpha(pair[1]), prepared.channels[index].prepared))
             report = assess(np.stack(planes), np.stack(restored), noise or estimate_noise(planes))
         except InvalidImageError:
             continue
@@ -91,9 +108,46 @@ def _badness(report: TrustReport) -> tuple[int, float]:
     return list(Verdict).index(report.verdict), abs(log(report.chi2)) if report.chi2 > 0 else 0.0
 
 
-def _without_taken_out(planes: list[npt.NDArray[Any]], image: ScreenedImage) -> list[npt.NDArray[Any]]:
+def _seen_again(result: Image, prepared: Prepared) -> Image:
+    """Return what the instrument would see of a result: blurred again, block by block where it is asked for."""
+    import dask.array as da
+
+    axes = prepared.spec.axes
+    order = [*(axis for axis in result.axes if axis not in axes), *axes]
+    ordered = da.asarray(result.data).transpose([result.axes.index(axis) for axis in order])
+    chunks = {i: 1 if axis not in axes else -1 if axis == "Z" else _BLURRED for i, axis in enumerate(order)}
+    lead = len(order) - len(axes)
+    depth = {
+        lead + i: min(halo, result.sizes[axis])
+        for i, (axis, halo) in enumerate(zip(axes, prepared.spec.halo, strict=True))
+    }
+
+    def blurred(block: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        parts = block.reshape(-1, *block.shape[lead:])
+        return np.stack([prepared.seen_again(part) for part in parts]).reshape(block.shape)
+
+    seen = da.map_overlap(
+        blurred,
+        ordered.rechunk(chunks),
+        depth=depth,
+        boundary="none",
+        dtype=np.float32,
+        meta=np.empty((0,) * len(order), "f4"),
+    )
+    return Image(seen, "".join(order), name=result.name)
+
+
+def _only(planes: list[npt.NDArray[Any]], chosen: list[npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
+    """Return planes with NaN where a pixel was not worked on."""
+    return [
+        plane if part.all() else np.where(part, plane, np.nan).astype(np.result_type(plane.dtype, np.float32))
+        for plane, part in zip(planes, chosen, strict=True)
+    ]
+
+
+def _without_taken_out(planes: list[npt.NDArray[Any]], image: Image) -> list[npt.NDArray[Any]]:
     """Return planes with NaN where the image was not read as it is: what was done to the rest says nothing of these pixels."""
-    if all(screen == Screen() for screen in image.screens):
+    if not isinstance(image, ScreenedImage) or all(screen == Screen() for screen in image.screens):
         return planes
     return [
         np.where(plane == seen, plane, np.nan).astype(np.result_type(plane.dtype, np.float32))

@@ -8,13 +8,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from napari_synth.gui.panels.augment import AugmentPanel
     from napari_synth.gui.panels.frames import PredictFramesPanel
-    from napari_synth.gui.panels.restore import CorrectPanel, DenoisePanel, InpaintPanel, TranslatePanel, UpscalePanel
+    from napari_synth.gui.panels.restore import (
+        CorrectPanel,
+        DeconvolvePanel,
+        DenoisePanel,
+        InpaintPanel,
+        TranslatePanel,
+        UpscalePanel,
+    )
     from napari_synth.gui.panels.synthesize import SynthesizePanel
     from napari_synth.gui.panels.train import TrainPanel
 
 __all__ = [
     "AugmentPanel",
     "CorrectPanel",
+    "DeconvolvePanel",
     "DenoisePanel",
     "InpaintPanel",
     "PredictFramesPanel",
@@ -22,10 +30,15 @@ __all__ = [
     "TrainPanel",
     "TranslatePanel",
     "UpscalePanel",
+    "choose_next_result",
     "correct_active_layer",
+    "deconvolve_active_layer",
     "denoise_active_layer",
     "inpaint_active_layer",
     "make_active_layer_isotropic",
+    "preview_last_used",
+    "repeat_last_run",
+    "run_last_used",
     "translate_active_layer",
     "upscale_active_layer",
 ]
@@ -34,6 +47,7 @@ __all__ = [
 _PANELS = {
     "AugmentPanel": "napari_synth.gui.panels.augment",
     "CorrectPanel": "napari_synth.gui.panels.restore",
+    "DeconvolvePanel": "napari_synth.gui.panels.restore",
     "DenoisePanel": "napari_synth.gui.panels.restore",
     "InpaintPanel": "napari_synth.gui.panels.restore",
     "PredictFramesPanel": "napari_synth.gui.panels.frames",
@@ -61,6 +75,11 @@ def correct_active_layer() -> None:
     _show_active_layer("Correct")
 
 
+def deconvolve_active_layer() -> None:
+    """Open the panel for the active layer: what its point spread function is has to be said first."""
+    _show_active_layer("Deconvolve")
+
+
 def upscale_active_layer() -> None:
     """Make the active layer twice as fine with the default generator, whatever the panel was last used for."""
     _run_on_active_layer("Upscale", "super-resolution/network", factor=2.0)
@@ -79,6 +98,37 @@ def translate_active_layer() -> None:
 def make_active_layer_isotropic() -> None:
     """Restore the planes between the planes of the active layer."""
     _run_on_active_layer("Upscale", "super-resolution/isotropic")
+
+
+def run_last_used() -> None:
+    """Run the panel that was used last."""
+    _by_key("run_last_used")
+
+
+def preview_last_used() -> None:
+    """Switch the preview of the panel that was used last on or off."""
+    _by_key("preview_last_used")
+
+
+def choose_next_result() -> None:
+    """Choose the next result in the panel that was used last."""
+    _by_key("choose_next_result")
+
+
+def repeat_last_run() -> None:
+    """Run the last settings of the panel that was used last on the layers that are selected now."""
+    _by_key("repeat_last_run")
+
+
+def _by_key(name: str) -> None:
+    """Do what a key does in the current viewer."""
+    import napari
+
+    from napari_synth.gui import keys
+
+    viewer = napari.current_viewer()
+    if viewer is not None:
+        getattr(keys, name)(getattr(viewer, "__wrapped__", viewer))
 
 
 def _show_active_layer(panel: str) -> None:

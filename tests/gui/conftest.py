@@ -99,6 +99,12 @@ class FakePrepared(Prepared):
         return result.repeat_interleave(self.spec.scale[0], -2).repeat_interleave(self.spec.scale[1], -1)
 
 
+@pytest.fixture(autouse=True)
+def _settings_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Let no panel remember what was set in another test."""
+    monkeypatch.setenv("NAPARI_SYNTH_SETTINGS", str(tmp_path_factory.mktemp("settings")))
+
+
 @pytest.fixture
 def control(monkeypatch: pytest.MonkeyPatch) -> Iterator[Control]:
     """Register the fakes as the only generators."""

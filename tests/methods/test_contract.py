@@ -10,11 +10,13 @@ from napari_synth import registry
 from napari_synth.contract.generator import Method
 from napari_synth.testing import Check, contract_checks
 
+DECONVOLVERS = ("network", "richardson-lucy", "gradient-consensus", "total-variation", "wiener")
 # Enough training to show that it runs; how well it restores is the benchmark's business.
 BRIEF: dict[str, dict[str, Any]] = {
     "denoise/noise2void": {"steps": 2, "patch": 32, "batch": 1},
     "denoise/zero-shot-noise2noise": {"steps": 2, "patch": 32, "batch": 1},
     "denoise/adapted": {"steps": 2},
+    **{f"deconvolve/{name}": {"width": 1.2} for name in DECONVOLVERS},
     "super-resolution/adapted": {"steps": 2, "patch": 16, "batch": 1},
     "inpaint/adapted": {"steps": 2, "patch": 32, "batch": 1},
     "translate/patch-style": {"steps": 1, "structure": 7},

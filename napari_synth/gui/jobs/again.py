@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from napari_synth.core.errors import MaskError
 from napari_synth.core.progress import CancelToken, ProgressCallback
 from napari_synth.engine.recipe import Recipe
-from napari_synth.gui.jobs.requests import LayerRun, MovieRequest, RestoreRequest
+from napari_synth.gui.jobs.requests import LayerRun, MovieRequest, RegionRequest, RestoreRequest
 from napari_synth.gui.layers.masks import rule_request
 from napari_synth.gui.settings import RunSettings
 from napari_synth.imaging.image import Image
 from napari_synth.imaging.noise import NoiseReport
 
 _DRAWN = "The mask that was drawn is not kept with the result: run it again to judge it."
+_REGION_DRAWN = "The region that was drawn is not kept with the result: run it again to judge it."
 
 
 @dataclass(frozen=True)
@@ -68,10 +69,17 @@ class RepeatRequest:
             if recipe.mask.rule is None:
                 raise MaskError(_DRAWN)
             mask = rule_request(self.image, recipe.mask.rule, recipe.mask.grow)
-        run = RestoreRequest(recipe.generator, self.image, recipe.params, settings, mask)
+        region = None
+        if recipe.region is not None:
+            if recipe.region.is_drawn:
+                raise MaskError(_REGION_DRAWN)
+            region = RegionRequest({axis: slice(*bound) for axis, bound in recipe.region.bounds.items()})
+        run = RestoreRequest(recipe.generator, self.image, recipe.params, settings, mask, region=region)
         return run.prepare(run.source(), progress, cancel)
 
 
 def why_not_again(recipe: Recipe) -> str:
     """Say why a run cannot be opened again from its recipe alone, "" where it can."""
+    if recipe.region is not None and recipe.region.is_drawn:
+        return _REGION_DRAWN
     return _DRAWN if recipe.needs_mask else ""

@@ -26,6 +26,7 @@ Pixels = npt.NDArray[Any]
 _DONE = {
     Task.DENOISE: "denoised",
     Task.CORRECT: "corrected",
+    Task.DECONVOLVE: "deconvolved",
     Task.SUPER_RESOLUTION: "upscaled",
     Task.INPAINT: "inpainted",
     Task.TRANSLATE: "translated",

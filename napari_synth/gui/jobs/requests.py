@@ -21,6 +21,7 @@ from napari_synth.engine.frame_run import PreparedMovie
 from napari_synth.engine.image_run import PreparedImage
 from napari_synth.engine.prepared import Inputs
 from napari_synth.engine.recipe import FramesRecord, Recipe
+from napari_synth.engine.region import ChosenRegion
 from napari_synth.engine.synthesis_run import PreparedSynthesis
 from napari_synth.gui.layers.masks import MaskRequest
 from napari_synth.gui.layers.placement import Placement
@@ -39,6 +40,40 @@ LayerRun: TypeAlias = PreparedImage | PreparedMovie
 
 
 @dataclass(frozen=True)
+class RegionRequest:
+    """A part of an image that a run is limited to.
+
+    Attributes
+    ----------
+    bounds : mapping of str to slice
+        In pixels of the image; axes that are left out are whole.
+    drawn : MaskRequest or None
+        What is marked inside them; made where it is asked for, in the worker.
+    """
+
+    bounds: Mapping[str, slice]
+    drawn: MaskRequest | None = None
+
+    def chosen(self) -> ChosenRegion:
+        """Return the region as the engine takes it."""
+        return ChosenRegion(self.bounds, None if self.drawn is None else self.drawn.mask())
+
+    def within(self, part: Mapping[str, slice]) -> RegionRequest | None:
+        """Return the region of a part of the image, in pixels of that part; None where nothing of it lies in there."""
+        bounds = {}
+        for axis, bound in self.bounds.items():
+            at = part.get(axis, slice(0, bound.stop))
+            start, stop = max(bound.start, at.start) - at.start, min(bound.stop, at.stop) - at.start
+            if stop <= start:
+                return None
+            bounds[axis] = slice(start, stop)
+        if self.drawn is None:
+            return RegionRequest(bounds)
+        drawn = self.drawn.within(part)
+        return RegionRequest(bounds, drawn) if drawn.mask().read().any() else None
+
+
+@dataclass(frozen=True)
 class RestoreRequest:
     """An image that is to be restored.
 
@@ -54,6 +89,8 @@ class RestoreRequest:
         Which pixels are to be filled.
     reference : Image or None
         What the result should look like.
+    region : RegionRequest or None
+        What the run is limited to.
     """
 
     generator: str
@@ -62,6 +99,7 @@ class RestoreRequest:
     settings: RunSettings
     mask: MaskRequest | None = None
     reference: Image | None = None
+    region: RegionRequest | None = None
 
     @property
     def trains(self) -> bool:
@@ -95,6 +133,7 @@ class RestoreRequest:
             and self.settings == other.settings
             and self.mask is other.mask
             and _pixels(self.reference) is _pixels(other.reference)
+            and self.region == other.region
         )
 
     def prepare(
@@ -118,7 +157,10 @@ class RestoreRequest:
         method = registry.generator(self.generator)
         recipe = Recipe(generator=self.generator, params=dict(self.params))
         options, report = self.settings.options(), Reporter(progress, cancel)
-        prepared: PreparedImage = door.open(method, recipe, Inputs(image, self.reference), options, report, interim)
+        region = None if self.region is None else self.region.chosen()
+        prepared: PreparedImage = door.open(
+            method, recipe, Inputs(image, self.reference, region), options, report, interim
+        )
         return prepared
 
 

@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+from napari_synth.core.errors import AxesError
 from napari_synth.core.progress import CancelToken, Progress, ProgressCallback, Reporter
 from napari_synth.engine.image_run import PreparedImage
 from napari_synth.engine.verdict import verdicts
@@ -23,6 +24,7 @@ from napari_synth.imaging.masks import holes
 R = TypeVar("R", bound=LayerRun)
 
 _NEIGHBOURS = 4
+_OUT_OF_SIGHT = "The region does not lie in the visible field: move the view onto it, or choose another region."
 # Pixels are shown while training goes on after at least so many times as long as they took.
 _PATIENCE = 3.0
 
@@ -83,7 +85,7 @@ def restore_region(
     prepared: PreparedImage | None,
     progress: ProgressCallback,
     cancel: CancelToken,
-) -> tuple[PreparedImage | None, Any]:
+) -> tuple[PreparedImage | None, Any, float]:
     """Restore a region for a preview; a generator that trains lets what it has come to so far be shown.
 
     Parameters
@@ -102,18 +104,40 @@ def restore_region(
         To be given to the next preview; None where it holds for this region only, because the generator learnt from it.
     numpy.ndarray
         The region's pixels, along the axes of the result.
+    float
+        About how many seconds a run over the whole image takes, at the speed of this region and without what is prepared once;
+        0 where that cannot be told, because the generator learns first.
     """
     if request.trains:
         near, inside = _neighbourhood(request.image, region)
+        if request.region is not None:
+            limited = request.region.within(near)
+            if limited is None:
+                raise AxesError(_OUT_OF_SIGHT)
+            request = replace(request, region=limited)
         crop = request.source().select(**near)
         crop = crop.with_data(crop.read())
         interim = InterimPreview(inside, progress, cancel)
         prepared = request.prepare(crop, interim.take_progress, cancel, interim.show)
-        return None, prepared.compute(region=inside, report=Reporter(progress, cancel))
+        return None, prepared.compute(region=inside, report=Reporter(progress, cancel)), 0.0
     if prepared is None:
         prepared = request.prepare(request.source(), progress, cancel)
     asked = {axis: part for axis, part in region.items() if axis not in prepared.joint_axes}
-    return prepared, prepared.compute(region=asked, report=Reporter(progress, cancel))
+    if prepared.region is not None and request.region is not None and request.region.within(region) is None:  # type: ignore[arg-type]
+        raise AxesError(_OUT_OF_SIGHT)
+    begun = time.monotonic()
+    pixels = prepared.compute(region=asked, report=Reporter(progress, cancel))
+    return prepared, pixels, (time.monotonic() - begun) * _times_larger(prepared, asked)
+
+
+def _times_larger(prepared: PreparedImage, region: Region) -> float:
+    """Return how many times as many pixels as a region a run restores."""
+    sizes, limits = prepared.source.sizes, {} if prepared.region is None else prepared.region.bounds
+    ratio = 1.0
+    for axis, part in region.items():
+        whole = limits.get(axis, slice(0, sizes[axis]))
+        ratio *= (whole.stop - whole.start) / (1 if isinstance(part, int) else max(1, part.stop - part.start))
+    return ratio
 
 
 def mask_region(
@@ -175,7 +199,9 @@ def filled_levels(
     missing = tuple(slice(None) if axis in mask.axes else None for axis in axes)
     if not prepared.needs_store:
         marked = np.asarray(mask.data).transpose(order)[missing]
-        return (np.array(np.broadcast_to(marked, shape)),)
+        if prepared.region is not None:
+            marked = marked * prepared.region.part({}, {axis: source.sizes[axis] for axis in axes})
+        return (np.array(np.broadcast_to(marked, shape), np.uint8),)
     import dask.array as da
 
     lazy = da.broadcast_to(da.asarray(mask.data).transpose(order)[missing], shape)

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 METADATA_KEY = "napari_synth"
 RESULT, PREVIEW, REMOVED, TRUST, UNCERTAINTY = "result", "preview", "removed", "trust", "uncertainty"
-FILLED, PAIRS = "filled", "pairs"
-DERIVED = frozenset({REMOVED, TRUST, UNCERTAINTY, FILLED})
+FILLED, PAIRS, PSF = "filled", "pairs", "psf"
+DERIVED = frozenset({REMOVED, TRUST, UNCERTAINTY, FILLED, PSF})
 """What is added to judge a result."""
 
 
@@ -23,7 +23,7 @@ def mark(kind: str, recipe: Mapping[str, Any] | None = None, **more: Any) -> dic
     Parameters
     ----------
     kind : str
-        ``"result"``, ``"preview"``, ``"removed"``, ``"trust"``, ``"uncertainty"``, ``"filled"`` or ``"pairs"``.
+        ``"result"``, ``"preview"``, ``"removed"``, ``"trust"``, ``"uncertainty"``, ``"filled"``, ``"pairs"`` or ``"psf"``.
     recipe : mapping, optional
         The recipe as plain values.
     **more

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +75,17 @@ class MaskRequest:
             if self._mask is None:
                 self._mask = self._make()
             return self._mask
+
+    def within(self, part: Mapping[str, slice]) -> MaskRequest:
+        """Return the request for a part of the mask, by axis role."""
+
+        def cut() -> Mask:
+            mask = self.mask()
+            made = mask.select(**{axis: at for axis, at in part.items() if axis in mask.axes})
+            assert isinstance(made, Mask)
+            return made
+
+        return MaskRequest(cut)
 
 
 def rule_request(image: Image, rule: str, grow: int) -> MaskRequest:

@@ -153,9 +153,12 @@ def result_placement(source: Placement, run: PreparedImage, first: Mapping[str, 
         Where the source lies.
     run : PreparedImage
     first : mapping of str to int, optional
-        The pixel of the source at which the part begins, by axis role.
+        The pixel of the source at which the part begins, by axis role; that of what the run makes where it is left out.
     """
-    sizes, result = run.source.sizes, dict(zip(run.axes, run.shape, strict=True))
+    # Of the whole, also where the run is limited to a region: that has the same grid.
+    sizes, result = run.source.sizes, run.layout.sizes
+    if first is None:
+        first = {axis: part.start for axis, part in run.extent.items()}
     # Without the samples of an RGB pixel.
     own = run.source.axes[: len(source.scale)]
     axes = own if run.axes == run.source.axes else run.axes.replace("S", "")
@@ -163,7 +166,7 @@ def result_placement(source: Placement, run: PreparedImage, first: Mapping[str, 
     for axis in own:
         kept = axis in result and axis not in run.joint_axes
         finer = result[axis] / sizes[axis] if kept else 1.0
-        begin = (first or {}).get(axis, 0) if kept else 0
+        begin = first.get(axis, 0) if kept else 0
         factors.append(finer)
         # The first pixel of the whole result's grid with its centre in the part.
         start.append(ceil(begin * finer - 0.5) / finer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import abstractmethod
 from collections.abc import Callable
 from functools import partial
@@ -12,6 +13,7 @@ from napari.utils.theme import get_theme
 from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import (
     QAbstractButton,
+    QApplication,
     QDockWidget,
     QHBoxLayout,
     QLayout,
@@ -26,11 +28,14 @@ from napari_synth.core.errors import SynthError, UntrustedModelError
 from napari_synth.core.progress import Progress
 from napari_synth.gui.jobs.resources import add_model
 from napari_synth.gui.jobs.worker import Job, Work
+from napari_synth.gui.keys import attend, note_use
 from napari_synth.gui.layers.viewer_layers import unwrapped
 from napari_synth.gui.library_events import library_events
 from napari_synth.gui.settings import RunSettings, read_settings
+from napari_synth.gui.widgets.activity import Activity, tell_of_end
 from napari_synth.gui.widgets.form import ParamsForm
 from napari_synth.gui.widgets.form_rows import put_in_scroll_area, wrapped
+from napari_synth.gui.widgets.help import show_help
 from napari_synth.gui.widgets.hint import Hint
 from napari_synth.gui.widgets.live_layer import LiveLayer
 from napari_synth.gui.widgets.method_list import MethodList, ask_for_file, ask_for_trust
@@ -75,10 +80,22 @@ class Panel(QWidget):
         self._job: Job | None = None
         self._next: Callable[[], None] | None = None
         self._previews: list[LiveLayer[Any]] = []
+        self._activity: Activity | None = None
+        self._begun, self._end = 0.0, ""
+        self.is_closed = False
         self.progress = ProgressRow(self, words=words)
         self.messages = Messages(self)
         self.progress.cancelled.connect(self.cancel)
         self.viewer.events.theme.connect(self._on_theme)
+        attend(self)
+        application = QApplication.instance()
+        if isinstance(application, QApplication):
+            application.focusChanged.connect(self._on_focus_moved)
+
+    def press_main_button(self) -> None:
+        """Do what the button that stands out does, where it can be done."""
+        if self.main_button is not None:
+            self.main_button.click()
 
     def cancel(self) -> None:
         """Stop whatever is computed; what previews show stays."""
@@ -100,9 +117,11 @@ class Panel(QWidget):
         super().changeEvent(event)
         if event is None or event.type() != QEvent.Type.ParentChange:
             return
-        if self.parent() is None:
+        self.is_closed = self.parent() is None
+        if self.is_closed:
             self.stop()
         else:
+            note_use(self)
             # napari puts the dock into the window after the panel into the dock.
             QTimer.singleShot(0, self._on_docked)
 
@@ -234,6 +253,8 @@ class Panel(QWidget):
     ) -> None:
         """Start a job."""
         self._job = job
+        self._begun, self._end = time.monotonic(), f"{what}: done."
+        self._activity = Activity(what, self.cancel)
         job.returned.connect(then)
         job.progressed.connect(self._on_progressed)
         job.failed.connect(failed or self._on_failed)
@@ -253,17 +274,30 @@ class Panel(QWidget):
 
     def _on_progressed(self, progress: Progress) -> None:
         self.progress.show_progress(progress)
+        if self._activity is not None:
+            self._activity.show_progress(progress)
+
+    def _on_focus_moved(self, _before: QWidget | None, now: QWidget | None) -> None:
+        if now is not None and self.isAncestorOf(now):
+            note_use(self)
 
     def _on_failed(self, error: SynthError) -> None:
+        self._end = str(error)
         self.messages.show_error(str(error))
 
     def _on_cancelled(self) -> None:
         self.messages.show_notes([self.nothing_done])
 
     def _on_finished(self) -> None:
+        cancelled = self._job is not None and self._job.is_cancelled
         self._job = None
         self._show_state()
         self.progress.end()
+        if self._activity is not None:
+            self._activity.close()
+            self._activity = None
+        if not cancelled:
+            tell_of_end(self, self._end, time.monotonic() - self._begun)
         following, self._next = self._next, None
         if following is not None:
             following()
@@ -307,10 +341,18 @@ class MethodPanel(Panel, Generic[M]):
         self.methods: MethodList[M] = MethodList(kind, task, self)
         self.open_model = QPushButton("+", self)
         self.open_model.setToolTip(adds)
+        self.open_model.setAccessibleName("Add a model file")
         self.open_model.setFixedWidth(28)
+        self.help_button = QPushButton("?", self)
+        self.help_button.setToolTip("What this method does, its paper and its settings: its page of the documentation")
+        self.help_button.setAccessibleName("Help on this method")
+        self.help_button.setFixedWidth(28)
+        self.help_button.clicked.connect(self.show_help)
         self.method_row = QHBoxLayout()
+        self.method_row.setSpacing(2)
         self.method_row.addWidget(self.methods, 1)
         self.method_row.addWidget(self.open_model)
+        self.method_row.addWidget(self.help_button)
         self.summary = wrapped(self)
         self.form = ParamsForm(self.method.params_type, self)
         self.form_place = QVBoxLayout()
@@ -336,6 +378,10 @@ class MethodPanel(Panel, Generic[M]):
     def choose_method(self, identifier: str) -> None:
         """Choose a method of the list by its id."""
         self.methods.choose(identifier)
+
+    def show_help(self) -> None:
+        """Open the page of the chosen method in the documentation, or what it says of itself."""
+        show_help(self.method, self)
 
     def add_model(self) -> None:
         """Ask for a model file, and add it to the methods of its task."""

@@ -15,10 +15,12 @@ from napari_synth.contract.frames import FramePredictor
 from napari_synth.contract.generator import Task
 from napari_synth.engine.frame_plan import check_time
 from napari_synth.engine.frame_run import PreparedMovie
+from napari_synth.engine.recipe import Recipe
 from napari_synth.gui.jobs.frames import predict, rim_of
 from napari_synth.gui.jobs.requests import MovieRequest
 from napari_synth.gui.jobs.restore import RunResult
 from napari_synth.gui.jobs.worker import Work
+from napari_synth.gui.keys import RUN, with_key
 from napari_synth.gui.layers.appearance import appearance
 from napari_synth.gui.layers.images import full_resolution
 from napari_synth.gui.layers.marks import FILLED, RESULT, mark
@@ -64,17 +66,27 @@ class PredictFramesPanel(LayerPanel[FramePredictor[Any], PreparedMovie]):
             self.summary,
             self.frames,
             self.form_place,
+            self.settings_row,
             line(self),
             self.run_button,
             self.time_hint,
             self.progress,
             self.device,
             self.result,
+            self.result_actions,
             self.messages,
+            self.history,
         )
         self._on_method()
         self._on_source()
         self._on_theme()
+        self._recall()
+
+    def _take_more(self, recipe: Recipe) -> tuple[str, ...]:
+        """Ask for the same frames."""
+        if recipe.frames is not None:
+            self.frames.take(recipe.frames.request)
+        return ()
 
     def _ask(self, layer: napari.layers.Image) -> Work:
         movie = self.source.image(layer)
@@ -100,7 +112,7 @@ class PredictFramesPanel(LayerPanel[FramePredictor[Any], PreparedMovie]):
         super()._show_state()
         layer = self.source.layer
         is_still = layer is not None and "T" not in self.source.axes.axes
-        self.run_button.setToolTip(_STILL if is_still else _RUN)
+        self.run_button.setToolTip(_STILL if is_still else with_key(_RUN, RUN))
         if layer is None or not is_still:
             self.time_hint.say("")
             return
@@ -129,7 +141,7 @@ class PredictFramesPanel(LayerPanel[FramePredictor[Any], PreparedMovie]):
         rim = Labels(
             rim_of(run),
             name=f"{finished.source.name} invented frames",
-            metadata=mark(FILLED, invented=list(run.invented)),
+            metadata=mark(FILLED, invented=list(run.invented), of=str(finished.result.unique_id)),
             colormap=DirectLabelColormap(color_dict={1: _RIM_COLOUR, None: (0, 0, 0, 0), 0: (0, 0, 0, 0)}),
             opacity=0.9,
             **finished.placement.as_kwargs(),

@@ -4,32 +4,41 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from napari.layers import Image as ImageLayer
+from qtpy.QtCore import QMimeData
+from qtpy.QtGui import QDragEnterEvent, QDropEvent, QGuiApplication
 
 from napari_synth.contract.generator import Method, Task
-from napari_synth.core.errors import InvalidImageError, SynthError
+from napari_synth.core.errors import InvalidImageError, RecipeError, SynthError, UnknownGeneratorError
 from napari_synth.core.progress import CancelToken, Progress, ProgressCallback
+from napari_synth.engine.recipe import Recipe
+from napari_synth.gui.history import PastRun, history_of
 from napari_synth.gui.jobs.again import RepeatRequest, SourceAlone
+from napari_synth.gui.jobs.mixture import mixed_levels
 from napari_synth.gui.jobs.quality_maps import MAPS, QualityMap
 from napari_synth.gui.jobs.report import Report, make_report
 from napari_synth.gui.jobs.requests import LayerRun
 from napari_synth.gui.jobs.restore import RunResult
 from napari_synth.gui.jobs.series import SeriesItem, run_in_turn
 from napari_synth.gui.jobs.worker import Work
-from napari_synth.gui.layers.appearance import trust_colormap
+from napari_synth.gui.layers.appearance import appearance, trust_colormap
 from napari_synth.gui.layers.images import to_image
-from napari_synth.gui.layers.marks import REMOVED, TRUST, UNCERTAINTY, mark, note
+from napari_synth.gui.layers.marks import REMOVED, RESULT, TRUST, UNCERTAINTY, mark, note, note_of
 from napari_synth.gui.layers.placement import Placement
 from napari_synth.gui.layers.results import notes_of_run, said_of
 from napari_synth.gui.layers.saved import write_in_job
 from napari_synth.gui.layers.viewer_layers import insert_layer, layer_of_levels
 from napari_synth.gui.panels.base import MethodPanel
+from napari_synth.gui.remembered import forget, remember, remembered
 from napari_synth.gui.widgets.form_rows import label
+from napari_synth.gui.widgets.history_box import HistoryBox, SettingsRow
 from napari_synth.gui.widgets.report_file import write_report
+from napari_synth.gui.widgets.result_actions import ResultActions
 from napari_synth.gui.widgets.result_box import Finished, ResultBox, report_request
 from napari_synth.gui.widgets.source_picker import SourcePicker
 
@@ -73,10 +82,19 @@ class LayerPanel(MethodPanel[M], Generic[M, R]):
     def __init__(self, napari_viewer: napari.Viewer, kind: type[M], task: Task, adds: str) -> None:
         super().__init__(napari_viewer, kind, task, adds)
         self._running: tuple[_Origin, ...] = ()
+        self._asked: dict[str, Any] = {}
         self._done_of_several: list[str] = []
         self._failed_of_several: list[str] = []
         self.source = SourcePicker(self.viewer, self)
         self.result: ResultBox[R] = ResultBox(self.viewer, task, self)
+        self.result_actions = ResultActions(self.viewer, self.result, self)
+        self.result_actions.blend_wanted.connect(self.add_blend)
+        self.history = HistoryBox(self.viewer, task, self)
+        self.settings_row = SettingsRow(self)
+        self.history.wanted.connect(self.use_again)
+        self.settings_row.reset.clicked.connect(self.reset)
+        self.settings_row.paste.clicked.connect(self.paste_recipe)
+        self.setAcceptDrops(True)
         self.source.changed.connect(self._on_source)
         self.source.selection_changed.connect(self._on_selection)
         self.result.map_wanted.connect(self.add_map)
@@ -119,6 +137,83 @@ class LayerPanel(MethodPanel[M], Generic[M, R]):
         self.form.set_values(params)
         self.run()
 
+    def repeat_last(self) -> None:
+        """Run the method with the settings of the last run of this viewer on the layers that are selected now."""
+        runs = history_of(self.viewer).runs(self.task)
+        if self._job is None and runs:
+            if self.apply_recipe(runs[0].as_set()):
+                self.run()
+        else:
+            self.run()
+
+    def choose_next_result(self) -> None:
+        """Choose the next of the results that are listed; the first behind the last."""
+        if (count := self.result.choice.count()) > 1:
+            self.result.choice.setCurrentIndex((self.result.choice.currentIndex() + 1) % count)
+
+    def use_again(self, run: PastRun) -> None:
+        """Set all that was set for an earlier run."""
+        self.apply_recipe(run.as_set())
+
+    def paste_recipe(self) -> None:
+        """Take the method and the settings of the recipe on the clipboard."""
+        clipboard = QGuiApplication.clipboard()
+        self._take_text("" if clipboard is None else clipboard.text())
+
+    def reset(self) -> None:
+        """Put the method and all settings back to their defaults, and forget those that were remembered."""
+        self._clear()
+        forget(self.task)
+        self.methods.choose_first()
+        self.form.set_values(self.method.params_type().model_dump(include=set(self.form.values())))
+        self._take_more(Recipe(generator=self.method.info.id))
+        self.form.changed.emit()
+        self.messages.show_notes(["All settings are as in a new installation."])
+
+    def apply_recipe(self, recipe: Recipe) -> bool:
+        """Choose the method and the settings of a recipe; return whether that can be done, which is said otherwise.
+
+        Parameters
+        ----------
+        recipe : Recipe
+            What it learnt of a reference image, its axes and how it was computed are not taken over.
+        """
+        self._clear()
+        try:
+            self._check_recipe(recipe)
+            wanted = {
+                name: value
+                for name, value in recipe.params.items()
+                if name in self.method_of(recipe).params_type.settable()
+            }
+            self.method_of(recipe).params_type.parse(wanted)
+        except SynthError as error:
+            self._on_failed(error)
+            return False
+        self.choose_method(recipe.generator)
+        self.form.set_values(wanted)
+        more = self._take_more(recipe)
+        self.form.changed.emit()
+        self.messages.show_notes([f"{self.method.info.title} is set as in the recipe.", *more])
+        return True
+
+    def method_of(self, recipe: Recipe) -> M:
+        """Return the method that a recipe names."""
+        return self.methods.named(recipe.generator)
+
+    def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
+        """Take what may be a recipe: a file of YAML, or text."""
+        data = None if event is None else event.mimeData()
+        if event is not None and data is not None and _dropped_text(data):
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent | None) -> None:
+        """Take the settings of the recipe that was dropped."""
+        data = None if event is None else event.mimeData()
+        if event is not None and data is not None:
+            event.acceptProposedAction()
+            self._take_text(_dropped_text(data))
+
     def add_map(self, kind: str) -> None:
         """Add a layer that judges the result, of one of the kinds in `napari_synth.gui.jobs.quality_maps.MAPS`."""
         finished = self.result.finished
@@ -137,6 +232,22 @@ class LayerPanel(MethodPanel[M], Generic[M, R]):
             return partial(compute, run, finished.pixels, settings)
 
         self._attempt(ask, doing, partial(self._on_map, kind, finished))
+
+    def add_blend(self, share: float) -> None:
+        """Add a mixture of the chosen result and its source as a layer, which is a result too.
+
+        Parameters
+        ----------
+        share : float
+            Of the result, 0 to 1.
+        """
+        finished = self.result.finished
+        if finished is None or finished.source is None:
+            return
+        axes = finished.recipe.axes or self.source.axes.axes_of(finished.source)
+        image = to_image(finished.source, axes)
+        work = partial(mixed_levels, image, finished.pixels, share, self._settings())
+        self._attempt(lambda: work, "Mixing", partial(self._on_blend, share, finished))
 
     def save(self, path: Path) -> None:
         """Write the chosen result to a file with all that it carries, see `napari_synth.gui.layers.saved.write_layers`."""
@@ -158,6 +269,52 @@ class LayerPanel(MethodPanel[M], Generic[M, R]):
         """Cancel everything, and show source and result as they were; the panel was closed."""
         super().stop()
         self.result.reset_comparison()
+
+    # Settings from elsewhere
+
+    def _take_text(self, text: str) -> None:
+        """Take a recipe that is written out, or that is in the file of which the path is written."""
+        text = text.strip()
+        try:
+            if not text:
+                raise RecipeError(
+                    "There is no recipe on the clipboard: copy one first, from a panel or from a recipe file."
+                )
+            recipe = Recipe.from_yaml(text) if "\n" in text else Recipe.from_file(text)
+        except SynthError as error:
+            self._clear()
+            self._on_failed(error)
+            return
+        self.apply_recipe(recipe)
+
+    def _check_recipe(self, recipe: Recipe) -> None:
+        task = recipe.generator.split("/")[0]
+        if task != self.task:
+            known = {one.value: one for one in Task}
+            panel = known[task].verb.replace("-", " ").capitalize() if task in known else task
+            raise RecipeError(f"This recipe is for another task: open the panel {panel} and paste it there.")
+        if not self.methods.has(recipe.generator):
+            raise UnknownGeneratorError(f"There is no method {recipe.generator!r} here: add its model file with +.")
+        if refusal := self.methods.refusal(recipe.generator):
+            raise RecipeError(refusal)
+
+    def _take_more(self, recipe: Recipe) -> tuple[str, ...]:
+        """Set what a recipe says besides its method and settings; return sentences on what could not be."""
+        return ()
+
+    def _recall(self) -> None:
+        """Choose what was last used for this task, where that is still there; a subclass calls it once it is laid out."""
+        kept = remembered(self.task)
+        if kept is None or not self.methods.has(kept[0]) or self.methods.refusal(kept[0]):
+            return
+        method, params = self.methods.named(kept[0]), kept[1]
+        values = {name: value for name, value in params.items() if name in method.params_type.settable()}
+        try:
+            method.params_type.parse(values)
+        except SynthError:
+            return
+        self.choose_method(kept[0])
+        self.form.set_values(values)
 
     # What a subclass says
 
@@ -214,6 +371,7 @@ class LayerPanel(MethodPanel[M], Generic[M, R]):
         self.run_button.setText(f"{self._verb} {several} layers" if several > 1 else self._verb)
         self.run_button.setEnabled(several > 0 and self._job is None)
         self.result.set_busy(self._job is not None)
+        self.result_actions.set_busy(self._job is not None)
 
     def _ask_for_run(self) -> Work:
         layers = self.source.selected
@@ -222,6 +380,8 @@ class LayerPanel(MethodPanel[M], Generic[M, R]):
         ask = self._ask if len(layers) == 1 else self._ask_for_one_of_several
         works = [(layer.name, ask(layer)) for layer in layers]
         self._running = tuple(_Origin(layer, Placement.of(layer)) for layer in layers)
+        self._asked = self.form.params().model_dump(mode="json", include=set(self.form.values()))
+        remember(self.task, self.method.info.id, self._asked)
         self._done_of_several, self._failed_of_several = [], []
         return works[0][1] if len(works) == 1 else partial(run_in_turn, works, self._doing)
 
@@ -282,13 +442,32 @@ class LayerPanel(MethodPanel[M], Generic[M, R]):
         stored = f"The result is larger than the memory budget: it is in {result.path}." if result.path else ""
         note(layer, **notes_of_run(source, (stored, *result.verdict, *run.notes)))
         insert_layer(self.viewer, layer, source)
-        if source.blending == "additive":
+        if source.blending == "additive" and source.visible:
             source.visible = False
+            note(layer, hid_source=True)
         more = self._add_more(result, finished)
         note(layer, said=[*said_of(layer), *filter(None, (more,))])
         self.result.show_run(finished)
+        said = (*result.verdict, *run.notes)
+        history_of(self.viewer).add(PastRun(source.name, run.recipe, self._asked, datetime.now(), said))
         self.device.show_device(run.device)
         return finished
+
+    def _on_blend(self, share: float, finished: Finished[R], levels: tuple[Any, ...]) -> None:
+        source, result = finished.source, finished.result
+        if source is None or result not in self.viewer.layers:
+            return
+        recipe = finished.recipe.model_copy(update={"blend": finished.recipe.blend * share})
+        said = f"A mixture: {share:.0%} of {result.name!r} and {1 - share:.0%} of {source.name!r}."
+        metadata = mark(RESULT, recipe.model_dump(mode="json"), synthetic=bool(note_of(result, "synthetic")))
+        look = appearance(result)
+        layer = layer_of_levels(ImageLayer, levels, f"{result.name} {share:.0%}", metadata, finished.placement, **look)
+        note(layer, **notes_of_run(source, (said,)))
+        self.result.reset_comparison()
+        insert_layer(self.viewer, layer, result)
+        made = Finished[R](recipe, source, layer)
+        self.result.show_run(made)
+        self._show_said(made)
 
     def _on_saved(self, written: list[Path]) -> None:
         self.messages.show_notes([f"Written: {path}" for path in written])
@@ -312,7 +491,7 @@ class LayerPanel(MethodPanel[M], Generic[M, R]):
             UNCERTAINTY: {"colormap": "inferno", "contrast_limits": (0.0, found.limit)},
         }[kind]
         name = f"{finished.source.name} {_MAP_NAMES[kind]}"
-        metadata = mark(kind, unit=found.unit, said=list(found.notes))
+        metadata = mark(kind, unit=found.unit, said=list(found.notes), of=str(finished.result.unique_id))
         layer = layer_of_levels(ImageLayer, found.levels, name, metadata, finished.placement, rgb=False, **look)
         insert_layer(self.viewer, layer, finished.result)
         self.result.explain(layer, _MEANINGS[kind], found.unit)
@@ -325,6 +504,14 @@ class _Origin:
 
     layer: napari.layers.Image
     place: Placement
+
+
+def _dropped_text(data: QMimeData) -> str:
+    """Return the path of a dropped file, or dropped text; "" where neither can be a recipe."""
+    files = [url.toLocalFile() for url in data.urls() if url.isLocalFile()]
+    if files:
+        return files[0] if files[0].endswith((".yaml", ".yml")) else ""
+    return data.text() if data.hasText() else ""
 
 
 def _refuse(error: SynthError, _progress: ProgressCallback, _cancel: CancelToken) -> None:

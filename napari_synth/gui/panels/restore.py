@@ -5,24 +5,30 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from napari.layers import Labels
+from napari.layers import Image, Labels
 from qtpy.QtWidgets import QHBoxLayout, QPushButton
 
 from napari_synth.contract.generator import Generator, Task
 from napari_synth.contract.params import Params
 from napari_synth.engine.image_run import PreparedImage
+from napari_synth.engine.recipe import Recipe
+from napari_synth.gui.jobs.comparison import Compared, compare
 from napari_synth.gui.jobs.requests import RestoreRequest
 from napari_synth.gui.jobs.restore import RunResult, restore
 from napari_synth.gui.jobs.worker import Work
+from napari_synth.gui.keys import PREVIEW, RUN, with_key
 from napari_synth.gui.layers.appearance import appearance, result_look
-from napari_synth.gui.layers.marks import FILLED, RESULT, mark
+from napari_synth.gui.layers.marks import FILLED, PSF, RESULT, mark
 from napari_synth.gui.layers.placement import Placement, result_placement
 from napari_synth.gui.layers.viewer_layers import insert_layer, layer_of_levels
+from napari_synth.gui.layers.visible_field import VisibleField, visible_field
 from napari_synth.gui.panels.layer_panel import LayerPanel
+from napari_synth.gui.widgets.comparison_box import ComparisonBox
 from napari_synth.gui.widgets.form_rows import line
 from napari_synth.gui.widgets.hint import Hint
 from napari_synth.gui.widgets.mask_picker import MaskPicker
-from napari_synth.gui.widgets.reference_picker import ReferencePicker
+from napari_synth.gui.widgets.reference_picker import PsfPicker, ReferencePicker
+from napari_synth.gui.widgets.region_picker import RegionPicker
 from napari_synth.gui.widgets.result_box import Finished
 from napari_synth.gui.widgets.run_preview import RunPreview
 
@@ -32,11 +38,12 @@ if TYPE_CHECKING:
 
 _ADDS = "Add a model file of your own: .safetensors, .pth, TorchScript, or a bioimage.io package (zip, or its .yaml)"
 _PREVIEW = "Show the result on the visible field and the current slice, again whenever a setting or the view changes"
-_RUN = "Work on the whole image in the background; the result is a new layer beside the source"
+_RUN = "Work on the image in the background; the result is a new layer beside the source"
 _NO_MASK = "Nothing is marked that could be filled: paint it, or choose a rule as the mask."
 _WORDS = {
     Task.DENOISE: ("denoised", "Denoising"),
     Task.CORRECT: ("corrected", "Correcting"),
+    Task.DECONVOLVE: ("deconvolved", "Deconvolving"),
     Task.SUPER_RESOLUTION: ("upscaled", "Upscaling"),
     Task.INPAINT: ("inpainted", "Inpainting"),
     Task.TRANSLATE: ("translated", "Translating"),
@@ -57,12 +64,13 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
         super().__init__(napari_viewer, Generator, task, _ADDS)
         self._done, self._doing = _WORDS[task]
         self.mask_picker = MaskPicker(self.viewer, self.source, self._wanted, self) if task == Task.INPAINT else None
-        self.reference_picker = ReferencePicker(self.viewer, self.source, self)
+        picker = PsfPicker if task == Task.DECONVOLVE else ReferencePicker
+        self.reference_picker = picker(self.viewer, self.source, self)
         self.preview_button = QPushButton("Preview", self)
         self.preview_button.setCheckable(True)
         self.preview_hint = Hint(self)
         self.mask_hint = Hint(self)
-        self.run_button.setToolTip(_RUN)
+        self.run_button.setToolTip(with_key(_RUN, RUN))
         self.preview = RunPreview(self.viewer, self._wanted, self, look=self._look)
         self._attach(self.preview, self.preview_button)
         self.reference_picker.changed.connect(self.preview.request)
@@ -72,7 +80,14 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
             self.mask_picker.changed.connect(self._show_state)
             self.mask_picker.changed.connect(self.preview.request)
             self.mask_picker.changed.connect(self._clear_error)
+        self._compared: VisibleField | None = None
+        self.comparison = ComparisonBox(self.viewer, self)
+        self.comparison.wanted.connect(self.compare)
+        self.comparison.taken.connect(self.choose_method)
         self._add_method_row()
+        self.region = RegionPicker(self.viewer, self.source, self)
+        self.region.changed.connect(self.preview.request)
+        self.region.changed.connect(self._clear_error)
         buttons = QHBoxLayout()
         buttons.addWidget(self.preview_button, 1)
         buttons.addWidget(self.run_button, 2)
@@ -80,6 +95,7 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
             self.source,
             self.summary,
             self.form_place,
+            self.settings_row,
             line(self),
             buttons,
             self.mask_hint,
@@ -87,12 +103,20 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
             self.progress,
             self.device,
             self.result,
+            self.result_actions,
             self.messages,
+            self.history,
+            self.comparison,
         )
         self.viewer.dims.events.ndisplay.connect(self._offer_preview)
         self._on_method()
         self._on_source()
         self._on_theme()
+        self._recall()
+
+    def toggle_preview(self) -> None:
+        """Switch the preview on or off, where there can be one."""
+        self.preview_button.click()
 
     def run(self) -> None:
         """Run the generator over the chosen layer; its preview goes."""
@@ -103,16 +127,69 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
                 self.mask_picker.renew()
         super().run()
 
+    def compare(self) -> None:
+        """Run the ticked methods on the visible field, and show what they make beside each other."""
+        self.preview_button.setChecked(False)
+        layer = self.source.layer
+        if layer is None or self._job is not None:
+            return
+        self._attempt(partial(self._ask_to_compare, layer), "Comparing", partial(self._on_compared, layer))
+
+    def stop(self) -> None:
+        """See `Panel.stop`."""
+        super().stop()
+        self.comparison.clear()
+
     # What is wanted
+
+    def _ask_to_compare(self, layer: napari.layers.Image) -> Work:
+        """Return the work of all ticked methods on what is seen of the layer now: the view may be moved meanwhile."""
+        base = self._wanted(layer)[1]
+        self._compared = visible_field(layer, self.viewer, base.image.axes)
+        part = self._compared.region(base.image.axes)
+        mask = base.mask
+        if mask is not None:
+            mask = mask.within(part)
+        requests = []
+        for identifier in self.comparison.ticked:
+            own = identifier == self.method.info.id
+            params = base.params if own else {}
+            takes = self.methods.named(identifier).info.reference_image != "none"
+            image, reference = base.image.select(**part), base.reference if takes else None
+            requests.append(RestoreRequest(identifier, image, params, base.settings, mask, reference))
+        return partial(compare, requests)
+
+    def _on_compared(self, layer: napari.layers.Image, found: tuple[Compared, ...]) -> None:
+        if self._compared is not None and layer in self.viewer.layers:
+            self.comparison.show_compared(found, layer, self._look(layer), self._compared)
 
     def _wanted(self, layer: napari.layers.Image | None = None) -> tuple[napari.layers.Image, RestoreRequest]:
         image = self.source.image(layer)
+        # What is shown in the view alone is limited to it already.
+        limited = layer is not None or not self.region.follows_view
         layer = layer or self.source.layer
         assert layer is not None
         params = self.form.params().model_dump()
         mask = self.mask_picker.request(layer, image) if self.mask_picker is not None else None
         reference = self.reference_picker.image(image)
-        return layer, RestoreRequest(self.method.info.id, image, params, self._settings(), mask, reference)
+        region = self.region.request(layer, image) if limited else None
+        return layer, RestoreRequest(self.method.info.id, image, params, self._settings(), mask, reference, region)
+
+    def _take_more(self, recipe: Recipe) -> tuple[str, ...]:
+        """Choose the region and the rule of the mask."""
+        said = []
+        self.region.take(recipe.region)
+        if recipe.region is not None and recipe.region.is_drawn:
+            said.append("Its region was drawn: choose the layer of the region.")
+        if self.mask_picker is not None and recipe.mask is not None:
+            self.mask_picker.grow.setValue(recipe.mask.grow)
+            if recipe.mask.rule is not None:
+                self.mask_picker.choose(recipe.mask.rule)
+            else:
+                said.append("Its mask was drawn: choose the layer of the mask.")
+        if recipe.reference is not None:
+            said.append("It had a reference image: choose the reference.")
+        return tuple(said)
 
     def _ask(self, layer: napari.layers.Image) -> Work:
         return partial(restore, self._wanted(layer)[1])
@@ -127,12 +204,15 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
 
     def _on_source(self) -> None:
         super()._on_source()
+        self.comparison.list_methods(self.methods.possible())
         self.preview.request()
 
     def _offer_preview(self, _event: object = None) -> None:
         """Enable the preview, or say why there can be none and how there will be one."""
         there = self.source.layer is not None
-        self._offer_preview_on(self.preview_button, self.preview_hint, _PREVIEW, there=there and not self._lacks_mask)
+        self._offer_preview_on(
+            self.preview_button, self.preview_hint, with_key(_PREVIEW, PREVIEW), there=there and not self._lacks_mask
+        )
         if self.mask_picker is not None:
             self.mask_hint.say(_NO_MASK if there and self._lacks_mask else "", "Draw", self.mask_picker.add_layer)
 
@@ -145,13 +225,17 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
         super()._show_state()
         if self._lacks_mask:
             self.run_button.setEnabled(False)
-        self.run_button.setToolTip(_NO_MASK if self._lacks_mask else _RUN)
+        self.run_button.setToolTip(_NO_MASK if self._lacks_mask else with_key(_RUN, RUN))
+        self.comparison.set_busy(self._job is not None or self.source.layer is None)
         self._offer_preview()
 
     # The result
 
     def _look(self, source: napari.layers.Image) -> dict[str, Any]:
         """Return how a result is shown: as its source, but with the contrast limits of what it should look like."""
+        if self.task == Task.DECONVOLVE:
+            # Light that was spread is put back together: points become brighter than they were.
+            return {name: value for name, value in appearance(source).items() if name != "contrast_limits"}
         reference = self.reference_picker.layer
         limits = (
             {} if reference is None or source.rgb or reference.rgb else {"contrast_limits": reference.contrast_limits}
@@ -168,14 +252,28 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
 
     def _add_more(self, result: RunResult[PreparedImage], finished: Finished[PreparedImage]) -> str:
         """Add which pixels are invented, hidden since they would cover what was put there, and say so."""
+        if self.task == Task.DECONVOLVE:
+            return self._add_psf(result.prepared, finished)
         if self.mask_picker is None or not result.filled:
             return ""
         assert finished.source is not None
         self.mask_picker.uncover()
         name = f"{finished.source.name} filled pixels"
-        layer = layer_of_levels(Labels, result.filled, name, mark(FILLED), finished.placement, visible=False)
+        metadata = mark(FILLED, of=str(finished.result.unique_id))
+        layer = layer_of_levels(Labels, result.filled, name, metadata, finished.placement, visible=False)
         insert_layer(self.viewer, layer, finished.result)
         return f"The pixels that were filled are in {layer.name!r}."
+
+    def _add_psf(self, run: PreparedImage, finished: Finished[PreparedImage]) -> str:
+        """Add the point spread function that was used, hidden, and say so."""
+        psf = getattr(run.channels[0].prepared, "psf", None)
+        if psf is None or finished.source is None:
+            return ""
+        steps = {axis: finished.source.scale[i] for i, axis in enumerate(run.source.axes.replace("S", ""))}
+        scale = [steps[axis] for axis in "ZYX"[-psf.pixels.ndim :]]
+        layer = Image(psf.pixels, name=f"{finished.source.name} PSF", scale=scale, visible=False, metadata=mark(PSF))
+        insert_layer(self.viewer, layer, finished.result)
+        return f"The point spread function is in {layer.name!r}."
 
 
 class DenoisePanel(RestorePanel):
@@ -190,6 +288,13 @@ class CorrectPanel(RestorePanel):
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__(napari_viewer, Task.CORRECT)
+
+
+class DeconvolvePanel(RestorePanel):
+    """The panel for deconvolution, as napari's menu opens it."""
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__(napari_viewer, Task.DECONVOLVE)
 
 
 class InpaintPanel(RestorePanel):

@@ -21,6 +21,7 @@ from napari_synth.engine.synthesis_run import PreparedSynthesis
 from napari_synth.gui.jobs.requests import LatentPoint, SynthesisRequest
 from napari_synth.gui.jobs.synthesize import Synthesized, interpolate, plain_place, report_on, synthesize
 from napari_synth.gui.jobs.worker import Work
+from napari_synth.gui.keys import RUN, with_key
 from napari_synth.gui.layers.appearance import contrast
 from napari_synth.gui.layers.images import guess_layer_axes, to_image
 from napari_synth.gui.layers.marks import PAIRS, PREVIEW, RESULT, is_source, kind_of, mark
@@ -65,7 +66,7 @@ class SynthesizePanel(MethodPanel[Synthesizer[Any]]):
         self.seed.setRange(0, 2**31 - 1)
         self.seed.setToolTip("The same seed gives the same images")
         self.another = button(self, "Another", "Take another seed")
-        self.run_button.setToolTip("Make the images in the background; they become a stack layer")
+        self.run_button.setToolTip(with_key("Make the images in the background; they become a stack layer", RUN))
         self.encoded = LayerChoice(self.viewer, is_source, "the seed", self)
         self.encoded.setToolTip(
             "Where the sliders begin: at an image of the seed, or at the middle of an image layer, as the model sees it"

@@ -136,6 +136,10 @@ class _Field(QWidget):
         self._widget = cast(Any, create_widget(annotation=annotation, name=name, options=options, **start))
         native: QWidget = self._widget.native
         native.setToolTip(tooltip)
+        title = info.title or name.replace("_", " ").capitalize()
+        native.setAccessibleName(title)
+        for part in native.findChildren(QWidget):
+            part.setAccessibleName(title)
         if isinstance(native, QCheckBox):
             # The row's label says it.
             native.setText("")
@@ -153,7 +157,7 @@ class _Field(QWidget):
         native.setMinimumWidth(_SLIDER_WIDTH if "widget_type" in options else 60)
         self._widget.changed.connect(self._on_change)
 
-        self.label = QLabel(info.title or name.replace("_", " ").capitalize(), parent)
+        self.label = QLabel(title, parent)
         self.label.setToolTip(tooltip)
         self.label.setBuddy(native)
         self.editor = self
@@ -163,6 +167,7 @@ class _Field(QWidget):
         if nullable:
             self._automatic = QCheckBox("auto", self)
             self._automatic.setToolTip(f"Let napari-synth choose. {tooltip}".strip())
+            self._automatic.setAccessibleName(f"{title}: automatic")
             self._automatic.setChecked(default is None)
             native.setEnabled(default is not None)
             self._automatic.toggled.connect(self._on_automatic)

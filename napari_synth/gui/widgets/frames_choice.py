@@ -72,6 +72,18 @@ class FramesChoice(QWidget):
             case _:
                 return FrameRequest(between=self.between.value())
 
+    def take(self, request: FrameRequest) -> None:
+        """Ask for the same frames as a request."""
+        if request.between:
+            self.what.setCurrentIndex(BETWEEN)
+            self.between.setValue(request.between)
+        elif request.fill:
+            self.what.setCurrentIndex(MISSING)
+            self.missing.setText("" if request.fill == "auto" else ", ".join(map(str, request.fill)))
+        elif request.count:
+            self.what.setCurrentIndex(NEXT)
+            self.count.setValue(request.count)
+
     def _on_what(self, index: int) -> None:
         self._pages.setCurrentIndex(index)
         self._label.setText("Which" if index == MISSING else "How many")

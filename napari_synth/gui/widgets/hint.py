@@ -23,6 +23,8 @@ class Hint(QWidget):
         self._step: Callable[[], object] | None = None
         self.words = wrapped(self, "Why something cannot be done now")
         self.button = QPushButton(self)
+        self.button.setAccessibleName("What helps")
+        self.button.setToolTip("What helps")
         self.button.clicked.connect(self._on_clicked)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
@@ -45,7 +47,8 @@ class Hint(QWidget):
         self._step = step
         self.words.setText(breakable(words))
         self.button.setText(title)
-        self.button.setToolTip(f"{title}: {words}" if title else "")
+        self.button.setAccessibleName(title or "What helps")
+        self.button.setToolTip(f"{title}: {words}" if title else "What helps")
         self.button.setVisible(step is not None)
         self.setVisible(bool(words))
 

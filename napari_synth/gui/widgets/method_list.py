@@ -39,6 +39,8 @@ class MethodList(NameBox, Generic[M]):
         self._axes = ""
         self._methods: list[M] = []
         self.setToolTip("How it is done")
+        # Two buttons stand beside it, and a label before it.
+        self.setMinimumContentsLength(4)
         self.refresh()
         self._wish = self.method.info.id
         self.currentIndexChanged.connect(self._on_choice)
@@ -52,6 +54,24 @@ class MethodList(NameBox, Generic[M]):
     def choose(self, identifier: str) -> None:
         """Choose one by its id."""
         self.setCurrentIndex(self._ids.index(identifier))
+
+    def choose_first(self) -> None:
+        """Choose the default: the first of those that can take the layer."""
+        possible = [index for index, method in enumerate(self._methods) if not self._why_not(method)]
+        self.setCurrentIndex(possible[0] if possible else 0)
+
+    def has(self, identifier: str) -> bool:
+        """Tell whether one is listed."""
+        return identifier in self._ids
+
+    def possible(self) -> list[tuple[str, str, str]]:
+        """Return id, title and summary of those that can take the layer."""
+        infos = [method.info for method in self._methods if not self._why_not(method)]
+        return [(info.id, info.title, info.summary) for info in infos]
+
+    def named(self, identifier: str) -> M:
+        """Return one by its id."""
+        return self._methods[self._ids.index(identifier)]
 
     def refusal(self, identifier: str) -> str:
         """Say why one cannot take the layer, "" where it can."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from napari.layers import Image as ImageLayer
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QWidget
 
 from napari_synth.core.errors import ReferenceImageError
+from napari_synth.engine.references import as_psf
 from napari_synth.gui.layers.images import guess_layer_axes, to_image
 from napari_synth.gui.layers.marks import is_source, kind_of
 from napari_synth.gui.widgets.form_rows import label
@@ -20,7 +22,13 @@ if TYPE_CHECKING:
     import napari.layers
     from napari.components import ViewerModel
 
-_NONE = {"none": "", "optional": "not needed", "needed": "choose an image"}
+
+class Words(NamedTuple):
+    """What is said of the list: its label, its hint, and what stands for no layer."""
+
+    label: str
+    hint: str
+    none: str
 
 
 class ReferencePicker(QObject):
@@ -36,6 +44,13 @@ class ReferencePicker(QObject):
     parent : QWidget
     """
 
+    words = Words(
+        "Reference",
+        "The image layer that the result should look like, of any size. What is learnt of it is kept in the recipe, so that"
+        " other images can be treated alike without it.",
+        "not needed",
+    )
+
     changed = Signal()
     """Another reference, or other pixels of the same one."""
 
@@ -44,11 +59,8 @@ class ReferencePicker(QObject):
         self._source = source
         self._use: Literal["none", "optional", "needed"] = "none"
         self.choice = LayerChoice(viewer, self._is_other, "", parent, likely=self._is_alike)
-        self.choice.setToolTip(
-            "The image layer that the result should look like, of any size. What is learnt of it is kept in the recipe, so that"
-            " other images can be treated alike without it."
-        )
-        self._label = label("Reference", self.choice)
+        self.choice.setToolTip(self.words.hint)
+        self._label = label(self.words.label, self.choice)
         source.rows.addRow(self._label, self.choice)
         source.changed.connect(self.choice.refresh)
         self.choice.changed.connect(self.changed)
@@ -57,7 +69,7 @@ class ReferencePicker(QObject):
     def offer(self, use: Literal["none", "optional", "needed"]) -> None:
         """Show the row where a method takes a reference image, and hide it where it takes none."""
         self._use = use
-        self.choice.none = _NONE[use]
+        self.choice.none = {"none": "", "optional": self.words.none, "needed": "choose an image"}[use]
         self.choice.refresh()
         for widget in (self._label, self.choice):
             widget.setVisible(use != "none")
@@ -89,6 +101,9 @@ class ReferencePicker(QObject):
                     "This method needs a reference image: open one, and choose its layer as the reference."
                 )
             return None
+        return self._read(layer, source)
+
+    def _read(self, layer: napari.layers.Image, source: Image) -> Image:
         alike = layer.ndim + layer.rgb == len(source.axes) and layer.rgb == ("S" in source.axes)
         return to_image(layer, source.axes if alike else guess_layer_axes(layer))
 
@@ -98,3 +113,21 @@ class ReferencePicker(QObject):
     def _is_alike(self, layer: napari.layers.Layer) -> bool:
         source = self._source.layer
         return source is not None and not kind_of(layer) and layer.rgb == source.rgb
+
+
+class PsfPicker(ReferencePicker):
+    """The same for the image of a point: a layer with "psf" in its name is chosen as soon as there is one."""
+
+    words = Words(
+        "PSF",
+        "An image layer that shows the point spread function, of any size, or many beads. It is kept in the recipe. Without one,"
+        " the settings below say what it is, or its width is estimated.",
+        "no layer: as set below",
+    )
+
+    def _read(self, layer: napari.layers.Image, source: Image) -> Image:
+        read = to_image(layer, guess_layer_axes(layer))
+        return replace(as_psf(read.data, source), spacing=read.spacing, units=read.units, name=read.name)
+
+    def _is_alike(self, layer: napari.layers.Layer) -> bool:
+        return not kind_of(layer) and "psf" in layer.name.lower()

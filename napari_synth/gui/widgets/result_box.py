@@ -26,6 +26,7 @@ from napari_synth.engine.recipe import Recipe
 from napari_synth.gui.jobs.again import why_not_again
 from napari_synth.gui.jobs.report import ReportRequest
 from napari_synth.gui.jobs.requests import LayerRun
+from napari_synth.gui.keys import NEXT, SOURCE, with_key
 from napari_synth.gui.layers.images import full_resolution, guessed_axes, to_image
 from napari_synth.gui.layers.marks import DERIVED, REMOVED, TRUST, UNCERTAINTY, kind_of
 from napari_synth.gui.layers.placement import Placement
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
 BLINK_MS = 600
 
 _SOURCE_GONE = "Its source is not in this viewer any more: open that layer again."
+_BLINK = "Show source and result in turn: the eye sees what moves"
+_BESIDE = "Show the layers beside each other in a grid"
 _REMOVED = "Add a layer with source minus result: nothing of the specimen should be seen in it"
 _TRUST = (
     "Add a layer that shows where noise cannot explain the change: red where the result is darker than the source,"
@@ -135,18 +138,22 @@ class ResultBox(QWidget, Generic[Run]):
         self._finished: Finished[Run] | None = None
         self._last: Finished[Run] | None = None
         self._opacity = 1.0
+        self._seen: tuple[tuple[napari.layers.Layer, bool], ...] = ()
         self._busy = False
 
         self.choice: QComboBox = NameBox(self)
-        self.choice.setToolTip("The result that the buttons below belong to: any of this task in this viewer")
+        self.choice.setToolTip(
+            with_key("The result that the buttons below belong to: any of this task in this viewer; the next one", NEXT)
+        )
         self.choice.currentIndexChanged.connect(self._on_choice)
         self.fade = QSlider(Qt.Orientation.Horizontal, self)
+        self.fade.setAccessibleName("From the source to the result")
         self.fade.setRange(0, 100)
         self.fade.setValue(100)
         self.fade.valueChanged.connect(self._on_fade)
-        self.blink = button(self, "Blink", "", checkable=True)
+        self.blink = button(self, "Blink", _BLINK, checkable=True)
         self.blink.toggled.connect(self._on_blink)
-        self.beside = button(self, "Side by side", "", checkable=True)
+        self.beside = button(self, "Side by side", _BESIDE, checkable=True)
         self.beside.toggled.connect(self._on_beside)
         self.removed = button(self, "Removed signal", _REMOVED)
         self.removed.clicked.connect(partial(self._on_map, REMOVED))
@@ -241,6 +248,20 @@ class ResultBox(QWidget, Generic[Run]):
         self.blink.setChecked(False)
         if self.fade.value() != 100:
             self.fade.setValue(100)
+
+    def hold_source(self, held: bool) -> None:
+        """Show the source alone as long as something is held, and all as it was before afterwards."""
+        finished = self._finished
+        if not held:
+            for layer, visible in self._seen:
+                layer.visible = visible
+            self._seen = ()
+        elif finished is not None and finished.source is not None and not self._seen:
+            judging = [layer for layer in self._viewer.layers if kind_of(layer) in DERIVED]
+            changed = [finished.source, finished.result, *judging]
+            self._seen = tuple((layer, layer.visible) for layer in changed)
+            for layer in changed:
+                layer.visible = layer is finished.source
 
     def uncover(self) -> None:
         """Hide the layers that were added to judge the result, and show the source beneath it."""
@@ -360,9 +381,12 @@ class ResultBox(QWidget, Generic[Run]):
             return
         gone = "" if finished.source is not None else _SOURCE_GONE
         for control, tooltip in (
-            (self.fade, "Fade between the source (left) and the result (right)"),
-            (self.blink, "Show source and result in turn: the eye sees what moves"),
-            (self.beside, "Show the layers beside each other in a grid"),
+            (
+                self.fade,
+                with_key("Fade between the source (left) and the result (right); hold to see the source", SOURCE),
+            ),
+            (self.blink, _BLINK),
+            (self.beside, _BESIDE),
         ):
             _allow(control, tooltip, gone)
         for control in (self.save, self.report):

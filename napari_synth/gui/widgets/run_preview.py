@@ -19,6 +19,7 @@ from napari_synth.gui.layers.placement import Placement, refinement, result_plac
 from napari_synth.gui.layers.viewer_layers import camera_of
 from napari_synth.gui.layers.visible_field import VisibleField, visible_field
 from napari_synth.gui.widgets.live_layer import LiveLayer
+from napari_synth.gui.widgets.status import duration
 
 if TYPE_CHECKING:
     import napari.layers
@@ -67,6 +68,11 @@ def words_of_run(size: str, prepared: PreparedImage | None, _pixels: Any) -> tup
     return (f"Preview of {size} pixels.", *prepared.notes)
 
 
+def _estimate(seconds: float) -> str:
+    """Say how long a run takes."""
+    return f"A run takes about {duration(seconds)}, as fast as this was."
+
+
 class RunPreview(LiveLayer[FieldRequest]):
     """Keeps a temporary layer up to date with what a run would give.
 
@@ -77,7 +83,8 @@ class RunPreview(LiveLayer[FieldRequest]):
         Returns the source layer and the request; raises a `SynthError` where nothing can be run.
     parent : QObject, optional
     compute : callable
-        Computes what is shown of a region, with the parameters and results of `restore_region`.
+        Computes what is shown of a region, with the parameters and results of `restore_region`, but that it need not say how long
+        a run takes.
     look : callable
         Returns how the layer is shown, as keyword arguments, from the source layer.
     name : str
@@ -92,7 +99,7 @@ class RunPreview(LiveLayer[FieldRequest]):
         ask: Wanted,
         parent: QObject | None = None,
         *,
-        compute: Callable[..., tuple[PreparedImage | None, Any]] = restore_region,
+        compute: Callable[..., tuple[Any, ...]] = restore_region,
         look: Callable[[napari.layers.Image], dict[str, Any]] = appearance,
         name: str = "preview",
         words: Callable[[str, PreparedImage | None, Any], tuple[str, ...]] = words_of_run,
@@ -128,12 +135,12 @@ class RunPreview(LiveLayer[FieldRequest]):
         kept = self._prepared if self._done is not None and self._done.is_of(wanted) else None
         return partial(self._compute, wanted.run, wanted.field.region(wanted.run.image.axes), kept)
 
-    def _show(self, wanted: FieldRequest, result: tuple[PreparedImage | None, Any]) -> None:
-        self._done, (self._prepared, pixels) = wanted, result
+    def _show(self, wanted: FieldRequest, result: tuple[Any, ...]) -> None:
+        self._done, (self._prepared, pixels, *seconds) = wanted, result
         self._show_pixels(wanted, pixels, self._prepared)
         start, stop = wanted.field.start, wanted.field.stop
         size = " by ".join(str(b - a) for a, b in zip(start, stop, strict=True) if b - a > 1)
-        self._said = self._words(size, self._prepared, pixels)
+        self._said = (*self._words(size, self._prepared, pixels), *map(_estimate, filter(None, seconds)))
         self._say()
 
     def _show_interim(self, wanted: FieldRequest, event: Any) -> None:

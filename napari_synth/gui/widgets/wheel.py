@@ -5,9 +5,11 @@ from __future__ import annotations
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import QAbstractSlider, QAbstractSpinBox, QComboBox, QScrollBar, QWidget
 
+from napari_synth.gui.widgets.accessible import give_name
+
 
 class WheelGuard(QObject):
-    """Hands the wheel on from every control without focus to what lies around it, and looks after controls that are added later.
+    """Hands the wheel on from every control without focus to what lies around it, and names controls, also those that come later.
 
     Qt gives a box or a slider the focus when the wheel turns over it, so that scrolling a panel would change its settings.
 
@@ -29,6 +31,9 @@ class WheelGuard(QObject):
             child = event.child()  # type: ignore[attr-defined]
             if isinstance(child, QWidget):
                 self._adopt(child)
+        elif event.type() == QEvent.Type.Show and isinstance(watched, QWidget):
+            # Its label stands beside it by now.
+            give_name(watched)
         elif event.type() == QEvent.Type.Wheel and _is_control(watched) and not watched.hasFocus():  # type: ignore[attr-defined]
             event.ignore()
             return True

@@ -13,6 +13,7 @@ from torch.nn import functional
 from napari_synth.contract.generator import BlockSpec, Context, Prepared
 from napari_synth.core.errors import InvalidImageError, InvalidParameterError
 from napari_synth.core.progress import check_cancelled
+from napari_synth.core.texts import three_digits, unit_of
 from napari_synth.imaging.image import Image
 from napari_synth.imaging.sampling import sample_windows
 from napari_synth.imaging.screening import noise_of
@@ -292,7 +293,8 @@ def _notes(
 ) -> tuple[str, ...]:
     """Say where the background lies, and what the user should know of it."""
     counts = context.intensity.inverse(np.percentile(found.cpu().numpy(), [1, 99]))
-    said = [f"The background lies between {counts[0]:.4g} and {counts[1]:.4g} counts."]
+    ends = " and ".join(three_digits(level) for level in counts)
+    said = [f"The background lies between {ends} {unit_of(image.dtype)}."]
     noise = noise_of(image).sigma_typical / context.intensity.scale
     near = float(((pixels - found).abs() <= max(_NEAR * noise, _NEAR_RANGE)).float().mean())
     if near < _FEWEST:

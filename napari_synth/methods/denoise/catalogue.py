@@ -77,7 +77,7 @@ class BlindParams(OutlierParams):
         gt=0.0,
         title="Noise level",
         description="Standard deviation of the noise in the grey values of the image, where you know it; measured where it is left"
-        " out, and where noise is multiplicative.",
+        " out, and where noise is multiplicative. A higher one removes more.",
         json_schema_extra={"advanced": True, "start": 10.0},
     )
     ensemble: bool = ensemble_field()
@@ -116,7 +116,9 @@ class AdaptParams(OutlierParams):
         " for noise that follows no known law.",
     )
     steps: int | None = steps_field(
-        "How long to adapt: left out, 100 steps for the network and 400 for the noise law.", most=10_000
+        "How long to adapt: left out, 100 steps for the network and 400 for the noise law."
+        " More take longer and fit the image better, up to a point.",
+        most=10_000,
     )
     patch: int = patch_field(64)
     batch: int = batch_field(4)
@@ -169,18 +171,25 @@ class NonLocalMeansParams(VolumeParams):
         None,
         title="Strength",
         description="How different two places may look, in standard deviations of the noise; empty to choose it on"
-        " held-out pixels.",
+        " held-out pixels."
+        " More smooths more.",
         ge=0.05,
         le=10.0,
         json_schema_extra={"start": 1.0},
     )
     patch_radius: int = advanced(
-        2, title="Patch radius", description="Pixels around a place by which it is compared.", ge=0, le=10
+        2,
+        title="Patch radius",
+        description="Pixels around a place by which it is compared."
+        " More tell places apart better where noise is strong, and lose small detail.",
+        ge=0,
+        le=10,
     )
     search_radius: int = advanced(
         7,
         title="Search radius",
-        description="How far away alike places are looked for, in pixels; time grows with its square.",
+        description="How far away alike places are looked for, in pixels; time grows with its square."
+        " Farther finds more of them.",
         ge=1,
         le=30,
     )
@@ -193,7 +202,8 @@ class TotalVariationParams(VolumeParams):
         None,
         title="Weight",
         description="How smooth the result is, in standard deviations of the noise; empty to choose it on held-out"
-        " pixels.",
+        " pixels."
+        " More is smoother and flatter.",
         ge=0.01,
         le=20.0,
         json_schema_extra={"start": 1.0},
@@ -213,7 +223,8 @@ class WaveletParams(OutlierParams):
     strength: float | None = Field(
         None,
         title="Strength",
-        description="Factor on the measured noise; empty to choose it on held-out pixels.",
+        description="Factor on the measured noise; empty to choose it on held-out pixels."
+        " More removes more, fine detail too.",
         ge=0.1,
         le=10.0,
         json_schema_extra={"start": 1.0},

@@ -26,7 +26,8 @@ class FillerParams(NeighbourParams):
         ge=8,
         le=2048,
         title="Context",
-        description="How far around a hole the network looks at least, in pixels; around large holes further.",
+        description="How far around a hole the network looks at least, in pixels; around large holes further."
+        " Farther gives it more to go by and takes longer.",
     )
 
 
@@ -45,7 +46,8 @@ class SearchParams(NeighbourParams):
         ge=8,
         le=1024,
         title="Context",
-        description="How far around a hole alike places are looked for at least, in pixels; large holes look further.",
+        description="How far around a hole alike places are looked for at least, in pixels; large holes look further."
+        " Farther finds more of them and takes longer.",
     )
 
 
@@ -70,7 +72,8 @@ class AutoParams(SearchParams):
         ge=0,
         le=64,
         title="Thin up to",
-        description="Radius of the largest circle in a hole, in pixels, up to which it is filled smoothly and not with texture.",
+        description="Radius of the largest circle in a hole, in pixels, up to which it is filled smoothly and not with texture."
+        " More fills more holes smoothly.",
     )
     surface: float | None = advanced(
         None,
@@ -90,7 +93,8 @@ class AdaptedParams(FillerParams):
         ge=1,
         le=20_000,
         title="Steps",
-        description="How long to adapt: 80 steps are about half a minute on a CPU and seconds on a GPU.",
+        description="How long to adapt: 80 steps are about half a minute on a CPU and seconds on a GPU."
+        " More fit the image better, up to a point.",
     )
     patch: int = patch_field(96, least=32)
     batch: int = batch_field(4, most=256)

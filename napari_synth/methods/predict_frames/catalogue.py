@@ -72,7 +72,8 @@ class SimVPTrainParams(ClipTrainParams):
         ge=1,
         le=16,
         title="Blocks",
-        description="Of the part that finds what moves: each sees 12 pixels further on either side.",
+        description="Of the part that finds what moves: each sees 12 pixels further on either side."
+        " More follow faster motion and take longer.",
     )
 
 
@@ -89,7 +90,8 @@ class OpticalFlowParams(Params):
         ge=2,
         le=100,
         title="Radius",
-        description="Pixels around each one that are taken to move together, for Lucas-Kanade.",
+        description="Pixels around each one that are taken to move together, for Lucas-Kanade."
+        " More is steadier where noise is strong, and misses small motion.",
     )
 
 

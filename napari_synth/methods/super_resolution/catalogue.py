@@ -54,10 +54,17 @@ class AdaptedParams(NetworkParams):
         ge=1,
         le=20_000,
         title="Steps",
-        description="How long to adapt: 150 steps are about a minute on a CPU and seconds on a GPU.",
+        description="How long to adapt: 150 steps are about a minute on a CPU and seconds on a GPU."
+        " More fit the image better, up to a point.",
     )
     patch: int = advanced(
-        32, ge=16, le=256, multiple_of=2, title="Patch size", description="Edge of a coarse training patch, in pixels."
+        32,
+        ge=16,
+        le=256,
+        multiple_of=2,
+        title="Patch size",
+        description="Edge of a coarse training patch, in pixels."
+        " A larger one shows more context at once, and takes more memory and time.",
     )
     batch: int = batch_field(8, most=256)
 
@@ -82,7 +89,7 @@ class IsotropicParams(OutlierParams):
         gt=0,
         le=240,
         title="Minutes",
-        description="About how long to learn from the volume's planes.",
+        description="About how long to learn from the volume's planes. Longer is better, up to a point.",
     )
     steps: int | None = steps_field(
         "Train so many steps rather than by the clock: the same number gives the same result again."
@@ -92,7 +99,8 @@ class IsotropicParams(OutlierParams):
         ge=0,
         le=1,
         title="Blur along Z",
-        description="Standard deviation, in distances of slices, of a blur along Z that the planes do not have; it is undone.",
+        description="Standard deviation, in distances of slices, of a blur along Z that the planes do not have; it is undone."
+        " More sharpens more along Z, and noise with it.",
     )
     consistency: Literal["auto", "exact", "within noise", "off"] = advanced(
         "auto",

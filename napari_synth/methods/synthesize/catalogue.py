@@ -49,7 +49,8 @@ class SynthesisTrainParams(TrainParams):
         le=256,
         multiple_of=16,
         title="Image size",
-        description="Height and width of the images that are made, in pixels: crops of that size are learnt from.",
+        description="Height and width of the images that are made, in pixels: crops of that size are learnt from."
+        " Larger ones show more and take longer to learn.",
     )
     flips_and_rotations: bool = advanced(
         True,
@@ -104,7 +105,8 @@ class AutoencoderTrainParams(SynthesisTrainParams):
         ge=0,
         le=1_000_000,
         title="Warm-up",
-        description="Steps over which that weight rises from 0, so that latents come into use before they are priced.",
+        description="Steps over which that weight rises from 0, so that latents come into use before they are priced."
+        " More let images be sharper and latents less even.",
     )
     width: int = width_field(24, where="at half resolution")
 
@@ -117,7 +119,8 @@ class RefinedTrainParams(AutoencoderTrainParams):
         ge=0,
         le=100,
         title="Fidelity",
-        description="How much what is drawn must look like the image that was encoded, beside looking real.",
+        description="How much what is drawn must look like the image that was encoded, beside looking real."
+        " More is truer to it, less is sharper.",
     )
 
 
@@ -162,7 +165,14 @@ class PatchSynthesisParams(SynthesisParams):
         title="Largest structure",
         description="Pixels across of the largest structure that is kept together: larger ones are broken up.",
     )
-    patch: int = advanced(7, ge=3, le=15, title="Patch", description="Edge of a patch in pixels, at every resolution.")
+    patch: int = advanced(
+        7,
+        ge=3,
+        le=15,
+        title="Patch",
+        description="Edge of a patch in pixels, at every resolution."
+        " Larger ones keep larger structures, and vary less.",
+    )
     steps: int = advanced(
         6,
         ge=1,

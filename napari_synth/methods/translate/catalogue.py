@@ -46,7 +46,8 @@ class SlideParams(FittedParams):
         None,
         gt=0.0,
         title="Empty slide",
-        description="Brightness of the empty slide, as a grey value; empty to estimate it.",
+        description="Brightness of the empty slide, as a grey value; empty to estimate it."
+        " A higher one makes stains appear stronger.",
         json_schema_extra={"advanced": True, "start": 240.0},
     )
 
@@ -78,7 +79,14 @@ class StyleParams(StrengthParams):
         title="Largest structure",
         description="Pixels across of the largest structure that is taken from the style image; what is larger stays in its place.",
     )
-    patch: int = advanced(7, ge=3, le=15, title="Patch", description="Edge of a patch in pixels, at every resolution.")
+    patch: int = advanced(
+        7,
+        ge=3,
+        le=15,
+        title="Patch",
+        description="Edge of a patch in pixels, at every resolution."
+        " Larger ones keep larger structures, and vary less.",
+    )
     steps: int = advanced(
         12,
         ge=1,
@@ -240,7 +248,8 @@ class CycleTrainParams(UnpairedTrainParams):
         ge=0,
         le=1000,
         title="Cycle",
-        description="Weight of the way there and back: a result must hold what the source can be found from.",
+        description="Weight of the way there and back: a result must hold what the source can be found from."
+        " More keeps the source's structures, and changes the look less.",
     )
     identity_weight: float = advanced(
         0.5,
@@ -251,7 +260,11 @@ class CycleTrainParams(UnpairedTrainParams):
         " and target have other channels.",
     )
     pool: int = advanced(
-        50, ge=0, le=10_000, title="Image pool", description="Results that are kept to be judged again."
+        50,
+        ge=0,
+        le=10_000,
+        title="Image pool",
+        description="Results that are kept to be judged again. More make the training calmer.",
     )
 
 
@@ -276,7 +289,8 @@ class CutTrainParams(UnpairedTrainParams):
         ge=8,
         le=4096,
         title="Places",
-        description="Patches of an image that are told apart from each other, at each depth of the network.",
+        description="Patches of an image that are told apart from each other, at each depth of the network."
+        " More hold the structures better and take more memory.",
     )
 
 
@@ -306,7 +320,12 @@ class ContrastParams(StrengthParams):
         0.5, ge=0.0, lt=50.0, title="Darkest, %", description="Percentile that becomes the lower end of the range."
     )
     high: float = Field(
-        99.5, ge=50.0, le=100.0, title="Brightest, %", description="Percentile that becomes the upper end of the range."
+        99.5,
+        ge=50.0,
+        le=100.0,
+        title="Brightest, %",
+        description="Percentile that becomes the upper end of the range."
+        " A lower one makes the image brighter and clips more.",
     )
     over: Literal["image", "dtype"] = Field(
         "image",
@@ -327,7 +346,12 @@ class ClaheParams(StrengthParams):
     """Settings of local equalisation."""
 
     parts: int = Field(
-        8, ge=1, le=64, title="Parts", description="Along each side of the plane; each has a histogram of its own."
+        8,
+        ge=1,
+        le=64,
+        title="Parts",
+        description="Along each side of the plane; each has a histogram of its own."
+        " More even out smaller areas, and raise noise there.",
     )
     clip: float = Field(
         3.0,
@@ -342,9 +366,19 @@ class UnsharpParams(StrengthParams):
     """Settings of the mask."""
 
     radius: float = Field(
-        2.0, ge=0.3, le=50.0, title="Radius", description="Standard deviation of the blur, in pixels."
+        2.0,
+        ge=0.3,
+        le=50.0,
+        title="Radius",
+        description="Standard deviation of the blur, in pixels. A larger one sharpens coarser structures.",
     )
-    amount: float = Field(1.0, ge=0.0, le=10.0, title="Amount", description="How much of the difference is added.")
+    amount: float = Field(
+        1.0,
+        ge=0.0,
+        le=10.0,
+        title="Amount",
+        description="How much of the difference is added. More is sharper and noisier.",
+    )
 
 
 class BalanceParams(StrengthParams):

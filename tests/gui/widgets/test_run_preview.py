@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -369,3 +370,15 @@ def test_two_panels_have_two_previews(panel, viewer, qtbot, noisy) -> None:
     panel.preview_button.click()
     assert two in viewer.layers
     assert one not in viewer.layers
+
+
+def test_a_preview_says_how_long_a_run_takes(viewer, panel, monkeypatch, qtbot) -> None:
+    from napari_synth.gui.jobs import restore
+
+    ticks = iter(range(0, 1000, 3))
+    monkeypatch.setattr(restore, "time", SimpleNamespace(monotonic=lambda: float(next(ticks))))
+    looked_at(viewer.layers["cells"], (0, 0), (10, 25))
+    panel.preview_button.click()
+    shown(qtbot, panel)
+    # An eighth of the pixels took three seconds.
+    assert "A run takes about 24 s, as fast as this was." in panel.messages.notes.text()

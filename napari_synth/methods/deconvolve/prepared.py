@@ -1,0 +1,469 @@
+"""Prepares the methods for deconvolution: the point spread function, the noise, the stop; and restores blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from math import ceil
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from napari_synth.contract.generator import BlockSpec, Context, Prepared
+from napari_synth.core.errors import InvalidParameterError, PsfError
+from napari_synth.imaging.image import Image
+from napari_synth.imaging.noise import NoiseReport
+from napari_synth.imaging.sampling import sample_planes
+from napari_synth.imaging.screening import noise_of
+from napari_synth.methods.deconvolve.catalogue import (
+    ConsensusParams,
+    DeconvolveParams,
+    Fit,
+    NetworkParams,
+    RichardsonLucyParams,
+    TotalVariationParams,
+    WienerParams,
+)
+from napari_synth.methods.deconvolve.held_out import Solver, best_of, curve_of, split_photons, split_pixels
+from napari_synth.methods.deconvolve.methods import (
+    DenoisedFirst,
+    Electrons,
+    Iterations,
+    Network,
+    PlugAndPlay,
+    Regularizations,
+)
+from napari_synth.methods.deconvolve.psf import (
+    Microscope,
+    Psf,
+    averaged_beads,
+    gaussian_psf,
+    measured_psf,
+    micrometers,
+    model_words,
+    restored,
+)
+from napari_synth.methods.noise_conditioning import Condition, bundled_network, measure_condition
+
+MODEL = "denoise-blind"
+# In standard deviations of the PSF: what lies further away changes a result by less than 1e-3 of the range.
+_REACH = 12.0
+_LEAST_HALO, _MOST_HALO = 24, 160
+_NETWORK_HALO = 80
+_BYTES_PER_PIXEL, _NETWORK_BYTES = 160, 400
+# What is looked at to find the stop: windows of so many pixels, the most structured ones.
+_WINDOWS, _WINDOW_PIXELS, _WINDOW_EDGE = 2, 2**17, 256
+_LEAST_EDGE = 48
+# Of the noise that is taken for that of an image without any, in its range.
+_QUIET = 1e-3
+# How the darkest level is found: on so many pixels, behind a Gaussian, at a quantile.
+_SAMPLED, _SAMPLE_EDGE, _SMOOTH, _DARKEST = 2**19, 256, 1.5, 0.01
+_WIDTHS = tuple(0.6 * 1.28**i for i in range(9))
+_MOST = 60
+
+
+class Deconvolved(Prepared):
+    """A method for deconvolution with the point spread function and the noise of one image.
+
+    Parameters
+    ----------
+    psf : Psf
+        (Y, X), or (Z, Y, X) where volumes are restored.
+    electrons : Electrons
+    solver : Solver
+    stop : float
+    noise : NoiseReport
+    spec : BlockSpec
+    """
+
+    def __init__(
+        self, psf: Psf, electrons: Electrons, solver: Solver, stop: float, noise: NoiseReport, spec: BlockSpec
+    ) -> None:
+        self.psf, self.electrons, self.solver, self.stop = psf, electrons, solver, stop
+        self.noise, self.spec = noise, spec
+
+    def apply(self, block: Tensor) -> Tensor:
+        """Restore blocks (N, 1, [Z,] Y, X); see `Prepared.apply`."""
+        with torch.autocast(block.device.type, enabled=False):
+            psf = torch.from_numpy(self.psf.pixels).to(block.device)
+            optics = self.solver.optics(psf, tuple(block.shape[2:]))
+            estimate = self.solver.at(optics, self.electrons.light(block.float()), self.stop)
+            return self.electrons.intensity(optics.crop(estimate))
+
+    def seen_again(self, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return what the instrument would see of a result; see `Prepared.seen_again`."""
+        from scipy.signal import oaconvolve
+
+        pad = [(r, r) for r in self.psf.radius]
+        around = np.pad(pixels.astype(np.float32), pad, mode="symmetric")
+        return np.asarray(oaconvolve(around, self.psf.pixels, mode="valid"))
+
+    def transposed(self) -> Prepared:
+        """Return the same for the image with Y and X swapped."""
+        turned = Deconvolved(
+            Psf(np.ascontiguousarray(self.psf.pixels.swapaxes(-1, -2)), self.psf.said),
+            self.electrons,
+            self.solver,
+            self.stop,
+            self.noise,
+            replace(
+                self.spec,
+                halo=(*self.spec.halo[:-2], self.spec.halo[-1], self.spec.halo[-2]),
+                multiple=(*self.spec.multiple[:-2], self.spec.multiple[-1], self.spec.multiple[-2]),
+            ),
+        )
+        turned.notes, turned.weights, turned.resolved = self.notes, self.weights, self.resolved
+        return turned
+
+
+class Flat(Prepared):
+    """Returns an image in which nothing is to be seen as it is."""
+
+    def __init__(self, noise: NoiseReport) -> None:
+        self.noise, self.spec = noise, BlockSpec.plane(0)
+        self.notes = ("All pixels are equal: the image is returned as it is.",)
+
+    def apply(self, block: Tensor) -> Tensor:
+        """Return the block; see `Prepared.apply`."""
+        return block
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """An image with all that is known of it."""
+
+    image: Image
+    context: Context
+    params: DeconvolveParams
+    noise: NoiseReport
+    electrons: Electrons
+    counted: bool
+
+    @property
+    def known(self) -> Fit | None:
+        """What the recipe holds of this channel."""
+        fitted, channel = self.params.fitted, self.context.channel or 0
+        if fitted is None:
+            return None
+        if len(fitted) > 1 and channel >= len(fitted):
+            raise InvalidParameterError(
+                f"Parameter 'fitted' holds {len(fitted)} channels, the image has more: run without the recipe."
+            )
+        return fitted[channel if len(fitted) > 1 else 0]
+
+    @property
+    def planes(self) -> int:
+        """How many planes the image has along Z."""
+        return self.image.sizes.get("Z", 1)
+
+    @property
+    def spacing(self) -> tuple[float, ...] | None:
+        """Of the pixels along Z, Y and X in micrometers, or Y and X where there is one plane; None where it is not known."""
+        axes = "ZYX" if self.planes > 1 else "YX"
+        asked = {"Z": self.params.z_step, "Y": self.params.pixel_size, "X": self.params.pixel_size}
+        found = []
+        for axis in axes:
+            own = micrometers(self.image, axis)
+            value = asked[axis] or (own[0] if own else None)
+            if value is None:
+                return None
+            found.append(value)
+        return tuple(found)
+
+
+def prepare_network(image: Image, params: NetworkParams, context: Context) -> Prepared:
+    """Prepare the network and an inversion; see `Generator.prepare`."""
+    network, weights = bundled_network(MODEL, context.device)
+
+    def solver(seen: _Seen, psf: Psf) -> Solver:
+        condition = measure_condition(image, context)
+        inside = Network(network, condition, seen.electrons)
+        volume = psf.pixels.ndim == 3
+        if params.scheme == "between" or (params.scheme == "auto" and volume):
+            return PlugAndPlay(inside, _typical_sigma(condition, seen.electrons))
+        return DenoisedFirst(inside, Iterations(most=_MOST))
+
+    prepared = _prepare(image, params, context, solver, params.iterations, network.multiple)
+    prepared.weights = weights
+    return prepared
+
+
+def prepare_richardson_lucy(image: Image, params: RichardsonLucyParams, context: Context) -> Prepared:
+    """Prepare Richardson-Lucy; see `Generator.prepare`."""
+    most = _MOST if params.accelerated else 5 * _MOST
+    solver = Iterations(accelerated=params.accelerated, most=most)
+    return _prepare(image, params, context, lambda *_: solver, params.iterations)
+
+
+def prepare_gradient_consensus(image: Image, params: ConsensusParams, context: Context) -> Prepared:
+    """Prepare gradient consensus; see `Generator.prepare`."""
+    solver = Iterations("gradient-consensus", accelerated=False, most=2 * _MOST)
+    return _prepare(image, params, context, lambda *_: solver, params.iterations)
+
+
+def prepare_total_variation(image: Image, params: TotalVariationParams, context: Context) -> Prepared:
+    """Prepare Richardson-Lucy with total variation; see `Generator.prepare`."""
+    solver = Iterations(weight=params.weight, most=_MOST)
+    return _prepare(image, params, context, lambda *_: solver, params.iterations)
+
+
+def prepare_wiener(image: Image, params: WienerParams, context: Context) -> Prepared:
+    """Prepare Wiener's filter; see `Generator.prepare`."""
+    return _prepare(image, params, context, lambda *_: Regularizations(), params.regularization)
+
+
+def _prepare(
+    image: Image,
+    params: DeconvolveParams,
+    context: Context,
+    solver_of: Callable[[_Seen, Psf], Solver],
+    asked: float | None,
+    multiple: int = 1,
+) -> Prepared:
+    context.report.start("Measuring the noise")
+    noise = noise_of(image)
+    seen = _Seen(image, context, params, noise, *_electrons(image, noise, context))
+    fit = seen.known or Fit()
+    if context.statistics.maximum == context.statistics.minimum and context.reference is None:
+        return Flat(noise)
+    psf, found = _psf(seen, fit)
+    solver = solver_of(seen, psf)
+    stop, curve, notes = asked, (), [psf.said]
+    if asked is None and fit.stop is not None and context.reference is None:
+        stop, curve = fit.stop, fit.curve
+    elif asked is None:
+        points = curve_of(
+            solver, torch.from_numpy(psf.pixels), _splits(seen, psf), context.report, "Looking for the stop"
+        )
+        stop, curve = best_of(points), tuple((step, float(f"{value:.6g}")) for step, value in points)
+    assert stop is not None
+    if asked is None:
+        notes.append(_said_of_stop(stop, curve, seen.counted, isinstance(solver, Regularizations)))
+    volume = psf.pixels.ndim == 3
+    prepared = Deconvolved(psf, seen.electrons, solver, stop, noise, _spec(seen, psf, solver, multiple))
+    prepared.notes = (*notes, *(_said_of_plane(seen, volume)))
+    record = found.model_copy(update={"stop": None if asked is not None else stop, "curve": curve})
+    prepared.resolved = {"fitted": [record.model_dump(mode="json")]} if record != Fit() else {}
+    return prepared
+
+
+def _electrons(image: Image, noise: NoiseReport, context: Context) -> tuple[Electrons, bool]:
+    """Return how to come from normalised intensities to electrons, and whether the gain was measured.
+
+    Where the noise does not grow with the signal, a unit is made up in which the noise of photons in the brightest places is as
+    strong as that everywhere, so that the noise of all of it is nearly even.
+    """
+    to, statistics = context.intensity, context.statistics
+    model = noise.model.scaled(to.scale, to.offset)
+    mean = (statistics.mean - to.offset) / to.scale
+    if model.gain > 0.0:
+        # Where much is darker than the measured offset, that is none: photons take the place of the read noise.
+        offset = min(model.offset, (_dark_level(image) - to.offset) / to.scale)
+        variance = max(model.read_noise**2 - model.gain * (model.offset - offset), 0.0)
+        level = max((mean - offset) / model.gain, 1e-3)
+        return Electrons(model.gain, offset, variance / model.gain**2, level), True
+    lowest = (statistics.minimum - to.offset) / to.scale
+    sigma = max(model.read_noise, _QUIET)
+    gain = sigma**2
+    return Electrons(gain, lowest, (sigma / gain) ** 2, max((mean - lowest) / gain, 1e-3)), False
+
+
+def _dark_level(image: Image) -> float:
+    """Return how dark an image is, in counts, where it is darkest, apart from its noise."""
+    from scipy.ndimage import gaussian_filter
+
+    planes = [plane.astype(np.float64) for plane in sample_planes(image, _SAMPLED, _SAMPLE_EDGE)]
+    smooth = [
+        gaussian_filter(np.where(np.isfinite(plane), plane, np.nanmean(plane)), _SMOOTH).ravel()
+        for plane in planes
+        if np.isfinite(plane).any()
+    ]
+    return float(np.quantile(np.concatenate(smooth), _DARKEST))
+
+
+def _typical_sigma(condition: Condition, electrons: Electrons) -> float:
+    mean = electrons.intensity(torch.tensor(electrons.level))
+    return float(condition.model.sigma(float(mean)))
+
+
+def _spec(seen: _Seen, psf: Psf, solver: Solver, multiple: int) -> BlockSpec:
+    halo = [min(_MOST_HALO, max(_LEAST_HALO, ceil(_REACH * sigma))) for sigma in psf.sigma[-2:]]
+    costs = _BYTES_PER_PIXEL
+    if isinstance(solver, (DenoisedFirst, PlugAndPlay)):
+        halo = [one + _NETWORK_HALO for one in halo]
+        costs = _NETWORK_BYTES
+    if psf.pixels.ndim == 2:
+        return BlockSpec("YX", (halo[0], halo[1]), (multiple,) * 2, (1, 1), bytes_per_pixel=costs)
+    # Blocks that begin at multiples of all planes have all of them: light of one plane is in many.
+    return BlockSpec("ZYX", (0, halo[0], halo[1]), (seen.planes, multiple, multiple), (1, 1, 1), bytes_per_pixel=costs)
+
+
+# The point spread function
+
+
+def _psf(seen: _Seen, fit: Fit) -> tuple[Psf, Fit]:
+    """Return the point spread function that is asked for, and what the recipe is to hold of it."""
+    params, given = seen.params, seen.context.reference
+    kind = params.psf_model
+    if kind == "auto":
+        kind = _chosen(params, given is not None, fit)
+    elif given is not None and kind not in ("image", "beads"):
+        raise PsfError(
+            f"An image of the point spread function is given, and 'psf_model' is {kind!r}: leave one of them out."
+        )
+    if kind in ("image", "beads"):
+        kept = fit.psf
+        if given is not None:
+            part = given
+            found, kept = (averaged_beads if kind == "beads" else measured_psf)(part, seen.spacing)
+        elif kept is not None:
+            found = restored(kept, seen.spacing)
+        else:
+            raise PsfError("There is no image of the point spread function: give one, or choose a model of it.")
+        return _fitting(found, seen), Fit(psf=kept)
+    if kind == "estimated":
+        width, tried = fit.width, fit.width_curve
+        if width is None:
+            width, tried = _estimated_width(seen)
+        said = (
+            f"The point spread function was estimated: a Gaussian of {width:.3g} pixels (standard deviation), which explains"
+            " held-out photons best; one that is measured or modelled is better."
+        )
+        return _fitting(Psf(gaussian_psf((width, width)), said), seen), Fit(width=width, width_curve=tried)
+    return _fitting(_modelled(seen, kind), seen), Fit()
+
+
+def _chosen(params: DeconvolveParams, given: bool, fit: Fit) -> Any:
+    if given or fit.psf is not None:
+        return "image"
+    if params.numerical_aperture is not None and params.wavelength is not None:
+        return "wide-field"
+    return "gaussian" if params.width is not None else "estimated"
+
+
+def _fitting(psf: Psf, seen: _Seen) -> Psf:
+    """Return a PSF with as many axes as blocks have, no longer than the image."""
+    if psf.pixels.ndim == 3 and (seen.planes == 1 or psf.pixels.shape[0] == 1):
+        psf = psf.plane()
+    sizes = [seen.image.sizes[axis] for axis in "ZYX"[-psf.pixels.ndim :]]
+    return psf.within(sizes)
+
+
+def _modelled(seen: _Seen, kind: str) -> Psf:
+    params, planes = seen.params, seen.planes
+    if kind == "gaussian" and params.width is not None:
+        along = (params.width_z,) if params.width_z is not None and planes > 1 else ()
+        sigma = (*along, params.width, params.width)
+        widths = " by ".join(f"{one:.3g}" for one in sigma)
+        return Psf(
+            gaussian_psf(sigma), f"The point spread function is a Gaussian of {widths} pixels (standard deviation)."
+        )
+    missing = [
+        word
+        for name, word in (("numerical_aperture", "the numerical aperture"), ("wavelength", "the wavelength"))
+        if getattr(params, name) is None
+    ]
+    if missing:
+        hint = ", or the width in pixels" if kind == "gaussian" else ""
+        raise PsfError(
+            f"A {kind} point spread function needs {' and '.join(missing)}: set {'them' if len(missing) > 1 else 'it'}{hint}."
+        )
+    spacing = seen.spacing
+    if spacing is None:
+        what = "pixel_size and z_step" if planes > 1 else "pixel_size"
+        raise PsfError(f"The image does not say how large its pixels are: set {what} in micrometers.")
+    assert params.numerical_aperture is not None
+    assert params.wavelength is not None
+    full = spacing if planes > 1 else (1.0, *spacing)
+    scope = Microscope(
+        params.numerical_aperture, params.refractive_index, params.wavelength / 1000.0, (full[0], full[1], full[2])
+    )
+    if kind == "gaussian":
+        pixels = scope.gaussian(planes)
+    elif kind == "confocal":
+        excitation = params.excitation or 0.92 * params.wavelength
+        pixels = scope.confocal(planes, excitation / 1000.0, params.pinhole)
+    elif kind == "light-sheet":
+        pixels = scope.light_sheet(planes, params.sheet or 3.0)
+    else:
+        pixels = scope.wide_field(planes)
+    return Psf(pixels, model_words(params.model_dump(), kind, pixels))
+
+
+def _estimated_width(seen: _Seen) -> tuple[float, tuple[tuple[float, float], ...]]:
+    """Return the width of the Gaussian with which held-out photons are explained best, and all that were tried."""
+    splits = _splits(seen, Psf(gaussian_psf((_WIDTHS[-1],) * 2), ""))
+    solver, tried = Iterations(most=24), []
+    for width in _WIDTHS:
+        psf = torch.from_numpy(gaussian_psf((width, width)))
+        curve = curve_of(solver, psf, splits, seen.context.report, "Estimating the point spread function")
+        tried.append((width, min(value for _, value in curve)))
+    best = min(range(len(tried)), key=lambda i: tried[i][1])
+    width = tried[best][0]
+    if 0 < best < len(tried) - 1:
+        # The bottom of the parabola through the best and its neighbours.
+        low, middle, high = (tried[i][1] for i in (best - 1, best, best + 1))
+        bend = low - 2.0 * middle + high
+        width *= (_WIDTHS[1] / _WIDTHS[0]) ** (0.5 * (low - high) / bend if bend > 0 else 0.0)
+    return float(f"{width:.4g}"), tuple((float(f"{w:.4g}"), float(f"{v:.6g}")) for w, v in tried)
+
+
+# The stop
+
+
+def _splits(seen: _Seen, psf: Psf) -> list[Any]:
+    """Return the most structured windows of an image with a part of their photons held out."""
+    generator = torch.Generator().manual_seed(seen.context.seed * 1000 + 7)
+    split = split_photons if seen.counted else split_pixels
+    splits = []
+    for counts in _windows(seen.image, psf.pixels.ndim == 3):
+        block = torch.from_numpy(seen.context.intensity.forward(counts))[None, None]
+        known = torch.isfinite(block)
+        block = torch.where(known, block, 0.5)
+        splits.append(split(seen.electrons.light(block.to(seen.context.device.torch_name)), generator))
+    return splits
+
+
+def _windows(image: Image, volume: bool) -> list[npt.NDArray[Any]]:
+    """Return windows (Y, X), or (Z, Y, X), where the image varies most."""
+    axes = "ZYX" if volume else "YX"
+    depth = image.sizes["Z"] if volume else 1
+    edge = max(_LEAST_EDGE, min(_WINDOW_EDGE, int((_WINDOW_PIXELS / depth) ** 0.5)))
+    lead = [axis for axis in image.axes if axis not in axes]
+    places = [
+        {axis: (0 if image.sizes[axis] == 1 else round(share * (image.sizes[axis] - 1))) for axis in lead}
+        for share in ((0.5,) if not lead else (0.3, 0.5, 0.7))
+    ]
+    found: list[tuple[float, npt.NDArray[Any]]] = []
+    for at in places:
+        for y in _starts(image.sizes["Y"], edge):
+            for x in _starts(image.sizes["X"], edge):
+                part = image.read(**at, Y=slice(y, y + edge), X=slice(x, x + edge))
+                order = [[axis for axis in image.axes if axis in axes].index(axis) for axis in axes]
+                part = np.transpose(part, order)
+                finite = part[np.isfinite(part)]
+                found.append((float(finite.astype(np.float64).std()) if finite.size else 0.0, part))
+    found.sort(key=lambda item: -item[0])
+    return [part for _, part in found[:_WINDOWS]]
+
+
+def _starts(size: int, edge: int) -> list[int]:
+    """Return where windows begin: at most three, evenly spread."""
+    return sorted({round(i) for i in np.linspace(0, max(0, size - edge), 1 if size <= edge else 3)})
+
+
+def _said_of_stop(stop: float, curve: Sequence[tuple[float, float]], counted: bool, linear: bool) -> str:
+    what = "held-out photons" if counted else "held-out pixels (the gain could not be measured)"
+    if linear:
+        return f"A regularization of {stop:.3g} explains {what} best."
+    first, best = (curve[0][1], min(value for _, value in curve)) if curve else (0.0, 0.0)
+    return f"Iteration {stop:.0f} explains {what} best: their deviance falls from {first:.4g} to {best:.4g}."
+
+
+def _said_of_plane(seen: _Seen, volume: bool) -> tuple[str, ...]:
+    if seen.planes > 1 and not volume:
+        return ("The planes are restored one by one: the point spread function has no extent along Z.",)
+    return ()

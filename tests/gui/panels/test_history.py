@@ -1,0 +1,175 @@
+"""Runs are listed and their settings used again; recipes are pasted and dropped; settings are remembered, and put back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
+from qtpy.QtGui import QDragEnterEvent, QDropEvent, QGuiApplication
+from qtpy.QtWidgets import QApplication
+
+from napari_synth.contract.generator import Task
+from napari_synth.engine.recipe import Recipe
+from napari_synth.gui.layers.results import recipe_of
+from napari_synth.gui.panels.restore import RestorePanel
+
+
+@pytest.fixture
+def viewer() -> ViewerModel:
+    return ViewerModel()
+
+
+@pytest.fixture
+def panel(viewer, control, qtbot) -> Callable[..., RestorePanel]:
+    def make(task: Task = Task.DENOISE) -> RestorePanel:
+        made = RestorePanel(viewer, task)
+        qtbot.addWidget(made)
+        made.show()
+        return made
+
+    return make
+
+
+def run(qtbot, panel: RestorePanel) -> None:
+    qtbot.mouseClick(panel.run_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: panel._job is None)
+
+
+def drop(panel: RestorePanel, data: QMimeData) -> bool:
+    """Drag over a panel and let go; return whether it was taken."""
+    copy, left, none = Qt.DropAction.CopyAction, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    enter = QDragEnterEvent(panel.rect().center(), copy, data, left, none)
+    enter.ignore()
+    QApplication.sendEvent(panel, enter)
+    if enter.isAccepted():
+        QApplication.sendEvent(panel, QDropEvent(QPointF(panel.rect().center()), copy, data, left, none))
+    return enter.isAccepted()
+
+
+def test_every_run_is_listed_and_its_settings_are_used_again(viewer, panel, qtbot, noisy) -> None:
+    viewer.add_image(noisy(32, 32), name="cells")
+    made = panel()
+    assert made.history.isHidden()
+    made.form.set_values({"gain": 1.5, "mode": "other"})
+    run(qtbot, made)
+    made.choose_method("denoise/inventing")
+    made.form.set_values({"gain": 0.25})
+    run(qtbot, made)
+    viewer.layers.remove("cells denoised")
+    history = made.history
+    assert [line.recipe.generator for line in history.runs] == ["denoise/inventing", "denoise/fake"]
+    qtbot.mouseClick(history.fold, Qt.MouseButton.LeftButton)
+    assert "cells" in history.list.item(1).text()
+    assert "Fake" in history.list.item(1).text()
+    assert not history.use.isEnabled()
+    history.list.setCurrentRow(1)
+    qtbot.mouseClick(history.use, Qt.MouseButton.LeftButton)
+    assert made.method.info.id == "denoise/fake"
+    assert made.form.values()["gain"] == 1.5
+    assert made.form.values()["mode"] == "other"
+
+
+def test_a_panel_that_is_opened_later_lists_what_was_run_before(viewer, panel, qtbot, noisy) -> None:
+    viewer.add_image(noisy(32, 32), name="cells")
+    run(qtbot, panel())
+    assert [line.layer for line in panel().history.runs] == ["cells"]
+    other = RestorePanel(ViewerModel(), Task.DENOISE)
+    qtbot.addWidget(other)
+    assert other.history.runs == ()
+
+
+def test_a_recipe_is_pasted_as_yaml_and_as_a_file(viewer, panel, qtbot, noisy, tmp_path) -> None:
+    viewer.add_image(noisy(3, 16, 16), name="movie", axis_labels=("t", "y", "x"))
+    made = panel()
+    recipe = Recipe(generator="denoise/inventing", params={"gain": 1.25}, region={"bounds": {"T": (1, 2)}})
+    path = tmp_path / "one.recipe.yaml"
+    path.write_text(recipe.to_yaml(), encoding="utf-8")
+    for text in (recipe.to_yaml(), str(path)):
+        made.reset()
+        assert made.method.info.id == "denoise/fake"
+        QGuiApplication.clipboard().setText(text)
+        qtbot.mouseClick(made.settings_row.paste, Qt.MouseButton.LeftButton)
+        assert made.method.info.id == "denoise/inventing"
+        assert made.form.values()["gain"] == 1.25
+        assert made.region.choice.currentText() == "As in the recipe: T 1 to 1"
+    run(qtbot, made)
+    assert recipe_of(viewer.layers["movie denoised (synthetic)"]).region.bounds == {"T": (1, 2)}
+
+
+def test_a_recipe_is_dropped_on_the_panel(viewer, panel, qtbot, noisy, tmp_path) -> None:
+    viewer.add_image(noisy(16, 16), name="cells")
+    made = panel()
+    path = tmp_path / "one.recipe.yaml"
+    path.write_text(Recipe(generator="denoise/fake", params={"gain": 0.75}).to_yaml(), encoding="utf-8")
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(path))])
+    assert drop(made, data)
+    assert made.form.values()["gain"] == 0.75
+    picture = QMimeData()
+    picture.setUrls([QUrl.fromLocalFile(str(tmp_path / "cells.tif"))])
+    assert not drop(made, picture)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "no recipe on the clipboard"),
+        ("generator: inpaint/auto\nparams: {}\n", "open the panel Inpaint"),
+        ("generator: denoise/nothing\nparams: {}\n", "no method"),
+        ("generator: denoise/fake\nparams: {gain: 9}\n", "gain"),
+        ("a: b\nc: d\n", "no recipe"),
+        ("/nowhere/recipe.yaml", "cannot be read"),
+    ],
+)
+def test_what_is_no_recipe_for_this_panel_changes_nothing(panel, qtbot, text, words) -> None:
+    made = panel()
+    made.form.set_values({"gain": 1.5})
+    QGuiApplication.clipboard().setText(text)
+    qtbot.mouseClick(made.settings_row.paste, Qt.MouseButton.LeftButton)
+    assert words in made.messages.error.text()
+    assert made.form.values()["gain"] == 1.5
+
+
+def test_settings_are_remembered_until_they_are_reset(viewer, panel, qtbot, noisy) -> None:
+    viewer.add_image(noisy(16, 16), name="cells")
+    made = panel()
+    made.choose_method("denoise/inventing")
+    made.form.set_values({"gain": 1.75})
+    run(qtbot, made)
+    again = panel()
+    assert again.method.info.id == "denoise/inventing"
+    assert again.form.values()["gain"] == 1.75
+    qtbot.mouseClick(again.settings_row.reset, Qt.MouseButton.LeftButton)
+    assert again.method.info.id == "denoise/fake"
+    assert again.form.values()["gain"] == 0.5
+    assert panel().form.values()["gain"] == 0.5
+
+
+def test_what_was_remembered_and_does_not_fit_any_more_is_left_alone(panel, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("NAPARI_SYNTH_SETTINGS", str(tmp_path))
+    for text in (
+        '{"denoise": {"method": "denoise/gone", "params": {}}}',
+        '{"denoise": {"method": "denoise/fake", "params": {"gain": 99}}}',
+        "no json",
+    ):
+        (tmp_path / "panels.json").write_text(text, encoding="utf-8")
+        assert panel().form.values()["gain"] == 0.5
+
+
+def test_the_last_settings_are_applied_to_the_next_image(viewer, panel, qtbot, noisy) -> None:
+    one = viewer.add_image(noisy(16, 16), name="one")
+    made = panel()
+    made.form.set_values({"gain": 0.25})
+    run(qtbot, made)
+    made.form.set_values({"gain": 2.0})
+    two = viewer.add_image(noisy(16, 16, seed=3), name="two")
+    viewer.layers.selection = {two}
+    made.repeat_last()
+    qtbot.waitUntil(lambda: "two denoised" in viewer.layers)
+    qtbot.waitUntil(lambda: made._job is None)
+    assert np.allclose(viewer.layers["two denoised"].data, two.data * 0.25, atol=1)
+    assert made.form.values()["gain"] == 0.25
+    assert one in viewer.layers
