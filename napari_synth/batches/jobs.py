@@ -213,6 +213,8 @@ def run_job(
     SynthError
         One of its subclasses; nothing is left of the result then.
     """
+    import dask.array as da
+
     from napari_synth.batches.units import token_of, write_units
     from napari_synth.engine.verdict import judged
 
@@ -266,7 +268,7 @@ def run_job(
                 resume=Resume(token_of(prepared.recipe, prepared), keeps=bool(batch)),
             ) as out:
                 write_units(prepared, out, report)
-                made = with_verdict(out)
+                made = with_verdict(da.from_array(out, chunks=out.chunks))
         else:
             check_place(target, 0 if image_suffix(target) == ".png" else result.n_pixels * result.dtype.itemsize)
             pixels = prepared.compute(report=report)

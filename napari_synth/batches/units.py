@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from math import prod
 
@@ -82,7 +83,7 @@ def write_units(run: PreparedRun, target: OmeZarrTarget, report: Reporter) -> No
     inside = report if len(units) == 1 else Reporter(cancel=report.cancel)
     report.start("Restoring", len(units))
     for unit in units:
-        target.write_unit(unit.index, lambda unit=unit: run.compute(region=unit.region, report=inside))
+        target.write_unit(unit.index, partial(run.compute, region=unit.region, report=inside))
         report.advance()
 
 
