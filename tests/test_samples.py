@@ -10,6 +10,7 @@ import pytest
 
 from napari_synth import demo, samples
 from napari_synth.core.errors import ImageFileError
+from napari_synth.files import read_image
 
 KINDS = {
     "actin": ("YX", "uint16"),
@@ -59,6 +60,19 @@ def test_every_sample_names_its_source_and_licence() -> None:
         assert sample.licence
         assert sample.source
         assert f"| `{name}` |" in readme
+
+
+def test_the_folder_to_curate_is_copied_with_one_broken_file(tmp_path: Path) -> None:
+    folder = samples.copy_curation(tmp_path / "plate")
+    assert samples.copy_curation(tmp_path / "plate") == folder
+    broken = []
+    for path in sorted(folder.glob("*.tif")):
+        try:
+            assert read_image(path).axes == "YX"
+        except ImageFileError:
+            broken.append(path.name)
+    assert broken == ["D04_broken.ome.tif"]
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 2**18
 
 
 def test_the_samples_are_small() -> None:

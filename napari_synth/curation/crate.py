@@ -12,7 +12,6 @@ from napari_synth.engine.recipe import current_versions
 
 PROFILE = "https://w3id.org/ro/wfrun/process/0.5"
 METADATA = "ro-crate-metadata.json"
-_HOME = "https://pypi.org/project/napari-synth/"
 _KINDS = {
     ".tif": "image/tiff",
     ".tiff": "image/tiff",
@@ -101,7 +100,6 @@ def write_crate(folder: Path, contents: Contents) -> None:
             properties={
                 "@type": "SoftwareApplication",
                 "name": "napari-synth",
-                "url": _HOME,
                 "softwareVersion": current_versions()["napari-synth"],
             },
         )
@@ -119,7 +117,7 @@ def write_crate(folder: Path, contents: Contents) -> None:
     for number, (recipe, names) in enumerate(contents.recipes.items(), 1):
         given = described(recipe, name=Path(recipe).name, description="How the images were made")
         made = [images[name] for name in names]
-        words = {"name": f"Run of napari-synth on {len(made)} images"}
+        words = {"name": "Run of napari-synth"}
         actions.append(crate.add_action(software, f"#run-{number}", object=given, result=made, properties=words))
     crate.root_dataset["mentions"] = actions
     crate.metadata.write(folder)

@@ -114,9 +114,9 @@ class DatasetBox(QWidget):
             "region",
             params.format,
         )
-        types = [kind for layer in layers.companions if isinstance(layer, Shapes) for kind in layer.shape_type]
         if self._files:
             return partial(_write_of_files, self._files, plan, free_folder(folder, "accepted augmented"))
+        types = [kind for layer in layers.companions if isinstance(layer, Shapes) for kind in layer.shape_type]
         source = AnnotatedImage(layers.sample, layers.source.name, layers.units, types)
         return partial(_write, source, plan, free_folder(folder, f"{layers.source.name} augmented"))
 

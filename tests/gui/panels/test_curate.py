@@ -19,10 +19,17 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
+from napari_synth.augmentation.pipeline import Pipeline
 from napari_synth.batches.manifest import JobRecord, Manifest, Status
+from napari_synth.core.progress import CancelToken
 from napari_synth.curation import Journal, Verdict
+from napari_synth.curation.images import MEASURED
+from napari_synth.engine.recipe import Recipe
+from napari_synth.gui.layers.augmentation_layers import SampleLayers
 from napari_synth.gui.layers.viewer_layers import grid_of
 from napari_synth.gui.panels.curate import CuratePanel
+from napari_synth.gui.widgets.dataset_box import DatasetBox
+from napari_synth.samples import copy_curation
 
 Key = Qt.Key
 
@@ -287,6 +294,46 @@ def test_what_was_accepted_is_exported_and_trained_on(
     board.export(tmp_path / "set")
     qtbot.waitUntil(lambda: board._job is None)
     assert "exists already" in board.messages.error.text()
+
+
+def test_measures_and_a_recipe_come_back_to_the_board(board: CuratePanel, qtbot: Any, tmp_path: Path) -> None:
+    folder = copy_curation(tmp_path / "plate")
+    opened(board, qtbot, folder)
+    board.measure()
+    qtbot.waitUntil(lambda: "focus" in board.views.model.columns and board._job is None)
+    board.rank()
+    shown_first = [image.name[:3] for image in board.views.model.shown[:3]]
+    assert shown_first[0] == "D04"
+    assert set(shown_first) <= {"D04", "C01", "C02"}
+    of = {image.name[:3]: image.values for image in board._opened.images.images}
+    assert (of["D01"]["duplicate"], of["D01"]["duplicate_of"]) == ("exact", "A01_good.ome.tif")
+    assert of["D02"]["duplicate"] == "near"
+    assert (tmp_path / "plate" / MEASURED).is_file()
+    board.views.show_sorted(None, descending=False)
+    board.views.go_to(0)
+    press(board, Key.Key_A, Key.Key_A)
+    recipe = tmp_path / "median.yaml"
+    recipe.write_text(Recipe(generator="denoise/median", device="cpu").to_yaml())
+    board.run_on_accepted(recipe, tmp_path / "out")
+    qtbot.waitUntil(lambda: board._opened.images.folder == tmp_path / "out" and board._job is None)
+    assert [image.name for image in board.views.model.shown] == ["A01_good.ome.tif", "A02_good.ome.tif"]
+    assert board.views.model.images.images[0].before == folder / "A01_good.ome.tif"
+    assert "verdict" in board.views.model.images.columns
+
+
+def test_a_data_set_is_made_of_accepted_files(qtbot: Any, tmp_path: Path) -> None:
+    box = DatasetBox()
+    qtbot.addWidget(box)
+    box.show_files(images_in(tmp_path / "in", 4))
+    assert box.from_files.text() == "✗ Of 4 accepted images"
+    box.form.set_values({"count": 3, "crop": 8, "validation": 0.25})
+    layers = SampleLayers.__new__(SampleLayers)
+    written = box.work(layers, Pipeline(transforms=()), 0, tmp_path)(lambda _: None, CancelToken())
+    made = list((tmp_path / "accepted augmented").rglob("*.tif"))
+    assert written is not None
+    assert len([path for path in made if "train" in path.as_posix()]) == 3
+    box.show_files(())
+    assert box.from_files.isHidden()
 
 
 def test_layers_that_were_opened_from_files(board: CuratePanel, qtbot: Any, tmp_path: Path) -> None:
