@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import product
 from math import ceil
+from typing import Any
 
 import numpy as np
 import torch
@@ -199,7 +200,7 @@ def smooth_surface(plane: Tensor) -> Tensor:
     -------
     torch.Tensor, (Y, X)
     """
-    cells = [min(_CELLS, size) for size in plane.shape]
+    cells = (min(_CELLS, plane.shape[0]), min(_CELLS, plane.shape[1]))
     means = functional.adaptive_avg_pool2d(plane[None, None].double(), cells)[0, 0]
     bases = [_polynomials(size, min(_ORDER, size - 1), plane.device) for size in cells]
     orders = [(i, j) for i in range(bases[0].shape[1]) for j in range(bases[1].shape[1]) if i + j <= _ORDER]
@@ -362,7 +363,7 @@ def _shifted(
     found = torch.full_like(image, outside)
     for offset, height in offsets:
         spans = zip(offset, radius, image.shape[2:], strict=True)
-        part = (..., *(slice(one + at, one + at + size) for at, one, size in spans))
+        part: tuple[Any, ...] = (..., *(slice(one + at, one + at + size) for at, one, size in spans))
         if outside > 0:
             torch.minimum(found, padded[part] - height, out=found)
         else:

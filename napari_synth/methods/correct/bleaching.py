@@ -30,6 +30,8 @@ _DIGITS = 6
 _DARKEST, _BRIGHT = 1.0, 50.0
 # Standard deviations by which one in a hundred lies below its mean.
 _BELOW = 2.326
+# Of the dark level, by which a movie is brighter that has dark pixels.
+_FAINT = 0.02
 
 
 class Unbleached(Prepared):
@@ -128,13 +130,19 @@ def prepare_bleaching(image: Image, params: BleachingParams, context: Context) -
         )
         return matched
     dark = _dark(samples, noise) if params.dark is None else params.dark
+    said = f"The level without light is taken for {dark:.4g} counts."
+    if params.dark is None and samples.mean(1).min() - dark <= _FAINT * abs(dark):
+        dark, said = (
+            0.0,
+            "No pixel is dark enough to tell the level without light, which is taken for 0: set the dark level.",
+        )
     signal = samples.mean(1) - dark
     if signal.min() <= 0:
         raise InvalidImageError(
             f"There is a frame without signal above the dark level of {dark:.4g} counts, which no factor can brighten: set the"
             " dark level lower, or leave such frames out."
         )
-    notes = [f"The level without light is taken for {dark:.4g} counts."] if params.dark is None else []
+    notes = [said] if params.dark is None else []
     model = params.model
     if frames < _FEWEST.get(model, 0):
         notes.append(f"{frames} frames are too few for a curve: each is made as bright as the first (ratio).")

@@ -267,7 +267,7 @@ def _small_planes(tiles: Image, context: Context) -> Iterator[Tensor]:
         )
     chosen = sorted({int(i) for i in np.linspace(0, len(places) - 1, min(len(places), _MOST_TILES))})
     height, width = (tiles.sizes[axis] for axis in "YX")
-    edges = [min(_EDGE, height), min(_EDGE, width)]
+    edges = (min(_EDGE, height), min(_EDGE, width))
     context.report.start("Learning the light", len(chosen))
     for index in chosen:
         plane = tiles.read(**dict(zip(lead, places[index], strict=True)))
