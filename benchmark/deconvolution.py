@@ -110,7 +110,7 @@ def _volumes(device: str, own: dict[str, Restore], say: Say) -> Table:
         "RL at its best stop": _best,
         **chosen,
     }
-    rows = []
+    rows: list[tuple[str | float | None, ...]] = []
     for photons in VOLUME_PHOTONS:
         one = volume(photons)
         values = [one.psnr(restore(one)) for restore in methods.values()]
@@ -166,9 +166,9 @@ def volume(photons: float) -> Blurred:
             heading = heading + random.normal(0.0, 0.08, 3) * (0.3, 1.0, 1.0)
             heading /= np.linalg.norm(heading)
             place = place + 0.7 * heading
-            at = tuple(int(p) for p in place)
-            if all(0 <= p < size for p, size in zip(at, shape, strict=True)):
-                scene[at] = max(scene[at], 0.9)
+            pixel = tuple(int(p) for p in place)
+            if all(0 <= p < size for p, size in zip(pixel, shape, strict=True)):
+                scene[pixel] = max(scene[pixel], 0.9)
     scene = gaussian_filter(scene, (0.4, 0.7, 0.7))
     scene *= photons / scene.max()
     wide = Microscope(1.3, 1.515, 0.52, (0.2, 0.1, 0.1)).wide_field(32).astype(np.float64)
@@ -206,7 +206,7 @@ def _filaments() -> Doubles:
                 break
             scene[int(place[0]), int(place[1])] += 1.0
     scene = gaussian_filter(scene, 0.7)
-    return np.clip(scene / np.quantile(scene, 0.999), 0.0, 1.0)
+    return np.asarray(np.clip(scene / np.quantile(scene, 0.999), 0.0, 1.0))
 
 
 def _lost_at_the_border(one: Blurred, found: Doubles) -> float:

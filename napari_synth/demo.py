@@ -17,6 +17,8 @@ from napari_synth.pictures import STRIPS
 
 _PATIENCE_MS = 300_000
 _WINDOW = (1400, 850)
+_BOARD_WIDTH = 760
+_CURATE = "curate"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,19 +31,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _demo(
     *,
     sample: Annotated[str, Parameter(help=f"For napari: one of {', '.join(samples.SAMPLES)}.")] = "actin",
-    task: Annotated[str, Parameter(help=f"For the picture: one of {', '.join(STRIPS)}.")] = "denoise",
+    task: Annotated[
+        str, Parameter(help=f"For the picture: one of {', '.join(STRIPS)}; curate opens the board.")
+    ] = "denoise",
     screenshot: Annotated[Path | None, Parameter(help="Save a picture of napari's window here, and close it.")] = None,
     picture: Annotated[Path | None, Parameter(help="Save a sample before and after here, without napari.")] = None,
 ) -> int:
     console = Console()
     try:
-        if picture is not None:
+        if task == _CURATE:
+            show_board(screenshot)
+        elif picture is not None:
             if task not in STRIPS:
                 raise UnknownGeneratorError(f"There is no picture of {task!r}: choose one of {', '.join(STRIPS)}.")
             strip = STRIPS[task]()
             strip.write(picture)
             console.print(f"{strip.said()}: {picture}", markup=False, soft_wrap=True)
-        if screenshot is not None or picture is None:
+        if task != _CURATE and (screenshot is not None or picture is None):
             show_in_napari(sample, screenshot)
     except SynthError as error:
         console.print(f"napari-synth: {error}", markup=False, soft_wrap=True)
@@ -104,6 +110,69 @@ def show_in_napari(sample: str, screenshot: Path | None = None) -> None:
     napari.run()
     if screenshot is not None and not finished:
         raise GeneratorError("The demo made no result in five minutes: run napari-synth doctor to see what is wrong.")
+
+
+def show_board(screenshot: Path | None = None) -> None:
+    """Open the sample folder on the board, measure it, and decide on a few images.
+
+    Parameters
+    ----------
+    screenshot : pathlib.Path, optional
+        Where to save a picture of the window; the window is then closed.
+
+    Raises
+    ------
+    GeneratorError
+        A picture was asked for, and the images were not measured within five minutes.
+    """
+    import tempfile
+
+    import napari
+    from qtpy.QtCore import Qt, QTimer
+    from qtpy.QtWidgets import QApplication
+
+    from napari_synth.curation import Verdict
+
+    with tempfile.TemporaryDirectory() as place:
+        viewer = napari.Viewer(title="napari-synth: which images are worth keeping?")
+        viewer.window.resize(*_WINDOW)
+        dock, panel = viewer.window.add_plugin_dock_widget("napari-synth", "Curate")
+        dock.window().resizeDocks([dock], [_BOARD_WIDTH], Qt.Orientation.Horizontal)
+        panel.open(str(samples.copy_curation(Path(place) / "plate")))
+        finished: list[bool] = []
+
+        def look() -> None:
+            if panel.progress.isVisible() or not panel.views.model.rowCount():
+                return
+            if "focus" not in panel.views.model.columns:
+                panel.measure()
+                return
+            timer.stop()
+            panel.filters.fold.setChecked(True)
+            panel.filters.column.setCurrentText("focus")
+            for wish in (4, Verdict.ACCEPT, 5, Verdict.ACCEPT, 2, Verdict.REJECT, Verdict.FLAG):
+                panel.decide(wish)
+            panel.views.go(1)
+            viewer.reset_view()
+            if screenshot is not None:
+                QTimer.singleShot(2000, save)
+
+        def save() -> None:
+            QApplication.processEvents()
+            path = Path(str(screenshot))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            viewer.window.screenshot(str(path), canvas_only=False, flash=False)
+            finished.append(True)
+            viewer.close()
+
+        timer = QTimer()
+        timer.timeout.connect(look)
+        timer.start(200)
+        if screenshot is not None:
+            QTimer.singleShot(_PATIENCE_MS, viewer.close)
+        napari.run()
+    if screenshot is not None and not finished:
+        raise GeneratorError("The board was not ready in five minutes: run napari-synth doctor to see what is wrong.")
 
 
 if __name__ == "__main__":

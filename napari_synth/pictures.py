@@ -16,6 +16,7 @@ from napari_synth.core.errors import ImageFileError
 Pixels = npt.NDArray[Any]
 
 _COARSER = 3
+_LARGER = 3
 _ENLARGED = slice(144, 384)
 
 
@@ -70,6 +71,24 @@ def denoised(sample: str = "actin") -> Strip:
     if truth is None:
         return Strip(panels)
     return Strip(panels | {"truth": truth.read(**at)}, "truth")
+
+
+def deconvolved(sample: str = "wide_field") -> Strip:
+    """Deconvolve a volume with its point spread function: a plane of it, of two methods, and of the truth."""
+    from napari_synth import deconvolve
+
+    image, truth, psf = samples.load(sample), samples.load_truth(sample), samples.load_psf(sample)
+    if truth is None or psf is None:
+        raise ImageFileError(f"The sample {sample!r} has no point spread function or no truth: choose another.")
+    # The plane in which most is to be seen.
+    middle = int(np.argmax(np.asarray(truth.data).std(axis=(1, 2))))
+    panels = {"blurred": image.read(Z=middle)}
+    for generator in ("richardson-lucy", "network"):
+        panels[generator] = deconvolve(image, psf, generator, dtype="float32").read(Z=middle)
+    panels["truth"] = truth.read(Z=middle)
+    return Strip(
+        {name: np.kron(panel, np.ones((_LARGER, _LARGER), panel.dtype)) for name, panel in panels.items()}, "truth"
+    )
 
 
 def upscaled(sample: str = "actin") -> Strip:
@@ -146,6 +165,7 @@ def augmented(sample: str = "tissue", draws: int = 3) -> Strip:
 
 STRIPS: dict[str, Callable[[], Strip]] = {
     "denoise": denoised,
+    "deconvolve": deconvolved,
     "correct": corrected,
     "upscale": upscaled,
     "inpaint": inpainted,

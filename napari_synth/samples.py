@@ -27,6 +27,8 @@ class Sample:
         Whether the image before the noise was added comes with it.
     has_mask : bool
         Whether labels of what is to be filled come with it.
+    has_psf : bool
+        Whether the image of a point that blurred it comes with it.
     """
 
     title: str
@@ -35,6 +37,7 @@ class Sample:
     licence: str
     has_truth: bool = False
     has_mask: bool = False
+    has_psf: bool = False
 
 
 _NDEV = "Tim Monko, ndev-sampledata 0.0.3"
@@ -94,6 +97,15 @@ SAMPLES: dict[str, Sample] = {
         "Center for Microscopy and Molecular Imaging, by way of scikit-image",
         "no known copyright restrictions",
     ),
+    "wide_field": Sample(
+        "Wide-field stack with its PSF (3D, 16 bit)",
+        "Drawn spheres, shells and filaments behind a simulated wide-field microscope (NA 1.3, 520 nm, oil), at most 150 photons a"
+        " pixel.",
+        "napari-synth",
+        "BSD-3-Clause",
+        has_truth=True,
+        has_psf=True,
+    ),
 }
 
 
@@ -127,6 +139,35 @@ def load_mask(name: str) -> Image | None:
     if not SAMPLES[name].has_mask:
         return None
     return replace(_read(f"{name}_mask"), name=f"{name} mask")
+
+
+def copy_curation(target: Path) -> Path:
+    """Copy the sample folder to curate, since decisions are kept beside the images; what is there already stays.
+
+    Parameters
+    ----------
+    target : pathlib.Path
+        A folder, made where it is missing.
+
+    Returns
+    -------
+    pathlib.Path
+        The folder with good, blurred, saturated, repeated and broken images.
+    """
+    import shutil
+
+    target.mkdir(parents=True, exist_ok=True)
+    for path in sorted((folder() / "curation").glob("*.tif")):
+        if not (target / path.name).exists():
+            shutil.copyfile(path, target / path.name)
+    return target
+
+
+def load_psf(name: str) -> Image | None:
+    """Load the point spread function that blurred a sample, or None where there is none."""
+    if not SAMPLES[name].has_psf:
+        return None
+    return replace(_read(f"{name}_psf"), name=f"{name} psf")
 
 
 def folder() -> Path:

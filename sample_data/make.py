@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -18,8 +19,9 @@ import numpy as np
 import numpy.typing as npt
 import skimage.data
 import tifffile
+from scipy import ndimage
 
-from benchmark import translation
+from benchmark import deconvolution, translation
 from napari_synth.files import write_image
 from napari_synth.imaging.image import Image
 
@@ -29,10 +31,15 @@ NDEV = "ndev-sampledata==0.0.3"
 NIBABEL = "nibabel==5.4.2"
 NIFTI_OFFSET = slice(108, 112)
 CAMERA_OFFSET = 100
+CURATION, CURATED_EDGE = "curation", 64
 
 NEURON_CALIBRATION: dict[str, Any] = {
     "spacing": {"Y": 0.1241, "X": 0.1241},
     "units": {"Y": "micrometer", "X": "micrometer"},
+}
+MICROSCOPE: dict[str, Any] = {
+    "spacing": {"Z": 0.2, "Y": 0.1, "X": 0.1},
+    "units": dict.fromkeys("ZYX", "micrometer"),
 }
 
 Array = npt.NDArray[Any]
@@ -49,6 +56,8 @@ def main() -> None:
     scratch()
     damaged()
     restained()
+    curation()
+    wide_field()
 
 
 def actin(rng: np.random.Generator) -> None:
@@ -139,6 +148,66 @@ def restained() -> None:
     """Show a part of the stained section as another laboratory would: mixed and stronger stains, a yellowish lamp."""
     section = skimage.data.immunohistochemistry()[192:512, 96:416]
     save("restained", Image(translation.restained(section), "YXS", name="stained tissue, another laboratory"))
+
+
+def curation() -> None:
+    """Write a folder to curate: good exposures of parts of the neuron, and bad ones of each kind, each named by its well."""
+    folder = HERE / CURATION
+    folder.mkdir(exist_ok=True)
+    for old in folder.glob("*.tif"):
+        old.unlink()
+    rng = np.random.default_rng(SEED)
+    actin_channel = neuron_channels()[2].astype(float)
+    dark, brightest = np.percentile(actin_channel, [1, 99.9])
+    bright = np.clip(actin_channel - dark, 0, None) / (brightest - dark)
+    smooth = ndimage.gaussian_filter(bright, 2)
+    structure = {
+        (y, x): float(np.std(smooth[y : y + CURATED_EDGE, x : x + CURATED_EDGE]))
+        for y in range(0, bright.shape[0] - CURATED_EDGE, CURATED_EDGE // 2)
+        for x in range(0, bright.shape[1] - CURATED_EDGE, CURATED_EDGE // 2)
+    }
+    places: list[tuple[int, int]] = []
+    for y, x in sorted(structure, key=lambda place: -structure[place]):
+        if all(max(abs(y - other_y), abs(x - other_x)) >= CURATED_EDGE for other_y, other_x in places):
+            places.append((y, x))
+    places = [places[index] for index in rng.permutation(16)]
+
+    def field(place: tuple[int, int], shift: int = 0) -> Array:
+        y, x = place
+        part = bright[y : y + CURATED_EDGE, x + shift : x + shift + CURATED_EDGE]
+        scaled: Array = part / np.percentile(part, 99.9)
+        return scaled
+
+    def exposed(part: Array, photons: float = 300, gain: float = 2.2) -> Array:
+        noisy = gain * (rng.poisson(part * photons + 2) + rng.normal(0, 1.6, part.shape)) + CAMERA_OFFSET
+        return counts(noisy, "uint16")
+
+    # Named so that a plate's reader finds their wells.
+    made = {f"A{number:02d}_good": exposed(field(place)) for number, place in enumerate(places[:10], 1)}
+    for number, place in enumerate(places[10:13], 1):
+        made[f"B{number:02d}_blurred"] = exposed(ndimage.gaussian_filter(field(place), 3))
+    for number, place in enumerate(places[13:15], 1):
+        made[f"C{number:02d}_saturated"] = np.minimum(exposed(field(place), 3000), 4095).astype(np.uint16)
+    made["C03_dim"] = exposed(field(places[15]), 12)
+    made["D02_same_field"] = exposed(field(places[1], 1))
+    made["D03_cut"] = made["A03_good"][:48]
+    for name, pixels in made.items():
+        image = Image(pixels, "YX", name=name, **NEURON_CALIBRATION)
+        write_image(folder / f"{name}.ome.tif", image, overwrite=True, compression="zlib")
+    shutil.copyfile(folder / "A01_good.ome.tif", folder / "D01_same_file.ome.tif")
+    whole = (folder / "A04_good.ome.tif").read_bytes()
+    (folder / "D04_broken.ome.tif").write_bytes(whole[: len(whole) // 2])
+
+
+def wide_field() -> None:
+    """Draw spheres, shells and filaments, 150 photons where they are brightest, behind a wide-field microscope."""
+    drawn, gain, part = deconvolution.volume(150), 2.0, (slice(8, 24), slice(0, 80), slice(0, 80))
+    seen = counts(gain * drawn.counts[part] + CAMERA_OFFSET, "uint16")
+    truth = (gain * drawn.truth[part] + CAMERA_OFFSET).round(1).astype(np.float32)
+    save("wide_field", Image(seen, "ZYX", name="wide_field", **MICROSCOPE))
+    save("wide_field_truth", Image(truth, "ZYX", name="wide_field truth", **MICROSCOPE))
+    psf = np.rint(drawn.psf / drawn.psf.max() * 65535).astype(np.uint16)
+    save("wide_field_psf", Image(psf, "ZYX", name="wide_field psf", **MICROSCOPE))
 
 
 def counts(values: Array, dtype: str) -> Array:

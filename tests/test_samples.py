@@ -20,6 +20,7 @@ KINDS = {
     "retina": ("YX", "uint8"),
     "damaged": ("YX", "uint8"),
     "restained": ("YXS", "uint8"),
+    "wide_field": ("ZYX", "uint16"),
 }
 
 

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from napari_synth.batches.writing import RECIPE_SUFFIX
 from napari_synth.contract.generator import Task
 from napari_synth.core.errors import ImageFileError, MaskError
 from napari_synth.engine.recipe import Recipe
@@ -18,6 +19,7 @@ from napari_synth.files import (
     READABLE_SUFFIXES,
     TIFF_SUFFIXES,
     belonging,
+    find_images,
     image_suffix,
     is_folder,
     is_zarr,
@@ -196,6 +198,41 @@ class Referenced:
 
 
 NO_REFERENCE = Referenced()
+
+
+@dataclass(frozen=True)
+class Tiles(Referenced):
+    """Tiles as one reference: what several files hold is stacked."""
+
+    pattern: str = ""
+
+    def check(self) -> None:
+        """Raise `ImageFileError` where there are no tiles."""
+        find_images(self.pattern, ignored=RECIPE_SUFFIX)
+
+    def of(self, image: Image) -> Image | None:
+        """Return the tiles as one stack, read when they are looked at."""
+        return self._stack
+
+    @cached_property
+    def _stack(self) -> Image:
+        import dask.array
+
+        found, _ = find_images(self.pattern, ignored=RECIPE_SUFFIX)
+        tiles = [read_image(path) for path in found]
+        first = tiles[0]
+        for path, tile in zip(found, tiles, strict=True):
+            if (tile.axes, tile.shape) != (first.axes, first.shape):
+                raise ImageFileError(
+                    f"{str(path)!r} has the shape {tile.shape} ({tile.axes}), the first of the tiles {first.shape} ({first.axes}):"
+                    " give tiles of one size."
+                )
+        if len(tiles) == 1:
+            return first
+        arrays = [dask.array.asarray(tile.data) for tile in tiles]
+        if "T" in first.axes:
+            return first.with_data(dask.array.concatenate(arrays, axis=first.axes.index("T")))
+        return Image(dask.array.stack(arrays), f"T{first.axes}", name="tiles")
 
 
 @dataclass(frozen=True)

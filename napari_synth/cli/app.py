@@ -12,10 +12,21 @@ from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 
 from napari_synth.augmentation import PRESETS, TRANSFORMS
-from napari_synth.batches.inputs import AS_IN_RECIPE, NO_REFERENCE, Masked, Pointed, Referenced
+from napari_synth.batches.inputs import AS_IN_RECIPE, NO_REFERENCE, Masked, Pointed, Referenced, Tiles
 from napari_synth.batches.jobs import Job, plan_jobs
-from napari_synth.cli import augmenting, batching, models, synthesizing, training
-from napari_synth.cli.options import COMMON, ONE_BY_ONE, USUAL, Alike, Filled, Many, Output, PointSpread, with_settings
+from napari_synth.cli import augmenting, batching, curating, models, synthesizing, training
+from napari_synth.cli.options import (
+    COMMON,
+    ONE_BY_ONE,
+    USUAL,
+    Alike,
+    Filled,
+    LearntFrom,
+    Many,
+    Output,
+    PointSpread,
+    with_settings,
+)
 from napari_synth.cli.processing import SKIPPED, process
 from napari_synth.cli.progress import exit_code, interrupting, say
 from napari_synth.cli.synthesizing import NO_FRAMES, Framed
@@ -153,6 +164,7 @@ def _build_app(words: Sequence[str]) -> App:
     app.command(batching.finish, name="finish", help=batching.FINISH)
     training.add_command(app, words)
     app.command(models.app())
+    app.command(curating.app())
     app.command(App(name="bench", help_flags=[], version_flags=[]))
     app["bench"].default(_bench)
     app.command(_doctor, name="doctor")
@@ -251,6 +263,22 @@ def _task_command(verb: Verb, words: Sequence[str]) -> Callable[..., int]:
             source, target, recipe_of(how, params), output, how.axes, how.series, referenced=Pointed(psf), many=many
         )
 
+    def even_out(
+        source: Source,
+        target: Target,
+        /,
+        *,
+        from_: LearntFrom = None,
+        how: Run = Run(),
+        output: Output = USUAL,
+        many: Many = ONE_BY_ONE,
+        params: Mapping[str, Any],
+    ) -> int:
+        tiles = NO_REFERENCE if from_ is None else Tiles(pattern=from_)
+        return _process(
+            source, target, recipe_of(how, params), output, how.axes, how.series, referenced=tiles, many=many
+        )
+
     def foretell(
         source: Source,
         target: Target,
@@ -275,6 +303,8 @@ def _task_command(verb: Verb, words: Sequence[str]) -> Callable[..., int]:
     command: Callable[..., int] = restore
     if verb.task == Task.INPAINT:
         command = fill
+    elif verb.task == Task.CORRECT:
+        command = even_out
     elif verb.task == Task.DECONVOLVE:
         command = sharpen
     elif verb.task == Task.TRANSLATE:

@@ -31,6 +31,14 @@ PointSpread = Annotated[
         help="An image of the point spread function, or with --psf-model beads of many beads, for all images.",
     ),
 ]
+LearntFrom = Annotated[
+    str | None,
+    Parameter(
+        name="--from",
+        group=Group("What the light is learnt from", sort_key=0),
+        help="Tiles of the same microscope for a flat field: a folder, a stack, or a quoted pattern such as 'tiles/*.tif'.",
+    ),
+]
 _BOUNDS = (("ge", "at least"), ("gt", "above"), ("le", "at most"), ("lt", "below"))
 
 

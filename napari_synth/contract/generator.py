@@ -294,7 +294,7 @@ class Prepared(ABC):
         Parameters
         ----------
         pixels : numpy.ndarray, (*spatial)
-            A part of a result in counts, along the axes of `spec`.
+            A part of a result in counts, along the axes of `spec`. What is returned is NaN where that cannot be told.
         """
         return pixels
 

@@ -115,7 +115,7 @@ def open_image(
         measured_on=None if inputs.yardstick is None else Source.of(inputs.yardstick),
         noise=_noise_of(channels),
         notes=(
-            *_said_of_reference(image, inputs.reference),
+            *(() if method.info.task == Task.CORRECT else _said_of_reference(image, inputs.reference)),
             *_said_of_content(channels),
             *(masked.sentences() if masked else ()),
             *notes_of(

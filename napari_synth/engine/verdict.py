@@ -80,6 +80,9 @@ def judged(prepared: PreparedRun, pixels: Any) -> VerdictRecord | None:
                 planes = _only(_without_taken_out(planes, looked_at.select(**part)), chosen)
             if info.task == Task.DECONVOLVE:
                 restored = sample_planes(_seen_again(without_alpha(pair[1]), prepared.channels[index].prepared))
+                if not any(np.isfinite(plane).any() for plane in restored):
+                    said.append("The result was not judged: light from beyond the image is everywhere in it.")
+                    continue
             report = assess(np.stack(planes), np.stack(restored), noise or estimate_noise(planes))
         except InvalidImageError:
             continue
@@ -92,7 +95,7 @@ def judged(prepared: PreparedRun, pixels: Any) -> VerdictRecord | None:
         said.append(label + report.sentence)
         reports.append(report)
     if not reports:
-        return None
+        return VerdictRecord(verdict="", sentences=tuple(said)) if said else None
     worst = max(reports, key=_badness)
     return VerdictRecord(
         verdict=worst.verdict.value,
@@ -134,7 +137,7 @@ def _seen_again(result: Image, prepared: Prepared) -> Image:
         dtype=np.float32,
         meta=np.empty((0,) * len(order), "f4"),
     )
-    return Image(seen, "".join(order), name=result.name)
+    return Image(seen.transpose([order.index(axis) for axis in result.axes]), result.axes, name=result.name)
 
 
 def _only(planes: list[npt.NDArray[Any]], chosen: list[npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_synth.gui.panels.augment import AugmentPanel
+    from napari_synth.gui.panels.curate import CuratePanel
     from napari_synth.gui.panels.frames import PredictFramesPanel
     from napari_synth.gui.panels.restore import (
         CorrectPanel,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AugmentPanel",
     "CorrectPanel",
+    "CuratePanel",
     "DeconvolvePanel",
     "DenoisePanel",
     "InpaintPanel",
@@ -47,6 +49,7 @@ __all__ = [
 _PANELS = {
     "AugmentPanel": "napari_synth.gui.panels.augment",
     "CorrectPanel": "napari_synth.gui.panels.restore",
+    "CuratePanel": "napari_synth.gui.panels.curate",
     "DeconvolvePanel": "napari_synth.gui.panels.restore",
     "DenoisePanel": "napari_synth.gui.panels.restore",
     "InpaintPanel": "napari_synth.gui.panels.restore",

@@ -45,10 +45,15 @@ def restained() -> list[tuple[Any, dict[str, Any], str]]:
     return _open("restained")
 
 
+def wide_field() -> list[tuple[Any, dict[str, Any], str]]:
+    """Open the sample ``wide_field`` with its point spread function, which is hidden."""
+    return _open("wide_field")
+
+
 def _open(name: str) -> list[tuple[Any, dict[str, Any], str]]:
     import numpy as np
 
-    from napari_synth.samples import SAMPLES, load, load_mask
+    from napari_synth.samples import SAMPLES, load, load_mask, load_psf
 
     image = load(name)
     axes = image.axes.replace("S", "")
@@ -68,5 +73,7 @@ def _open(name: str) -> list[tuple[Any, dict[str, Any], str]]:
         low, high = np.percentile(image.data, [0.1, 99.8])
         shown["contrast_limits"] = (float(low), float(high))
     mask = load_mask(name)
+    psf = load_psf(name)
+    points = [] if psf is None else [(psf.data, {"name": psf.name, "visible": False, **placed}, "image")]
     labels = [] if mask is None else [(mask.data, {"name": mask.name, **placed}, "labels")]
-    return [(image.data, shown, "image"), *labels]
+    return [*points, (image.data, shown, "image"), *labels]

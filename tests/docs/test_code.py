@@ -16,6 +16,7 @@ from code_blocks import PAGES, ROOT, CodeBlock, code_blocks
 import napari_synth
 from napari_synth import registry
 from napari_synth.cli import app
+from napari_synth.samples import copy_curation
 
 IN_ONE_NAMESPACE = "docs/developers/method.md"
 PYTHON = [block for block in code_blocks("python") if block.page != IN_ONE_NAMESPACE]
@@ -42,6 +43,7 @@ def names(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> dict[str, Any]:
     mask = np.zeros((64, 64), np.uint8)
     mask[20:24, 10:40] = 1
     slide = random.integers(90, 220, (64, 64, 3)).astype(np.uint8)
+    folder = copy_curation(tmp_path / "plate")
     return {
         "image": image,
         "stack": random.poisson(100, (3, 64, 64)).astype(np.uint16),
@@ -52,6 +54,7 @@ def names(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> dict[str, Any]:
         "mask": mask,
         "labels": mask,
         "points": np.array([[10.0, 20.0]]),
+        "folder": folder,
         "slide": slide,
         "reference": slide[::-1] // 2,
     }

@@ -93,10 +93,13 @@ def test_every_sample_opens_from_the_menu(registered, name) -> None:
 
     contribution = next(entry for entry in registered.contributions.sample_data if entry.key == name)
     assert contribution.display_name == SAMPLES[name].title
-    (pixels, kwargs, kind), *others = contribution.open()
+    # What is hidden lies below, so that the image is the active layer.
+    layers = sorted(contribution.open(), key=lambda layer: not layer[1].get("visible", True))
+    (pixels, kwargs, kind), *others = layers
     assert kind == "image"
-    assert [kind for _, _, kind in others] == ["labels"] * SAMPLES[name].has_mask
-    assert all(mask.shape == pixels.shape for mask, _, _ in others)
+    sample = SAMPLES[name]
+    assert [kind for _, _, kind in others] == ["labels"] * sample.has_mask + ["image"] * sample.has_psf
+    assert all(mask.shape == pixels.shape for mask, _, kind in others if kind == "labels")
     layer = ImageLayer(pixels, **kwargs)
     assert layer.metadata["licence"] == SAMPLES[name].licence
     assert len(layer.axis_labels) == layer.ndim

@@ -27,7 +27,7 @@ from napari_synth.gui.widgets.comparison_box import ComparisonBox
 from napari_synth.gui.widgets.form_rows import line
 from napari_synth.gui.widgets.hint import Hint
 from napari_synth.gui.widgets.mask_picker import MaskPicker
-from napari_synth.gui.widgets.reference_picker import PsfPicker, ReferencePicker
+from napari_synth.gui.widgets.reference_picker import PsfPicker, ReferencePicker, TilesPicker
 from napari_synth.gui.widgets.region_picker import RegionPicker
 from napari_synth.gui.widgets.result_box import Finished
 from napari_synth.gui.widgets.run_preview import RunPreview
@@ -64,7 +64,7 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
         super().__init__(napari_viewer, Generator, task, _ADDS)
         self._done, self._doing = _WORDS[task]
         self.mask_picker = MaskPicker(self.viewer, self.source, self._wanted, self) if task == Task.INPAINT else None
-        picker = PsfPicker if task == Task.DECONVOLVE else ReferencePicker
+        picker = {Task.DECONVOLVE: PsfPicker, Task.CORRECT: TilesPicker}.get(task, ReferencePicker)
         self.reference_picker = picker(self.viewer, self.source, self)
         self.preview_button = QPushButton("Preview", self)
         self.preview_button.setCheckable(True)
@@ -236,7 +236,7 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
         if self.task == Task.DECONVOLVE:
             # Light that was spread is put back together: points become brighter than they were.
             return {name: value for name, value in appearance(source).items() if name != "contrast_limits"}
-        reference = self.reference_picker.layer
+        reference = None if self.task == Task.CORRECT else self.reference_picker.layer
         limits = (
             {} if reference is None or source.rgb or reference.rgb else {"contrast_limits": reference.contrast_limits}
         )
@@ -269,9 +269,12 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
         psf = getattr(run.channels[0].prepared, "psf", None)
         if psf is None or finished.source is None:
             return ""
-        steps = {axis: finished.source.scale[i] for i, axis in enumerate(run.source.axes.replace("S", ""))}
-        scale = [steps[axis] for axis in "ZYX"[-psf.pixels.ndim :]]
-        layer = Image(psf.pixels, name=f"{finished.source.name} PSF", scale=scale, visible=False, metadata=mark(PSF))
+        axes = run.source.axes.replace("S", "")
+        at = [axes.index(axis) for axis in "ZYX"[-psf.pixels.ndim :]]
+        # With other units, napari would show none for any layer.
+        placed = {name: [getattr(finished.source, name)[i] for i in at] for name in ("scale", "units", "axis_labels")}
+        name = f"{finished.source.name} PSF"
+        layer = Image(psf.pixels, name=name, visible=False, metadata=mark(PSF), **placed)
         insert_layer(self.viewer, layer, finished.result)
         return f"The point spread function is in {layer.name!r}."
 

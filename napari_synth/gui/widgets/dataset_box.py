@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -55,6 +57,9 @@ class DatasetBox(QWidget):
         )
         self.fold.toggled.connect(self._unfold)
         self.form = ParamsForm(DatasetParams, self)
+        self._files: tuple[Path, ...] = ()
+        self.from_files = button(self, "", "Press to make crops of the chosen layer again")
+        self.from_files.clicked.connect(partial(self.show_files, ()))
         self.write = button(self, "Write data set…", "Choose where the folder of the data set shall be made")
         self.write.clicked.connect(self._ask)
         layout = QVBoxLayout(self)
@@ -62,8 +67,23 @@ class DatasetBox(QWidget):
         layout.setSpacing(4)
         layout.addWidget(self.fold)
         layout.addWidget(self.form)
+        layout.addWidget(self.from_files)
         layout.addWidget(self.write)
         self._unfold(False)
+
+    def show_files(self, paths: Sequence[Path], _checked: bool = False) -> None:
+        """Make crops of these images instead of the layer's; of the layer where there are none.
+
+        Parameters
+        ----------
+        paths : sequence of pathlib.Path
+            Of image files without labels.
+        """
+        self._files = tuple(paths)
+        self.from_files.setText(f"✗ Of {len(self._files)} accepted images")
+        if self._files:
+            self.fold.setChecked(True)
+        self._unfold(self.fold.isChecked())
 
     def work(self, layers: SampleLayers, pipeline: Pipeline, seed: int, folder: Path) -> partial[Written]:
         """Return what writes the data set, to be called in a worker with progress and cancel.
@@ -95,12 +115,15 @@ class DatasetBox(QWidget):
             params.format,
         )
         types = [kind for layer in layers.companions if isinstance(layer, Shapes) for kind in layer.shape_type]
+        if self._files:
+            return partial(_write_of_files, self._files, plan, free_folder(folder, "accepted augmented"))
         source = AnnotatedImage(layers.sample, layers.source.name, layers.units, types)
         return partial(_write, source, plan, free_folder(folder, f"{layers.source.name} augmented"))
 
     def _unfold(self, unfold: bool) -> None:
         self.form.setVisible(unfold)
         self.write.setVisible(unfold)
+        self.from_files.setVisible(unfold and bool(self._files))
 
     def _ask(self) -> None:
         chosen = QFileDialog.getExistingDirectory(self, "Where shall the folder of the data set be made?")
@@ -115,6 +138,16 @@ def free_folder(parent: Path, name: str) -> Path:
     while path.exists():
         path, number = parent / f"{plain} {number}", number + 1
     return path
+
+
+def _write_of_files(
+    paths: Sequence[Path], plan: DatasetPlan, folder: Path, progress: ProgressCallback, cancel: CancelToken
+) -> Written:
+    from napari_synth.files import read_image
+
+    sources = [AnnotatedImage.of(read_image(path)) for path in paths]
+    # With several images, whole ones are kept for validation.
+    return export_dataset(sources, replace(plan, split="auto"), folder, progress=progress, cancel=cancel)
 
 
 def _write(

@@ -33,8 +33,9 @@ _FINEST = 1e-6
 _LARGEST = 2**31 - 1
 _MOST_SLIDER_STEPS = 400
 _SLIDER_WIDTH = 130
-# Beside the words of a list, and at most where a panel is narrow.
-_ARROW, _WIDEST_LIST = 44, 230
+_NARROWEST, _WIDEST_LIST = 60, 180
+_BESIDE_WORDS = 48
+"""Pixels of a list for its margins and its arrow in napari's style."""
 
 
 class ParamsForm(QWidget):
@@ -122,6 +123,15 @@ class ParamsForm(QWidget):
         return self._fields[name].editor
 
 
+def _width_of_words(editor: QWidget) -> int:
+    """Return how wide an editor has to be, so that no entry of a list is cut."""
+    if not isinstance(editor, QComboBox):
+        return _NARROWEST
+    words = (editor.itemText(index) for index in range(editor.count()))
+    longest = max((editor.fontMetrics().horizontalAdvance(text) for text in words), default=0)
+    return min(max(_NARROWEST, longest + _BESIDE_WORDS), _WIDEST_LIST)
+
+
 class _Field(QWidget):
     """The widget of one field; a field that may be None has a box for automatic."""
 
@@ -159,14 +169,9 @@ class _Field(QWidget):
                 f"background: transparent; border: 0; padding: 0; min-width: {width}px; max-width: {width}px;"
             )
         native.setSizePolicy(QSizePolicy.Policy.Ignored, native.sizePolicy().verticalPolicy())
-        # A slider with its number needs more, and a list as much as its words: where the label is long, the layout puts them in a
-        # line of their own.
-        narrowest = _SLIDER_WIDTH if "widget_type" in options else 60
-        if isinstance(native, QComboBox):
-            words = (native.itemText(index) for index in range(native.count()))
-            longest = max((native.fontMetrics().horizontalAdvance(word) for word in words), default=0)
-            narrowest = max(narrowest, min(longest + _ARROW, _WIDEST_LIST))
-        native.setMinimumWidth(narrowest)
+        # A slider with its number needs more, and a list the length of its words: where the label is long, the layout puts it in
+        # a line of its own.
+        native.setMinimumWidth(_SLIDER_WIDTH if "widget_type" in options else _width_of_words(native))
         self._widget.changed.connect(self._on_change)
 
         self.label = QLabel(title, parent)
@@ -229,6 +234,9 @@ def _options(annotation: Any, schema: dict[str, Any]) -> dict[str, Any]:
     least, most = (cast(Any, schema.get(inner, schema.get(outer))) for inner, outer in _BOUNDS)
     bounded = least is not None and most is not None
     usual = 1 if annotation is int else _fine_step(most - least) if bounded else _FINEST
+    if annotation is float and bounded and schema.get("start"):
+        # Where it begins has to be within reach, however wide the range is.
+        usual = min(usual, _fine_step(schema["start"]))
     step = schema.get("step") or schema.get("multipleOf") or usual
     # A bound that is not allowed itself is one step away.
     low = -_LARGEST if least is None else least + step * ("exclusiveMinimum" in schema)

@@ -131,3 +131,17 @@ class PsfPicker(ReferencePicker):
 
     def _is_alike(self, layer: napari.layers.Layer) -> bool:
         return not kind_of(layer) and "psf" in layer.name.lower()
+
+
+class TilesPicker(ReferencePicker):
+    """The same for the tiles that the light is learnt from: none is ever guessed, since the image's own planes serve too."""
+
+    words = Words(
+        "Tiles",
+        "The image layer with many tiles or frames of the same microscope to learn the light from. It is kept in the recipe, so"
+        " that other images can be corrected alike without them.",
+        "the image's planes",
+    )
+
+    def _is_alike(self, layer: napari.layers.Layer) -> bool:
+        return False

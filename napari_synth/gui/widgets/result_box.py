@@ -103,6 +103,10 @@ class Finished(Generic[Run]):
             return "" if self.prepared is not None else why_not_again(self.recipe)
         if task == Task.TRANSLATE:
             return "A translation is meant to differ from its source: what was changed says nothing of its quality."
+        if task == Task.DECONVOLVE:
+            return (
+                "A sharper image is meant to differ from its source: the verdict compares them after blurring it again."
+            )
         if task == Task.PREDICT_FRAMES:
             return "Invented frames have no source to be compared with; the measured ones are as they were."
         if self.recipe.mask is not None:

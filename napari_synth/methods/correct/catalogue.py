@@ -13,7 +13,12 @@ Surface = Literal["rolling ball", "opening", "smooth surface"]
 Operation = Literal["subtract", "divide"]
 Level = Literal["zero", "keep"]
 Direction = Literal["columns", "rows", "rings"]
+Bleaching = Literal["exponential", "two exponentials", "ratio", "histogram"]
 Extent = Literal["auto", "whole", "parts"]
+
+
+Fit = dict[str, tuple[float, ...]]
+"""What was learnt of the light, by name."""
 
 
 class DriftParams(Params):
@@ -75,8 +80,8 @@ class BackgroundParams(Params):
     )
     level: Level = Field(
         "zero",
-        title="Level after subtracting",
-        description="Bring the background to zero, or keep its usual level, so that no noise is cut off below zero.",
+        title="Level",
+        description="After subtracting: bring the background to zero, or keep its usual level, so that no noise is cut off.",
     )
     volume: bool = advanced(
         False,
@@ -135,6 +140,58 @@ class StripeParams(Params):
     )
 
 
+class FlatFieldParams(Params):
+    """Settings of the flat field."""
+
+    dark_field: bool = Field(
+        True,
+        title="Dark field",
+        description="Learn and subtract what is there without light too, as far as planes of unequal brightness tell it.",
+    )
+    dark: float = Field(
+        0.0,
+        title="Dark level",
+        description="Counts of the camera without light, where you know them: they are subtracted first.",
+    )
+    fitted: tuple[Fit, ...] | None = Field(
+        None,
+        min_length=1,
+        title="Fitted fields",
+        description="The shading and the dark field that an earlier run learnt, one entry a channel, as cosines along Y and X; a"
+        " recipe holds them, so that they serve for other images of the same microscope.",
+        json_schema_extra={"fitted": True},
+    )
+
+
+class BleachingParams(Params):
+    """Settings of bleaching."""
+
+    model: Bleaching = Field(
+        "exponential",
+        title="Curve",
+        description="How the signal fades: along one or two exponentials, weighed by the noise; frame by frame (ratio); or so that"
+        " all frames have the histogram of the first, after which nothing can be measured any more.",
+    )
+    flicker: bool = Field(
+        False,
+        title="Remove flicker",
+        description="Take out too by how much whole frames are brighter or darker than the curve; flashes of single cells stay.",
+    )
+    dark: float | None = Field(
+        None,
+        title="Dark level",
+        description="Counts without light, which do not bleach; those of the darkest pixels where it is left out.",
+        json_schema_extra={"advanced": True, "start": 100.0},
+    )
+    fitted: tuple[Fit, ...] | None = Field(
+        None,
+        min_length=1,
+        title="Fitted curve",
+        description="By what an earlier run multiplied each frame, one entry a channel; a recipe holds it.",
+        json_schema_extra={"fitted": True},
+    )
+
+
 METHODS = (
     Generator(
         GeneratorInfo(
@@ -159,6 +216,31 @@ METHODS = (
         ),
         StripeParams,
         "napari_synth.methods.correct.stripes:prepare_stripes",
+    ),
+    Generator(
+        GeneratorInfo(
+            id="correct/flat-field",
+            title="Flat field",
+            summary="Evens out the light of a microscope, which it learns from many tiles or frames and keeps in the recipe.",
+            task=Task.CORRECT,
+            reference="Peng et al., A BaSiC tool for background and shading correction of optical microscopy images, Nature"
+            " Communications 2017",
+            reference_image="optional",
+        ),
+        FlatFieldParams,
+        "napari_synth.methods.correct.flat_field:prepare_flat_field",
+    ),
+    Generator(
+        GeneratorInfo(
+            id="correct/bleaching",
+            title="Bleaching",
+            summary="Makes all frames of a movie as bright as the first, along a curve through their signals.",
+            task=Task.CORRECT,
+            reference="Miura, Bleach correction ImageJ plugin for compensating the photobleaching of time-lapse sequences,"
+            " F1000Research 2020",
+        ),
+        BleachingParams,
+        "napari_synth.methods.correct.bleaching:prepare_bleaching",
     ),
     Generator(
         GeneratorInfo(

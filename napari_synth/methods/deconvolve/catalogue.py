@@ -59,15 +59,18 @@ class Fit(pydantic.BaseModel):
     curve: tuple[tuple[float, float], ...] = ()
 
 
+_LEAST = 0.001
+
+
 def _measure(title: str, description: str, start: float, most: float) -> Any:
     """Return a field for a length, an index or an aperture that may be left out."""
     return Field(
         None,
-        gt=0.0,
+        ge=_LEAST,
         le=most,
         title=title,
         description=description,
-        json_schema_extra={"advanced": True, "start": start},
+        json_schema_extra={"advanced": True, "start": start, "step": 1.0 if start > 100 else 0.01},
     )
 
 
@@ -146,12 +149,6 @@ class NetworkParams(DeconvolveParams):
     """Settings of ``deconvolve/network``."""
 
     iterations: int | None = _iterations(200)
-    scheme: Literal["auto", "before", "between"] = advanced(
-        "auto",
-        title="Denoising network",
-        description="Takes the noise out before the blur is undone, or between the steps that undo it (plug and play), there in"
-        " planes of two orientations in turn. Auto takes the first for planes and the second for volumes.",
-    )
 
 
 class RichardsonLucyParams(DeconvolveParams):
@@ -189,11 +186,11 @@ class WienerParams(DeconvolveParams):
 
     regularization: float | None = Field(
         None,
-        gt=0.0,
+        ge=1e-6,
         le=1e6,
         title="Regularization",
         description="Higher keeps more blur and less noise. If empty, held-out photons decide.",
-        json_schema_extra={"start": 0.01},
+        json_schema_extra={"start": 0.01, "step": 0.001},
     )
 
 
@@ -219,9 +216,9 @@ def _generator(
 NETWORK = _generator(
     "network",
     "Network",
-    "The bundled denoising network and an inversion of the blur together: the best results at any number of photons.",
+    "The bundled network takes the noise out, then Richardson-Lucy the blur: the best results where photons are few.",
     NetworkParams,
-    "Zhang et al., Plug-and-play image restoration with deep denoiser prior, IEEE TPAMI 44 (2022)",
+    "Richardson, JOSA 62 (1972); Lucy, Astronomical Journal 79 (1974); the network is that of denoise/blind",
     "BSD-3-Clause",
 )
 RICHARDSON_LUCY = _generator(

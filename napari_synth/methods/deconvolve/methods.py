@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -13,7 +13,6 @@ from torch import Tensor
 from napari_synth.methods.deconvolve.solvers import (
     Light,
     Optics,
-    extended,
     filled,
     gradient_consensus,
     mirrored,
@@ -25,9 +24,6 @@ from napari_synth.networks.noise_conditioned_unet import NoiseConditionedUNet
 
 _PATIENCE = 6
 _REGULARIZATIONS = tuple(10.0 ** (1.0 - i / 4.0) for i in range(21))
-_STEPS = 8
-# Of the noise that the network is told in the first step, in ranges of the image; and the weight of what it says.
-_FIRST_SIGMA, _WEIGHT = 49.0 / 255.0, 0.23
 
 
 @dataclass(frozen=True)
@@ -165,22 +161,6 @@ class Network:
         again = ((clean - self.electrons.offset) / self.electrons.gain * light.share + light.ground).clamp_min(0.0)
         return Light(again, light.ground, light.level, light.mask, light.share)
 
-    def smooth(self, estimate: Tensor, sigma: float, axis: int) -> Tensor:
-        """Return a volume (N, 1, Z, Y, X) without noise of a level, denoised in planes.
-
-        Parameters
-        ----------
-        estimate : Tensor
-            Normalised intensities.
-        sigma : float
-        axis : int
-            -3 for planes of Y and X, -2 for planes of Z and X.
-        """
-        ordered = estimate.movedim(axis, 2)
-        planes = ordered.reshape(-1, 1, *ordered.shape[-2:])
-        level = planes.new_full((1, 1, 1, 1), sigma).expand(len(planes), 1, *planes.shape[-2:])
-        return self._run(planes, level, (0.0, 0.0)).reshape(ordered.shape).movedim(2, axis)
-
     def _run(self, planes: Tensor, sigma: Tensor, correlation: tuple[float, float]) -> Tensor:
         height, width = planes.shape[-2:]
         multiple = self.network.multiple
@@ -190,7 +170,8 @@ class Network:
                 planes, sigma = (mirrored(values, axis, places) for values in (planes, sigma))
         told = planes.new_tensor([correlation]).expand(len(planes), 2)
         with full_precision(planes) as precision, precision:
-            return self.network(planes, sigma, told).float()[..., :height, :width]
+            clean: Tensor = self.network(planes, sigma, told).float()
+        return clean[..., :height, :width]
 
 
 @dataclass(frozen=True)
@@ -223,67 +204,3 @@ class DenoisedFirst:
         stop : float
         """
         return self.after.at(optics, self.network.denoised(light), stop)
-
-
-@dataclass(frozen=True)
-class PlugAndPlay:
-    """The network between the steps of an inversion (half quadratic splitting), in planes of two orientations in turn.
-
-    Attributes
-    ----------
-    network : Network
-    sigma : float
-        Of the noise, in normalised intensities.
-    most : int
-        Steps.
-    """
-
-    network: Network
-    sigma: float
-    most: int = _STEPS
-    patience: int = _STEPS
-
-    def optics(self, psf: Tensor, sizes: tuple[int, ...]) -> Optics:
-        """Return the domain of blocks of a size."""
-        return Optics(psf, sizes)
-
-    def trail(self, optics: Optics, light: Light) -> Iterator[tuple[float, Tensor]]:
-        """Yield every step."""
-        yield from ((float(step), estimate) for step, estimate in enumerate(self._steps(optics, light), 1))
-
-    def at(self, optics: Optics, light: Light, stop: float) -> Tensor:
-        """Return a step.
-
-        Parameters
-        ----------
-        optics : Optics
-        light : Light
-        stop : float
-        """
-        return next(islice(self._steps(optics, light), round(stop) - 1, None))
-
-    def _steps(self, optics: Optics, light: Light) -> Iterator[Tensor]:
-        electrons, least = self.network.electrons, max(self.sigma, 1e-3) * light.share**-0.5
-        first = max(_FIRST_SIGMA, 1.5 * least)
-        counts = light.counts if light.mask is None else filled(light.counts, light.mask)
-        measured = electrons.intensity((counts - light.ground) / light.share)
-        start = Light(measured, 0.0, 0.0)
-        clean = extended(optics, start)
-        seen, power = clean.clone(), optics.transfer.abs().square()
-        axes = (-3, -2) if clean.ndim == 5 else (None,)
-        for step in range(self.most):
-            sigma = first * (least / first) ** (step / (self.most - 1))
-            weight = _WEIGHT * (least / sigma) ** 2
-            inside: tuple[Any, ...] = (..., *optics.field)
-            seen[inside] = measured
-            sharp = optics.filtered(seen, optics.transfer.conj() / (power + weight))
-            sharp = sharp + optics.filtered(clean, weight / (power + weight))
-            axis = axes[step % len(axes)]
-            clean = (
-                self.network.smooth(sharp, sigma, axis)
-                if axis
-                else self.network.smooth(sharp[:, :, None], sigma, -3)[:, :, 0]
-            )
-            # Beyond the field, what the estimate says is what was seen.
-            seen = optics.blur(clean)
-            yield ((clean - electrons.offset) / electrons.gain * light.share).clamp_min(0.0)

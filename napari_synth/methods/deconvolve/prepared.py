@@ -33,7 +33,6 @@ from napari_synth.methods.deconvolve.methods import (
     Electrons,
     Iterations,
     Network,
-    PlugAndPlay,
     Regularizations,
 )
 from napari_synth.methods.deconvolve.psf import (
@@ -46,7 +45,7 @@ from napari_synth.methods.deconvolve.psf import (
     model_words,
     restored,
 )
-from napari_synth.methods.noise_conditioning import Condition, bundled_network, measure_condition
+from napari_synth.methods.noise_conditioning import bundled_network, measure_condition
 
 MODEL = "denoise-blind"
 # In standard deviations of the PSF: what lies further away changes a result by less than 1e-3 of the range.
@@ -54,6 +53,8 @@ _REACH = 12.0
 _LEAST_HALO, _MOST_HALO = 24, 160
 _NETWORK_HALO = 80
 _BYTES_PER_PIXEL, _NETWORK_BYTES = 160, 400
+# Share of a pixel's light that must come from within the image for the pixel to be judged.
+_OWN_LIGHT = 0.95
 # What is looked at to find the stop: windows of so many pixels, the most structured ones.
 _WINDOWS, _WINDOW_PIXELS, _WINDOW_EDGE = 2, 2**17, 256
 _LEAST_EDGE = 48
@@ -75,12 +76,12 @@ class Deconvolved(Prepared):
     electrons : Electrons
     solver : Solver
     stop : float
-    noise : NoiseReport
+    noise : NoiseReport or None
     spec : BlockSpec
     """
 
     def __init__(
-        self, psf: Psf, electrons: Electrons, solver: Solver, stop: float, noise: NoiseReport, spec: BlockSpec
+        self, psf: Psf, electrons: Electrons, solver: Solver, stop: float, noise: NoiseReport | None, spec: BlockSpec
     ) -> None:
         self.psf, self.electrons, self.solver, self.stop = psf, electrons, solver, stop
         self.noise, self.spec = noise, spec
@@ -97,9 +98,11 @@ class Deconvolved(Prepared):
         """Return what the instrument would see of a result; see `Prepared.seen_again`."""
         from scipy.signal import oaconvolve
 
+        own = oaconvolve(np.ones_like(pixels, np.float32), self.psf.pixels, mode="same")
         pad = [(r, r) for r in self.psf.radius]
         around = np.pad(pixels.astype(np.float32), pad, mode="symmetric")
-        return np.asarray(oaconvolve(around, self.psf.pixels, mode="valid"))
+        # Nothing is known of light that comes from beyond the image.
+        return np.where(own > _OWN_LIGHT, oaconvolve(around, self.psf.pixels, mode="valid"), np.nan).astype(np.float32)
 
     def transposed(self) -> Prepared:
         """Return the same for the image with Y and X swapped."""
@@ -178,12 +181,8 @@ def prepare_network(image: Image, params: NetworkParams, context: Context) -> Pr
     """Prepare the network and an inversion; see `Generator.prepare`."""
     network, weights = bundled_network(MODEL, context.device)
 
-    def solver(seen: _Seen, psf: Psf) -> Solver:
-        condition = measure_condition(image, context)
-        inside = Network(network, condition, seen.electrons)
-        volume = psf.pixels.ndim == 3
-        if params.scheme == "between" or (params.scheme == "auto" and volume):
-            return PlugAndPlay(inside, _typical_sigma(condition, seen.electrons))
+    def solver(seen: _Seen) -> Solver:
+        inside = Network(network, measure_condition(image, context), seen.electrons)
         return DenoisedFirst(inside, Iterations(most=_MOST))
 
     prepared = _prepare(image, params, context, solver, params.iterations, network.multiple)
@@ -195,31 +194,31 @@ def prepare_richardson_lucy(image: Image, params: RichardsonLucyParams, context:
     """Prepare Richardson-Lucy; see `Generator.prepare`."""
     most = _MOST if params.accelerated else 5 * _MOST
     solver = Iterations(accelerated=params.accelerated, most=most)
-    return _prepare(image, params, context, lambda *_: solver, params.iterations)
+    return _prepare(image, params, context, lambda _: solver, params.iterations)
 
 
 def prepare_gradient_consensus(image: Image, params: ConsensusParams, context: Context) -> Prepared:
     """Prepare gradient consensus; see `Generator.prepare`."""
     solver = Iterations("gradient-consensus", accelerated=False, most=2 * _MOST)
-    return _prepare(image, params, context, lambda *_: solver, params.iterations)
+    return _prepare(image, params, context, lambda _: solver, params.iterations)
 
 
 def prepare_total_variation(image: Image, params: TotalVariationParams, context: Context) -> Prepared:
     """Prepare Richardson-Lucy with total variation; see `Generator.prepare`."""
     solver = Iterations(weight=params.weight, most=_MOST)
-    return _prepare(image, params, context, lambda *_: solver, params.iterations)
+    return _prepare(image, params, context, lambda _: solver, params.iterations)
 
 
 def prepare_wiener(image: Image, params: WienerParams, context: Context) -> Prepared:
     """Prepare Wiener's filter; see `Generator.prepare`."""
-    return _prepare(image, params, context, lambda *_: Regularizations(), params.regularization)
+    return _prepare(image, params, context, lambda _: Regularizations(), params.regularization)
 
 
 def _prepare(
     image: Image,
     params: DeconvolveParams,
     context: Context,
-    solver_of: Callable[[_Seen, Psf], Solver],
+    solver_of: Callable[[_Seen], Solver],
     asked: float | None,
     multiple: int = 1,
 ) -> Prepared:
@@ -230,8 +229,9 @@ def _prepare(
     if context.statistics.maximum == context.statistics.minimum and context.reference is None:
         return Flat(noise)
     psf, found = _psf(seen, fit)
-    solver = solver_of(seen, psf)
-    stop, curve, notes = asked, (), [psf.said]
+    solver = solver_of(seen)
+    stop, notes = asked, [psf.said]
+    curve: tuple[tuple[float, float], ...] = ()
     if asked is None and fit.stop is not None and context.reference is None:
         stop, curve = fit.stop, fit.curve
     elif asked is None:
@@ -276,23 +276,18 @@ def _dark_level(image: Image) -> float:
     from scipy.ndimage import gaussian_filter
 
     planes = [plane.astype(np.float64) for plane in sample_planes(image, _SAMPLED, _SAMPLE_EDGE)]
-    smooth = [
-        gaussian_filter(np.where(np.isfinite(plane), plane, np.nanmean(plane)), _SMOOTH).ravel()
-        for plane in planes
-        if np.isfinite(plane).any()
+    levels = [
+        gaussian_filter(np.where(known, plane, plane[known].mean()), _SMOOTH).ravel()
+        for plane, known in ((plane, np.isfinite(plane)) for plane in planes)
+        if known.any()
     ]
-    return float(np.quantile(np.concatenate(smooth), _DARKEST))
-
-
-def _typical_sigma(condition: Condition, electrons: Electrons) -> float:
-    mean = electrons.intensity(torch.tensor(electrons.level))
-    return float(condition.model.sigma(float(mean)))
+    return float(np.quantile(np.concatenate(levels), _DARKEST))
 
 
 def _spec(seen: _Seen, psf: Psf, solver: Solver, multiple: int) -> BlockSpec:
     halo = [min(_MOST_HALO, max(_LEAST_HALO, ceil(_REACH * sigma))) for sigma in psf.sigma[-2:]]
     costs = _BYTES_PER_PIXEL
-    if isinstance(solver, (DenoisedFirst, PlugAndPlay)):
+    if isinstance(solver, DenoisedFirst):
         halo = [one + _NETWORK_HALO for one in halo]
         costs = _NETWORK_BYTES
     if psf.pixels.ndim == 2:

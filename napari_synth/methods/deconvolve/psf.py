@@ -262,13 +262,13 @@ def _centred(pixels: Doubles, zoom: Sequence[float]) -> Doubles:
         # Pixels that become coarser collect the light of several.
         blur = [0.5 * sqrt(max(0.0, 1.0 / z**2 - 1.0)) * (12**-0.5) * 2 for z in zoom]
         pixels = ndimage.gaussian_filter(pixels, blur)
-    places = np.meshgrid(
+    places: Sequence[Any] = np.meshgrid(
         *(c + np.arange(-r, r + 1) / z for c, r, z in zip(centre, radius, zoom, strict=True)), indexing="ij"
     )
     if is_there:
         places = [np.rint(place) for place in places]
     found = ndimage.map_coordinates(pixels, places, order=0 if is_there else 3, mode="constant", cval=0.0)
-    return np.clip(found, 0.0, None)
+    return np.asarray(np.clip(found, 0.0, None))
 
 
 def _summit(smooth: Doubles, peak: Sequence[Any], axis: int) -> float:
@@ -447,7 +447,8 @@ class Microscope:
         depth = np.arange(0, deep + 1) * step_z
         phase = np.exp(1j * k * depth[:, None] * np.sqrt(index**2 - (aperture * rho) ** 2)) * rho
         fine = min(steps) / 4.0
-        r = np.arange(ceil(np.hypot(*((a + 1) * s for a, s in zip(across, steps, strict=True))) / fine) + 2) * fine
+        corner = sqrt(sum(((a + 1) * s) ** 2 for a, s in zip(across, steps, strict=True)))
+        r = np.arange(ceil(corner / fine) + 2) * fine
         radial = np.abs(phase @ j0(k * aperture * rho[:, None] * r[None, :])) ** 2
         offsets = (-1 / 3, 0.0, 1 / 3)
         total: Doubles = np.zeros((deep + 1, 2 * across[0] + 1, 2 * across[1] + 1))

@@ -71,7 +71,7 @@ def test_a_volume_is_opened_through_its_planes() -> None:
 
 
 def test_a_field_full_of_structure_is_told_of() -> None:
-    pits = np.exp(-((Y % 32 - 16) ** 2 + (X % 32 - 16) ** 2) / 8)
+    pits = np.exp(-((Y % 32 - 16) ** 2 + (X % 32 - 16) ** 2) / 32)
     run = napari_synth.prepare("correct/background", (1000 - 600 * pits).astype("f4"), {"radius": 50}, device="cpu")
     assert any("of the pixels lie near this background" in note for note in run.notes)
 
