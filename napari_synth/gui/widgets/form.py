@@ -146,6 +146,9 @@ class _Field(QWidget):
         options = _options(annotation, bounds)
         begin = schema.get("start", _middle(annotation, bounds)) if default is None else default
         start = {} if begin is None else {"value": begin}
+        if begin is not None and "min" in options:
+            # A bound that is not allowed itself is one step away, which may be farther than where the value begins.
+            options["min"] = min(options["min"], begin)
         self._widget = cast(Any, create_widget(annotation=annotation, name=name, options=options, **start))
         native: QWidget = self._widget.native
         native.setToolTip(tooltip)
