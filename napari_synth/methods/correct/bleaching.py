@@ -208,7 +208,7 @@ def fit_curve(signal: Floats, noise: NoiseModel, dark: float, pixels: int, *, tw
 def _dark(samples: Floats, noise: NoiseModel) -> float:
     """Return the level of the darkest pixels by their means over time, without what noise makes of the darkest."""
     darkest = float(np.percentile(samples.mean(0), _DARKEST))
-    return darkest + _BELOW * float(noise.sigma(darkest)) / len(samples) ** 0.5
+    return darkest + float(_BELOW * float(noise.sigma(darkest)) / len(samples) ** 0.5)
 
 
 def _flicker(signal: Floats, curve: Floats) -> Floats:
