@@ -247,7 +247,8 @@ def _notes(params: StripeParams, way: Destriped, found: list[Found], planes: lis
     whole, parts = (max((getattr(one, name) for one in found), default=0.0) for name in ("whole", "parts"))
     what = "rings" if params.direction == "rings" else f"stripes along the {params.direction}"
     if max(whole, parts) < _FOUND:
-        other = {"columns": "rows", "rows": "columns"}.get(params.direction)
+        others: dict[str, Direction] = {"columns": "rows", "rows": "columns"}
+        other = others.get(params.direction)
         hint = ""
         if other and any(find_stripes(_turned(plane, other), params.width, "auto").whole for plane in planes):
             hint = f" The {other} look striped: set the direction to them if they are."
