@@ -83,5 +83,7 @@ def test_what_is_odd_is_one_sentence() -> None:
     single = napari_synth.prepare("correct/bleaching", movie()[0], axes="YX", device="cpu")
     np.testing.assert_array_equal(single.compute(), movie()[0])
     assert "There is one frame" in single.notes[0]
+    bright = np.random.default_rng(0).poisson(100, (4, 48, 48)).astype(np.uint16)
+    assert any("No pixel is dark enough" in note for note in prepared(bright).notes)
     with pytest.raises(InvalidImageError, match="without signal above the dark level of 900 counts"):
         prepared(movie(), dark=900.0)
