@@ -5,7 +5,7 @@ images can be ranked by it. None of them says whether an image is good: that is 
 
 Focus is the power of fine structure (4 to 7 pixels) over that of coarse structure (10 to 33 pixels), in squares of 32 pixels that
 hold any, after the noise was made equal everywhere and its power, seen at the finest frequencies, taken away: so it is nearly the
-same for the same scene at any light. ``napari-synth bench assess`` measures how well it tells blurred from sharp images.
+same for the same scene at any light.
 """
 
 from __future__ import annotations
