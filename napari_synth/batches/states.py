@@ -40,8 +40,8 @@ class FileState:
         return cls(sum(one.st_size for one in states), max((one.st_mtime_ns for one in states), default=0))
 
 
-def content_hash(path: Path) -> str:
-    """Return the SHA-256 of a file, or of the names and contents of a folder's files; empty where it is larger than `MOST_HASHED`.
+def content_hash(path: Path, most_bytes: int = MOST_HASHED) -> str:
+    """Return the SHA-256 of a file, or of the names and contents of a folder's files; empty where it is larger than ``most_bytes``.
 
     Raises
     ------
@@ -49,7 +49,7 @@ def content_hash(path: Path) -> str:
         It cannot be read.
     """
     state = FileState.of(path)
-    if state is None or state.bytes > MOST_HASHED:
+    if state is None or state.bytes > most_bytes:
         return ""
     if not path.is_dir():
         return _sha256(path)

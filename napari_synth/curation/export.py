@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import os
 import shutil
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, get_args
 
+from napari_synth.batches.states import content_hash
 from napari_synth.core.errors import ImageFileError, InvalidParameterError, MissingExtraError
 from napari_synth.core.progress import CancelToken, ProgressCallback, Reporter
 from napari_synth.curation.crate import Contents, write_crate
@@ -179,21 +180,9 @@ def export_set(
     return Exported(target, {copy.image.name: copy.file for copy in copies}, counts, missing, tuple(notes))
 
 
-def content_hash(path: Path) -> str:
-    """Return the SHA-256 of a file, or of the names and contents of all files of a folder, as a batch's manifest has it.
-
-    Raises
-    ------
-    OSError
-        It cannot be read.
-    """
-    if not path.is_dir():
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    digest = hashlib.sha256()
-    for inner in sorted((item for item in path.rglob("*") if item.is_file()), key=str):
-        digest.update(f"{inner.relative_to(path).as_posix()} {content_hash(inner)}\n".encode())
-    return digest.hexdigest()
+def _hash(path: Path) -> str:
+    """Return the SHA-256 of what is exported, however large it is, as a batch's manifest has it."""
+    return content_hash(path, sys.maxsize)
 
 
 # Files
@@ -219,7 +208,7 @@ def _copies(
         if not image.path.exists():
             missing[image.name] = "is not there any more"
         elif plan.how == "list":
-            copies.append(_Copy(image, str(image.path), part, content_hash(image.path), _recipe_of(image)))
+            copies.append(_Copy(image, str(image.path), part, _hash(image.path), _recipe_of(image)))
         else:
             file = _free(PurePosixPath(part or _PLAIN_FOLDER) / _placed(image, plan.anonymous), taken)
             try:
@@ -257,7 +246,7 @@ def _copied(source: Path, target: Path, how: HowChoice) -> str:
         It changed meanwhile, or cannot be linked.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    before = content_hash(source)
+    before = _hash(source)
     if how == "link":
         _linked(source, target)
         return before
@@ -265,7 +254,7 @@ def _copied(source: Path, target: Path, how: HowChoice) -> str:
         shutil.copytree(source, target)
     else:
         shutil.copy2(source, target)
-    if content_hash(target) != before:
+    if _hash(target) != before:
         raise ImageFileError(f"{source.name!r} changed while it was copied: export again once nothing writes it.")
     return before
 
@@ -287,7 +276,7 @@ def _recipe_of(image: CuratedImage) -> str:
     if known := image.values.get("recipe"):
         return str(known)
     beside = _recipe_file(image)
-    return "" if beside is None else content_hash(beside)
+    return "" if beside is None else _hash(beside)
 
 
 def _recipe_file(image: CuratedImage) -> Path | None:

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from napari_synth.batches.manifest import JobRecord, Manifest, Status
+from napari_synth.batches.states import content_hash
 from napari_synth.cli import main
 from napari_synth.core.errors import ImageFileError, InvalidParameterError
 from napari_synth.curation import (
@@ -29,7 +30,6 @@ from napari_synth.curation import (
     split,
 )
 from napari_synth.curation.decisions import cohens_kappa
-from napari_synth.curation.export import content_hash
 from napari_synth.engine.recipe import Recipe
 from napari_synth.files import write_image
 from napari_synth.imaging.image import Image
