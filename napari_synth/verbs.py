@@ -1183,7 +1183,7 @@ def prepare(
         source = with_mask(source, recipe, mask, rule=mask_from, ids=mask_ids, grow=grow)
         as_given = as_psf if method.info.task == Task.DECONVOLVE else as_reference
         likeness = None if reference is None else as_given(reference, source)
-    inputs = Inputs(source, likeness, region)
+    inputs = Inputs(source, likeness, region=region)
     return door.open(method, recipe.changed(params or {}), inputs, options, _reporter(progress, cancel), interim)
 
 

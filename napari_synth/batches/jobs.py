@@ -320,7 +320,7 @@ def prepare_job(
             # What the format cannot hold is told before minutes of work.
             _fitting(job, image)
     reference = None if image is None else referenced.of(image)
-    return door.open(method, recipe, Inputs(image, reference, yardstick), options, report)
+    return door.open(method, recipe, Inputs(image, reference, yardstick=yardstick), options, report)
 
 
 def made_before(

@@ -159,7 +159,7 @@ class RestoreRequest:
         options, report = self.settings.options(), Reporter(progress, cancel)
         region = None if self.region is None else self.region.chosen()
         prepared: PreparedImage = door.open(
-            method, recipe, Inputs(image, self.reference, region), options, report, interim
+            method, recipe, Inputs(image, self.reference, region=region), options, report, interim
         )
         return prepared
 
