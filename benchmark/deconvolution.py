@@ -70,7 +70,7 @@ def bench_deconvolve(
     """
     report = Report("Deconvolution")
     own = {name: _own(name, device) for name in OWN}
-    peers = {"denoise/blind alone": _denoised(device), "RL, 10 iterations (scikit-image)": _richardson_lucy(10)}
+    peers = {"the denoiser alone": _denoised(device), "RL, 10 iterations (scikit-image)": _richardson_lucy(10)}
     peers |= {"RL, 30 iterations (scikit-image)": _richardson_lucy(30), "unsupervised Wiener (scikit-image)": _wiener}
     methods: dict[str, Restore] = {"blurred": lambda one: one.counts, **peers, "RL at its best stop": _best, **own}
     rows: list[tuple[str | float | None, ...]] = []

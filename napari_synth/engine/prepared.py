@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -51,8 +51,8 @@ class Inputs:
 
     image: Image | None = None
     reference: Image | None = None
-    region: Any = None
-    yardstick: Image | None = None
+    region: Any = field(default=None, kw_only=True)
+    yardstick: Image | None = field(default=None, kw_only=True)
 
 
 class PreparedRun(Protocol):
