@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +44,10 @@ def test_two_workers_of_which_one_is_killed_equal_one_process(folder: Path) -> N
         # A worker is a process below the nanny's, which is this one.
         while not ended.is_set():
             for child in psutil.Process().children(recursive=True):
-                if not killed and "spawn_main" in " ".join(child.cmdline()) and list((folder / "two").glob("*.tif")):
+                name = ""
+                with suppress(psutil.Error):
+                    name = " ".join(child.cmdline())
+                if not killed and "spawn_main" in name and list((folder / "two").glob("*.tif")):
                     os.kill(child.pid, signal.SIGKILL)
                     killed.append(child.pid)
             time.sleep(0.02)

@@ -78,6 +78,7 @@ class ComparisonBox(QWidget):
         self.compare = button(self, "Compare", "")
         self.compare.clicked.connect(self.wanted)
         self.table = QTableWidget(0, len(_COLUMNS), self)
+        self.table.setToolTip("What each method gave on the visible field")
         self.table.setAccessibleName("What the compared methods made")
         self.table.setHorizontalHeaderLabels(_COLUMNS)
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
