@@ -30,6 +30,8 @@ _BANDS, _AGREE = 8, (3.0, 4.5)
 _STRONGER = (1.0, 2.0)
 # How much more there must be of parts of stripes along the direction than across it, where there are none.
 _MORE = (4.0, 6.0)
+# Changes that are left where stripes were, over those elsewhere: what was a stripe leaves none, what was the edge of a structure does.
+_LEFT, _SMALLEST_JUMP = (1.12, 1.4), 0.25
 _SMALLEST = 8
 # Of the mean signal, added before the logarithm so that darkness has one.
 _DIM = 0.04
@@ -150,7 +152,7 @@ def find_stripes(plane: Tensor, width: int, extent: Extent) -> Found:
         if extent == "auto":
             across = whole_stripes(plane.T, width).square().mean().clamp_min(1e-20)
             whole = _between(float(found.square().mean() / across), _STRONGER)
-            whole *= _between(agreement(plane, found, width), _AGREE)
+            whole *= _between(agreement(plane, found, width), _AGREE) * _as_stripes(plane, found.expand_as(plane))
         stripes = stripes + whole * found
     if extent != "whole":
         rest = plane - stripes
@@ -163,9 +165,22 @@ def find_stripes(plane: Tensor, width: int, extent: Extent) -> Found:
         else:
             turned = parts_of_stripes(rest.T.contiguous(), width)
             parts = _between(float(found.abs().mean() / turned.abs().mean().clamp_min(1e-12)), _MORE)
-            parts = parts if found.abs().mean() > 0 else 0.0
+            parts = parts * _as_stripes(rest, found) if found.abs().mean() > 0 else 0.0
         stripes = stripes + parts * found
     return Found(stripes, whole, parts)
+
+
+def _as_stripes(plane: Tensor, stripes: Tensor) -> float:
+    """Return how far (0 to 1) what was found has the same strength all along it, as stripes have, and joints of bricks have not."""
+    jumps = stripes.diff(dim=1).abs()
+    there = jumps > _SMALLEST_JUMP * jumps.max()
+    left = (plane - stripes).diff(dim=1).abs()
+    known = torch.isfinite(left)
+    at, elsewhere = left[there & known], left[~there & known]
+    if at.numel() == 0 or elsewhere.numel() == 0:
+        return 1.0
+    ratio = float(at.mean() / elsewhere.mean().clamp_min(1e-12))
+    return 1.0 - _between(ratio, _LEFT)
 
 
 class Destriped(Prepared):
