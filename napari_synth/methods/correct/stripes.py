@@ -30,7 +30,7 @@ _BANDS, _AGREE = 8, (3.0, 4.5)
 _STRONGER = (1.0, 2.0)
 # How much more there must be of parts of stripes along the direction than across it, where there are none.
 _MORE = (4.0, 6.0)
-# Changes that are left where stripes were, over those elsewhere: what was a stripe leaves none, what was the edge of a structure does.
+# Changes that are left where stripes were, over those elsewhere: a stripe leaves none, the edge of a structure does.
 _LEFT, _SMALLEST_JUMP = (1.12, 1.4), 0.25
 _SMALLEST = 8
 # Of the mean signal, added before the logarithm so that darkness has one.
