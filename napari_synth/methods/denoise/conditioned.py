@@ -29,6 +29,7 @@ from napari_synth.networks.noise_conditioned_unet import NoiseConditionedUNet
 MODEL = "denoise-blind"
 HALO = 80
 """Default halo in pixels: what lies further away changes a result by less than 1e-3 of the range."""
+_HALO_OF_LOGARITHMS = 128
 _MOST_REMOVED = 3.0
 # Noise at the brightest, over the range, from which on few photons are left: the network was shown hardly any of such images and
 # errs in their mean, which is put right over so many cells.
@@ -193,7 +194,9 @@ def prepare_conditioned(
         evidence, said = (
             find_evidence(network, image, condition, context) if params.neighbours == "auto" else (None, ())
         )
-        prepared = Conditioned(network, condition.stronger(params.strength), evidence, weights)
+        # What is little on the scale of logarithms is more on that of counts, where these are large.
+        halo = _HALO_OF_LOGARITHMS if params.noise == "multiplicative" else HALO
+        prepared = Conditioned(network, condition.stronger(params.strength), evidence, weights, halo)
         prepared.notes = (*said, *prepared.notes)
         return prepared
 
