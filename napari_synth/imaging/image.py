@@ -106,7 +106,8 @@ class _KnownParts:
             slice(max(0, a.start - _AROUND), min(size, a.stop + _AROUND)) if axis in "YX" else a
             for axis, a, size in zip(image.axes, asked, shape, strict=True)
         )
-        if self._bytes + prod(part.stop - part.start for part in wide) * image.dtype.itemsize > _MOST_KNOWN:
+        size = prod(part.stop - part.start for part in wide) * image.dtype.itemsize
+        if self._bytes + size > _MOST_KNOWN or len(kept) >= _MOST_PARTS:
             return np.asarray(image.data[index], dtype=image.dtype)
         pixels = np.asarray(image.data[wide], dtype=image.dtype)
         self._bytes += pixels.nbytes
@@ -117,8 +118,9 @@ class _KnownParts:
 
 
 _KNOWN: ContextVar[_KnownParts | None] = ContextVar("known parts", default=None)
-# Pixels beside a part that are read with it, and bytes that are kept.
-_AROUND, _MOST_KNOWN = 32, 2**28
+# Pixels beside a part that are read with it, and bytes and parts that are kept: a training, which asks for many small parts, is not
+# slowed by looking for each among all.
+_AROUND, _MOST_KNOWN, _MOST_PARTS = 32, 2**28, 256
 
 
 @contextmanager

@@ -44,6 +44,12 @@ _OPPONENT = torch.tensor(
 _LOUDEST = 1e6
 
 
+MEAN_SPREAD = 1.0
+"""Over how many cells of `local_mean` the mean of faint images is put right."""
+# Noise at the brightest, over the range.
+_FAINT = 0.3
+
+
 @dataclass(frozen=True)
 class Condition:
     """What the network is told of the noise.
@@ -71,6 +77,11 @@ class Condition:
     def is_coarse(self) -> bool:
         """Whether the noise is stronger than the errors of the network and of its half precision."""
         return float(self.model.sigma(0.5)) > _COARSE
+
+    @property
+    def is_faint(self) -> bool:
+        """Whether so few photons are left that networks, which were shown hardly any such images, err in their mean."""
+        return float(self.model.sigma(1.0)) > _FAINT
 
     def correlation_of(self, planes: Tensor) -> Tensor:
         """Return the correlation for every plane of a batch (N, 1, H, W), shape (N, 2)."""

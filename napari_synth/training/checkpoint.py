@@ -14,7 +14,7 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,9 +27,6 @@ from napari_synth.core.device import Device
 from napari_synth.core.errors import CheckpointError, is_memory_short
 from napari_synth.networks.blocks import channels_last
 from napari_synth.training.training_module import Networks, TrainingModule
-
-if TYPE_CHECKING:
-    pass
 
 FILE = "checkpoint.pt"
 _FORMAT = 1

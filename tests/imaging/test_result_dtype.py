@@ -35,6 +35,15 @@ def test_the_total_of_few_photons_is_kept(mean: float) -> None:
     np.testing.assert_array_equal(again, result)
 
 
+@pytest.mark.parametrize("mean", [0.03, 0.1, 0.3])
+def test_a_finer_image_of_few_photons_is_as_bright(mean: float) -> None:
+    image = photons(mean)
+    finer = napari_synth.upscale(image, 2)
+    assert abs(finer.mean() / image.mean() - 1) < 0.01
+    tiled = napari_synth.upscale(image, 2, tile=64)
+    np.testing.assert_allclose(tiled, finer, atol=1e-3 * np.ptp(finer))
+
+
 def test_the_user_decides() -> None:
     image = photons(0.3)
     assert napari_synth.denoise(image, dtype="source").dtype == np.uint16

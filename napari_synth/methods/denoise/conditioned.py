@@ -16,6 +16,7 @@ from napari_synth.methods.denoise.evidence import Evidence, choose_evidence
 from napari_synth.methods.denoise.motion import Displacement
 from napari_synth.methods.denoise.multiplicative import prepare_multiplicative
 from napari_synth.methods.noise_conditioning import (
+    MEAN_SPREAD,
     Condition,
     bundled_network,
     from_opponents,
@@ -31,9 +32,6 @@ HALO = 80
 """Default halo in pixels: what lies further away changes a result by less than 1e-3 of the range."""
 _HALO_OF_LOGARITHMS = 128
 _MOST_REMOVED = 3.0
-# Noise at the brightest, over the range, from which on few photons are left: the network was shown hardly any of such images and
-# errs in their mean, which is put right over so many cells.
-_FAINT, _MEAN_SPREAD = 0.3, 1.0
 _BYTES_PER_PIXEL = 320
 
 
@@ -63,7 +61,7 @@ class Conditioned(Prepared):
         self._network, self._condition, self._evidence, self._halo = network, condition, evidence, halo
         self.weights, self.noise = weights, condition.report
         multiple = network.multiple
-        halo += local_mean_reach(_MEAN_SPREAD) if _keeps_mean(condition) else 0
+        halo += local_mean_reach(MEAN_SPREAD) if condition.is_faint else 0
         if evidence is None:
             self.spec = BlockSpec.plane(halo, multiple=multiple, bytes_per_pixel=_BYTES_PER_PIXEL)
         else:
@@ -101,10 +99,6 @@ class Conditioned(Prepared):
         return turned
 
 
-def _keeps_mean(condition: Condition) -> bool:
-    return float(condition.model.sigma(1.0)) > _FAINT
-
-
 def restored(
     network: NoiseConditionedUNet,
     planes: Tensor,
@@ -134,8 +128,8 @@ def restored(
         # The network has an error of its own, which must not outweigh the noise of an image that has little.
         most = _MOST_REMOVED * sigma
         made = flat - (flat - made).clamp(-most, most)
-    if _keeps_mean(condition):
-        made = made + local_mean(flat - made, _MEAN_SPREAD)
+    if condition.is_faint:
+        made = made + local_mean(flat - made, MEAN_SPREAD)
     return from_opponents(made.reshape(n, c, h, w))
 
 

@@ -16,6 +16,7 @@ from napari_synth.engine.resampling import RADIUS, resized
 from napari_synth.engine.rotations import RotationEnsemble
 from napari_synth.imaging.image import Image
 from napari_synth.methods.noise_conditioning import (
+    MEAN_SPREAD,
     Condition,
     bundled_network,
     from_opponents,
@@ -25,6 +26,7 @@ from napari_synth.methods.noise_conditioning import (
 )
 from napari_synth.methods.super_resolution.catalogue import FactorParams, NetworkParams, Pixels
 from napari_synth.networks.enlargers import SuperResolutionUNet, enlarged
+from napari_synth.networks.local_mean import local_mean, local_mean_reach
 from napari_synth.networks.sigma_map import gaussian_blur
 
 MODEL = "super-resolution"
@@ -94,11 +96,12 @@ class Enlarged(Prepared):
         context : Context
         """
         condition, kept = measure_certain_condition(image, context)
+        told = condition if params.denoise else condition.stronger(0.0)
         scale = min((s for s in network.scales if s >= params.factor), default=max(network.scales))
         needed = max(_BYTES_PER_PIXEL, 24 * scale**2 + bytes_for_result(params.factor))
         spec = BlockSpec(
             "YX",
-            (_HALO,) * 2,
+            (_HALO + (local_mean_reach(MEAN_SPREAD) if told.is_faint else 0),) * 2,
             (network.multiple,) * 2,
             (scale,) * 2,
             # Colours go through the network beside each other.
@@ -106,7 +109,6 @@ class Enlarged(Prepared):
             result=finer(image, params.factor),
         )
         count = 1.0 / context.intensity.scale if image.dtype.kind in "iu" else 0.0
-        told = condition if params.denoise else condition.stronger(0.0)
         prepared = cls(network, told, params, spec, count, weights)
         prepared.is_noisy = condition.is_coarse
         if params.denoise and kept:
@@ -142,6 +144,9 @@ class Enlarged(Prepared):
                 fine = above_rounding(fine, resized(flat, size, "lanczos"), self._count)
             if self._params.consistency:
                 fine = consistent(fine, flat, sigma, self.scale, self._params.pixels)
+            if self._condition.is_faint:
+                missing = local_mean(flat - functional.avg_pool2d(fine, self.scale), MEAN_SPREAD)
+                fine = fine + functional.interpolate(missing, scale_factor=self.scale, mode="bilinear")
             return from_opponents(fine.reshape(n, c, *fine.shape[-2:]))
 
     def transposed(self) -> Prepared:
