@@ -203,7 +203,9 @@ class _Trial:
         where = _planes(together.where)
         flat = HeldOut(_planes(together.filled), _planes(stack)[where], where)
         model = noise.model.scaled(context.intensity.scale, context.intensity.offset)
-        unit = noise_variance(model, flat.filled[flat.where]).sqrt().clamp(min=_LEAST_NOISE)
+        # Neighbours without a single photon do not say that there is no noise: one more among eight would have been no surprise.
+        least = max(_LEAST_NOISE, model.gain / 8**0.5)
+        unit = noise_variance(model, flat.filled[flat.where]).sqrt().clamp(min=least)
         return cls(flat, (n, t, z), unit, reach)
 
     def errors(self, prepared: Prepared) -> Tensor:

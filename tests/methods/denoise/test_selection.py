@@ -285,3 +285,11 @@ def test_cancel_is_obeyed() -> None:
     with pytest.raises(Cancelled):
         prepare("denoise/auto", Image.from_array(noisy(camera())), progress=stop, cancel=token)
     assert len(stages) == 4
+
+
+def test_few_photons_are_no_impulses() -> None:
+    smooth = np.clip(gaussian_filter(np.random.default_rng(0).normal(size=(96, 96)), 5), 0.01, None)
+    photons = np.random.default_rng(1).poisson(smooth / smooth.mean() * 0.1).astype(np.uint16)
+    run = prepare("denoise/auto", Image.from_array(photons))
+    assert taken(run.notes) != "Median"
+    assert run.compute().sum() == pytest.approx(photons.sum(), rel=0.05)
