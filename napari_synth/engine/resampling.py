@@ -41,7 +41,7 @@ def resized(tensor: torch.Tensor, sizes: Sequence[int], kernel: Kernel = "cubic"
         Floating point.
     sizes : sequence of int
         One for each of the last axes.
-    kernel : {"cubic", "linear"}
+    kernel : {"cubic", "lanczos"}
         As for `resampled`.
     """
     own = tensor.shape[tensor.ndim - len(sizes) :]
