@@ -10,13 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from napari.layers import Image as ImageLayer
-from qtpy.QtCore import QMimeData
-from qtpy.QtGui import QDragEnterEvent, QDropEvent, QGuiApplication
 
 from napari_synth.contract.generator import Method, Task
-from napari_synth.core.errors import InvalidImageError, RecipeError, SynthError, UnknownGeneratorError
+from napari_synth.core.errors import InvalidImageError, SynthError
 from napari_synth.core.progress import CancelToken, Progress, ProgressCallback
-from napari_synth.engine.recipe import Recipe
 from napari_synth.gui.history import PastRun, history_of
 from napari_synth.gui.jobs.again import RepeatRequest, SourceAlone
 from napari_synth.gui.jobs.mixture import mixed_levels
@@ -33,10 +30,9 @@ from napari_synth.gui.layers.placement import Placement
 from napari_synth.gui.layers.results import notes_of_run, said_of
 from napari_synth.gui.layers.saved import write_in_job
 from napari_synth.gui.layers.viewer_layers import insert_layer, layer_of_levels
-from napari_synth.gui.panels.base import MethodPanel
-from napari_synth.gui.remembered import forget, remember, remembered
+from napari_synth.gui.panels.recalling import RecallingPanel
+from napari_synth.gui.remembered import remember
 from napari_synth.gui.widgets.form_rows import label
-from napari_synth.gui.widgets.history_box import HistoryBox, SettingsRow
 from napari_synth.gui.widgets.report_file import write_report
 from napari_synth.gui.widgets.result_actions import ResultActions
 from napari_synth.gui.widgets.result_box import Finished, ResultBox, report_request
@@ -61,7 +57,7 @@ _MEANINGS = {
 """What the colours of each map mean."""
 
 
-class LayerPanel(MethodPanel[M], Generic[M, R]):
+class LayerPanel(RecallingPanel[M], Generic[M, R]):
     """A panel whose methods make a layer of a layer.
 
     A subclass says what is to be done (`_ask`), where and how the result is shown (`_described`), and what else is added with it.
@@ -89,12 +85,6 @@ class LayerPanel(MethodPanel[M], Generic[M, R]):
         self.result: ResultBox[R] = ResultBox(self.viewer, task, self)
         self.result_actions = ResultActions(self.viewer, self.result, self)
         self.result_actions.blend_wanted.connect(self.add_blend)
-        self.history = HistoryBox(self.viewer, task, self)
-        self.settings_row = SettingsRow(self)
-        self.history.wanted.connect(self.use_again)
-        self.settings_row.reset.clicked.connect(self.reset)
-        self.settings_row.paste.clicked.connect(self.paste_recipe)
-        self.setAcceptDrops(True)
         self.source.changed.connect(self._on_source)
         self.source.selection_changed.connect(self._on_selection)
         self.result.map_wanted.connect(self.add_map)
@@ -151,69 +141,6 @@ class LayerPanel(MethodPanel[M], Generic[M, R]):
         if (count := self.result.choice.count()) > 1:
             self.result.choice.setCurrentIndex((self.result.choice.currentIndex() + 1) % count)
 
-    def use_again(self, run: PastRun) -> None:
-        """Set all that was set for an earlier run."""
-        self.apply_recipe(run.as_set())
-
-    def paste_recipe(self) -> None:
-        """Take the method and the settings of the recipe on the clipboard."""
-        clipboard = QGuiApplication.clipboard()
-        self._take_text("" if clipboard is None else clipboard.text())
-
-    def reset(self) -> None:
-        """Put the method and all settings back to their defaults, and forget those that were remembered."""
-        self._clear()
-        forget(self.task)
-        self.methods.choose_first()
-        self.form.set_values(self.method.params_type().model_dump(include=set(self.form.values())))
-        self._take_more(Recipe(generator=self.method.info.id))
-        self.form.changed.emit()
-        self.messages.show_notes(["All settings are as in a new installation."])
-
-    def apply_recipe(self, recipe: Recipe) -> bool:
-        """Choose the method and the settings of a recipe; return whether that can be done, which is said otherwise.
-
-        Parameters
-        ----------
-        recipe : Recipe
-            What it learnt of a reference image, its axes and how it was computed are not taken over.
-        """
-        self._clear()
-        try:
-            self._check_recipe(recipe)
-            wanted = {
-                name: value
-                for name, value in recipe.params.items()
-                if name in self.method_of(recipe).params_type.settable()
-            }
-            self.method_of(recipe).params_type.parse(wanted)
-        except SynthError as error:
-            self._on_failed(error)
-            return False
-        self.choose_method(recipe.generator)
-        self.form.set_values(wanted)
-        more = self._take_more(recipe)
-        self.form.changed.emit()
-        self.messages.show_notes([f"{self.method.info.title} is set as in the recipe.", *more])
-        return True
-
-    def method_of(self, recipe: Recipe) -> M:
-        """Return the method that a recipe names."""
-        return self.methods.named(recipe.generator)
-
-    def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
-        """Take what may be a recipe: a file of YAML, or text."""
-        data = None if event is None else event.mimeData()
-        if event is not None and data is not None and _dropped_text(data):
-            event.acceptProposedAction()
-
-    def dropEvent(self, event: QDropEvent | None) -> None:
-        """Take the settings of the recipe that was dropped."""
-        data = None if event is None else event.mimeData()
-        if event is not None and data is not None:
-            event.acceptProposedAction()
-            self._take_text(_dropped_text(data))
-
     def add_map(self, kind: str) -> None:
         """Add a layer that judges the result, of one of the kinds in `napari_synth.gui.jobs.quality_maps.MAPS`."""
         finished = self.result.finished
@@ -269,52 +196,6 @@ class LayerPanel(MethodPanel[M], Generic[M, R]):
         """Cancel everything, and show source and result as they were; the panel was closed."""
         super().stop()
         self.result.reset_comparison()
-
-    # Settings from elsewhere
-
-    def _take_text(self, text: str) -> None:
-        """Take a recipe that is written out, or that is in the file of which the path is written."""
-        text = text.strip()
-        try:
-            if not text:
-                raise RecipeError(
-                    "There is no recipe on the clipboard: copy one first, from a panel or from a recipe file."
-                )
-            recipe = Recipe.from_yaml(text) if "\n" in text else Recipe.from_file(text)
-        except SynthError as error:
-            self._clear()
-            self._on_failed(error)
-            return
-        self.apply_recipe(recipe)
-
-    def _check_recipe(self, recipe: Recipe) -> None:
-        task = recipe.generator.split("/")[0]
-        if task != self.task:
-            known = {one.value: one for one in Task}
-            panel = known[task].verb.replace("-", " ").capitalize() if task in known else task
-            raise RecipeError(f"This recipe is for another task: open the panel {panel} and paste it there.")
-        if not self.methods.has(recipe.generator):
-            raise UnknownGeneratorError(f"There is no method {recipe.generator!r} here: add its model file with +.")
-        if refusal := self.methods.refusal(recipe.generator):
-            raise RecipeError(refusal)
-
-    def _take_more(self, recipe: Recipe) -> tuple[str, ...]:
-        """Set what a recipe says besides its method and settings; return sentences on what could not be."""
-        return ()
-
-    def _recall(self) -> None:
-        """Choose what was last used for this task, where that is still there; a subclass calls it once it is laid out."""
-        kept = remembered(self.task)
-        if kept is None or not self.methods.has(kept[0]) or self.methods.refusal(kept[0]):
-            return
-        method, params = self.methods.named(kept[0]), kept[1]
-        values = {name: value for name, value in params.items() if name in method.params_type.settable()}
-        try:
-            method.params_type.parse(values)
-        except SynthError:
-            return
-        self.choose_method(kept[0])
-        self.form.set_values(values)
 
     # What a subclass says
 
@@ -504,14 +385,6 @@ class _Origin:
 
     layer: napari.layers.Image
     place: Placement
-
-
-def _dropped_text(data: QMimeData) -> str:
-    """Return the path of a dropped file, or dropped text; "" where neither can be a recipe."""
-    files = [url.toLocalFile() for url in data.urls() if url.isLocalFile()]
-    if files:
-        return files[0] if files[0].endswith((".yaml", ".yml")) else ""
-    return data.text() if data.hasText() else ""
 
 
 def _refuse(error: SynthError, _progress: ProgressCallback, _cancel: CancelToken) -> None:

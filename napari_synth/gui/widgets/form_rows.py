@@ -75,6 +75,14 @@ def button(parent: QWidget, text: str, tooltip: str, *, checkable: bool = False)
     return made
 
 
+def help_button(parent: QWidget, what: str, tooltip: str) -> QPushButton:
+    """Return the small button with a question mark; ``what`` names for screen readers what it helps with."""
+    made = button(parent, "?", tooltip)
+    made.setAccessibleName(f"Help on {what}")
+    made.setFixedWidth(22)
+    return made
+
+
 def menu_button(
     parent: QWidget, text: str, tooltip: str, entries: Iterable[tuple[str, str, Callable[[], object]]]
 ) -> QPushButton:
