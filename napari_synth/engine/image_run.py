@@ -216,7 +216,19 @@ class PreparedImage(BlockRun):
         return np.concatenate(parts)
 
     def fill(self, asked: Mapping[str, slice], out: Any, wanted: Mapping[str, slice], report: Reporter) -> None:
-        """Restore the blocks of a region, and hand the alpha sample on."""
+        """Restore the blocks of a region, and hand the alpha sample on.
+
+        Parameters
+        ----------
+        asked : mapping of str to slice
+            The region of the result to make, by axis.
+        out : array-like
+            Of the shape of ``wanted``.
+        wanted : mapping of str to slice
+            Where in the result the array lies.
+        report : Reporter
+            Told of each block; its cancel stops the run.
+        """
         layout = self.layout
         channels = self.channels[slice(0, 1) if "C" in layout.joint else asked.get("C", slice(0, 1))]
         total = sum(
