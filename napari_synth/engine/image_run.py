@@ -42,7 +42,7 @@ from napari_synth.imaging.sampling import sample_windows
 if TYPE_CHECKING:
     import torch
 
-_RESTORING = {Task.DENOISE, Task.SUPER_RESOLUTION}
+_RESTORING = {Task.DENOISE, Task.DECONVOLVE, Task.SUPER_RESOLUTION}
 # What they make of a pixel is no estimate of its own value: outliers are moved with what is around them.
 _MOVING = {Task.TRANSLATE, Task.CORRECT}
 # Pixels of the source by which the dtype of a result is decided.
@@ -435,7 +435,9 @@ class _ImageWork(BlockWork):
         if channel.ceiling is None:
             return prepared.apply(tensor)
         model = None
-        if prepared.noise is not None and not self._run.is_spread:
+        # What takes blur away changes pixels by more than noise can.
+        sharpens = self._run.method.info.task == Task.DECONVOLVE
+        if prepared.noise is not None and not self._run.is_spread and not sharpens:
             model = prepared.noise.model.scaled(seen.scale, seen.offset)
         level = (channel.ceiling - seen.offset) / seen.scale
         return without_glare(prepared.apply, tensor, level, prepared.spec.axes, model)
