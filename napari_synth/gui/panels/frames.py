@@ -43,7 +43,7 @@ _RUN = "Invent the frames in the background; the result is a new layer with the 
 _STILL = "This image has no time axis: open a time-lapse, or give one of its axes the role T above."
 _UNTIMED = "None of its axes is time."
 _NO_REGION = (
-    "Invented frames are whole: where no frame was measured, there are no pixels of a source to stand around a part of one. Crop the"
+    "Invented frames are whole: where no frame was measured, no pixels of a source stand around a part of one. Crop the"
     " layer first. Methods are compared by hand: give a measured frame as missing to Fill, and hold the results against it."
 )
 _RIM_COLOUR = (1.0, 0.55, 0.0, 1.0)
