@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,19 +25,20 @@ from napari_synth.gui.jobs.restore import RunResult
 from napari_synth.gui.jobs.series import SeriesItem, run_in_turn
 from napari_synth.gui.jobs.worker import Work
 from napari_synth.gui.layers.appearance import appearance, trust_colormap
-from napari_synth.gui.layers.images import to_image
+from napari_synth.gui.layers.images import full_resolution, to_image
 from napari_synth.gui.layers.marks import REMOVED, RESULT, TRUST, UNCERTAINTY, mark, note, note_of
 from napari_synth.gui.layers.placement import Placement
 from napari_synth.gui.layers.results import notes_of_run, said_of
 from napari_synth.gui.layers.saved import write_in_job
 from napari_synth.gui.layers.viewer_layers import insert_layer, layer_of_levels
 from napari_synth.gui.panels.recalling import RecallingPanel
-from napari_synth.gui.remembered import remember
-from napari_synth.gui.widgets.form_rows import label
+from napari_synth.gui.remembered import Speed, note_speed, remember, speed_of
+from napari_synth.gui.widgets.form_rows import label, wrapped
 from napari_synth.gui.widgets.report_file import write_report
 from napari_synth.gui.widgets.result_actions import ResultActions
 from napari_synth.gui.widgets.result_box import Finished, ResultBox, report_request
 from napari_synth.gui.widgets.source_picker import SourcePicker
+from napari_synth.gui.widgets.status import duration
 
 if TYPE_CHECKING:
     import napari
@@ -45,6 +47,8 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound=Method[Any])
 R = TypeVar("R", bound=LayerRun)
 
+_WORTH_SAYING = 3.0
+"""Seconds: who starts a run that is over sooner need not know."""
 _MAP_NAMES = {REMOVED: "removed signal", TRUST: "trust", UNCERTAINTY: "relative uncertainty"}
 _MEANINGS = {
     REMOVED: "Source minus result: bright where signal was taken away, dark where it was added. Structures of the specimen should"
@@ -78,7 +82,11 @@ class LayerPanel(RecallingPanel[M], Generic[M, R]):
     def __init__(self, napari_viewer: napari.Viewer, kind: type[M], task: Task, adds: str) -> None:
         super().__init__(napari_viewer, kind, task, adds)
         self._running: tuple[_Origin, ...] = ()
+        self.estimate = wrapped(self, "How long a run would take; a preview measures it on this image")
+        self.estimate.hide()
+        self.device.found.connect(self._show_estimate)
         self._asked: dict[str, Any] = {}
+        self._key = ""
         self._done_of_several: list[str] = []
         self._failed_of_several: list[str] = []
         self.source = SourcePicker(self.viewer, self)
@@ -228,6 +236,38 @@ class LayerPanel(RecallingPanel[M], Generic[M, R]):
         super()._on_method()
         self._clear_error()
         self.form.changed.connect(self._clear_error)
+        self.form.changed.connect(self._show_estimate)
+        self._show_estimate()
+
+    def _show_estimate(self) -> None:
+        """Say how long a run over what is selected would take, where the method was run on this device before."""
+        device, layers = self.device.device, self.source.selected
+        speed = None if device is None else speed_of(self._speed_key(), device.title)
+        seconds = None
+        if speed is not None and self._is_whole:
+            sizes = [full_resolution(layer).shape[: layer.ndim] for layer in layers]
+            times = [speed.seconds_for(math.prod(map(int, size))) for size in sizes]
+            seconds = None if None in times else sum(filter(None, times))
+        is_shown = seconds is not None and seconds >= _WORTH_SAYING and self._job is None
+        self.estimate.setVisible(is_shown)
+        if seconds is not None:
+            self.estimate.setText(
+                f"About {duration(seconds)}, as fast as the last run of this method on this device was."
+            )
+
+    @property
+    def _is_whole(self) -> bool:
+        """Whether all of each layer is worked on."""
+        return True
+
+    def _speed_key(self) -> str:
+        """Return the id of the method with those of its settings that take long."""
+        values, words = self.form.values(), [str(self.method.info.id)]
+        for name, field in self.method.params_type.settable().items():
+            extra = field.json_schema_extra
+            if isinstance(extra, dict) and extra.get("slow"):
+                words.append(f"{name}={values.get(name)}")
+        return " ".join(words)
 
     def _on_result_chosen(self) -> None:
         """Say what was said of the result that is chosen now; nothing where there is none."""
@@ -253,6 +293,7 @@ class LayerPanel(RecallingPanel[M], Generic[M, R]):
         self.run_button.setEnabled(several > 0 and self._job is None)
         self.result.set_busy(self._job is not None)
         self.result_actions.set_busy(self._job is not None)
+        self._show_estimate()
 
     def _ask_for_run(self) -> Work:
         layers = self.source.selected
@@ -261,6 +302,7 @@ class LayerPanel(RecallingPanel[M], Generic[M, R]):
         ask = self._ask if len(layers) == 1 else self._ask_for_one_of_several
         works = [(layer.name, ask(layer)) for layer in layers]
         self._running = tuple(_Origin(layer, Placement.of(layer)) for layer in layers)
+        self._key = self._speed_key()
         self._asked = self.form.params().model_dump(mode="json", include=set(self.form.values()))
         remember(self.task, self.method.info.id, self._asked)
         self._done_of_several, self._failed_of_several = [], []
@@ -331,6 +373,7 @@ class LayerPanel(RecallingPanel[M], Generic[M, R]):
         self.result.show_run(finished)
         said = (*result.verdict, *run.notes)
         history_of(self.viewer).add(PastRun(source.name, run.recipe, self._asked, datetime.now(), said))
+        note_speed(self._key, run.device.title, Speed(*result.seconds, result.worked_on))
         self.device.show_device(run.device)
         return finished
 
