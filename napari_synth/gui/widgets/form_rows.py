@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QRect, Qt
 from qtpy.QtGui import QAction, QGuiApplication
 from qtpy.QtWidgets import (
     QComboBox,
@@ -25,9 +25,19 @@ from qtpy.QtWidgets import (
 from napari_synth.gui.widgets.wheel import WheelGuard
 
 
+class _Rows(QFormLayout):
+    """Rows that are measured again when they get another height: Qt keeps the old height of a sentence that became longer."""
+
+    def setGeometry(self, rect: QRect) -> None:
+        """Lay the rows out."""
+        if rect.height() != self.geometry().height():
+            self.invalidate()
+        super().setGeometry(rect)
+
+
 def rows() -> QFormLayout:
     """Return a layout of labels with their controls."""
-    layout = QFormLayout()
+    layout = _Rows()
     layout.setContentsMargins(0, 0, 0, 0)
     layout.setVerticalSpacing(4)
     layout.setHorizontalSpacing(8)
