@@ -19,7 +19,7 @@ from napari_synth.gui.widgets.elided import NameBox
 M = TypeVar("M", bound=Method[Any])
 
 _BESIDE_NAME, _WIDEST = 56, 190
-"""Pixels of a list for its margins and its arrow in napari's style and for the gap before it, which Qt forgets where it breaks rows;
+"""Pixels of a list for its margins and its arrow in napari's style and for the gap before it, which Qt forgets;
 and all that a panel of 280 with a scroll bar has for a list."""
 
 
