@@ -24,6 +24,9 @@ from qtpy.QtWidgets import (
 
 from napari_synth.gui.widgets.wheel import WheelGuard
 
+NARROW = 19
+"""Pixels of a button with one sign, which leaves the name of a method the most room."""
+
 
 class _Rows(QFormLayout):
     """Rows that are measured again when they get another height: Qt keeps the old height of a sentence that became longer."""
@@ -90,7 +93,7 @@ def help_button(parent: QWidget, what: str, tooltip: str) -> QPushButton:
     made = button(parent, "?", tooltip)
     made.setAccessibleName(f"Help on {what}")
     made.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
-    made.setFixedWidth(22)
+    made.setFixedWidth(NARROW)
     return made
 
 

@@ -18,9 +18,8 @@ from napari_synth.gui.widgets.elided import NameBox
 
 M = TypeVar("M", bound=Method[Any])
 
-_BESIDE_NAME, _WIDEST = 56, 190
-"""Pixels of a list for its margins and its arrow in napari's style and for the gap before it, which Qt forgets;
-and all that a panel of 280 with a scroll bar has for a list."""
+_BESIDE_NAME, _WIDEST = 48, 190
+"""Pixels of a list for its margins and its arrow in napari's style, and what a panel of 280 with a scroll bar has for it."""
 
 
 class MethodList(NameBox, Generic[M]):
