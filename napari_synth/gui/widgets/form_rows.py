@@ -89,7 +89,15 @@ def button(parent: QWidget, text: str, tooltip: str, *, checkable: bool = False)
 
 
 def help_button(parent: QWidget, what: str, tooltip: str) -> QPushButton:
-    """Return the small button with a question mark; ``what`` names for screen readers what it helps with."""
+    """Return the small button with a question mark.
+
+    Parameters
+    ----------
+    parent : QWidget
+    what : str
+        Names for screen readers what it helps with.
+    tooltip : str
+    """
     made = button(parent, "?", tooltip)
     made.setAccessibleName(f"Help on {what}")
     made.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
