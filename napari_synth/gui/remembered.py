@@ -80,7 +80,16 @@ class Speed:
 
 
 def note_speed(method: str, device: str, speed: Speed) -> None:
-    """Keep how fast a method, an id with the settings that take long, was on a device, which is named."""
+    """Keep how fast a method was on a device.
+
+    Parameters
+    ----------
+    method : str
+        Its id, with the settings that take long.
+    device : str
+        What it is called.
+    speed : Speed
+    """
     kept = _read()
     speeds = kept.get(_SPEEDS)
     known = dict(speeds) if isinstance(speeds, Mapping) else {}

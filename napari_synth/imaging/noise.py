@@ -678,6 +678,8 @@ def _report(blocks: _Blocks, fit: _Fit, correlation: tuple[float, float], unit: 
 
 def _grows_squared(fit: _Fit, zero: float) -> bool:
     """Return whether the square of the signal explains the variance far better than a line; ``zero`` is the level of 0 counts."""
+    from scipy.optimize import nnls
+
     level, variance, weight = fit.points
     signal = level - zero
     if len(level) < _FEWEST_LEVELS or signal.min() <= 0.0 or signal.max() < _WIDE * signal.min() or fit.slope <= 0.0:
@@ -686,7 +688,8 @@ def _grows_squared(fit: _Fit, zero: float) -> bool:
     errors = []
     for growth in (signal, signal**2):
         design = np.stack([growth, np.ones_like(growth)], axis=1) * (weight / np.maximum(variance, fit.floor))[:, None]
-        solution = np.maximum(np.linalg.lstsq(design, weight, rcond=None)[0], 0.0)
+        # Both numbers together: to cut a negative one off afterwards would leave the other too large, and the line too bad.
+        solution, _ = nnls(design, np.asarray(weight, dtype=np.float64))
         expected = solution[0] * growth + solution[1]
         errors.append(float(np.median(np.abs(np.log(np.maximum(expected, 1e-30) / np.maximum(variance, 1e-30))))))
     relative = variance / signal**2

@@ -332,15 +332,15 @@ def _sentence(verdict: Verdict, chi2: float, flagged: float) -> str:
     if verdict is Verdict.HONEST:
         return f"What was removed looks like the measured noise (chi² {chi2:.2f})."
     if verdict is Verdict.UNDER_DENOISED:
-        return f"Noise was left in: only {chi2:.0%} of its variance was removed; a higher strength removes more."
+        return f"Noise was left in: only {chi2:.0%} of its variance was removed; stronger settings remove more."
     if verdict is Verdict.OVER_SMOOTHED:
         return (
             f"Signal was removed with the noise (chi² {chi2:.2f}, {flagged:.1%} of the pixels):"
-            " look at the residual, or use a lower strength."
+            " look at the removed signal, or choose milder settings."
         )
     return (
         f"The result has structure that the source does not show, on {flagged:.1%} of the pixels:"
-        " look at the residual before you rely on it."
+        " look at the removed signal before you rely on it."
     )
 
 

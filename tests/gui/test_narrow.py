@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from napari._qt.qt_resources import get_stylesheet
+from napari.components import ViewerModel
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtGui import QTextDocumentFragment
 from qtpy.QtWidgets import (
@@ -104,6 +106,12 @@ def test_nothing_lies_outside_a_narrow_panel(name, make_napari_viewer, qtbot) ->
     panel.messages.show_error(f"The file /data/{NAME * 2} cannot be read.")
     panel.messages.show_notes([f"The result is in /data/{NAME * 2}."], about=NAME)
     panel.progress.begin(f"Denoising {NAME}")
+    if hasattr(panel, "device"):
+        qtbot.waitUntil(lambda: "looking" not in panel.device.text(), timeout=60_000)
+        panel.device.setText("NVIDIA RTX 6000 Ada Generation Laptop GPU · bfloat16")
+    if hasattr(panel, "estimate"):
+        panel.estimate.setText("About 12 min, as fast as the last run of this method on this device was.")
+        panel.estimate.show()
     for theme in ("dark", "light"):
         viewer.theme = theme
         settle()
@@ -113,6 +121,48 @@ def test_nothing_lies_outside_a_narrow_panel(name, make_napari_viewer, qtbot) ->
         for said in (panel.messages.error, panel.messages.notes):
             assert said.document().idealWidth() <= said.viewport().width()
             assert said.document().size().height() <= said.viewport().height() + 1
+    panel.stop()
+
+
+@pytest.mark.parametrize("name", ["DenoisePanel", "InpaintPanel", "TranslatePanel", "UpscalePanel"])
+def test_the_name_of_a_method_is_read_whole(name, qtbot) -> None:
+    viewer = ViewerModel()
+    viewer.add_image(np.zeros((3, 32, 32), np.uint16), name=NAME)
+    panel = getattr(commands, name)(viewer)
+    qtbot.addWidget(panel)
+    panel.setStyleSheet(get_stylesheet("dark"))
+    panel.resize(WIDTH, 400)
+    panel.show()
+    for identifier, title, _ in panel.methods.possible():
+        panel.choose_method(identifier)
+        settle()
+        option = QStyleOptionComboBox()
+        panel.methods.initStyleOption(option)
+        field = QStyle.SubControl.SC_ComboBoxEditField
+        control = QStyle.ComplexControl.CC_ComboBox
+        room = panel.methods.style().subControlRect(control, option, field, panel.methods).width()
+        words = panel.methods.fontMetrics().horizontalAdvance(title)
+        # What is longer than the row is cut in its middle.
+        assert words <= room or panel.methods.width() >= 200
+        assert outside(panel) == []
+    panel.stop()
+
+
+def test_a_sentence_that_becomes_longer_is_read_whole(qtbot) -> None:
+    viewer = ViewerModel()
+    panel = commands.DenoisePanel(viewer)
+    qtbot.addWidget(panel)
+    panel.setStyleSheet(get_stylesheet("dark"))
+    panel.resize(WIDTH, 800)
+    panel.show()
+    qtbot.wait(100)
+    layer = viewer.add_image(np.zeros((32, 32), np.uint16))
+    qtbot.wait(100)
+    viewer.layers.remove(layer)
+    qtbot.wait(100)
+    words = panel.source.description
+    assert words.text().startswith("There is no image")
+    assert words.height() >= words.heightForWidth(words.width()) > 2 * words.fontMetrics().height()
     panel.stop()
 
 

@@ -312,3 +312,13 @@ def test_one_plane_and_a_stack_are_taken_as_they_are() -> None:
     for wrong in (stack[0, 0], [stack[0], np.arange(9)], np.zeros((8, 8), complex)):
         with pytest.raises(InvalidImageError, match="Noise is measured in planes"):
             estimate_noise(wrong)
+
+
+def test_few_small_planes_of_photons_are_seldom_taken_for_speckle() -> None:
+    y, x = np.mgrid[:96, :96]
+    rates = np.broadcast_to(200 + 100 * np.sin(y / 6) * np.cos(x / 9), (4, 96, 96))
+    wrong = 0
+    for seed in range(20):
+        notes = estimate_noise(np.random.default_rng(seed).poisson(rates).astype(np.uint16)).notes
+        wrong += any("multiplicative" in note for note in notes)
+    assert wrong <= 1

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound=Method[Any])
 R = TypeVar("R", bound=LayerRun)
 
-_WORTH_SAYING = 3.0
+_WORTH_SAYING = 5.0
 """Seconds: who starts a run that is over sooner need not know."""
 _MAP_NAMES = {REMOVED: "removed signal", TRUST: "trust", UNCERTAINTY: "relative uncertainty"}
 _MEANINGS = {

@@ -118,6 +118,8 @@ class TrainPanel(Panel):
         try:
             request = self.setup.request(self.resume_note.folder)
         except SynthError as error:
+            # What is missing is chosen there.
+            self.fold.setChecked(True)
             self._on_failed(error)
             return
         params = self.setup.form.params().model_dump(mode="json", include=set(self.setup.form.values()))

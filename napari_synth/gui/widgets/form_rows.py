@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QRect, Qt
 from qtpy.QtGui import QAction, QGuiApplication
 from qtpy.QtWidgets import (
     QComboBox,
@@ -24,10 +24,23 @@ from qtpy.QtWidgets import (
 
 from napari_synth.gui.widgets.wheel import WheelGuard
 
+NARROW = 19
+"""Pixels of a button with one sign, which leaves the name of a method the most room."""
+
+
+class _Rows(QFormLayout):
+    """Rows that are measured again when they get another height: Qt keeps the old height of a sentence that became longer."""
+
+    def setGeometry(self, rect: QRect) -> None:
+        """Lay the rows out."""
+        if rect.height() != self.geometry().height():
+            self.invalidate()
+        super().setGeometry(rect)
+
 
 def rows() -> QFormLayout:
     """Return a layout of labels with their controls."""
-    layout = QFormLayout()
+    layout = _Rows()
     layout.setContentsMargins(0, 0, 0, 0)
     layout.setVerticalSpacing(4)
     layout.setHorizontalSpacing(8)
@@ -76,11 +89,19 @@ def button(parent: QWidget, text: str, tooltip: str, *, checkable: bool = False)
 
 
 def help_button(parent: QWidget, what: str, tooltip: str) -> QPushButton:
-    """Return the small button with a question mark; ``what`` names for screen readers what it helps with."""
+    """Return the small button with a question mark.
+
+    Parameters
+    ----------
+    parent : QWidget
+    what : str
+        Names for screen readers what it helps with.
+    tooltip : str
+    """
     made = button(parent, "?", tooltip)
     made.setAccessibleName(f"Help on {what}")
     made.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
-    made.setFixedWidth(22)
+    made.setFixedWidth(NARROW)
     return made
 
 

@@ -35,7 +35,15 @@ def show_help(method: Method[Any] | Trainable[Any], parent: QWidget) -> None:
 
 
 def show_page(page: Path | None, title: str, html: str, parent: QWidget) -> None:
-    """Open a page in the browser; what stands in for it in a dialog where there is no page or no browser."""
+    """Open a page in the browser, or a dialog where there is no page or no browser.
+
+    Parameters
+    ----------
+    page : pathlib.Path or None
+    title, html : str
+        Of the dialog, which says the same in short.
+    parent : QWidget
+    """
     if page is None or not QDesktopServices.openUrl(QUrl.fromLocalFile(str(page))):
         HelpDialog(title, html, parent).open()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtGui import QStandardItem, QStandardItemModel
 from qtpy.QtWidgets import QFileDialog, QMessageBox, QWidget
 
@@ -17,6 +17,9 @@ from napari_synth.gui.library_events import library_events
 from napari_synth.gui.widgets.elided import NameBox
 
 M = TypeVar("M", bound=Method[Any])
+
+_BESIDE_NAME, _WIDEST = 48, 190
+"""Pixels of a list for its margins and its arrow in napari's style, and what a panel of 280 with a scroll bar has for it."""
 
 
 class MethodList(NameBox, Generic[M]):
@@ -39,12 +42,19 @@ class MethodList(NameBox, Generic[M]):
         self._axes = ""
         self._methods: list[M] = []
         self.setToolTip("How it is done")
-        # Two buttons stand beside it, and a label before it.
+        # Two buttons stand beside it.
         self.setMinimumContentsLength(4)
+        self.currentTextChanged.connect(self._on_text)
         self.refresh()
         self._wish = self.method.info.id
         self.currentIndexChanged.connect(self._on_choice)
         library_events().changed.connect(self.refresh)
+
+    def minimumSizeHint(self) -> QSize:
+        """Ask for the room that the name needs: where it is long, the label of the row comes above it."""
+        hint = super().minimumSizeHint()
+        wanted = self.fontMetrics().horizontalAdvance(self.currentText()) + _BESIDE_NAME
+        return QSize(min(max(hint.width(), wanted), _WIDEST), hint.height())
 
     @property
     def method(self) -> M:
@@ -117,6 +127,9 @@ class MethodList(NameBox, Generic[M]):
             assert item is not None
             item.setEnabled(not self._why_not(method))
             item.setToolTip(self._why_not(method) or method.info.summary)
+
+    def _on_text(self, _text: str) -> None:
+        self.updateGeometry()
 
     def _on_choice(self, _index: int) -> None:
         self._wish = self.method.info.id

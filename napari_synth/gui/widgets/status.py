@@ -139,6 +139,8 @@ class DeviceBadge(QLabel):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("Device: looking…", parent)
+        # The names of graphics cards are long.
+        self.setWordWrap(True)
         self._job: Job | None = None
         self.device: Device | None = None
         self.setToolTip("Where runs compute; set it in File > Preferences > napari-synth")

@@ -464,6 +464,15 @@ class HiddenPixelsOfMany(TrainingModule):
         """Return how well the mean of its neighbours predicts a pixel: a pixel itself is no prediction."""
         return {"the mean of the neighbours": {_HIDDEN_PSNR: self._psnr(None)}}
 
+    def limits(self, metrics: Figures) -> tuple[str, ...]:
+        """Say where less was learnt than the neighbours of a pixel tell; see `TrainingModule.limits`."""
+        trivial = self._psnr(None)
+        if metrics.get(_HIDDEN_PSNR, trivial) >= trivial:
+            return ()
+        return (
+            "It predicts hidden pixels less well than the mean of their neighbours does: train longer, or on more images.",
+        )
+
     def preview(self, networks: Networks) -> Preview:
         """See `TrainingModule.preview`."""
         block = self.held_out[0]

@@ -201,6 +201,20 @@ def test_an_error_is_said_in_the_panel(open_panel, viewer, qtbot, cells) -> None
     assert panel._job is None
 
 
+def test_where_an_image_is_missing_after_a_training_the_choice_is_unfolded(open_panel, viewer, qtbot, cells) -> None:
+    viewer.add_image(cells(32, 32), name="cells")
+    panel = open_panel(steps=2)
+    panel.train_button.click()
+    finish(panel, qtbot)
+    # Two steps teach nothing, and that is said.
+    assert "less well than the mean of their neighbours" in panel.messages.notes.toPlainText()
+    assert not panel.fold.isChecked()
+    viewer.layers.clear()
+    panel.train_button.click()
+    assert "There is no image" in error(panel)
+    assert panel.fold.isChecked()
+
+
 @pytest.mark.parametrize("raised", [TrainingDivergedError("The loss grew."), RuntimeError("torch says no")])
 def test_whatever_goes_wrong_later_is_said_too(open_panel, viewer, qtbot, cells, monkeypatch, raised) -> None:
     def fail(*_: Any, **__: Any) -> None:
