@@ -188,7 +188,10 @@ def test_nothing_that_says_what_to_fill_is_one_sentence(window: Any, qtbot: Any,
 
 
 def test_a_reference_layer_holds_for_all_files(window: Any, qtbot: Any, folder: Path) -> None:
-    reference = np.random.default_rng(1).poisson(500, (48, 48)).astype(np.uint16)
+    rng = np.random.default_rng(1)
+    for path in (folder / "in").iterdir():
+        tifffile.imwrite(path, rng.poisson(np.linspace(20, 200, 64), (64, 64)).astype(np.uint16))
+    reference = rng.poisson(np.linspace(300, 700, 48), (48, 48)).astype(np.uint16)
     source = window.add_image(tifffile.imread(folder / "in" / "0.tif"), name="cell")
     target = window.add_image(reference, name="bright")
     window.layers.selection.active = source
@@ -199,7 +202,7 @@ def test_a_reference_layer_holds_for_all_files(window: Any, qtbot: Any, folder: 
     assert panel.messages.error.toPlainText() == ""
     np.testing.assert_array_equal(tifffile.imread(folder / "out" / "reference.ome.tif"), reference)
     means = [tifffile.imread(folder / "out" / f"{n}.tif").mean() for n in range(4)]
-    assert means == pytest.approx([500] * 4, rel=0.05)
+    assert means == pytest.approx([500] * 4, rel=0.1)
 
 
 def test_frames_are_predicted_of_movies_in_files(window: Any, qtbot: Any, folder: Path) -> None:
