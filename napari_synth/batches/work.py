@@ -104,6 +104,7 @@ def _outcome(
         axes=settings.axes,
         series=settings.series,
         masked=settings.masked,
+        drawn=settings.drawn,
         referenced=settings.referenced,
         yardstick=settings.yardstick,
         batch=settings.hash,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from napari_synth.batches.inputs import AS_IN_RECIPE, NO_REFERENCE, Masked, Referenced
+from napari_synth.batches.inputs import AS_IN_RECIPE, AS_RECORDED, NO_REFERENCE, Drawn, Masked, Referenced
 from napari_synth.batches.jobs import Job, Write, run_job
 from napari_synth.batches.manifest import BatchReport, JobRecord, Manifest, Status
 from napari_synth.batches.planning import Planned, Shard, as_table, plan
@@ -39,6 +39,7 @@ def process(
     masked: Masked = AS_IN_RECIPE,
     referenced: Referenced = NO_REFERENCE,
     many: Many = ONE_BY_ONE,
+    drawn: Drawn = AS_RECORDED,
 ) -> int:
     """Run a recipe on one image, or on many: there a bad one is told of and skipped, and what is done stays done.
 
@@ -59,6 +60,8 @@ def process(
         How results should look.
     many : Many
         How the images of a batch are gone through.
+    drawn : Drawn
+        What runs are limited to, where that was drawn.
 
     Returns
     -------
@@ -80,6 +83,7 @@ def process(
         _bytes(output.memory_budget),
         output.overwrite,
         output.recipe,
+        drawn,
     )
     if many.json and not many.dry_run:
         raise InvalidParameterError("--json writes a plan: add --dry-run, or use the command plan.")
@@ -192,6 +196,7 @@ def _one(job: Job, settings: Settings, many: Many, errors: Console, shown: bool,
             axes=settings.axes,
             series=settings.series,
             masked=settings.masked,
+            drawn=settings.drawn,
             referenced=settings.referenced,
             yardstick=settings.yardstick,
             overwrite=settings.overwrite,

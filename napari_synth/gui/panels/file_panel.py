@@ -15,7 +15,7 @@ from napari_synth.gui.jobs.files import FilesRequest, names_of, run_on_files
 from napari_synth.gui.jobs.worker import Work
 from napari_synth.gui.layers.opened import OpenedResult, read_result
 from napari_synth.gui.layers.viewer_layers import insert_layer
-from napari_synth.gui.panels.base import MethodPanel
+from napari_synth.gui.panels.recalling import RecallingPanel
 from napari_synth.gui.remembered import remember, remembered
 from napari_synth.gui.settings import PLUGIN
 from napari_synth.gui.widgets.files_box import FilesBox
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound=Method[Any])
 
 
-class FilePanel(MethodPanel[M], Generic[M]):
+class FilePanel(RecallingPanel[M], Generic[M]):
     """A panel whose method can be run on files.
 
     A subclass says what is to be run (`_ask_for_files`) and puts the `files_box` into its layout.

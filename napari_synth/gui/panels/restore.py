@@ -34,7 +34,7 @@ from napari_synth.gui.widgets.form_rows import line
 from napari_synth.gui.widgets.hint import Hint
 from napari_synth.gui.widgets.mask_picker import MaskPicker
 from napari_synth.gui.widgets.reference_picker import PsfPicker, ReferencePicker, TilesPicker
-from napari_synth.gui.widgets.region_picker import RegionPicker
+from napari_synth.gui.widgets.region_picker import WHOLE, RegionPicker
 from napari_synth.gui.widgets.result_box import Finished
 from napari_synth.gui.widgets.run_preview import RunPreview
 from napari_synth.imaging.image import Image as SomeImage
@@ -98,6 +98,7 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
         self.region = RegionPicker(self.viewer, self.source, self)
         self.region.changed.connect(self.preview.request)
         self.region.changed.connect(self._clear_error)
+        self.region.changed.connect(self._show_estimate)
         buttons = QHBoxLayout()
         buttons.addWidget(self.preview_button, 1)
         buttons.addWidget(self.run_button, 2)
@@ -108,6 +109,7 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
             self.settings_row,
             line(self),
             buttons,
+            self.estimate,
             self.mask_hint,
             self.preview_hint,
             self.progress,
@@ -185,6 +187,10 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
         reference = self.reference_picker.image(image)
         region = self.region.request(layer, image) if limited else None
         return layer, RestoreRequest(self.method.info.id, image, params, self._settings(), mask, reference, region)
+
+    @property
+    def _is_whole(self) -> bool:
+        return self.region.chosen == WHOLE
 
     def _ask_for_files(self, recipe: Recipe, box: FilesBox) -> FilesRequest:
         layer = self.source.layer
