@@ -51,7 +51,7 @@ class FilePanel(RecallingPanel[M], Generic[M]):
         self.files_box.wanted.connect(self.run_on_files)
         self.files_box.open_wanted.connect(self.open_result)
         self.files_box.curate_wanted.connect(self.curate)
-        kept = remembered(self._key)
+        kept = remembered(self._files_key)
         if kept is not None:
             self.files_box.show_kept(kept[1])
 
@@ -89,7 +89,7 @@ class FilePanel(RecallingPanel[M], Generic[M]):
     # What happens
 
     @property
-    def _key(self) -> str:
+    def _files_key(self) -> str:
         return f"{self.task}-files"
 
     def _ask_for_batch(self) -> Work:
@@ -105,7 +105,7 @@ class FilePanel(RecallingPanel[M], Generic[M]):
         request = self._ask_for_files(recipe, self.files_box)
         changed = self.form.params().model_dump(mode="json", include=set(self.form.values()))
         remember(self.task, self.method.info.id, changed)
-        remember(self._key, self.method.info.id, self.files_box.kept())
+        remember(self._files_key, self.method.info.id, self.files_box.kept())
         self.files_box.begin()
         return partial(run_on_files, request)
 
