@@ -8,7 +8,16 @@ from typing import Any
 
 from pydantic import Field
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLineEdit, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QHBoxLayout,
+    QLineEdit,
+    QListWidget,
+    QListWidgetItem,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_synth.batches.manifest import JobRecord, Manifest, Status
 from napari_synth.contract.params import Params
@@ -68,8 +77,9 @@ class FilesBox(QWidget):
         self.folder = QLineEdit(self)
         self.folder.setPlaceholderText("folder of the results")
         self.folder.setToolTip("Results keep the names of their sources there; manifest.jsonl says what was done")
-        self.browse = button(self, "…", "Choose the folder of the results")
+        self.browse = QPushButton("…", self)
         self.browse.setFixedWidth(36)
+        self.browse.setToolTip("Choose the folder of the results")
         self.params = ParamsForm(FilesParams, self)
         self.state = wrapped(self, "What an earlier run has done in this folder")
         self.start = button(self, "Run on files", "")
