@@ -40,6 +40,7 @@ def _build_app() -> App:
     app.command(_large, name="large")
     app.command(_batch, name="batch")
     app.command(_assess, name="assess")
+    app.command(_curate, name="curate")
     app.command(_start, name="start")
     app.command(_train, name="train")
     for name, sentence in (
@@ -300,6 +301,21 @@ def _assess(*, quick: Quick = False, out: Out = None) -> int:
 
     _check(out)
     return _finish(bench_assess(quick=quick, say=_say), out)
+
+
+def _curate(
+    *,
+    rows: Annotated[int | None, Parameter(help="Images on the board; 10000 where left out.")] = None,
+    quick: Quick = False,
+    out: Out = None,
+) -> int:
+    """Measure the time to the next image of the board and the memory of many rows; needs a display."""
+    from benchmark.board import bench_curate
+
+    _check(out)
+    if rows is not None and rows < 100:
+        raise InvalidParameterError(f"A board of {rows} images cannot be measured: give at least 100.")
+    return _finish(bench_curate(rows or (200 if quick else 10_000), steps=8 if quick else 40, say=_say), out)
 
 
 def _gui(*arguments: Annotated[str, Parameter(allow_leading_hyphen=True, show=False)]) -> int:

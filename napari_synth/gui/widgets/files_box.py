@@ -155,8 +155,9 @@ class FilesBox(QWidget):
 
     def set_busy(self, busy: bool) -> None:
         """Let nothing be started while the panel works."""
-        self._busy = busy
-        self.show_state()
+        if busy != self._busy:
+            self._busy = busy
+            self.show_state()
 
     def show_state(self, _event: object = None) -> None:
         """Say what is in the folder, and offer what can be done now."""
@@ -179,7 +180,7 @@ class FilesBox(QWidget):
         )
         results = [row for row in range(self.list.count()) if self._path(row)]
         self.open.setEnabled(bool(results) and not self._busy)
-        self.curate.setEnabled(bool(results or done) and not self._busy)
+        self.curate.setEnabled(bool(text and (results or done)) and not self._busy)
 
     def _lay_out(self, *, with_masks: bool) -> None:
         where, lower, fields = QHBoxLayout(), QHBoxLayout(), rows()

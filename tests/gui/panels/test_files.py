@@ -219,3 +219,16 @@ def test_frames_are_predicted_of_movies_in_files(window: Any, qtbot: Any, folder
     assert panel.messages.error.toPlainText() == ""
     assert sorted(path.name for path in (folder / "out").glob("*.tif")) == ["0.tif", "1.tif"]
     assert tifffile.imread(folder / "out" / "0.tif").shape[0] > 4
+
+
+@pytest.mark.slow
+def test_two_processes_do_what_one_does(window: Any, qtbot: Any, folder: Path) -> None:
+    panel = docked(window, qtbot, folder)
+    panel.files_box.params.set_values({"workers": 2})
+    click(qtbot, panel.files_box.start)
+    qtbot.waitUntil(lambda: panel._job is None, timeout=300_000)
+    assert panel.messages.error.toPlainText() == ""
+    assert len(listed(panel)) == 4
+    assert len(hashes(folder / "out")) == 4
+    assert main(["denoise", str(folder / "in"), str(folder / "cli"), "--generator", "median", "--device", "cpu"]) == 0
+    assert hashes(folder / "out") == hashes(folder / "cli")
