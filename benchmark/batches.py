@@ -16,7 +16,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -29,7 +31,7 @@ Say = Callable[[str], None]
 TILE = 64
 _BLOCKS_ACROSS = 10
 _MEDIAN = ("--generator", "median", "--radius", "1", "--device", "cpu", "--quiet")
-_START = 300
+_START, _LONGEST = 300, 1800
 # A command that notes each unit which it has made, in a file that all processes append to.
 _NOTING = """
 import os, sys
@@ -47,8 +49,8 @@ if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))
 """
 _PLANNING = """
-import json, sys, time
-import dask.array as da, numpy as np, psutil, torch
+import json, resource, sys, time
+import numpy as np, psutil, torch
 from napari_synth.batches.units import units_of
 from napari_synth.core.options import RunOptions
 from napari_synth.core.progress import Reporter
@@ -57,18 +59,29 @@ from napari_synth.engine.prepared import Inputs
 from napari_synth.engine.recipe import Recipe
 from napari_synth.imaging.image import Image
 from napari_synth.registry import generator
-def block(block_info=None):
-    shape = block_info[None]["chunk-shape"]
-    return np.random.default_rng(0).poisson(100, shape).astype(np.uint16)
+class Virtual:
+    dtype, ndim, chunks = np.dtype(np.uint16), 3, (1, 1024, 1024)
+    tile = np.random.default_rng(0).poisson(np.linspace(40, 400, 1024), (1024, 1024)).astype(np.uint16)
+    def __init__(self, shape):
+        self.shape = shape
+    def __getitem__(self, index):
+        index = index if isinstance(index, tuple) else (index,)
+        index += (slice(None),) * (3 - len(index))
+        dropped = tuple(0 if isinstance(one, int) else slice(None) for one in index)
+        parts = [range(one, one + 1) if isinstance(one, int) else range(size)[one] for one, size in zip(index, self.shape)]
+        y, x = (np.asarray(part) % 1024 for part in parts[1:])
+        return np.repeat(self.tile[np.ix_(y, x)][None], len(parts[0]), axis=0)[dropped]
 edge = int(sys.argv[1])
-data = da.map_blocks(block, chunks=((1,) * 64, (2048,) * (edge // 2048), (2048,) * (edge // 2048)), dtype=np.uint16)
-method = generator("denoise/median")
-before, start = psutil.Process().memory_info().rss, time.perf_counter()
+image = Image(Virtual((64, edge, edge)), "ZYX")
 recipe = Recipe(generator="denoise/median", params={"radius": 1}, device="cpu")
-run = door.open(method, recipe, Inputs(Image(data, "ZYX")), RunOptions("cpu"), Reporter())
+def prepared(image):
+    return door.open(generator("denoise/median"), recipe, Inputs(image), RunOptions("cpu"), Reporter())
+# What a first run loads is not the image's.
+prepared(Image(Virtual.tile[:64, :64], "YX"))
+before, start = psutil.Process().memory_info().rss, time.perf_counter()
+run = prepared(image)
 units = units_of(run, run.chunks)
-import resource
-print(json.dumps({"seconds": time.perf_counter() - start, "units": len(units), "bytes": data.nbytes,
+print(json.dumps({"seconds": time.perf_counter() - start, "units": len(units), "bytes": image.n_pixels * 2,
     "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before}))
 """
 _SOAKING = """
@@ -129,17 +142,20 @@ class Size:
         Of the plane whose blocks cost something: two of ``edge / 2`` by ``edge``.
     virtual : int
         Edge of the planes of the image that is only planned.
+    period : float
+        Seconds between two workers that are killed.
     """
 
     rows: int = 20
     kills: int = 10
     files: int = 300
     soak: int = 1000
-    edge: int = 8192
+    edge: int = 11584
     virtual: int = 28672
+    period: float = 5.0
 
 
-QUICK = Size(rows=4, kills=2, files=12, soak=40, edge=1024, virtual=4096)
+QUICK = Size(rows=4, kills=2, files=12, soak=40, edge=1024, virtual=4096, period=1.0)
 
 
 def bench_batch(size: Size, *, workers: bool = True, say: Say) -> Report:
@@ -190,7 +206,7 @@ def _killed(folder: Path, size: Size) -> Iterator[tuple[str, str | float]]:
     for kill in range(size.kills):
         process = _command(log, "denoise", str(source), str(target), "--tile", str(TILE), *_MEDIAN)
         wanted = (kill + 1) * blocks // (size.kills + 1)
-        _until(process, lambda wanted=wanted: markers.is_dir() and len(list(markers.iterdir())) >= wanted)
+        _until(process, partial(_are_there, markers, wanted))
         time.sleep(float(rng.uniform(0, 0.02)))
         process.kill()
         process.wait()
@@ -210,19 +226,23 @@ def _killed(folder: Path, size: Size) -> Iterator[tuple[str, str | float]]:
 
 
 def _with_workers(folder: Path, size: Size) -> Iterator[tuple[str, str | float]]:
-    source, whole = folder / "large.tif", folder / "whole.zarr"
-    words = ("denoise", str(source), "", "--tile", str(TILE), *_MEDIAN)
+    source, whole, markers = folder / "large.tif", folder / "one.zarr", folder / ".two.zarr.underway" / "units"
+    slow = ("--generator", "blind", "--device", "cpu", "--tile", str(TILE), "--quiet")
+    _command(None, "denoise", str(source), str(whole), *slow).wait()
     start = time.perf_counter()
-    process = _command(None, *words[:2], str(folder / "two.zarr"), *words[3:], "--workers", "2")
-    killed, last = 0, time.perf_counter()
+    process = _command(None, "denoise", str(source), str(folder / "two.zarr"), *slow, "--workers", "2")
+    killed, last = 0, start
     while process.poll() is None:
-        if time.perf_counter() - last > 5:
+        if not markers.is_dir():
+            # Workers that are lost before they are there are none that a cluster could give the work of to others.
+            last = time.perf_counter()
+        elif time.perf_counter() - last > size.period:
             last = time.perf_counter()
             for child in _workers(process.pid)[:1]:
                 with suppress(psutil.Error):
                     child.kill()
                     killed += 1
-        if time.perf_counter() - start > 900:
+        if time.perf_counter() - start > _LONGEST:
             process.kill()
         time.sleep(0.05)
     same = process.returncode == 0 and _content(folder / "two.zarr") == _content(whole)
@@ -277,8 +297,11 @@ def _bad_files(folder: Path, size: Size) -> Iterator[tuple[str, str | float]]:
     start = time.perf_counter()
     _command(None, *words).wait()
     again = time.perf_counter() - start
+    # A start: the same command where there is one file, a bad one.
+    (folder / "one").mkdir()
+    (folder / "one" / "bad.tif").write_bytes(b"II*\0")
     start = time.perf_counter()
-    _command(None, "list").wait()
+    _command(None, "denoise", str(folder / "one"), str(folder / "none"), *_MEDIAN).wait()
     yield "seconds of a repetition beyond a start", max(0.0, again - (time.perf_counter() - start))
 
 
@@ -326,11 +349,11 @@ def _command(log: Path | None, *words: str, piped: bool = False) -> subprocess.P
     return subprocess.Popen([sys.executable, "-c", code, *words], env=environment, stdout=out, stderr=out, text=True)
 
 
-def _answer(code: str, *words: str) -> dict[str, float]:
+def _answer(code: str, *words: str) -> dict[str, Any]:
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
     if done.returncode or not done.stdout.strip():
         raise GeneratorError(f"A part of the benchmark failed: {done.stderr.strip()[-500:]}")
-    found: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
+    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     return found
 
 
@@ -352,6 +375,10 @@ def _until(process: subprocess.Popen[str], ready: Callable[[], bool]) -> None:
     end = time.monotonic() + _START
     while process.poll() is None and time.monotonic() < end and not ready():
         time.sleep(0.002)
+
+
+def _are_there(markers: Path, count: int) -> bool:
+    return markers.is_dir() and len(list(markers.iterdir())) >= count
 
 
 def _noted(log: Path) -> Sequence[str]:

@@ -21,7 +21,7 @@ from napari_synth.batches.settings import Settings
 from napari_synth.batches.spreading import write_units_in_workers
 from napari_synth.batches.work import do_job
 from napari_synth.core.arguments import whole
-from napari_synth.core.errors import InvalidParameterError, MissingExtraError
+from napari_synth.core.errors import GeneratorError, InvalidParameterError, MissingExtraError
 from napari_synth.core.progress import Reporter
 from napari_synth.core.result_dtype import DtypeChoice
 from napari_synth.core.texts import TextError, read_yaml
@@ -144,7 +144,7 @@ def client_of(workers: int, dask: str | None) -> Iterator[Any]:
     """
     try:
         import dask as dask_itself
-        from distributed import Client, LocalCluster
+        from distributed import Client
     except ImportError as error:
         raise MissingExtraError.of("cluster", "Several workers", error) from error
     count = whole("The number of workers", workers, 1, _MOST_WORKERS)
@@ -162,14 +162,7 @@ def client_of(workers: int, dask: str | None) -> Iterator[Any]:
         }
     ):
         if dask is None:
-            cluster: Any = LocalCluster(
-                n_workers=count,
-                threads_per_worker=1,
-                processes=True,
-                # Any free port: two batches may run at once.
-                dashboard_address="127.0.0.1:0",
-                silence_logs=50,
-            )
+            cluster: Any = _local(count)
         elif Path(dask).suffix in {".yaml", ".yml"}:
             cluster = _described(Path(dask))
         else:
@@ -186,6 +179,26 @@ def client_of(workers: int, dask: str | None) -> Iterator[Any]:
             client.close()
             if cluster is not None:
                 cluster.close()
+
+
+def _local(count: int) -> Any:
+    """Return a cluster of processes on this machine."""
+    from distributed import LocalCluster
+
+    try:
+        return LocalCluster(
+            n_workers=count,
+            threads_per_worker=1,
+            processes=True,
+            # Any free port: two batches may run at once.
+            dashboard_address="127.0.0.1:0",
+            silence_logs=50,
+        )
+    except (RuntimeError, OSError, TimeoutError) as error:
+        cause = " ".join(str(error).split())
+        raise GeneratorError(
+            f"{count} workers could not be started ({cause}): run it again, with fewer of them where memory is short."
+        ) from error
 
 
 def _described(path: Path) -> Any:

@@ -96,7 +96,7 @@ def _done_in_workers(shared: SharedRun, units: Sequence[Unit], report: Reporter,
     """Hand units out, some more than there are workers at a time, and yield each that is done."""
     from distributed import wait
 
-    waiting, tasks = list(reversed(units)), {}
+    waiting, tasks = list(reversed(units)), dict[Any, Unit]()
     try:
         while waiting or tasks:
             most = max(_FEWEST_WAITING, _WINDOW * len(client.scheduler_info()["workers"]))
