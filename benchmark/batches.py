@@ -31,7 +31,7 @@ Say = Callable[[str], None]
 TILE = 64
 _BLOCKS_ACROSS = 10
 _MEDIAN = ("--generator", "median", "--radius", "1", "--device", "cpu", "--quiet")
-_START, _LONGEST = 300, 1800
+_START, _LONGEST, _PERIOD = 300, 1800, 5
 # A command that notes each unit which it has made, in a file that all processes append to.
 _NOTING = """
 import os, sys
@@ -142,8 +142,6 @@ class Size:
         Of the plane whose blocks cost something: two of ``edge / 2`` by ``edge``.
     virtual : int
         Edge of the planes of the image that is only planned.
-    period : float
-        Seconds between two workers that are killed.
     """
 
     rows: int = 20
@@ -152,10 +150,9 @@ class Size:
     soak: int = 1000
     edge: int = 11584
     virtual: int = 28672
-    period: float = 5.0
 
 
-QUICK = Size(rows=4, kills=2, files=12, soak=40, edge=1024, virtual=4096, period=1.0)
+QUICK = Size(rows=4, kills=2, files=12, soak=40, edge=1024, virtual=4096)
 
 
 def bench_batch(size: Size, *, workers: bool = True, say: Say) -> Report:
@@ -236,9 +233,10 @@ def _with_workers(folder: Path, size: Size) -> Iterator[tuple[str, str | float]]
         if not markers.is_dir():
             # Workers that are lost before they are there are none that a cluster could give the work of to others.
             last = time.perf_counter()
-        elif time.perf_counter() - last > size.period:
+        elif time.perf_counter() - last > _PERIOD:
             last = time.perf_counter()
-            for child in _workers(process.pid)[:1]:
+            # The younger of the two: the other one is the one that is left.
+            for child in sorted(_workers(process.pid), key=psutil.Process.create_time)[-1:]:
                 with suppress(psutil.Error):
                     child.kill()
                     killed += 1

@@ -360,7 +360,7 @@ class TestShards:
         hashes = []
         for seed in range(2):
             tile = np.random.default_rng(seed).poisson(100, (3, 64, 64)).astype(np.uint16)
-            tifffile.imwrite(folder / "tiles.tif", tile)
+            tifffile.imwrite(folder / "tiles.tif", tile, metadata={"axes": "TYX"}, photometric="minisblack")
             recipe = Recipe(generator="correct/flat-field")
             hashes.append(Settings(recipe, referenced=Tiles(pattern=str(folder / "tiles.tif"))).hash)
         assert hashes[0] != hashes[1]
