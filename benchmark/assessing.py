@@ -49,6 +49,7 @@ def bench_assess(*, quick: bool, say: Callable[[str], None]) -> Report:
         assess(plane)
     rows = (
         ("crops, each sharp and blurred", float(len(crops))),
+        ("of which the focus cannot be told", float(np.sum(~np.isfinite([*sharp, *blurred])))),
         ("AUC of sharp against blurred at unknown noise", auc(sharp, blurred)),
         ("recall of near duplicates, moved by a pixel and of other noise", recall),
         ("precision of near duplicates", precision),
@@ -60,8 +61,9 @@ def bench_assess(*, quick: bool, say: Callable[[str], None]) -> Report:
 
 
 def auc(larger: Sequence[float], smaller: Sequence[float]) -> float:
-    """Return how often a value of the first kind is above one of the second, ties by half."""
-    return float(mannwhitneyu(larger, smaller).statistic) / (len(larger) * len(smaller))
+    """Return how often a value of the first kind is above one of the second, ties by half; what is not known is left out."""
+    above, below = (np.array(values)[np.isfinite(values)] for values in (larger, smaller))
+    return float(mannwhitneyu(above, below).statistic) / (len(above) * len(below))
 
 
 def _crops(*, quick: bool) -> list[Doubles]:

@@ -13,6 +13,7 @@ def test_auc_is_one_where_all_are_above_and_half_where_they_are_alike() -> None:
     assert auc([3, 4], [1, 2]) == 1
     assert auc([1, 2], [3, 4]) == 0
     assert auc([1, 2], [1, 2]) == 0.5
+    assert auc([3, float("nan")], [1, 2]) == 1
 
 
 def test_a_few_crops_are_judged_right(monkeypatch: pytest.MonkeyPatch) -> None:
