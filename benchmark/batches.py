@@ -235,8 +235,8 @@ def _with_workers(folder: Path, size: Size) -> Iterator[tuple[str, str | float]]
             last = time.perf_counter()
         elif time.perf_counter() - last > _PERIOD:
             last = time.perf_counter()
-            # The younger of the two: the other one is the one that is left.
-            for child in sorted(_workers(process.pid), key=psutil.Process.create_time)[-1:]:
+            # The younger of the two, and none that is the only one: a cluster needs somebody to give the work to.
+            for child in sorted(_workers(process.pid), key=psutil.Process.create_time)[1:]:
                 with suppress(psutil.Error):
                     child.kill()
                     killed += 1

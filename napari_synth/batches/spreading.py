@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 import pickle
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -96,9 +97,10 @@ def _done_in_workers(shared: SharedRun, units: Sequence[Unit], report: Reporter,
     """Hand units out, some more than there are workers at a time, and yield each that is done."""
     from distributed import wait
 
-    waiting, tasks = list(reversed(units)), dict[Any, Unit]()
+    waiting, tasks, watch = list(reversed(units)), dict[Any, Unit](), WorkerWatch(client)
     try:
         while waiting or tasks:
+            watch.check()
             most = max(_FEWEST_WAITING, _WINDOW * len(client.scheduler_info()["workers"]))
             while waiting and len(tasks) < most:
                 unit = waiting.pop()
@@ -119,6 +121,36 @@ def _done_in_workers(shared: SharedRun, units: Sequence[Unit], report: Reporter,
             client.cancel(list(tasks))
             with suppress(Exception):
                 wait(list(tasks), timeout=_GRACE)
+
+
+class WorkerWatch:
+    """Notices when all workers of a cluster on this machine are lost for good, since nothing would ever end then.
+
+    Those of a cluster elsewhere may wait in a queue for hours.
+
+    Parameters
+    ----------
+    client : distributed.Client
+    patience : float
+        Seconds without any worker.
+    """
+
+    def __init__(self, client: Any, patience: float = 120.0) -> None:
+        self._client, self._patience = client, patience
+        self._is_ours = type(getattr(client, "cluster", None)).__name__ == "LocalCluster"
+        self._since: float | None = None
+
+    def check(self) -> None:
+        """Raise `GeneratorError` where there was no worker for too long."""
+        if not self._is_ours or self._client.scheduler_info()["workers"]:
+            self._since = None
+            return
+        now = time.monotonic()
+        self._since = now if self._since is None else self._since
+        if now - self._since > self._patience:
+            raise GeneratorError(
+                "All workers were lost: run it again, which goes on there, with fewer workers where memory is short."
+            )
 
 
 def _check(task: Any) -> None:

@@ -23,7 +23,7 @@ import napari_synth
 from napari_synth.batches import spreading
 from napari_synth.batches.jobs import Job, prepare_job, run_job
 from napari_synth.batches.manifest import JobRecord
-from napari_synth.batches.spreading import RUN, share, write_units_in_workers
+from napari_synth.batches.spreading import RUN, WorkerWatch, share, write_units_in_workers
 from napari_synth.cli import main
 from napari_synth.core.errors import Cancelled, GeneratorError
 from napari_synth.core.options import RunOptions
@@ -154,6 +154,35 @@ def test_what_fails_in_a_worker_is_said_as_one_process_says_it(
     with pytest.raises(GeneratorError, match="It cannot be done"):
         make(source, "out.zarr", write=shared(client))
     assert [path.name for path in source.parent.iterdir()] == ["in.tif"]
+
+
+def test_where_all_workers_are_lost_it_ends_with_a_sentence() -> None:
+    class LocalCluster:
+        pass
+
+    class Client:
+        def __init__(self) -> None:
+            self.cluster: Any = LocalCluster()
+            self.workers: dict[str, int] = {}
+
+        def scheduler_info(self) -> dict[str, Any]:
+            return {"workers": self.workers}
+
+    client = Client()
+    watch = WorkerWatch(client, patience=0.05)
+    watch.check()
+    client.workers = {"one": 1}
+    time.sleep(0.1)
+    watch.check()
+    client.workers = {}
+    watch.check()
+    time.sleep(0.1)
+    with pytest.raises(GeneratorError, match="All workers were lost"):
+        watch.check()
+    client.cluster = None
+    elsewhere = WorkerWatch(client, patience=0.0)
+    for _ in range(3):
+        elsewhere.check()
 
 
 def test_pixels_of_a_mapped_file_do_not_travel(source: Path, tmp_path: Path) -> None:
