@@ -38,6 +38,9 @@ def _build_app() -> App:
     app.command(_augment, name="augment")
     app.command(_runner, name="runner")
     app.command(_large, name="large")
+    app.command(_batch, name="batch")
+    app.command(_assess, name="assess")
+    app.command(_curate, name="curate")
     app.command(_start, name="start")
     app.command(_train, name="train")
     for name, sentence in (
@@ -266,6 +269,53 @@ def _start(
     if repeats < 1:
         raise InvalidParameterError(f"{repeats} starts cannot be measured: give a number of at least 1.")
     return _finish(bench_start(1 if quick else repeats, say=_say), out)
+
+
+def _batch(
+    *,
+    kills: Annotated[int | None, Parameter(help="Of the run over blocks; 10 where left out.")] = None,
+    files: Annotated[int | None, Parameter(help="Of the batch with three bad ones; 300 where left out.")] = None,
+    soak: Annotated[
+        int | None, Parameter(help="Small images in one process; 1000 where left out, 20000 to be sure.")
+    ] = None,
+    workers: Annotated[bool, Parameter(help="Measure several processes too, which needs the extra cluster.")] = True,
+    quick: Quick = False,
+    out: Out = None,
+) -> int:
+    """Kill batches at random moments, tear files, lose workers, and go through many small images."""
+    from dataclasses import replace
+
+    from benchmark.batches import QUICK, Size, bench_batch
+
+    _check(out)
+    for name, value, least in (("kills", kills, 1), ("files", files, 6), ("soak", soak, 10)):
+        if value is not None and value < least:
+            raise InvalidParameterError(f"--{name} {value} cannot be: give at least {least}.")
+    given = {name: value for name, value in (("kills", kills), ("files", files), ("soak", soak)) if value is not None}
+    return _finish(bench_batch(replace(QUICK if quick else Size(), **given), workers=workers, say=_say), out)
+
+
+def _assess(*, quick: Quick = False, out: Out = None) -> int:
+    """Measure how well sharp is told from blurred at unknown noise, and duplicates under shift and noise."""
+    from benchmark.assessing import bench_assess
+
+    _check(out)
+    return _finish(bench_assess(quick=quick, say=_say), out)
+
+
+def _curate(
+    *,
+    rows: Annotated[int | None, Parameter(help="Images on the board; 10000 where left out.")] = None,
+    quick: Quick = False,
+    out: Out = None,
+) -> int:
+    """Measure the time to the next image of the board and the memory of many rows; needs a display."""
+    from benchmark.board import bench_curate
+
+    _check(out)
+    if rows is not None and rows < 100:
+        raise InvalidParameterError(f"A board of {rows} images cannot be measured: give at least 100.")
+    return _finish(bench_curate(rows or (200 if quick else 10_000), steps=8 if quick else 40, say=_say), out)
 
 
 def _gui(*arguments: Annotated[str, Parameter(allow_leading_hyphen=True, show=False)]) -> int:

@@ -10,7 +10,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ def main() -> None:
             show_denoised(PAGES / "panel.png")
             show_training(PAGES / "train.png")
             show_report(PAGES / "report.png")
+            show_files(PAGES / "files.png")
         else:
             every_panel(asked.out, tuple(asked.only))
 
@@ -111,6 +112,26 @@ def show_report(path: Path) -> None:
         _wait(path.exists)
 
 
+def show_files(path: Path) -> None:
+    """Save a picture of the panel Denoise after a run on the sample folder, in which a file is broken."""
+    from napari_synth.samples import copy_curation
+
+    with _viewer() as viewer, tempfile.TemporaryDirectory() as folder, chdir(folder):
+        images = copy_curation(Path("day1"))
+        dock, panel = viewer.window.add_plugin_dock_widget(_PLUGIN, "Denoise")
+        _make_narrow(dock)
+        _settle(1.0)
+        panel.choose_method("denoise/median")
+        box = panel.files_box
+        box.fold.click()
+        box.images.text.setText(str(images))
+        box.folder.setText("cleaned")
+        box.start.click()
+        _wait(lambda: box.list.count() > 0 and box.start.isEnabled())
+        _settle(0.5)
+        _whole(panel).save(str(path))
+
+
 @contextmanager
 def _viewer() -> Iterator[Any]:
     """Yield a viewer that is closed at the end."""
@@ -131,6 +152,7 @@ def _apart() -> Iterator[None]:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["NAPARI_CONFIG"] = str(Path(folder, "napari.yaml"))
         os.environ["NAPARI_SYNTH_MODELS"] = str(Path(folder, "models"))
+        os.environ["NAPARI_SYNTH_SETTINGS"] = str(Path(folder, "settings"))
         yield
 
 

@@ -11,18 +11,21 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from napari_synth.batches.manifest import JobRecord, Manifest, Status
 from napari_synth.batches.planning import Planned
 from napari_synth.batches.settings import Settings
+from napari_synth.batches.spreading import write_units_in_workers
 from napari_synth.batches.work import do_job
 from napari_synth.core.arguments import whole
-from napari_synth.core.errors import InvalidParameterError, MissingExtraError
+from napari_synth.core.errors import GeneratorError, InvalidParameterError, MissingExtraError
 from napari_synth.core.progress import Reporter
 from napari_synth.core.result_dtype import DtypeChoice
 from napari_synth.core.texts import TextError, read_yaml
+from napari_synth.files import ZARR_SUFFIXES, image_suffix
 
 T = TypeVar("T")
 
@@ -71,9 +74,16 @@ def do_in_workers(
         The user wishes to stop.
     """
     with client_of(workers, dask) as client:
-        report.start("Working on images", len(items))
         here = [_anywhere(item) for item in items]
-        tasks = {client.submit(_do, item, settings, manifest, dtype, pure=False, retries=0): item for item in here}
+        # With fewer images than workers, the blocks of a large result are shared among these.
+        few = len(here) < max(workers, len(client.scheduler_info()["workers"]))
+        shared = [item for item in here if few and image_suffix(item.job.target) in ZARR_SUFFIXES]
+        alone = [item for item in here if item not in shared]
+        tasks = {client.submit(_do, item, settings, manifest, dtype, pure=False, retries=0): item for item in alone}
+        for item in shared:
+            keep(do_job(item, settings, manifest, dtype, report, partial(write_units_in_workers, client=client)))
+        report.start("Working on images", len(items))
+        report.advance(len(shared))
         for task, item in results_of(tasks, report):
             keep(_record_of(task, item, settings, manifest))
             report.advance()
@@ -134,7 +144,7 @@ def client_of(workers: int, dask: str | None) -> Iterator[Any]:
     """
     try:
         import dask as dask_itself
-        from distributed import Client, LocalCluster
+        from distributed import Client
     except ImportError as error:
         raise MissingExtraError.of("cluster", "Several workers", error) from error
     count = whole("The number of workers", workers, 1, _MOST_WORKERS)
@@ -152,9 +162,7 @@ def client_of(workers: int, dask: str | None) -> Iterator[Any]:
         }
     ):
         if dask is None:
-            cluster: Any = LocalCluster(
-                n_workers=count, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
-            )
+            cluster: Any = _local(count)
         elif Path(dask).suffix in {".yaml", ".yml"}:
             cluster = _described(Path(dask))
         else:
@@ -171,6 +179,26 @@ def client_of(workers: int, dask: str | None) -> Iterator[Any]:
             client.close()
             if cluster is not None:
                 cluster.close()
+
+
+def _local(count: int) -> Any:
+    """Return a cluster of processes on this machine."""
+    from distributed import LocalCluster
+
+    try:
+        return LocalCluster(
+            n_workers=count,
+            threads_per_worker=1,
+            processes=True,
+            # Any free port: two batches may run at once.
+            dashboard_address="127.0.0.1:0",
+            silence_logs=50,
+        )
+    except (RuntimeError, OSError, TimeoutError) as error:
+        cause = " ".join(str(error).split())
+        raise GeneratorError(
+            f"{count} workers could not be started ({cause}): run it again, with fewer of them where memory is short."
+        ) from error
 
 
 def _described(path: Path) -> Any:

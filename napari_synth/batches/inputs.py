@@ -233,6 +233,11 @@ class Referenced:
         if self.reference is not None and not self.reference.exists():
             raise ImageFileError(f"There is no reference image {str(self.reference)!r}: check the name.")
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """What the results depend on besides the image."""
+        return () if self.reference is None else (self.reference,)
+
     def of(self, image: Image) -> Image | None:
         """Return the reference for an image, None where there is none.
 
@@ -262,6 +267,11 @@ class Tiles(Referenced):
     def check(self) -> None:
         """Raise `ImageFileError` where there are no tiles."""
         find_images(self.pattern, ignored=RECIPE_SUFFIX)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """See `Referenced.files`."""
+        return tuple(find_images(self.pattern, ignored=RECIPE_SUFFIX)[0])
 
     def of(self, image: Image) -> Image | None:
         """Return the tiles as one stack, read when they are looked at."""

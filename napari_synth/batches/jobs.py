@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -53,6 +53,11 @@ from napari_synth.imaging.image import Image
 
 if TYPE_CHECKING:
     from napari_synth.engine.prepared import PreparedRun
+    from napari_synth.files import OmeZarrTarget
+
+
+Write: TypeAlias = "Callable[[PreparedRun, OmeZarrTarget, Reporter], None]"
+"""Makes a result into an OME-Zarr."""
 
 
 @dataclass(frozen=True)
@@ -173,6 +178,7 @@ def run_job(
     resumes: bool = False,
     overwrite: bool,
     write_recipe: bool,
+    write: Write | None = None,
 ) -> Outcome:
     """Read an image, run the recipe on it and write the result, with the record of the run beside it.
 
@@ -206,6 +212,9 @@ def run_job(
     overwrite : bool
         Whether a result may be replaced.
     write_recipe : bool
+    write : callable, optional
+        Makes the units of a result that is written unit by unit; in this process where it is left out, see
+        `napari_synth.batches.units.write_units`.
 
     Returns
     -------
@@ -273,7 +282,7 @@ def run_job(
                 first=lambda: write_record(made),
                 resume=Resume(token_of(prepared.recipe, prepared), keeps=bool(batch)),
             ) as out:
-                write_units(prepared, out, report)
+                (write or write_units)(prepared, out, report)
                 made = with_verdict(da.from_array(out, chunks=out.chunks))
         else:
             check_place(target, 0 if image_suffix(target) == ".png" else result.n_pixels * result.dtype.itemsize)

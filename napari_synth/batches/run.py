@@ -15,7 +15,7 @@ from napari_synth.batches.work import do_job, make_folder
 from napari_synth.core.errors import Cancelled, ImageFileError
 from napari_synth.core.progress import Reporter
 from napari_synth.core.result_dtype import DtypeChoice
-from napari_synth.files import clear_leftovers
+from napari_synth.files import clear_abandoned, clear_leftovers, image_suffix
 
 Tell = Callable[[JobRecord], None]
 
@@ -75,8 +75,7 @@ def run_batch(
         planned = plan_batch(jobs, settings, folder, shard)
         left = [item for item in planned if not item.is_done]
         found = BatchReport(manifest.path, kept=[item.record for item in planned if item.is_done and item.record])
-        for place in {item.job.target.parent for item in left}:
-            clear_leftovers(place)
+        _clear(jobs)
         if shard is not None:
             begin(manifest, shard, jobs, settings)
         several = shard is not None or workers > 1 or dask is not None
@@ -99,6 +98,17 @@ def run_batch(
                     decided = "float32" if record.dtype == "float32" else "source"
                 keep(record)
     return found
+
+
+def _clear(jobs: Sequence[Job]) -> None:
+    """Remove what killed runs have left in the folders of a batch, but for what it goes on with itself."""
+    wanted: dict[Path, list[Path]] = {}
+    for job in jobs:
+        plain = job.target.name.removesuffix(image_suffix(job.target))
+        wanted.setdefault(job.target.parent, []).extend((job.target, job.target.with_name(f"{plain}.ome.zarr")))
+    for place, results in wanted.items():
+        clear_leftovers(place)
+        clear_abandoned(place, results)
 
 
 def _decided(jobs: Sequence[Job], settings: Settings, folder: Path, report: Reporter, *, several: bool) -> DtypeChoice:

@@ -89,7 +89,7 @@ class Settings:
             "series": self.series,
             "masked": [self.masked.mask, self.masked.mask_from, self.masked.mask_ids, self.masked.grow],
             "drawn": self.drawn.region,
-            "reference": _content(self.referenced.reference),
+            "reference": [_content(path) for path in self.referenced.files] or None,
             "measure_on": _content(self.measure_on),
         }
         return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:16]

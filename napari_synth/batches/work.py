@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from napari_synth.batches.jobs import Outcome, made_before, run_job
+from napari_synth.batches.jobs import Outcome, Write, made_before, run_job
 from napari_synth.batches.manifest import JobRecord, Manifest, Status
 from napari_synth.batches.planning import Planned
 from napari_synth.batches.settings import Settings
@@ -19,7 +19,12 @@ from napari_synth.files import read_image
 
 
 def do_job(
-    item: Planned, settings: Settings, manifest: Manifest, dtype: DtypeChoice, report: Reporter | None = None
+    item: Planned,
+    settings: Settings,
+    manifest: Manifest,
+    dtype: DtypeChoice,
+    report: Reporter | None = None,
+    write: Write | None = None,
 ) -> JobRecord:
     """Do a job and return what is to be remembered of it, whatever is wrong with its image.
 
@@ -32,6 +37,8 @@ def do_job(
     dtype : str
         What was decided of the results' dtype.
     report : Reporter, optional
+    write : callable, optional
+        See `napari_synth.batches.jobs.run_job`.
 
     Raises
     ------
@@ -51,7 +58,7 @@ def do_job(
         if job.source is not None and job.source.exists():
             record = replace(record, hash=content_hash(job.source))
         make_folder(job.target.parent)
-        record = _with_outcome(record, _outcome(item, settings, manifest, dtype, report or Reporter()), manifest)
+        record = _with_outcome(record, _outcome(item, settings, manifest, dtype, report or Reporter(), write), manifest)
     except Cancelled:
         raise
     except SynthError as error:
@@ -70,7 +77,14 @@ def make_folder(folder: Path) -> None:
         raise ImageFileError(f"The folder {str(folder)!r} cannot be made: {error.strerror}.") from error
 
 
-def _outcome(item: Planned, settings: Settings, manifest: Manifest, dtype: DtypeChoice, report: Reporter) -> Outcome:
+def _outcome(
+    item: Planned,
+    settings: Settings,
+    manifest: Manifest,
+    dtype: DtypeChoice,
+    report: Reporter,
+    write: Write | None,
+) -> Outcome:
     """Return what comes of a job: what is there of it already, or what is made now."""
     job, overwrite = item.job, settings.overwrite or item.replaces
     if item.reason == "result changed" and item.record is not None and not settings.overwrite:
@@ -97,6 +111,7 @@ def _outcome(item: Planned, settings: Settings, manifest: Manifest, dtype: Dtype
         resumes=manifest.path.exists(),
         overwrite=overwrite,
         write_recipe=settings.write_recipe,
+        write=write,
     )
 
 

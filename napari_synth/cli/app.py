@@ -127,7 +127,7 @@ class Instead:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code: 0, 1 where images were skipped, 2 for an error, 130 for Ctrl-C, 143 for SIGTERM."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    words = spelt_out(list(sys.argv[1:] if arguments is None else arguments))
     errors = Console(stderr=True)
     try:
         with interrupting():
@@ -142,6 +142,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SynthError as error:
         say(errors, f"napari-synth: {error}")
     return WRONG
+
+
+def spelt_out(words: list[str]) -> list[str]:
+    """Return the words of a command with ``plan denoise …`` as what it is short for, ``denoise … --dry-run``."""
+    if words[:1] == ["plan"] and words[1:2] and words[1] in {verb.name for verb in VERBS}:
+        return [*words[1:], "--dry-run"]
+    return words
 
 
 def _build_app(words: Sequence[str]) -> App:

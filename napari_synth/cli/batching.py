@@ -20,7 +20,10 @@ from napari_synth.core.progress import Reporter
 from napari_synth.engine.recipe import Recipe
 from napari_synth.files import find_images, parse_series
 
-PLAN = "Say which images of a batch are left to do, as JSON for workflow engines on request; nothing is done."
+PLAN = (
+    "Say which images of a batch are left to do, as JSON for workflow engines on request; nothing is done."
+    " In place of RECIPE, a task with its settings: plan denoise IN OUT --generator median --json."
+)
 ASSESS = "Measure the quality of images into a table: noise, focus, saturation, duplicates, and what is unusual."
 FINISH = "Join what the shards of a batch remember into one manifest, once all of them are done."
 

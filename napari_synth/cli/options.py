@@ -69,6 +69,8 @@ class Many:
 
     dry_run: Annotated[bool, Parameter(negative=())] = False
     "Only say what would be done."
+    json: Annotated[bool, Parameter(negative=())] = False
+    "With --dry-run: say it as JSON, for workflow engines."
     measure_on: str | None = None
     "An image whose intensities and noise hold for every image, so that a series stays comparable; or all, for all together."
     workers: int = 1

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
 from napari_synth.batches.inputs import AS_IN_RECIPE, AS_RECORDED, NO_REFERENCE, Drawn, Masked, Referenced
-from napari_synth.batches.jobs import Job, run_job
+from napari_synth.batches.jobs import Job, Write, run_job
 from napari_synth.batches.manifest import BatchReport, JobRecord, Manifest, Status
 from napari_synth.batches.planning import Planned, Shard, as_table, plan
 from napari_synth.batches.run import plan_batch, run_batch
@@ -21,7 +24,7 @@ from napari_synth.cli.progress import cancel_on_interrupt, progress_bar, say
 from napari_synth.core.errors import Cancelled, InvalidParameterError
 from napari_synth.core.progress import CancelToken, Reporter
 from napari_synth.engine.recipe import Recipe
-from napari_synth.files import parse_series
+from napari_synth.files import ZARR_SUFFIXES, clear_abandoned, image_suffix, parse_series
 
 SKIPPED = 1
 
@@ -82,6 +85,8 @@ def process(
         output.recipe,
         drawn,
     )
+    if many.json and not many.dry_run:
+        raise InvalidParameterError("--json writes a plan: add --dry-run, or use the command plan.")
     with cancel_on_interrupt() as token:
         settings.check()
         errors = Console(stderr=True, quiet=output.quiet, force_terminal=True if output.progress else None)
@@ -96,7 +101,8 @@ def process(
                     settings, measure_on=joint_yardstick(jobs, settings, folder, report, dry=many.dry_run)
                 )
             if many.dry_run:
-                return _dry(plan_batch(jobs, settings, folder, shard), errors)
+                planned = plan_batch(jobs, settings, folder, shard)
+                return _planned(planned, settings, folder, errors, as_json=many.json)
             told = _Told(errors, folder)
             try:
                 found = run_batch(
@@ -126,9 +132,13 @@ def say_plan(jobs: list[Job], settings: Settings, folder: Path, *, as_json: bool
         Of the results.
     as_json : bool
     """
-    planned = plan_batch(jobs, settings, folder)
+    return _planned(plan_batch(jobs, settings, folder), settings, folder, Console(), as_json=as_json)
+
+
+def _planned(planned: list[Planned], settings: Settings, folder: Path, console: Console, *, as_json: bool) -> int:
+    """Say what would be done, in words or as JSON on standard output."""
     if not as_json:
-        return _dry(planned, Console())
+        return _dry(planned, console)
     # Whoever reads this is a program: no line is folded.
     Console(soft_wrap=True).print_json(json.dumps(as_table(planned, settings, Manifest(folder))))
     return 0
@@ -164,13 +174,20 @@ class _Told:
 
 def _one(job: Job, settings: Settings, many: Many, errors: Console, shown: bool, token: CancelToken) -> int:
     """Do a single job, of which no manifest is kept."""
-    unfit = [name for name in ("shard", "dask") if getattr(many, name) is not None]
-    if unfit or many.measure_on == ALL:
-        what = f"--{unfit[0]}" if unfit else "--measure-on all"
+    if many.shard is not None or many.measure_on == ALL:
+        what = "--shard" if many.shard is not None else "--measure-on all"
         raise InvalidParameterError(f"{what} is for many images: give a folder or a quoted pattern.")
+    several = many.workers != 1 or many.dask is not None
+    if several and image_suffix(job.target) not in ZARR_SUFFIXES:
+        raise InvalidParameterError(
+            "Several workers share one image only where it is written as OME-Zarr: let OUT end in .ome.zarr,"
+            " or leave --workers and --dask out."
+        )
     if many.dry_run:
-        return _dry(plan([job], settings, Manifest(job.target.parent), {}), errors)
-    with progress_bar(errors, shown) as draw:
+        planned = plan([job], settings, Manifest(job.target.parent), {})
+        return _planned(planned, settings, job.target.parent, errors, as_json=many.json)
+    clear_abandoned(job.target.parent)
+    with progress_bar(errors, shown) as draw, _writing(many, several) as write:
         outcome = run_job(
             job,
             settings.recipe,
@@ -184,11 +201,25 @@ def _one(job: Job, settings: Settings, many: Many, errors: Console, shown: bool,
             yardstick=settings.yardstick,
             overwrite=settings.overwrite,
             write_recipe=settings.write_recipe,
+            write=write,
         )
     for note in outcome.notes:
         say(errors, note)
     say(errors, f"Wrote {outcome.target}.")
     return 0
+
+
+@contextmanager
+def _writing(many: Many, several: bool) -> Iterator[Write | None]:
+    """Give what makes the units of a result in several workers; None where one process does."""
+    if not several:
+        yield None
+        return
+    from napari_synth.batches.cluster import client_of
+    from napari_synth.batches.spreading import write_units_in_workers
+
+    with client_of(many.workers, many.dask) as client:
+        yield partial(write_units_in_workers, client=client)
 
 
 def _dry(planned: list[Planned], console: Console) -> int:

@@ -21,7 +21,7 @@ from napari_synth.files.listing import (
 )
 from napari_synth.files.ome_zarr import OmeZarrTarget, create_ome_zarr
 from napari_synth.files.pairs import Pairing, belonging, paired, pairs_in_words
-from napari_synth.files.work_units import Resume
+from napari_synth.files.work_units import Resume, clear_abandoned
 
 __all__ = [
     "DICOM_SUFFIXES",
@@ -37,6 +37,7 @@ __all__ = [
     "belonging",
     "check_format",
     "check_place",
+    "clear_abandoned",
     "clear_leftovers",
     "create_ome_zarr",
     "find_images",

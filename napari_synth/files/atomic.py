@@ -23,8 +23,8 @@ from napari_synth.core.errors import ImageFileError, SynthError
 _PART = re.compile(
     r"\.(?P<name>.+)\.(?P<host>[0-9a-f]{6})-(?P<pid>\d+)-(?P<start>\d+)-[0-9a-f]{8}\.part(?P<kind>\.\w+)?"
 )
-# What another machine has not touched for so long, in seconds, it will not finish.
-_FORGOTTEN = 7 * 24 * 3600
+FORGOTTEN = 7 * 24 * 3600
+"""What another machine has not touched for so long, in seconds, it will not finish."""
 # numpy, torch and safetensors say that a disk is full in words alone.
 _FULL_DISK = re.compile(
     r"no space left|disk quota|not enough space|\d+ requested and \d+ written|inline_container|PytorchStreamWriter"
@@ -236,7 +236,7 @@ def _is_left(path: Path, found: re.Match[str]) -> bool:
     """Return whether nobody writes a part any more."""
     if found["host"] != _host():
         try:
-            return time.time() - path.stat().st_mtime > _FORGOTTEN
+            return time.time() - path.stat().st_mtime > FORGOTTEN
         except OSError:
             return False
     try:

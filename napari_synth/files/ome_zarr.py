@@ -38,6 +38,7 @@ SMALLEST_LEVEL = 1024
 _SMALLEST_CHUNK, _LARGEST_CHUNK = 128, 1024
 _CHUNK_NAME = re.compile(r"(c\.)?\d+(\.\d+)*")
 _TYPES = {"T": "time", "C": "channel"}
+_STORED = "TCSZYX"
 LABELS = "labels"
 """The group in which an image keeps images of labels, as the format says."""
 
@@ -294,6 +295,25 @@ class OmeZarrTarget:
         self.ndim = len(axes)
         self._axes = axes
 
+    @classmethod
+    def under_way(cls, folder: Path, axes: str) -> OmeZarrTarget:
+        """Open what another process has begun, to write units of it.
+
+        Parameters
+        ----------
+        folder : pathlib.Path
+            Where it lies, see `napari_synth.files.work_units`.
+        axes : str
+            Of the image.
+        """
+        import zarr
+
+        found = UnderWay(folder)
+        stored = "".join(axis for axis in _STORED if axis in axes)
+        target = cls(_array(zarr.open_group(str(found.store), mode="r+"), 0), stored, axes)
+        target.found = found
+        return target
+
     @property
     def chunks(self) -> tuple[int, ...]:
         """The shape of a stored chunk, in the order of the image's axes."""
@@ -330,6 +350,21 @@ class OmeZarrTarget:
             fill()
         else:
             _do_unit(self.found, 0, self.array.chunks, self._places(index)[0], fill)
+
+    def has_unit(self, index: tuple[slice, ...], *, deep: bool = True) -> bool:
+        """Return whether a unit is done.
+
+        Parameters
+        ----------
+        index : tuple of slice
+            As for `write_unit`.
+        deep : bool
+            Whether its files are read; else only their sizes are looked at.
+        """
+        if self.found is None:
+            return False
+        unit, files = _unit(0, self.array.chunks, self._places(index)[0])
+        return self.found.is_done(unit, files, deep=deep)
 
     def _places(self, index: Any) -> tuple[tuple[Any, ...], list[int]]:
         """Return an index in the order that is stored, and the order of the axes that it keeps."""
@@ -413,7 +448,7 @@ def _copy(image: Image, target: OmeZarrTarget) -> None:
 
 def _stored(like: Image) -> str:
     """Return the axes of an image in the order of the format: time, channels, space; RGB samples are channels to it."""
-    return "".join(axis for axis in "TCSZYX" if axis in like.axes)
+    return "".join(axis for axis in _STORED if axis in like.axes)
 
 
 def _array(group: zarr.Group, number: int) -> zarr.Array[Any]:
@@ -512,15 +547,20 @@ def _do_unit(
     found: UnderWay, level: int, chunks: tuple[int, ...], block: Sequence[slice], fill: Callable[[], None]
 ) -> None:
     """Do a unit of whole chunks, unless it is done."""
-    first = [part.start // edge for part, edge in zip(block, chunks, strict=True)]
-    last = [-(-part.stop // edge) for part, edge in zip(block, chunks, strict=True)]
-    owned = product(*(range(start, stop) for start, stop in zip(first, last, strict=True)))
-    files = [f"{level}/c/" + "/".join(map(str, at)) for at in owned]
-    unit = "-".join(map(str, (level, *first)))
+    unit, files = _unit(level, chunks, block)
     if not found.is_done(unit, files):
         found.begin(unit, files)
         fill()
         found.complete(unit, files)
+
+
+def _unit(level: int, chunks: tuple[int, ...], block: Sequence[slice]) -> tuple[str, list[str]]:
+    """Return the name of a unit, and the files that it owns."""
+    first = [part.start // edge for part, edge in zip(block, chunks, strict=True)]
+    last = [-(-part.stop // edge) for part, edge in zip(block, chunks, strict=True)]
+    owned = product(*(range(start, stop) for start, stop in zip(first, last, strict=True)))
+    files = [f"{level}/c/" + "/".join(map(str, at)) for at in owned]
+    return "-".join(map(str, (level, *first))), files
 
 
 def _blocks(shape: tuple[int, ...], steps: Any) -> Iterator[tuple[slice, ...]]:

@@ -13,9 +13,12 @@ The protocol of the stores of iohub, https://github.com/czbiohub-sf/iohub.
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
+import time
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +27,7 @@ from napari_synth.core.errors import Cancelled, ImageFileError
 from napari_synth.files import atomic
 
 STORE, _MARKERS, _TOKEN = "store", "units", "token"
+_LEFT = re.compile(r"\.(.+\.zarr)\.(?:underway|lock)")
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ class UnderWay:
         self._markers.mkdir(exist_ok=True)
         _write_whole(self.folder / _TOKEN, token)
 
-    def is_done(self, unit: str, files: Iterable[str]) -> bool:
+    def is_done(self, unit: str, files: Iterable[str], *, deep: bool = True) -> bool:
         """Return whether a unit is done: what its marker lists is there and whole, and no other of its files.
 
         Parameters
@@ -77,6 +81,8 @@ class UnderWay:
             Its name.
         files : iterable of str
             All files that it may own, relative to the store.
+        deep : bool
+            Whether the files are read; else their sizes tell.
         """
         try:
             listed = json.loads((self._markers / unit).read_text(encoding="utf-8"))
@@ -91,9 +97,10 @@ class UnderWay:
                     return False
                 continue
             try:
-                if [path.stat().st_size, _checksum(path)] != listed[name]:
+                size, checksum = listed[name]
+                if path.stat().st_size != size or (deep and _checksum(path) != checksum):
                     return False
-            except OSError:
+            except (OSError, ValueError, TypeError):
                 return False
         return True
 
@@ -163,6 +170,54 @@ def under_way(path: Path, resume: Resume, *, overwrite: bool) -> Iterator[UnderW
     finally:
         lock.release()
         path.with_name(f".{path.name}.lock").unlink(missing_ok=True)
+
+
+def clear_abandoned(folder: Path, wanted: Collection[Path] | None = None) -> int:
+    """Remove what killed processes have left under way in a folder and nobody will go on with.
+
+    That is what has its result in place already, what belongs to none of the results that are wanted, and, where these are not
+    known, what was not touched for a week. What another process works on stays.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+    wanted : collection of pathlib.Path, optional
+        All results that are, or may later be, made in the folder.
+
+    Returns
+    -------
+    int
+        How many were removed.
+    """
+    from filelock import FileLock, Timeout
+
+    try:
+        entries = [entry.name for entry in os.scandir(folder) if _LEFT.fullmatch(entry.name)]
+    except OSError:
+        return 0
+    names = None if wanted is None else {path.name for path in wanted}
+    count = 0
+    for name in sorted({found[1] for entry in entries if (found := _LEFT.fullmatch(entry))}):
+        lock = folder / f".{name}.lock"
+        with suppress(OSError, Timeout), FileLock(lock, blocking=False):
+            left = folder / f".{name}.underway"
+            if left.is_dir() and _is_abandoned(left, folder / name, names):
+                shutil.rmtree(left, ignore_errors=True)
+                count += 1
+            lock.unlink(missing_ok=True)
+    return count
+
+
+def _is_abandoned(left: Path, result: Path, names: Collection[str] | None) -> bool:
+    if result.exists() and not (left / STORE).exists():
+        return True
+    if names is not None:
+        return result.name not in names
+    try:
+        latest = max(path.stat().st_mtime for path in (left, left / _MARKERS) if path.exists())
+    except (OSError, ValueError):
+        return False
+    return time.time() - latest > atomic.FORGOTTEN
 
 
 def _checksum(path: Path) -> int:

@@ -18,7 +18,9 @@ import tifffile
 
 import napari_synth
 from napari_synth.batches import jobs
+from napari_synth.batches.inputs import Tiles
 from napari_synth.batches.manifest import JobRecord, Manifest, Status, read_manifest
+from napari_synth.batches.settings import Settings
 from napari_synth.cli import main
 from napari_synth.core.errors import (
     Cancelled,
@@ -340,6 +342,28 @@ class TestShards:
         assert main(["plan", *words, "--json"]) == 0
         plan = json.loads(capfd.readouterr().out)
         assert (plan["left"], plan["jobs"][0]["state"]) == (0, "done")
+
+    def test_a_plan_of_a_task_with_its_settings(self, folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+        words = ["denoise", str(folder / "in"), str(folder / "out"), *MEDIAN]
+        assert main(["plan", *words, "--json"]) == 0
+        plan = json.loads(capfd.readouterr().out)
+        assert (plan["left"], plan["generator"]) == (4, "denoise/median")
+        assert not (folder / "out").exists()
+        assert main([*words, "--quiet"]) == 0
+        capfd.readouterr()
+        assert main(["plan", *words]) == 0
+        assert "0 of 4 images would be done" in capfd.readouterr().err
+        assert main([*words, "--json"]) == 2
+        assert "add --dry-run" in capfd.readouterr().err
+
+    def test_other_tiles_are_other_settings(self, folder: Path) -> None:
+        hashes = []
+        for seed in range(2):
+            tile = np.random.default_rng(seed).poisson(100, (3, 64, 64)).astype(np.uint16)
+            tifffile.imwrite(folder / "tiles.tif", tile, metadata={"axes": "TYX"}, photometric="minisblack")
+            recipe = Recipe(generator="correct/flat-field")
+            hashes.append(Settings(recipe, referenced=Tiles(pattern=str(folder / "tiles.tif"))).hash)
+        assert hashes[0] != hashes[1]
 
 
 def test_killed_at_any_moment_it_goes_on_to_the_same_results(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from napari_synth.core.options import RunOptions
 from napari_synth.core.progress import CancelToken, Reporter
 from napari_synth.engine.image_run import PreparedImage
 from napari_synth.engine.recipe import Recipe
-from napari_synth.files import read_image
+from napari_synth.files import clear_abandoned, read_image
 
 RECIPE = Recipe(generator="denoise/median", params={"radius": 1}, tile=64, device="cpu")
 WORDS = ["--generator", "median", "--radius", "1", "--device", "cpu", "--tile", "64", "--quiet"]
@@ -49,7 +49,7 @@ def three_levels(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def make(source: Path, name: str, report: Reporter | None = None, **options: Any) -> Path:
-    target = source.with_name(name)
+    target = source.parent / name
     run_job(
         Job(source, target),
         RECIPE,
@@ -158,6 +158,40 @@ def test_two_processes_do_not_write_one_result(source: Path) -> None:
 
     with FileLock(source.with_name(".out.zarr.lock")), pytest.raises(ImageFileError, match="Another process writes"):
         make(source, "out.zarr")
+
+
+def test_what_a_killed_run_left_goes_with_the_next_run_in_the_folder(source: Path) -> None:
+    from filelock import FileLock
+
+    stopped_after(3, source, "out.zarr")
+    stopped_after(3, source, "gone.zarr")
+    stopped_after(3, source, "busy.zarr")
+    finished = source.with_name(".whole.zarr.underway")
+    make(source, "whole.zarr")
+    finished.mkdir()
+    with FileLock(source.with_name(".busy.zarr.lock")):
+        # A batch knows its results: only what is under way of these is gone on with.
+        assert clear_abandoned(source.parent, [source.with_name("out.zarr")]) == 2
+    left = {path.name for path in source.parent.iterdir() if path.name.endswith(".underway")}
+    assert left == {".out.zarr.underway", ".busy.zarr.underway"}
+    # Whoever does not know them leaves them for a week.
+    assert clear_abandoned(source.parent) == 0
+    for path in (source.with_name(".busy.zarr.underway"), source.with_name(".busy.zarr.underway") / "units"):
+        os.utime(path, (1, 1))
+    assert clear_abandoned(source.parent) == 1
+    assert not list(source.parent.glob(".*.lock"))
+
+
+def test_a_batch_clears_away_what_a_batch_of_other_images_left(source: Path, asked: list[Any]) -> None:
+    folder = source.parent / "out"
+    folder.mkdir()
+    stopped_after(3, source, "out/gone.zarr")
+    assert main(["denoise", str(source.parent / "*.tif"), str(folder), *WORDS]) == 0
+    assert sorted(path.name for path in folder.iterdir() if "lock" not in path.name) == [
+        "in.tif",
+        "in.tif.recipe.yaml",
+        "manifest.jsonl",
+    ]
 
 
 @pytest.mark.slow

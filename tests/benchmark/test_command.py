@@ -24,6 +24,9 @@ def test_help_names_every_benchmark(capsys: pytest.CaptureFixture[str]) -> None:
         "synthesize",
         "predict-frames",
         "careamics",
+        "batch",
+        "assess",
+        "curate",
     ):
         assert name in said
 

@@ -99,7 +99,7 @@ def commands() -> list[tuple[str, str]]:
 def test_commands_are_understood(place: str, line: str) -> None:
     words = shlex.split(line, comments=True)[1:]
     # A name that the reader's own model would have stands for one that is there.
-    words = ["patches" if word == "my-cells" and words[0] == "synthesize" else word for word in words]
+    words = app.spelt_out(["patches" if word == "my-cells" and words[0] == "synthesize" else word for word in words])
     command, _, ignored = app._build_app(words).parse_args(words, exit_on_error=False, print_error=False)
     assert callable(command)
     assert not ignored

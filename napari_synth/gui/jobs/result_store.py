@@ -183,3 +183,17 @@ def free_path(folder: Path, name: str) -> Path:
             " set another in File > Preferences > napari-synth."
         ) from error
     return path
+
+
+def free_folder(parent: Path, name: str) -> Path:
+    """Return a folder that is not there yet, with a number behind its name where that is taken."""
+    plain = plain_name(name)
+    path, number = parent / plain, 2
+    while path.exists():
+        path, number = parent / f"{plain} {number}", number + 1
+    return path
+
+
+def plain_name(name: str) -> str:
+    """Return a name without the signs that file systems do not take."""
+    return "".join("_" if sign in '/\\:*?"<>|' else sign for sign in name)

@@ -15,7 +15,8 @@ from napari_synth.contract.frames import FramePredictor
 from napari_synth.contract.generator import Task
 from napari_synth.engine.frame_plan import check_time
 from napari_synth.engine.frame_run import PreparedMovie
-from napari_synth.engine.recipe import Recipe
+from napari_synth.engine.recipe import FramesRecord, Recipe
+from napari_synth.gui.jobs.files import FilesRequest
 from napari_synth.gui.jobs.frames import predict, rim_of
 from napari_synth.gui.jobs.requests import MovieRequest
 from napari_synth.gui.jobs.restore import RunResult
@@ -28,6 +29,7 @@ from napari_synth.gui.layers.placement import Placement
 from napari_synth.gui.layers.viewer_layers import insert_layer
 from napari_synth.gui.panels.layer_panel import LayerPanel
 from napari_synth.gui.widgets.elided import NameBox
+from napari_synth.gui.widgets.files_box import FilesBox
 from napari_synth.gui.widgets.form_rows import label, line
 from napari_synth.gui.widgets.frames_choice import FramesChoice
 from napari_synth.gui.widgets.hint import Hint
@@ -88,6 +90,7 @@ class PredictFramesPanel(LayerPanel[FramePredictor[Any], PreparedMovie]):
             self.result_actions,
             self.messages,
             self.history,
+            self.files_box,
         )
         self._on_method()
         self._on_source()
@@ -106,6 +109,20 @@ class PredictFramesPanel(LayerPanel[FramePredictor[Any], PreparedMovie]):
         params = self.form.params().model_dump()
         return partial(
             predict, MovieRequest(self.method.info.id, movie, self.frames.request(), params, self._settings())
+        )
+
+    def _ask_for_files(self, recipe: Recipe, box: FilesBox) -> FilesRequest:
+        how, layer = box.how, self.source.layer
+        frames = FramesRecord(**self.frames.request().model_dump())
+        axes = None if layer is None else self.source.axes.axes_of(layer)
+        return FilesRequest(
+            recipe.model_copy(update={"frames": frames, "axes": axes}),
+            box.images.files,
+            box.target,
+            how.workers,
+            how.together,
+            how.overwrite,
+            self._settings().memory_budget,
         )
 
     def _on_source(self) -> None:

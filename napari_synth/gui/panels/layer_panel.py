@@ -31,7 +31,7 @@ from napari_synth.gui.layers.placement import Placement
 from napari_synth.gui.layers.results import notes_of_run, said_of
 from napari_synth.gui.layers.saved import write_in_job
 from napari_synth.gui.layers.viewer_layers import insert_layer, layer_of_levels
-from napari_synth.gui.panels.recalling import RecallingPanel
+from napari_synth.gui.panels.file_panel import FilePanel
 from napari_synth.gui.remembered import Speed, note_speed, remember, speed_of
 from napari_synth.gui.widgets.form_rows import label, wrapped
 from napari_synth.gui.widgets.report_file import write_report
@@ -61,7 +61,7 @@ _MEANINGS = {
 """What the colours of each map mean."""
 
 
-class LayerPanel(RecallingPanel[M], Generic[M, R]):
+class LayerPanel(FilePanel[M], Generic[M, R]):
     """A panel whose methods make a layer of a layer.
 
     A subclass says what is to be done (`_ask`), where and how the result is shown (`_described`), and what else is added with it.
@@ -75,9 +75,6 @@ class LayerPanel(RecallingPanel[M], Generic[M, R]):
     adds : str
         The tooltip of the button that adds a model.
     """
-
-    _doing = "Working"
-    """What a row of progress says during a run."""
 
     def __init__(self, napari_viewer: napari.Viewer, kind: type[M], task: Task, adds: str) -> None:
         super().__init__(napari_viewer, kind, task, adds)
@@ -288,6 +285,7 @@ class LayerPanel(RecallingPanel[M], Generic[M, R]):
     # The worker
 
     def _show_state(self) -> None:
+        super()._show_state()
         several = len(self.source.selected)
         self.run_button.setText(f"{self._verb} {several} layers" if several > 1 else self._verb)
         self.run_button.setEnabled(several > 0 and self._job is None)

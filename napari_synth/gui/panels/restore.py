@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 from napari.layers import Image, Labels
 from qtpy.QtWidgets import QHBoxLayout, QPushButton
 
+from napari_synth.batches.inputs import Masked
 from napari_synth.contract.generator import Generator, Task
 from napari_synth.contract.params import Params
+from napari_synth.core.errors import MaskError
 from napari_synth.engine.image_run import PreparedImage
 from napari_synth.engine.recipe import Recipe
 from napari_synth.gui.jobs.comparison import Compared, compare
+from napari_synth.gui.jobs.files import FilesRequest
 from napari_synth.gui.jobs.requests import RestoreRequest
 from napari_synth.gui.jobs.restore import RunResult, restore
 from napari_synth.gui.jobs.worker import Work
@@ -24,6 +29,7 @@ from napari_synth.gui.layers.viewer_layers import insert_layer, layer_of_levels
 from napari_synth.gui.layers.visible_field import VisibleField, visible_field
 from napari_synth.gui.panels.layer_panel import LayerPanel
 from napari_synth.gui.widgets.comparison_box import ComparisonBox
+from napari_synth.gui.widgets.files_box import FilesBox
 from napari_synth.gui.widgets.form_rows import line
 from napari_synth.gui.widgets.hint import Hint
 from napari_synth.gui.widgets.mask_picker import MaskPicker
@@ -31,6 +37,7 @@ from napari_synth.gui.widgets.reference_picker import PsfPicker, ReferencePicker
 from napari_synth.gui.widgets.region_picker import WHOLE, RegionPicker
 from napari_synth.gui.widgets.result_box import Finished
 from napari_synth.gui.widgets.run_preview import RunPreview
+from napari_synth.imaging.image import Image as SomeImage
 
 if TYPE_CHECKING:
     import napari
@@ -49,6 +56,9 @@ _WORDS = {
     Task.TRANSLATE: ("translated", "Translating"),
 }
 """What is said of a result, and during a run."""
+_REFERENCES: dict[Task, Literal["point", "tiles"]] = {Task.DECONVOLVE: "point", Task.CORRECT: "tiles"}
+_ANY = SomeImage(np.zeros((2, 2), np.uint8), "YX")
+"""What a reference is for where no layer is open."""
 
 
 class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
@@ -109,6 +119,7 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
             self.messages,
             self.history,
             self.comparison,
+            self.files_box,
         )
         self.viewer.dims.events.ndisplay.connect(self._offer_preview)
         self._on_method()
@@ -180,6 +191,33 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
     @property
     def _is_whole(self) -> bool:
         return self.region.chosen == WHOLE
+
+    def _ask_for_files(self, recipe: Recipe, box: FilesBox) -> FilesRequest:
+        layer = self.source.layer
+        image = None if layer is None else self.source.image(layer)
+        how, axes = box.how, None if image is None else image.axes
+        request = FilesRequest(
+            recipe.model_copy(update={"axes": axes, "region": self.region.record(layer, image)}),
+            box.images.files,
+            box.target,
+            how.workers,
+            how.together,
+            how.overwrite,
+            self._settings().memory_budget,
+            reference=self.reference_picker.image(image or _ANY),
+            reference_kind=_REFERENCES.get(self.task, "image"),
+        )
+        if self.mask_picker is None:
+            return request
+        if box.masks.files:
+            masked = Masked(box.masks.files[0], grow=self.mask_picker.grow.value() or None)
+            return replace(request, masked=masked)
+        if self.mask_picker.rule is not None:
+            masked = Masked(mask_from=self.mask_picker.rule, grow=self.mask_picker.grow.value() or None)
+            return replace(request, masked=masked)
+        if layer is None or image is None or self.mask_picker.is_missing:
+            raise MaskError("Nothing says what is to be filled: name a folder of masks, or choose a rule as the mask.")
+        return replace(request, mask=self.mask_picker.request(layer, image))
 
     def _take_more(self, recipe: Recipe) -> tuple[str, ...]:
         """Choose the region and the rule of the mask."""

@@ -17,6 +17,7 @@ from napari_synth.augmentation.export import AnnotatedImage, DatasetPlan, Writte
 from napari_synth.augmentation.pipeline import Pipeline
 from napari_synth.contract.params import Params
 from napari_synth.core.progress import CancelToken, ProgressCallback
+from napari_synth.gui.jobs.result_store import free_folder
 from napari_synth.gui.layers.augmentation_layers import SampleLayers
 from napari_synth.gui.widgets.form import ParamsForm
 from napari_synth.gui.widgets.form_rows import FoldButton, button
@@ -129,15 +130,6 @@ class DatasetBox(QWidget):
         chosen = QFileDialog.getExistingDirectory(self, "Where shall the folder of the data set be made?")
         if chosen:
             self.wanted.emit(Path(chosen))
-
-
-def free_folder(parent: Path, name: str) -> Path:
-    """Return a folder that is not there yet, with a number behind its name where that is taken."""
-    plain = "".join("_" if sign in '/\\:*?"<>|' else sign for sign in name)
-    path, number = parent / plain, 2
-    while path.exists():
-        path, number = parent / f"{plain} {number}", number + 1
-    return path
 
 
 def _write_of_files(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 from napari.layers import Labels, Points, Shapes
@@ -128,6 +128,11 @@ class MaskPicker(QObject):
     def is_missing(self) -> bool:
         """Whether nothing is chosen that could mark what is to be filled."""
         return self._value is None
+
+    @property
+    def rule(self) -> Literal["nan", "zero", "saturated", "hot"] | None:
+        """The rule that is chosen; None where a layer is, or nothing."""
+        return cast("Literal['nan', 'zero', 'saturated', 'hot']", self._value) if self._value in _RULES else None
 
     def renew(self) -> None:
         """Read what is drawn anew the next time: pixels may have been changed without an event."""

@@ -142,6 +142,29 @@ class RegionPicker(QObject):
             self._made = key, RegionRequest({}, drawn)
         return self._made[1]
 
+    def record(self, layer: napari.layers.Image | None, image: Image | None) -> RegionRecord | None:
+        """Return the region as it holds for other images too, None for the whole.
+
+        Parameters
+        ----------
+        layer : napari.layers.Image or None
+        image : Image or None
+            Of that layer.
+
+        Raises
+        ------
+        AxesError
+            It was drawn, and belongs to one image.
+        """
+        if self.chosen == WHOLE or layer is None or image is None:
+            return None
+        found = self.request(layer, image)
+        if found is None:
+            return None
+        if found.drawn is not None:
+            raise AxesError("The region was drawn on one image: choose the whole image to run on files.")
+        return RegionRecord(bounds={axis: (part.start, part.stop) for axis, part in found.bounds.items()})
+
     def refresh(self, _event: object = None) -> None:
         """List what there is now, and keep the choice where it is still there."""
         before = self.chosen

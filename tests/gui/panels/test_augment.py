@@ -17,13 +17,13 @@ from qtpy.QtGui import QGuiApplication
 from napari_synth.augmentation import PRESETS, Crop, Flip, Pipeline, Resize, Rotate, Sample
 from napari_synth.core.errors import AxesError, InvalidImageError
 from napari_synth.gui.jobs.augment import in_words
+from napari_synth.gui.jobs.result_store import free_folder
 from napari_synth.gui.layers.augmentation_layers import placed, result_layers, sample_layers, vectors_of
 from napari_synth.gui.layers.images import to_image
 from napari_synth.gui.layers.marks import PREVIEW, kind_of
 from napari_synth.gui.panels.augment import AugmentPanel
 from napari_synth.gui.widgets import help as helping
 from napari_synth.gui.widgets import live_layer
-from napari_synth.gui.widgets.dataset_box import free_folder
 
 ALONG_X = Flip(along_x=True, along_y=False)
 SCALE = (2.0, 3.0)

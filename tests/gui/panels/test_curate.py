@@ -336,15 +336,26 @@ def test_a_data_set_is_made_of_accepted_files(qtbot: Any, tmp_path: Path) -> Non
     assert box.from_files.isHidden()
 
 
-def test_layers_that_were_opened_from_files(board: CuratePanel, qtbot: Any, tmp_path: Path) -> None:
-    board.viewer.add_image(np.zeros((8, 8)), name="drawn")
+def test_open_layers_are_curated_those_of_no_file_too(
+    board: CuratePanel, qtbot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platformdirs.user_data_path", lambda *_, **__: tmp_path / "data")
     board.open_layers()
-    assert "No layer was opened from a file" in board.messages.error.text()
+    assert "There is no image layer" in board.messages.error.text()
+    drawn = np.random.default_rng(0).poisson(100, (8, 8)).astype(np.uint16)
+    for _ in range(2):
+        board.viewer.add_image(drawn, name="a/b")
     paths = images_in(tmp_path / "in", 2)
     board.viewer.open(paths, plugin="napari")
     board.open_layers()
     qtbot.waitUntil(lambda: board._opened is not None)
-    assert [image.path for image in board._opened.images.images] == paths
+    opened = [image.path for image in board._opened.images.images]
+    assert opened[:2] == paths
+    assert len(opened) == 4
+    assert opened[2].parent.parent == tmp_path / "data" / "curation layers"
+    assert len({path.name for path in opened[2:]}) == 2
+    for path in opened[2:]:
+        np.testing.assert_array_equal(tifffile.imread(path), drawn)
 
 
 GRADER = """
