@@ -118,7 +118,7 @@ class SettingsRow(QWidget):
 
 def _title(run: PastRun) -> str:
     try:
-        return str(registry.found(Method, run.recipe.generator).info.title)
+        return str(registry.of_recipe(run.recipe).title)
     except UnknownGeneratorError:
         return run.recipe.generator
 
