@@ -49,7 +49,9 @@ def as_command(
     """
     if recipe.before:
         # The steps are in the recipe's file, and what was learnt of references.
-        return shlex.join(["napari-synth", "run", file, source, target, *(["--mask", mask] if recipe.needs_mask else [])])
+        return shlex.join(
+            ["napari-synth", "run", file, source, target, *(["--mask", mask] if recipe.needs_mask else [])]
+        )
     if recipe.blend < 1.0 or (recipe.region is not None and recipe.region.is_drawn):
         # The recipe's file alone says so; what was drawn has to be given again in Python.
         return shlex.join(["napari-synth", "run", file, source, target])

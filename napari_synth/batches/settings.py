@@ -91,7 +91,9 @@ class Settings:
             decides["steps"] = [
                 {
                     "generator": step.generator,
-                    "params": registry.found(Method, step.generator).params_type.parse(step.params).model_dump(mode="json"),
+                    "params": registry.found(Method, step.generator)
+                    .params_type.parse(step.params)
+                    .model_dump(mode="json"),
                     "grid": {axes: list(edges) for axes, edges in step.grid.items()},
                 }
                 for step in recipe.before

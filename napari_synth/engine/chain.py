@@ -46,7 +46,9 @@ def open_chain(
     assert image is not None
     steps = method.steps
     if len(steps) != len(recipe.steps):
-        raise InvalidParameterError("The chain and its recipe have not the same number of steps: make it of the recipe.")
+        raise InvalidParameterError(
+            "The chain and its recipe have not the same number of steps: make it of the recipe."
+        )
     likenesses = _references(steps, recipe, inputs)
     exact = replace(options, dtype="float32")
     opened: tuple[PreparedImage, ...] = ()
@@ -127,8 +129,14 @@ def _references(steps: tuple[Generator[Any], ...], recipe: Recipe, inputs: Input
     if inputs.references:
         for number in inputs.references:
             if number not in takers:
-                what = f"{steps[number].info.title} takes no reference" if 0 <= number < len(steps) else "there is no such step"
-                raise ReferenceImageError(f"A reference is given for step {number + 1} of the chain, and {what}: leave it out.")
+                what = (
+                    f"{steps[number].info.title} takes no reference"
+                    if 0 <= number < len(steps)
+                    else "there is no such step"
+                )
+                raise ReferenceImageError(
+                    f"A reference is given for step {number + 1} of the chain, and {what}: leave it out."
+                )
         return inputs.references
     if inputs.reference is None:
         return {}
@@ -163,4 +171,3 @@ class _Stages(Reporter):
 
     def _tell(self, progress: Progress) -> None:
         self._chain.hand_on(replace(progress, stage=self._name + progress.stage))
-

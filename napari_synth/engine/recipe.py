@@ -293,7 +293,9 @@ class Recipe(pydantic.BaseModel):
             return content
         steps = content["steps"]
         if "generator" in content or "params" in content:
-            raise RecipeError("The recipe has steps and a generator of its own: write the generator as the last of the steps.")
+            raise RecipeError(
+                "The recipe has steps and a generator of its own: write the generator as the last of the steps."
+            )
         if not isinstance(steps, (list, tuple)) or not steps:
             raise RecipeError("The recipe has no steps: write at least one under steps, with its generator.")
         for number, step in enumerate(steps, start=1):

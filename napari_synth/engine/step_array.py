@@ -80,7 +80,9 @@ class StepArray:
 
     def part(self, index: tuple[slice | int, ...]) -> Part:
         """Return a part that is read when it is asked for."""
-        return Part(self, tuple(range(self.ndim)), tuple((0, size) for size in self.shape), (0,) * self.ndim).part(index)
+        return Part(self, tuple(range(self.ndim)), tuple((0, size) for size in self.shape), (0,) * self.ndim).part(
+            index
+        )
 
     def _block(self, number: tuple[int, ...]) -> npt.NDArray[Any]:
         with self._lock:
@@ -88,7 +90,9 @@ class StepArray:
                 self._kept.move_to_end(number)
                 return self._kept[number]
         region = {
-            axis: piece.region(n) for (axis, piece), n in zip(self._pieces, number, strict=True) if piece.region is not None
+            axis: piece.region(n)
+            for (axis, piece), n in zip(self._pieces, number, strict=True)
+            if piece.region is not None
         }
         block: npt.NDArray[Any] = self._run.compute(region=region, report=Reporter(None, token_of_block()))
         with self._lock:

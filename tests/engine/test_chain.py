@@ -140,13 +140,19 @@ def test_what_is_given_besides_holds_for_the_last_step() -> None:
         ("steps: []\n", "has no steps"),
         ("steps: denoise\n", "has no steps"),
         ("steps:\n- params: {}\n", "Step 1 of the chain names no generator"),
-        (f"steps:\n- generator: {MEDIAN}\n- steps:\n  - generator: {MEDIAN}\n", "Step 2 of the chain is a chain itself"),
+        (
+            f"steps:\n- generator: {MEDIAN}\n- steps:\n  - generator: {MEDIAN}\n",
+            "Step 2 of the chain is a chain itself",
+        ),
         (f"generator: {MEDIAN}\nsteps:\n- generator: {MEDIAN}\n", "a generator of its own"),
         (f"steps:\n- generator: {MEDIAN}\n  seed: 2\n- generator: {MEDIAN}\n", "'seed'"),
         (f"steps:\n- generator: denoise/nothing\n- generator: {MEDIAN}\n", "Step 1 of the chain: There is no"),
         (f"steps:\n- generator: predict-frames/linear\n- generator: {MEDIAN}\n", "does not restore an image"),
         (f"steps:\n- generator: super-resolution/bicubic\n- generator: {MEDIAN}\n", "put it last"),
-        (f"steps:\n- generator: {MEDIAN}\n  params: {{radius: -3}}\n- generator: {MEDIAN}\n", "Step 1 of the chain (Median"),
+        (
+            f"steps:\n- generator: {MEDIAN}\n  params: {{radius: -3}}\n- generator: {MEDIAN}\n",
+            "Step 1 of the chain (Median",
+        ),
         (f"steps:\n- generator: {MEDIAN}\n- generator: correct/background\n  params: {{volume: true}}\n", "Step 2"),
     ],
 )
@@ -232,7 +238,9 @@ def test_a_chain_and_its_recipe_have_the_same_steps() -> None:
         door.open(two, Recipe(generator=MEDIAN), Inputs(Image(IMAGE, "YX")))
 
 
-def test_a_denoiser_is_told_by_what_the_light_was_evened_and_does_better_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_denoiser_is_told_by_what_the_light_was_evened_and_does_better_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     truth = TRUTH * 0.15 + 4
     noisy = seen(truth, 5)
     apart = napari_synth.run(
@@ -265,7 +273,9 @@ def test_a_denoiser_is_told_by_what_the_light_was_evened_and_does_better_for_it(
         ("correct/stripes", {"law": "offset"}, 1.0),
     ],
 )
-def test_what_a_correction_says_it_does_to_the_noise_it_does(step: str, params: dict[str, Any], expected: float | None) -> None:
+def test_what_a_correction_says_it_does_to_the_noise_it_does(
+    step: str, params: dict[str, Any], expected: float | None
+) -> None:
     noisy = 200 * SHADING + np.random.default_rng(0).normal(0, 5, IMAGE.shape)
     first = napari_synth.prepare(step, noisy.astype(np.float32), params, axes="YX", dtype="float32")
     run = first.gains()

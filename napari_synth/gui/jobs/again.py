@@ -75,9 +75,7 @@ class RepeatRequest:
                 raise MaskError(_REGION_DRAWN)
             region = RegionRequest({axis: slice(*bound) for axis, bound in recipe.region.bounds.items()})
         first, *then = recipe.steps
-        run = RestoreRequest(
-            first.generator, self.image, first.params, settings, mask, region=region, then=tuple(then)
-        )
+        run = RestoreRequest(first.generator, self.image, first.params, settings, mask, region=region, then=tuple(then))
         return run.prepare(run.source(), progress, cancel)
 
 

@@ -160,7 +160,7 @@ class RestoreRequest:
             Is given what a generator that learns has come to so far.
         """
         first = Step(generator=self.generator, params=dict(self.params))
-        recipe = Recipe.from_dict({"steps": [first, *self.then]})
+        recipe = Recipe.model_validate({"steps": [first, *self.then]})
         options, report = self.settings.options(), Reporter(progress, cancel)
         region = None if self.region is None else self.region.chosen()
         inputs = Inputs(image, self.reference, region=region)

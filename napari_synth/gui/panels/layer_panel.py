@@ -16,7 +16,7 @@ from qtpy.QtGui import QDragEnterEvent, QDropEvent, QGuiApplication
 from napari_synth.contract.generator import Method, Task
 from napari_synth.core.errors import InvalidImageError, RecipeError, SynthError, UnknownGeneratorError
 from napari_synth.core.progress import CancelToken, Progress, ProgressCallback
-from napari_synth.engine.recipe import Recipe
+from napari_synth.engine.recipe import Recipe, Step
 from napari_synth.gui.history import PastRun, history_of
 from napari_synth.gui.jobs.again import RepeatRequest, SourceAlone
 from napari_synth.gui.jobs.mixture import mixed_levels
@@ -83,6 +83,7 @@ class LayerPanel(MethodPanel[M], Generic[M, R]):
         super().__init__(napari_viewer, kind, task, adds)
         self._running: tuple[_Origin, ...] = ()
         self._asked: dict[str, Any] = {}
+        self._asked_then: tuple[Step, ...] = ()
         self._done_of_several: list[str] = []
         self._failed_of_several: list[str] = []
         self.source = SourcePicker(self.viewer, self)
@@ -179,18 +180,19 @@ class LayerPanel(MethodPanel[M], Generic[M, R]):
             What it learnt of a reference image, its axes and how it was computed are not taken over.
         """
         self._clear()
+        first = recipe.steps[0]
         try:
             self._check_recipe(recipe)
             wanted = {
                 name: value
-                for name, value in recipe.params.items()
+                for name, value in first.params.items()
                 if name in self.method_of(recipe).params_type.settable()
             }
             self.method_of(recipe).params_type.parse(wanted)
         except SynthError as error:
             self._on_failed(error)
             return False
-        self.choose_method(recipe.generator)
+        self.choose_method(first.generator)
         self.form.set_values(wanted)
         more = self._take_more(recipe)
         self.form.changed.emit()
@@ -198,8 +200,8 @@ class LayerPanel(MethodPanel[M], Generic[M, R]):
         return True
 
     def method_of(self, recipe: Recipe) -> M:
-        """Return the method that a recipe names."""
-        return self.methods.named(recipe.generator)
+        """Return the method that a recipe names, or the first of them."""
+        return self.methods.named(recipe.first)
 
     def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
         """Take what may be a recipe: a file of YAML, or text."""
@@ -288,15 +290,19 @@ class LayerPanel(MethodPanel[M], Generic[M, R]):
         self.apply_recipe(recipe)
 
     def _check_recipe(self, recipe: Recipe) -> None:
-        task = recipe.generator.split("/")[0]
+        task = recipe.first.split("/")[0]
         if task != self.task:
             known = {one.value: one for one in Task}
             panel = known[task].verb.replace("-", " ").capitalize() if task in known else task
             raise RecipeError(f"This recipe is for another task: open the panel {panel} and paste it there.")
-        if not self.methods.has(recipe.generator):
-            raise UnknownGeneratorError(f"There is no method {recipe.generator!r} here: add its model file with +.")
-        if refusal := self.methods.refusal(recipe.generator):
+        if not self.methods.has(recipe.first):
+            raise UnknownGeneratorError(f"There is no method {recipe.first!r} here: add its model file with +.")
+        if refusal := self.methods.refusal(recipe.first):
             raise RecipeError(refusal)
+
+    def _steps_behind(self) -> tuple[Step, ...]:
+        """Return the steps that follow the method in the same run."""
+        return ()
 
     def _take_more(self, recipe: Recipe) -> tuple[str, ...]:
         """Set what a recipe says besides its method and settings; return sentences on what could not be."""
@@ -381,6 +387,7 @@ class LayerPanel(MethodPanel[M], Generic[M, R]):
         works = [(layer.name, ask(layer)) for layer in layers]
         self._running = tuple(_Origin(layer, Placement.of(layer)) for layer in layers)
         self._asked = self.form.params().model_dump(mode="json", include=set(self.form.values()))
+        self._asked_then = self._steps_behind()
         remember(self.task, self.method.info.id, self._asked)
         self._done_of_several, self._failed_of_several = [], []
         return works[0][1] if len(works) == 1 else partial(run_in_turn, works, self._doing)
@@ -449,7 +456,9 @@ class LayerPanel(MethodPanel[M], Generic[M, R]):
         note(layer, said=[*said_of(layer), *filter(None, (more,))])
         self.result.show_run(finished)
         said = (*result.verdict, *run.notes)
-        history_of(self.viewer).add(PastRun(source.name, run.recipe, self._asked, datetime.now(), said))
+        history_of(self.viewer).add(
+            PastRun(source.name, run.recipe, self._asked, datetime.now(), said, self._asked_then)
+        )
         self.device.show_device(run.device)
         return finished
 

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QHBoxLayout, QPushButton
 from napari_synth.contract.generator import Generator, Task
 from napari_synth.contract.params import Params
 from napari_synth.engine.image_run import PreparedImage
-from napari_synth.engine.recipe import Recipe
+from napari_synth.engine.recipe import Recipe, Step
 from napari_synth.gui.jobs.comparison import Compared, compare
 from napari_synth.gui.jobs.requests import RestoreRequest
 from napari_synth.gui.jobs.restore import RunResult, restore
@@ -31,6 +31,7 @@ from napari_synth.gui.widgets.reference_picker import PsfPicker, ReferencePicker
 from napari_synth.gui.widgets.region_picker import RegionPicker
 from napari_synth.gui.widgets.result_box import Finished
 from napari_synth.gui.widgets.run_preview import RunPreview
+from napari_synth.gui.widgets.then_box import ThenBox
 
 if TYPE_CHECKING:
     import napari
@@ -81,6 +82,9 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
             self.mask_picker.changed.connect(self.preview.request)
             self.mask_picker.changed.connect(self._clear_error)
         self._compared: VisibleField | None = None
+        self.then = ThenBox(self)
+        self.then.changed.connect(self.preview.request)
+        self.then.changed.connect(self._clear_error)
         self.comparison = ComparisonBox(self.viewer, self)
         self.comparison.wanted.connect(self.compare)
         self.comparison.taken.connect(self.choose_method)
@@ -95,6 +99,7 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
             self.source,
             self.summary,
             self.form_place,
+            self.then,
             self.settings_row,
             line(self),
             buttons,
@@ -173,7 +178,12 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
         mask = self.mask_picker.request(layer, image) if self.mask_picker is not None else None
         reference = self.reference_picker.image(image)
         region = self.region.request(layer, image) if limited else None
-        return layer, RestoreRequest(self.method.info.id, image, params, self._settings(), mask, reference, region)
+        settings, then = self._settings(), self.then.steps
+        return layer, RestoreRequest(self.method.info.id, image, params, settings, mask, reference, region, then)
+
+    def _steps_behind(self) -> tuple[Step, ...]:
+        """See `LayerPanel._steps_behind`."""
+        return self.then.steps
 
     def _take_more(self, recipe: Recipe) -> tuple[str, ...]:
         """Choose the region and the rule of the mask."""
@@ -187,7 +197,9 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
                 self.mask_picker.choose(recipe.mask.rule)
             else:
                 said.append("Its mask was drawn: choose the layer of the mask.")
-        if recipe.reference is not None:
+        first, *behind = recipe.steps
+        said += self.then.set_steps(behind)
+        if first.reference is not None:
             said.append("It had a reference image: choose the reference.")
         return tuple(said)
 
@@ -204,6 +216,7 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
 
     def _on_source(self) -> None:
         super()._on_source()
+        self.then.offer_for(self.source.roles or "")
         self.comparison.list_methods(self.methods.possible())
         self.preview.request()
 
@@ -233,7 +246,8 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
 
     def _look(self, source: napari.layers.Image) -> dict[str, Any]:
         """Return how a result is shown: as its source, but with the contrast limits of what it should look like."""
-        if self.task == Task.DECONVOLVE:
+        deconvolves = any(step.generator.startswith(f"{Task.DECONVOLVE}/") for step in self.then.steps)
+        if self.task == Task.DECONVOLVE or deconvolves:
             # Light that was spread is put back together: points become brighter than they were.
             return {name: value for name, value in appearance(source).items() if name != "contrast_limits"}
         reference = None if self.task == Task.CORRECT else self.reference_picker.layer
@@ -246,14 +260,18 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
         self, source: napari.layers.Image, place: Placement, run: PreparedImage
     ) -> tuple[str, dict[str, Any], Placement, dict[str, Any]]:
         invents = run.method.info.invents
-        name = f"{source.name} {self._done}{' (synthetic)' if invents else ''}"
+        steps = [Task(step.generator.split("/")[0]) for step in run.recipe.steps]
+        done = ", ".join(dict.fromkeys(_WORDS[task][0] for task in steps))
+        name = f"{source.name} {done}{' (synthetic)' if invents else ''}"
         metadata = mark(RESULT, run.recipe.model_dump(mode="json"), synthetic=invents)
         return name, metadata, result_placement(place, run), result_look(self._look(source), run)
 
     def _add_more(self, result: RunResult[PreparedImage], finished: Finished[PreparedImage]) -> str:
         """Add which pixels are invented, hidden since they would cover what was put there, and say so."""
-        if self.task == Task.DECONVOLVE:
-            return self._add_psf(result.prepared, finished)
+        run = result.prepared
+        said = " ".join(filter(None, (self._add_psf(one, finished) for one in (*run.before, run))))
+        if said:
+            return said
         if self.mask_picker is None or not result.filled:
             return ""
         assert finished.source is not None
