@@ -901,8 +901,8 @@ def run(
     cancel : CancelToken, optional
         Stops the run within one block or step.
     **params
-        Settings of the method (in a chain, of the last one), and ``count``, ``fill`` and ``between`` as for `predict_frames`. They take the place of what the
-        recipe says, as do all that stand before.
+        Settings of the method (in a chain, of the last one), and ``count``, ``fill`` and ``between`` as for `predict_frames`.
+        They take the place of what the recipe says, as do all that stand before.
 
     Returns
     -------

@@ -328,7 +328,7 @@ def _run(
     output: Output = USUAL,
     many: Many = ONE_BY_ONE,
 ) -> int:
-    """Repeat a run from its recipe, or run a chain of steps, on the same or on other images; leave IN out where it makes new ones."""
+    """Repeat a run from its recipe, or run a chain, on the same or on other images; where it makes new ones of nothing, leave IN out."""
     values = {
         name: value
         for name, value in asdict(instead).items()

@@ -245,8 +245,8 @@ class Prepared(ABC):
         Settings that the run decided on, which the recipe stores so that it can be repeated: the steps that fitted into the
         minutes, say. Of the numbers of several channels the recipe stores the largest; lists it joins in the channels' order.
     noise_level : float or None
-        The counts from which on a correction multiplies: a pixel of the result lies by `gains` times as far above them as the one of
-        the image, up to a shift that holds no noise. None where the result of a pixel holds the noise of others, or none.
+        The counts from which on a correction multiplies: a pixel of the result lies by `gains` times as far above them as that
+        of the image, up to a shift that holds no noise. None where the result of a pixel holds the noise of others, or none.
     wants_gains : bool
         Whether it is to be told by `with_gains` how the corrections before it changed the noise.
     """
@@ -456,8 +456,8 @@ class Chain(Generator[P]):
                 )
             if number < len(steps) and step.info.task == Task.SUPER_RESOLUTION:
                 raise RecipeError(
-                    f"Step {number} of the chain ({step.info.title}) gives an image of another size, and the steps behind it work on"
-                    " the size of the source: put it last."
+                    f"Step {number} of the chain ({step.info.title}) gives an image of another size, and the steps behind it work"
+                    " on the size of the source: put it last."
                 )
             restoring.append(step)
         last = restoring[-1]

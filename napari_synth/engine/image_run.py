@@ -113,7 +113,7 @@ def open_image(
         )
     masked = None if image.mask is None else MaskRecord.of(image.mask)
     settled = params.model_dump(mode="json") | _resolved(channels)
-    made = Recipe(
+    record = Recipe(
         generator=method.info.id,
         params=settled,
         axes=image.axes,
@@ -142,7 +142,7 @@ def open_image(
             ),
         ),
     )
-    run = replace(bare, channels=channels, recipe=made).with_grid(recipe)
+    run = replace(bare, channels=channels, recipe=record).with_grid(recipe)
     run = run if run.layout.spec is not None else run.with_dtype()
     if recipe.blend < 1.0 and (run.layout.spec is not None or run.layout.shape != image.shape):
         raise InvalidParameterError("The result lies on another grid than its source: it cannot be blended with it.")

@@ -246,8 +246,8 @@ def _checked_grid(grid: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]
 class Recipe(pydantic.BaseModel):
     """A run that can be repeated: same input, same kind of device, same result.
 
-    A chain is written as the list ``steps`` of all its steps, the first one first; what a `Step` holds then stands in it. In here, the
-    last of them, which makes the result, is described by the same fields as the only step of a plain recipe.
+    A chain is written as the list ``steps`` of all its steps, the first one first; what a `Step` holds then stands in it. In here,
+    the last of them, which makes the result, is described by the same fields as the only step of a plain recipe.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")

@@ -1,8 +1,8 @@
 """The result of a step as an array that can be cut and read in parts, for the step after it.
 
 Its blocks are those of the step's own grid, made when they are read and remembered as long as there is room: what the next step
-reads is what the step would have made of the whole image, and neighbouring blocks of the next step, whose halos overlap, do not make
-the same pixels again and again.
+reads is what the step would have made of the whole image, and blocks of the next step, whose halos overlap, do not make the same
+pixels again and again.
 """
 
 from __future__ import annotations

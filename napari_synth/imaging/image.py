@@ -344,10 +344,10 @@ class Image:
 
     def gain(self, **selection: slice | int) -> npt.NDArray[np.float32]:
         """Load by what all corrections together multiplied the noise of a part of the image."""
-        product = np.float32(1.0)
+        product = np.ones((), np.float32)
         for gain in self.gains:
-            product = product * gain.read(**selection)
-        return np.asarray(product, np.float32)
+            product = np.asarray(product * gain.read(**selection), np.float32)
+        return product
 
     def even_noise(self, pixels: npt.NDArray[Any], **selection: slice | int) -> npt.NDArray[Any]:
         """Return pixels of a part of the image as they would be had no correction multiplied their noise: it has one gain then.

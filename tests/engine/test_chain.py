@@ -110,15 +110,19 @@ def test_the_recipe_holds_every_step_with_what_was_fitted_and_repeats_the_run() 
     recipe = Recipe.from_yaml(run.recipe.to_yaml())
     assert recipe.to_yaml() == run.recipe.to_yaml()
     assert [step.generator for step in recipe.steps] == [FLAT, SHARP, LEVEL]
-    assert len(recipe.steps[0].params["fitted"]) == 1 and recipe.steps[0].reference is not None
-    assert recipe.steps[1].params["radius"] == 2 and recipe.steps[2].params["radius"] == 20
-    assert recipe.source is not None and recipe.source.dtype == "uint16"
+    assert len(recipe.steps[0].params["fitted"]) == 1
+    assert recipe.steps[0].reference is not None
+    assert recipe.steps[1].params["radius"] == 2
+    assert recipe.steps[2].params["radius"] == 20
+    assert recipe.source is not None
+    assert recipe.source.dtype == "uint16"
     for title in ("Flat field: Learnt from 9 planes", "Background: The background lies"):
         assert any(note.startswith(title) for note in recipe.notes)
     # What was learnt of the tiles is in it: they are not given again.
     np.testing.assert_array_equal(napari_synth.run(recipe, IMAGE), run.compute())
     text = recipe.to_yaml()
-    assert text.index("steps:") < text.index("source:") and "\ngenerator:" not in text
+    assert text.index("steps:") < text.index("source:")
+    assert "\ngenerator:" not in text
 
 
 def test_a_chain_of_one_step_is_the_plain_recipe() -> None:
@@ -159,7 +163,8 @@ def test_what_is_given_besides_holds_for_the_last_step() -> None:
 def test_a_chain_that_cannot_be_is_refused_in_one_sentence(text: str, said: str) -> None:
     with pytest.raises(SynthError) as refused:
         napari_synth.run(text, IMAGE)
-    assert said in str(refused.value) and "\n" not in str(refused.value)
+    assert said in str(refused.value)
+    assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize("steps", [[], [[MEDIAN, MEDIAN], MEDIAN], [MEDIAN, (MEDIAN, 3)]])
@@ -185,7 +190,8 @@ def test_references_go_to_the_steps_that_take_them() -> None:
 def test_a_larger_result_comes_last_and_an_image_gets_its_spacing() -> None:
     image = Image(IMAGE, "YX", {"Y": 0.2, "X": 0.2}, {"Y": "micrometer", "X": "micrometer"})
     made = napari_synth.run([MEDIAN, ("super-resolution/bicubic", {"factor": 2})], image)
-    assert made.shape == (2 * SIZE, 2 * SIZE) and made.spacing["Y"] == pytest.approx(0.1)
+    assert made.shape == (2 * SIZE, 2 * SIZE)
+    assert made.spacing["Y"] == pytest.approx(0.1)
 
 
 def test_outside_a_region_the_source_comes_back_and_a_blend_is_one_with_it() -> None:
@@ -209,13 +215,15 @@ def test_what_is_marked_is_filled_in_a_chain_and_the_rest_is_as_the_step_before_
     made = run.compute()
     np.testing.assert_array_equal(made[~mask], flat[~mask])
     whole = napari_synth.run(FLAT, IMAGE, reference=TILES, axes="YX", dtype="float32")
-    assert made[mask].mean() == pytest.approx(whole[mask].mean(), rel=0.2) and run.recipe.mask is not None
+    assert made[mask].mean() == pytest.approx(whole[mask].mean(), rel=0.2)
+    assert run.recipe.mask is not None
 
 
 def test_progress_names_the_step_and_a_cancel_ends_the_chain() -> None:
     stages: list[str] = []
     napari_synth.run([FLAT, MEDIAN], IMAGE, reference=TILES, axes="YX", progress=lambda one: stages.append(one.stage))
-    assert any(stage.startswith("Step 1 of 2, Flat field: ") for stage in stages) and stages[-1] == "Restoring"
+    assert any(stage.startswith("Step 1 of 2, Flat field: ") for stage in stages)
+    assert stages[-1] == "Restoring"
     token = CancelToken()
 
     def stop(progress: Progress) -> None:
@@ -249,7 +257,8 @@ def test_a_denoiser_is_told_by_what_the_light_was_evened_and_does_better_for_it(
     run = prepared([FLAT, BLIND], noisy, reference=TILES, dtype="float32")
     assert any("multiplied the noise" in note for note in run.notes)
     # The gain that is reported is that of the camera.
-    assert run.recipe.noise[0] is not None and run.recipe.noise[0].gain == pytest.approx(1.0, abs=0.25)
+    assert run.recipe.noise[0] is not None
+    assert run.recipe.noise[0].gain == pytest.approx(1.0, abs=0.25)
     together = run.compute()
     corner = (SHADING < 0.7) & (np.minimum(Y, X) < 0.5)
 
@@ -258,7 +267,9 @@ def test_a_denoiser_is_told_by_what_the_light_was_evened_and_does_better_for_it(
 
     assert error(together) < 0.95 * error(apart)
     verdict = judged(run, together)
-    assert verdict is not None and verdict.chi2 is not None and 0.75 < verdict.chi2 < 1.25
+    assert verdict is not None
+    assert verdict.chi2 is not None
+    assert 0.75 < verdict.chi2 < 1.25
     # Blocks are told the same as the whole.
     monkeypatch.setattr(chain, "AT_ONCE", 0)
     tiled = prepared([FLAT, BLIND], noisy, reference=TILES, dtype="float32", tile=96).compute()

@@ -523,11 +523,9 @@ def _probes(
         order = [part.axes.index(a) for a in part.axes if a == "S"] + [part.axes.index(a) for a in axis + "YX"]
         pixels = torch.from_numpy(context.intensity.forward(part.read().transpose(order))).nan_to_num_().float()
         gains = torch.from_numpy(part.gain().transpose(order)) if part.gains else None
-        pixels, gains = (
-            None if one is None else (one if "S" in part.axes else one[None])[None] for one in (pixels, gains)
-        )
-        assert pixels is not None
-        found.append((pixels, gains))
+        if "S" not in part.axes:
+            pixels, gains = pixels[None], None if gains is None else gains[None]
+        found.append((pixels[None], None if gains is None else gains[None]))
     # Of a small image, all parts are one.
     return found[:1] if all(torch.equal(found[0][0], other) for other, _ in found[1:]) else found
 

@@ -54,12 +54,14 @@ def test_a_step_is_added_set_run_and_kept_in_the_recipe(panel, viewer, qtbot) ->
     assert layer.name == "cells corrected, denoised"
     recipe = recipe_of(layer)
     assert [step.generator for step in recipe.steps] == ["correct/background", "denoise/median"]
-    assert recipe.steps[0].params["radius"] == 20 and recipe.steps[1].params["radius"] == 2
+    assert recipe.steps[0].params["radius"] == 20
+    assert recipe.steps[1].params["radius"] == 2
     steps = [("correct/background", {"radius": 20, "level": "keep"}), ("denoise/median", {"radius": 2})]
     np.testing.assert_array_equal(np.asarray(layer.data), napari_synth.run(steps, NOISY))
     assert any(sentence.startswith("Background: ") for sentence in said_of(layer))
     # It is one of the results of this panel, and its settings can be had again.
-    assert panel.result.finished.result is layer and panel.result.finished.refusal("trust")
+    assert panel.result.finished.result is layer
+    assert panel.result.finished.refusal("trust")
     panel.then.set_steps(())
     panel.form.set_values({"radius": 5})
     panel.use_again(history_of(viewer).runs("correct")[0])
@@ -83,7 +85,8 @@ def test_a_step_is_left_out_again(panel, viewer, qtbot) -> None:
 def test_the_recipe_of_a_chain_is_taken_back(panel, qtbot) -> None:
     steps = [{"generator": "correct/stripes", "params": {"width": 4}}, {"generator": "denoise/blind"}]
     panel.apply_recipe(Recipe.from_dict({"steps": steps}))
-    assert panel.method.info.id == "correct/stripes" and panel.form.values()["width"] == 4
+    assert panel.method.info.id == "correct/stripes"
+    assert panel.form.values()["width"] == 4
     assert [step.generator for step in panel.then.steps] == ["denoise/blind"]
     panel.apply_recipe(Recipe.from_dict({"steps": [{"generator": "denoise/blind"}, *steps]}))
     assert "another task" in panel.messages.error.text()
@@ -99,4 +102,5 @@ def test_what_cannot_follow_is_not_offered_and_a_bad_chain_is_a_sentence(panel, 
     panel.then.add("denoise/median")
     panel.run()
     qtbot.waitUntil(lambda: panel._job is None, timeout=60_000)
-    assert "put it last" in panel.messages.error.text() and len(viewer.layers) == 1
+    assert "put it last" in panel.messages.error.text()
+    assert len(viewer.layers) == 1
