@@ -16,7 +16,9 @@ import numpy.typing as npt
 from napari_synth import registry
 from napari_synth.batches.inputs import (
     AS_IN_RECIPE,
+    AS_RECORDED,
     NO_REFERENCE,
+    Drawn,
     Masked,
     Referenced,
     names_its_axes,
@@ -164,6 +166,7 @@ def run_job(
     axes: str | None = None,
     series: Series = None,
     masked: Masked = AS_IN_RECIPE,
+    drawn: Drawn = AS_RECORDED,
     referenced: Referenced = NO_REFERENCE,
     yardstick: Image | None = None,
     batch: str = "",
@@ -190,6 +193,8 @@ def run_job(
         Which of the images of a file.
     masked : Masked
         What is filled, where that is not as in the recipe.
+    drawn : Drawn
+        What the run is limited to, where that was drawn.
     referenced : Referenced
         How the result should look.
     yardstick : Image, optional
@@ -232,6 +237,7 @@ def run_job(
         axes=axes,
         series=series,
         masked=masked,
+        drawn=drawn,
         referenced=referenced,
         yardstick=yardstick,
     )
@@ -294,6 +300,7 @@ def prepare_job(
     axes: str | None = None,
     series: Series = None,
     masked: Masked = AS_IN_RECIPE,
+    drawn: Drawn = AS_RECORDED,
     referenced: Referenced = NO_REFERENCE,
     yardstick: Image | None = None,
 ) -> PreparedRun:
@@ -301,7 +308,7 @@ def prepare_job(
 
     Parameters
     ----------
-    job, recipe, options, report, axes, series, masked, referenced, yardstick
+    job, recipe, options, report, axes, series, masked, drawn, referenced, yardstick
         As for `run_job`.
 
     Raises
@@ -319,10 +326,13 @@ def prepare_job(
         if method.info.channels == "mapped" and not method.makes_many:
             # What the format cannot hold is told before minutes of work.
             _fitting(job, image)
+    region = None if job.source is None else drawn.of(job.source)
     if image is not None and isinstance(method, Chain):
-        inputs = Inputs(image, references=referenced.of_steps(method.steps, recipe, image), yardstick=yardstick)
+        references = referenced.of_steps(method.steps, recipe, image)
+        inputs = Inputs(image, references=references, region=region, yardstick=yardstick)
     else:
-        inputs = Inputs(image, None if image is None else referenced.of(image), yardstick=yardstick)
+        reference = None if image is None else referenced.of(image)
+        inputs = Inputs(image, reference, region=region, yardstick=yardstick)
     return door.open(method, recipe, inputs, options, report)
 
 

@@ -39,7 +39,7 @@ class ThenBox(QWidget):
         self.add_button = button(
             self,
             "then…",
-            "Add a step that works on the result, in the same run, such as denoising what was corrected; one recipe holds all steps",
+            "Add a step that works on the result, in the same run, such as denoising what was corrected: one recipe holds all",
         )
         self.add_button.setAccessibleName("Add a step")
         self.menu = QMenu(self.add_button)
