@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from napari.layers import Image, Labels
 from qtpy.QtWidgets import QHBoxLayout, QPushButton
 
@@ -18,7 +19,7 @@ from napari_synth.gui.jobs.restore import RunResult, restore
 from napari_synth.gui.jobs.worker import Work
 from napari_synth.gui.keys import PREVIEW, RUN, with_key
 from napari_synth.gui.layers.appearance import appearance, result_look
-from napari_synth.gui.layers.marks import FILLED, PSF, RESULT, mark
+from napari_synth.gui.layers.marks import FILLED, LIGHT, PSF, RESULT, mark
 from napari_synth.gui.layers.placement import Placement, result_placement
 from napari_synth.gui.layers.viewer_layers import insert_layer, layer_of_levels
 from napari_synth.gui.layers.visible_field import VisibleField, visible_field
@@ -275,7 +276,8 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
     def _add_more(self, result: RunResult[PreparedImage], finished: Finished[PreparedImage]) -> str:
         """Add which pixels are invented, hidden since they would cover what was put there, and say so."""
         run = result.prepared
-        said = " ".join(filter(None, (self._add_psf(one, finished) for one in (*run.before, run))))
+        every = (*run.before, run)
+        said = " ".join(filter(None, (add(one, finished) for one in every for add in (self._add_psf, self._add_light))))
         if said:
             return said
         if self.mask_picker is None or not result.filled:
@@ -293,14 +295,37 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
         psf = getattr(run.channels[0].prepared, "psf", None)
         if psf is None or finished.source is None:
             return ""
-        axes = run.source.axes.replace("S", "")
-        at = [axes.index(axis) for axis in "ZYX"[-psf.pixels.ndim :]]
-        # With other units, napari would show none for any layer.
-        placed = {name: [getattr(finished.source, name)[i] for i in at] for name in ("scale", "units", "axis_labels")}
+        placed = _placed(run, finished.source, "ZYX"[-psf.pixels.ndim :])
         name = f"{finished.source.name} PSF"
         layer = Image(psf.pixels, name=name, visible=False, metadata=mark(PSF), **placed)
         insert_layer(self.viewer, layer, finished.result)
         return f"The point spread function is in {layer.name!r}."
+
+    def _add_light(self, run: PreparedImage, finished: Finished[PreparedImage]) -> str:
+        """Add the shading and the dark field that were taken out, hidden, and say so."""
+        source = finished.source
+        if run.recipe.steps[-1].generator != "correct/flat-field" or source is None:
+            return ""
+        from napari_synth.methods.correct.flat_field import fields_of
+
+        sizes = (run.source.sizes["Y"], run.source.sizes["X"])
+        fields = [fields_of(one.prepared.resolved["fitted"][0], sizes) for one in run.channels]
+        named = []
+        for what, planes in zip(("shading", "dark field"), zip(*fields, strict=True), strict=True):
+            # Channels have each their own, and lie in the order of the sliders then.
+            pixels, axes = (planes[0], "YX") if len(planes) == 1 else (np.stack(planes), "CYX")
+            placed = _placed(run, source, axes) if set(axes) <= set(run.source.axes) else {}
+            layer = Image(pixels, name=f"{source.name} {what}", visible=False, metadata=mark(LIGHT), **placed)
+            insert_layer(self.viewer, layer, finished.result)
+            named.append(repr(layer.name))
+        return f"The light that was learnt is in {' and '.join(named)}."
+
+
+def _placed(run: PreparedImage, source: napari.layers.Image, axes: str) -> dict[str, Any]:
+    """Return the place of a layer along some axes of a source; with other units, napari would show none for any layer."""
+    known = run.source.axes.replace("S", "")
+    at = [known.index(axis) for axis in axes]
+    return {name: [getattr(source, name)[i] for i in at] for name in ("scale", "units", "axis_labels")}
 
 
 class DenoisePanel(RestorePanel):

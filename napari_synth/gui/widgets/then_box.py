@@ -141,7 +141,7 @@ class _Row(QWidget):
     def __init__(self, method: Generator[Params], parent: QWidget) -> None:
         super().__init__(parent)
         self._method = method
-        title = method.info.title
+        title = f"{panel_title(method.info.task)}: {method.info.title}"
         self.fold = FoldButton(self, f"then {title}", f"{method.info.summary} Click for its settings")
         self.remove = QToolButton(self)
         self.remove.setText("✕")
@@ -152,7 +152,8 @@ class _Row(QWidget):
         self.fold.toggled.connect(self.form.setVisible)
         head = QHBoxLayout()
         head.setContentsMargins(0, 0, 0, 0)
-        head.addWidget(self.fold, 1)
+        head.addWidget(self.fold)
+        head.addStretch(1)
         head.addWidget(self.remove)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
