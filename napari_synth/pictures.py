@@ -151,6 +151,32 @@ def corrected(sample: str = "retina", strength: float = 0.08) -> Strip:
     return Strip({"striped": striped, "corrected": np.asarray(correct(striped, "stripes")), "truth": clean}, "truth")
 
 
+def chained(sample: str = "retina", photons: float = 30.0, tiles: int = 12) -> Strip:
+    """Even out the light of a noisy field and denoise it: the field, in two runs, as one chain, the truth."""
+    from napari_synth import run
+
+    truth = samples.load_truth(sample)
+    if truth is None:
+        raise ImageFileError(f"The sample {sample!r} has no truth: choose another.")
+    middle = tuple(slice(size // 4, 3 * size // 4) for size in truth.shape)
+    clean = np.asarray(truth.data)[middle].astype(np.float64)
+    clean = photons * (0.2 + (clean - clean.min()) / np.ptp(clean))
+    y, x = (np.linspace(-0.5, 0.5, size) for size in clean.shape)
+    light = 1.25 - 2.0 * (y[:, None] ** 2 + x[None] ** 2)
+    draws = np.random.default_rng(0)
+    field = draws.poisson(clean * light).astype(np.float32)
+    empty = [draws.poisson(photons * level * light) for level in draws.uniform(0.7, 1.3, tiles)]
+    reference = np.stack(empty).astype(np.float32)
+    flat = run("correct/flat-field", field, reference=reference, axes="YX")
+    panels = {
+        "field": field,
+        "two runs": np.asarray(run("denoise/blind", flat, axes="YX")),
+        "one chain": np.asarray(run(["correct/flat-field", "denoise/blind"], field, reference=reference, axes="YX")),
+        "truth": (clean * light.mean()).astype(np.float32),
+    }
+    return Strip(panels, "truth")
+
+
 def registered(sample: str = "drift") -> Strip:
     """Denoise a frame of a movie that drifts: the frame, restored alone, restored with its neighbours in register, the truth."""
     from napari_synth import denoise
@@ -183,6 +209,7 @@ STRIPS: dict[str, Callable[[], Strip]] = {
     "denoise": denoised,
     "deconvolve": deconvolved,
     "correct": corrected,
+    "chain": chained,
     "upscale": upscaled,
     "inpaint": inpainted,
     "translate": translated,

@@ -18,7 +18,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_synth.contract.frames import FramePredictor
-from napari_synth.contract.generator import Generator, Method, Task
+from napari_synth.contract.generator import Chain, Generator, Method, Task
 from napari_synth.contract.params import NoParams
 from napari_synth.contract.synthesis import SynthesisParams, Synthesizer
 from napari_synth.contract.trainable import Trainable, TrainableInfo
@@ -30,6 +30,7 @@ from napari_synth.methods.from_file.catalogue import method_for
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from napari_synth.engine.recipe import Recipe
     from napari_synth.models.card import ModelDescription
     from napari_synth.models.library import Entry
 
@@ -84,6 +85,27 @@ def found(kind: type[M], identifier: str) -> M:
     if not isinstance(one, kind):
         raise UnknownGeneratorError(f"{identifier!r} cannot be used for this: it is for {one.info.task.verb}.")
     return one
+
+
+def of_recipe(recipe: Recipe) -> Method[Any]:
+    """Return the method that a recipe names, or the chain of those of its steps.
+
+    Raises
+    ------
+    UnknownGeneratorError
+        There is none of this id.
+    RecipeError
+        The steps make no chain.
+    """
+    if not recipe.before:
+        return found(Method, recipe.generator)
+    steps = []
+    for number, step in enumerate(recipe.steps, start=1):
+        try:
+            steps.append(found(Method, step.generator))
+        except UnknownGeneratorError as error:
+            raise UnknownGeneratorError(f"Step {number} of the chain: {error}") from error
+    return Chain.of(steps)
 
 
 def trainables(task: Task | str | None = None) -> list[Trainable[Any]]:

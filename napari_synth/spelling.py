@@ -13,6 +13,8 @@ from napari_synth.engine.recipe import Recipe
 
 def as_python(recipe: Recipe) -> str:
     """Return the run of a recipe as Python that can be pasted."""
+    if recipe.before:
+        return _chain_as_python(recipe)
     arguments = "".join(f", {name}={value!r}" for name, value in _options(recipe).items())
     if _makes_images(recipe):
         given = "" if recipe.source is None else ", source=source"
@@ -49,7 +51,7 @@ def as_command(
     drawn = recipe.region is not None and recipe.region.is_drawn
     again = (["--mask", mask] if recipe.needs_mask else []) + (["--region", region] if drawn else [])
     is_learnt = recipe.reference is None and any(recipe.params.get(name) is not None for name in _learnt(recipe))
-    if recipe.blend < 1.0 or is_learnt:
+    if recipe.blend < 1.0 or is_learnt or recipe.before:
         # The recipe's file alone says so.
         return shlex.join(["napari-synth", "run", file, source, target, *again])
     task, name = recipe.generator.split("/", 1)
@@ -72,6 +74,26 @@ def as_command(
         elif value is not None:
             words += [f"--{flag}", str(value)]
     return shlex.join(words)
+
+
+def _chain_as_python(recipe: Recipe) -> str:
+    """Return the run of a chain as Python: each step with what differs from a plain call of it."""
+    words, likenesses = [], []
+    for step in recipe.steps:
+        alone = Recipe(**step.model_dump())
+        params = _unusual_params(alone)
+        words.append(f"    ({step.generator!r}, {params!r}),\n" if params else f"    {step.generator!r},\n")
+        if step.reference is not None:
+            likenesses.append(f"{step.generator!r}: reference")
+    given = ", mask=mask" if recipe.needs_mask else ""
+    if recipe.blend < 1.0:
+        given += f", blend={recipe.blend!r}"
+    given += f", reference={{{', '.join(likenesses)}}}" if likenesses else ""
+    if recipe.region is not None:
+        given += ", region=region" if recipe.region.is_drawn else f", region={recipe.region.bounds!r}"
+    common = {name: value for name, value in _options(recipe).items() if name not in recipe.params}
+    given += "".join(f", {name}={value!r}" for name, value in common.items())
+    return f"import napari_synth\n\nsteps = [\n{''.join(words)}]\nresult = napari_synth.run(steps, image{given})\n"
 
 
 def _makes_images(recipe: Recipe) -> bool:

@@ -840,7 +840,7 @@ def load_model(
 
 @guarded
 def run(
-    recipe_or_id: Recipe | Method[Any] | str,
+    recipe_or_id: Recipe | Method[Any] | str | Sequence[Any],
     image: Any = None,
     *,
     reference: Any = None,
@@ -864,15 +864,16 @@ def run(
 
     Parameters
     ----------
-    recipe_or_id : Recipe, Method or str
+    recipe_or_id : Recipe, Method, str or sequence
         A `napari_synth.engine.recipe.Recipe`, the YAML of one, the id of a method such as ``"denoise/blind"``, or what
-        `load_model` returns.
+        `load_model` returns. A list is a chain: each of its steps is one of these, or a pair of one and its settings.
     image : array-like or Image
         Any integer or float dtype and range, 2 to 6 dimensions; numpy, dask, zarr or an `napari_synth.imaging.image.Image`. What
         makes new images is given the image or the labels that it needs, if any.
     reference : array-like or Image, optional
         As for `translate`, or the ``psf`` of `deconvolve`; a recipe need not be given one again where it holds what was learnt
-        of it.
+        of it. In a chain it is for the step that takes one; where several do, a mapping of the ids of methods, or of the numbers of
+        steps from 1, to images.
     mask, mask_from, mask_ids, grow
         As for `inpaint`; what is left out is taken from the recipe, but a mask that was drawn must be given again.
     region : mapping, array-like or Image, optional
@@ -900,8 +901,8 @@ def run(
     cancel : CancelToken, optional
         Stops the run within one block or step.
     **params
-        Settings of the method, and ``count``, ``fill`` and ``between`` as for `predict_frames`. They take the place of what the
-        recipe says, as do all that stand before.
+        Settings of the method (in a chain, of the last one), and ``count``, ``fill`` and ``between`` as for `predict_frames`.
+        They take the place of what the recipe says, as do all that stand before.
 
     Returns
     -------
@@ -958,7 +959,7 @@ def run(
 
 @guarded
 def batch(
-    recipe_or_id: Recipe | Method[Any] | str,
+    recipe_or_id: Recipe | Method[Any] | str | Sequence[Any],
     sources: str | Path | Sequence[str | Path],
     target: str | Path,
     params: Mapping[str, Any] | None = None,
@@ -1125,7 +1126,7 @@ def assess(image: Any, *, axes: str | None = None) -> Quality:
 
 @guarded
 def prepare(
-    recipe_or_id: Recipe | Method[Any] | str,
+    recipe_or_id: Recipe | Method[Any] | str | Sequence[Any],
     image: Any = None,
     params: Mapping[str, Any] | None = None,
     *,
@@ -1172,12 +1173,12 @@ def prepare(
     SynthError
         One of its subclasses for every cause that lies with the input; see `napari_synth.core.errors`.
     """
-    from napari_synth.contract.generator import Task
+    from napari_synth import registry
+    from napari_synth.contract.generator import Method
     from napari_synth.engine import door
     from napari_synth.engine.masking import with_mask
     from napari_synth.engine.prepared import Inputs
     from napari_synth.engine.recipe import Recipe
-    from napari_synth.engine.references import as_psf, as_reference
 
     recipe, method = _recipe_and_method(recipe_or_id)
     if blend is not None:
@@ -1186,32 +1187,94 @@ def prepare(
         device=device, precision=precision, dtype=dtype, seed=seed, tile=tile, memory_budget=memory_budget
     )
     source = _source(method, recipe, image, axes)
-    likeness = None
+    likeness, likenesses = None, {}
     if source is not None:
         source = with_mask(source, recipe, mask, rule=mask_from, ids=mask_ids, grow=grow)
-        as_given = as_psf if method.info.task == Task.DECONVOLVE else as_reference
-        likeness = None if reference is None else as_given(reference, source)
-    inputs = Inputs(source, likeness, region=region)
+        if recipe.before and reference is not None:
+            likenesses = {
+                number: _likeness(registry.found(Method, recipe.steps[number].generator), one, source)
+                for number, one in _references(recipe, reference).items()
+            }
+        elif reference is not None:
+            likeness = _likeness(method, reference, source)
+    inputs = Inputs(source, likeness, region=region, references=likenesses)
     return door.open(method, recipe.changed(params or {}), inputs, options, _reporter(progress, cancel), interim)
 
 
-def _recipe_and_method(recipe_or_id: Recipe | Method[Any] | str) -> tuple[Recipe, Method[Any]]:
+def _recipe_and_method(given: Recipe | Method[Any] | str | Sequence[Any]) -> tuple[Recipe, Method[Any]]:
     """Return a recipe, and the method that it names; a method of the user's own is taken up for this session."""
     from napari_synth import registry
-    from napari_synth.contract.generator import Method
     from napari_synth.engine.recipe import Recipe
 
-    if isinstance(recipe_or_id, Recipe):
-        recipe = recipe_or_id
-    elif not isinstance(recipe_or_id, str):
-        method = registry.register(recipe_or_id)
+    if isinstance(given, Recipe):
+        recipe = given
+    elif isinstance(given, (list, tuple)):
+        recipe = _chain(given)
+    elif not isinstance(given, str):
+        method = registry.register(given)
         return Recipe(generator=method.info.id), method
     else:
-        if "\n" not in recipe_or_id:
-            method = registry.found(Method, recipe_or_id)
-            return Recipe(generator=recipe_or_id), method
-        recipe = Recipe.from_yaml(recipe_or_id)
-    return recipe, registry.found(Method, recipe.generator)
+        recipe = Recipe.from_yaml(given) if "\n" in given else Recipe(generator=_id(given))
+    return recipe, registry.of_recipe(recipe)
+
+
+def _id(given: str) -> str:
+    """Return the id of a method that there is."""
+    from napari_synth import registry
+    from napari_synth.contract.generator import Method
+
+    return registry.found(Method, given).info.id
+
+
+def _chain(given: Sequence[Any]) -> Recipe:
+    """Return the recipe of a chain of ids, methods, recipes, or pairs of one of them and its settings."""
+    from napari_synth.core.errors import RecipeError
+    from napari_synth.engine.recipe import Recipe
+
+    steps = []
+    for number, item in enumerate(given, start=1):
+        what, params = item if isinstance(item, tuple) and len(item) == 2 else (item, {})
+        if isinstance(what, (list, tuple)) or not isinstance(params, Mapping):
+            raise RecipeError(
+                f"Step {number} of the chain must be a method, such as 'denoise/blind', or a pair of it and its settings."
+            )
+        one, _ = _recipe_and_method(what)
+        if one.before:
+            raise RecipeError(f"Step {number} of the chain is a chain itself: write all steps in one list.")
+        step = one.changed(params)
+        steps.append({"generator": step.generator, "params": step.params})
+    return Recipe.from_dict({"steps": steps})
+
+
+def _references(recipe: Recipe, given: Any) -> Mapping[int, Any]:
+    """Return the references that are given for a chain, by the number of the step from 0."""
+    from napari_synth import registry
+    from napari_synth.core.errors import ReferenceImageError
+    from napari_synth.core.texts import shown
+    from napari_synth.engine.references import taken_by
+
+    ids = [step.generator for step in recipe.steps]
+    if not isinstance(given, Mapping):
+        chain: Any = registry.of_recipe(recipe)
+        return {taken_by(chain.steps, recipe): given}
+    found = {}
+    for key, one in given.items():
+        number = ids.index(key) if key in ids else key - 1 if isinstance(key, int) else -1
+        if not 0 <= number < len(ids):
+            raise ReferenceImageError(
+                f"A reference is given for {shown(key)}, which is no step of the chain: name one of {', '.join(ids)}."
+            )
+        found[number] = one
+    return found
+
+
+def _likeness(method: Method[Any], reference: Any, source: Image) -> Image:
+    """Return a reference as the method takes it."""
+    from napari_synth.contract.generator import Task
+    from napari_synth.engine.references import as_psf, as_reference
+
+    as_given = as_psf if method.info.task == Task.DECONVOLVE else as_reference
+    return as_given(reference, source)
 
 
 def _source(method: Method[Any], recipe: Recipe, image: Any, axes: str | None) -> Image | None:

@@ -12,7 +12,9 @@ from napari_synth import demo
 from napari_synth.pictures import STRIPS, Strip
 
 
-@pytest.mark.parametrize("task", ["denoise", "upscale", "movies", pytest.param("inpaint", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "task", ["denoise", "upscale", "movies", "chain", pytest.param("inpaint", marks=pytest.mark.slow)]
+)
 def test_a_result_is_nearer_to_the_truth_than_its_source(task: str) -> None:
     strip = STRIPS[task]()
     truth = strip.panels[strip.truth or ""].astype(float)

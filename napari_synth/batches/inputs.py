@@ -5,15 +5,16 @@ from __future__ import annotations
 import fnmatch
 import glob
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from napari_synth.batches.states import content_hash
 from napari_synth.batches.writing import RECIPE_SUFFIX
-from napari_synth.contract.generator import Task
-from napari_synth.core.errors import ImageFileError, MaskError
+from napari_synth.contract.generator import Generator, Task
+from napari_synth.core.errors import ImageFileError, MaskError, ReferenceImageError
 from napari_synth.engine.recipe import Recipe, RegionRecord
 from napari_synth.engine.references import as_psf, as_reference
 from napari_synth.files import (
@@ -49,7 +50,7 @@ class Masked:
             raise MaskError("A mask and a rule for one are given: give --mask or --mask-from.")
         if self.mask is not None and not glob.has_magic(self.mask) and not Path(self.mask).exists():
             raise ImageFileError(f"There is no mask {self.mask!r}: check the name.")
-        if self.mask is not None or self.mask_from is not None or not recipe.generator.startswith(f"{Task.INPAINT}/"):
+        if self.mask is not None or self.mask_from is not None or not recipe.fills:
             return
         if recipe.mask is None:
             raise MaskError("There is no mask: add --mask MASK.tif, or --mask-from nan, zero, saturated or hot.")
@@ -233,11 +234,6 @@ class Referenced:
         if self.reference is not None and not self.reference.exists():
             raise ImageFileError(f"There is no reference image {str(self.reference)!r}: check the name.")
 
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """What the results depend on besides the image."""
-        return () if self.reference is None else (self.reference,)
-
     def of(self, image: Image) -> Image | None:
         """Return the reference for an image, None where there is none.
 
@@ -247,6 +243,33 @@ class Referenced:
             It cannot be read.
         """
         return None if self.reference is None else as_reference(self._read, image)
+
+    def of_steps(self, steps: Sequence[Generator[Any]], recipe: Recipe, image: Image) -> Mapping[int, Image]:
+        """Return the references of the steps of a chain, by their numbers from 0.
+
+        Parameters
+        ----------
+        steps : sequence of Generator
+        recipe : Recipe
+        image : Image
+
+        Raises
+        ------
+        SynthError
+            One cannot be read, or it is not known for which step it is.
+        """
+        if self.reference is None:
+            return {}
+        from napari_synth.engine.references import taken_by
+
+        number = taken_by(steps, recipe)
+        pointed = steps[number].info.task == Task.DECONVOLVE
+        found = Pointed(self.reference).of(image) if pointed else self.of(image)
+        return {} if found is None else {number: found}
+
+    def decides(self) -> Any:
+        """Return what of it decides the pixels of a result, as JSON holds it."""
+        return None if self.reference is None else content_hash(self.reference)
 
     @cached_property
     def _read(self) -> Any:
@@ -268,14 +291,13 @@ class Tiles(Referenced):
         """Raise `ImageFileError` where there are no tiles."""
         find_images(self.pattern, ignored=RECIPE_SUFFIX)
 
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """See `Referenced.files`."""
-        return tuple(find_images(self.pattern, ignored=RECIPE_SUFFIX)[0])
-
     def of(self, image: Image) -> Image | None:
         """Return the tiles as one stack, read when they are looked at."""
         return self._stack
+
+    def decides(self) -> Any:
+        """Return the contents of all tiles."""
+        return [content_hash(path) for path in find_images(self.pattern, ignored=RECIPE_SUFFIX)[0]]
 
     @cached_property
     def _stack(self) -> Image:
@@ -305,3 +327,45 @@ class Pointed(Referenced):
     def of(self, image: Image) -> Image | None:
         """Return the image of the point for an image, None where there is none; raises as `Referenced.of`."""
         return None if self.reference is None else as_psf(self.reference, image)
+
+
+@dataclass(frozen=True)
+class OfSteps(Referenced):
+    """What the steps of a chain learn from: tiles for a flat field, the image of a point, and how results should look."""
+
+    tiles: Tiles | None = None
+    psf: Pointed | None = None
+
+    def check(self) -> None:
+        """See `Referenced.check`."""
+        for one in (self.tiles, self.psf):
+            if one is not None:
+                one.check()
+        super().check()
+
+    def decides(self) -> Any:
+        """See `Referenced.decides`."""
+        return [None if one is None else one.decides() for one in (self.tiles, self.psf)] + [super().decides()]
+
+    def of(self, image: Image) -> Image | None:
+        """Return what is given, where it is one step alone."""
+        given = [one for one in (self.tiles, self.psf) if one is not None]
+        return given[0].of(image) if given else super().of(image)
+
+    def of_steps(self, steps: Sequence[Generator[Any]], recipe: Recipe, image: Image) -> Mapping[int, Image]:
+        """See `Referenced.of_steps`."""
+        found = dict(super().of_steps(steps, recipe, image)) if self.reference is not None else {}
+        for given, task, option in ((self.tiles, Task.CORRECT, "--from"), (self.psf, Task.DECONVOLVE, "--psf")):
+            if given is None:
+                continue
+            takers = [
+                number
+                for number, step in enumerate(steps)
+                if step.info.task == task and step.info.reference_image != "none"
+            ]
+            if not takers:
+                raise ReferenceImageError(f"No step of the chain takes what {option} gives: leave it out.")
+            like = given.of(image)
+            if like is not None:
+                found |= dict.fromkeys(takers, like)
+        return found

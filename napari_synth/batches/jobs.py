@@ -25,7 +25,7 @@ from napari_synth.batches.inputs import (
     with_axes_of_recipe,
 )
 from napari_synth.batches.writing import RECIPE_SUFFIX, alone, is_folder_of_images, write_folder
-from napari_synth.contract.generator import Method
+from napari_synth.contract.generator import Chain, Method
 from napari_synth.core.errors import ImageFileError, RecipeError
 from napari_synth.core.options import RunOptions
 from napari_synth.core.progress import Reporter
@@ -232,7 +232,7 @@ def run_job(
     from napari_synth.batches.units import token_of, write_units
     from napari_synth.engine.verdict import judged
 
-    method = registry.found(Method, recipe.generator)
+    method = registry.of_recipe(recipe)
     into_folder = method.makes_many and is_folder_of_images(job.target)
     is_repair = not into_folder and _lacks_its_recipe(job, overwrite, write_recipe or resumes)
     if not into_folder:
@@ -328,16 +328,21 @@ def prepare_job(
     from napari_synth.engine import door
     from napari_synth.engine.prepared import Inputs
 
-    method = registry.found(Method, recipe.generator)
+    method = registry.of_recipe(recipe)
     image = None if job.source is None else _read(job.source, axes, series, recipe, method)
     if image is not None and job.source is not None:
         image = masked.applied(image, recipe, job.source)
         if method.info.channels == "mapped" and not method.makes_many:
             # What the format cannot hold is told before minutes of work.
             _fitting(job, image)
-    reference = None if image is None else referenced.of(image)
     region = None if job.source is None else drawn.of(job.source)
-    return door.open(method, recipe, Inputs(image, reference, region=region, yardstick=yardstick), options, report)
+    if image is not None and isinstance(method, Chain):
+        references = referenced.of_steps(method.steps, recipe, image)
+        inputs = Inputs(image, references=references, region=region, yardstick=yardstick)
+    else:
+        reference = None if image is None else referenced.of(image)
+        inputs = Inputs(image, reference, region=region, yardstick=yardstick)
+    return door.open(method, recipe, inputs, options, report)
 
 
 def made_before(
@@ -373,7 +378,7 @@ def made_before(
             continue
         if job.source is None:
             return target, record, True
-        seen = Source.of(_read(job.source, axes, series, recipe, registry.found(Method, recipe.generator)))
+        seen = Source.of(_read(job.source, axes, series, recipe, registry.of_recipe(recipe)))
         return target, record, record.source is not None and record.source.fingerprint == seen.fingerprint
     return None
 

@@ -164,7 +164,7 @@ def as_table(planned: Sequence[Planned], settings: Settings, manifest: Manifest)
     """
     return {
         "recipe": settings.hash,
-        "generator": settings.recipe.generator,
+        "generator": ", ".join(step.generator for step in settings.recipe.steps),
         "out": str(manifest.folder),
         "jobs": [
             {

@@ -12,7 +12,7 @@ from typing import Any
 from napari_synth import registry
 from napari_synth.batches.inputs import AS_IN_RECIPE, AS_RECORDED, NO_REFERENCE, Drawn, Masked, Referenced
 from napari_synth.batches.states import content_hash
-from napari_synth.contract.generator import Method
+from napari_synth.contract.generator import Chain, Method
 from napari_synth.core.device import resolve_device
 from napari_synth.core.errors import ImageFileError
 from napari_synth.core.options import RunOptions
@@ -65,7 +65,7 @@ class Settings:
     @property
     def method(self) -> Method[Any]:
         """What is done."""
-        return registry.found(Method, self.recipe.generator)
+        return registry.of_recipe(self.recipe)
 
     @property
     def options(self) -> RunOptions:
@@ -89,9 +89,20 @@ class Settings:
             "series": self.series,
             "masked": [self.masked.mask, self.masked.mask_from, self.masked.mask_ids, self.masked.grow],
             "drawn": self.drawn.region,
-            "reference": [_content(path) for path in self.referenced.files] or None,
+            "reference": self.referenced.decides(),
             "measure_on": _content(self.measure_on),
         }
+        if recipe.before:
+            decides["steps"] = [
+                {
+                    "generator": step.generator,
+                    "params": registry.found(Method, step.generator)
+                    .params_type.parse(step.params)
+                    .model_dump(mode="json"),
+                    "grid": {axes: list(edges) for axes, edges in step.grid.items()},
+                }
+                for step in recipe.before
+            ]
         return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:16]
 
     @cached_property
@@ -111,7 +122,10 @@ class Settings:
         SynthError
             One of its subclasses.
         """
-        self.method.params_type.parse(self.recipe.params)
+        method = self.method
+        steps = method.steps if isinstance(method, Chain) else (method,)
+        for step, said in zip(steps, self.recipe.steps, strict=True):
+            step.params_type.parse(said.params)
         resolve_device(self.options.device, self.options.precision)
         self.masked.check(self.recipe)
         self.drawn.check(self.recipe)

@@ -12,7 +12,16 @@ from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 
 from napari_synth.augmentation import PRESETS, TRANSFORMS
-from napari_synth.batches.inputs import AS_IN_RECIPE, NO_REFERENCE, Drawn, Masked, Pointed, Referenced, Tiles
+from napari_synth.batches.inputs import (
+    AS_IN_RECIPE,
+    NO_REFERENCE,
+    Drawn,
+    Masked,
+    OfSteps,
+    Pointed,
+    Referenced,
+    Tiles,
+)
 from napari_synth.batches.jobs import Job, plan_jobs
 from napari_synth.cli import augmenting, batching, curating, models, synthesizing, training
 from napari_synth.cli.options import (
@@ -35,7 +44,7 @@ from napari_synth.core.errors import Cancelled, MissingExtraError, RecipeError, 
 from napari_synth.core.options import RunOptions
 from napari_synth.core.result_dtype import DtypeChoice
 from napari_synth.engine.recipe import Recipe
-from napari_synth.registry import found, listed, trainables
+from napari_synth.registry import found, listed, of_recipe, trainables
 
 WRONG = 2
 
@@ -324,10 +333,12 @@ def _run(
     instead: Instead = Instead(),
     masked: Filled = AS_IN_RECIPE,
     referenced: Alike = NO_REFERENCE,
+    from_: LearntFrom = None,
+    psf: PointSpread = None,
     output: Output = USUAL,
     many: Many = ONE_BY_ONE,
 ) -> int:
-    """Repeat a run from its recipe, on the same or on other images; where it makes new ones of nothing, leave IN out."""
+    """Repeat a run from its recipe, or run a chain of steps; where it makes new images of nothing, leave IN out."""
     values = {
         name: value
         for name, value in asdict(instead).items()
@@ -336,7 +347,7 @@ def _run(
     if instead.region is not None:
         values["region"], _ = Drawn.parse(instead.region)
     repeated = Recipe.from_file(recipe).model_copy(update=values)
-    method = found(Method, repeated.generator)
+    method = of_recipe(repeated)
     if not method.given and target is not None:
         raise RecipeError("This recipe makes images of random numbers alone: give the recipe and OUT.")
     if method.given and target is None:
@@ -344,8 +355,14 @@ def _run(
     if target is None or method.makes_many:
         jobs = [Job(None, Path(source)) if target is None else Job(Path(source), target)]
         return process(jobs, None, repeated, output, instead.axes, instead.series, many=many)
-    if method.info.task == Task.DECONVOLVE:
-        referenced = Pointed(referenced.reference)
+    tiles = None if from_ is None else Tiles(pattern=from_)
+    pointed = None if psf is None else Pointed(psf)
+    if repeated.before:
+        referenced = OfSteps(referenced.reference, tiles, pointed)
+    elif method.info.task == Task.DECONVOLVE:
+        referenced = pointed or Pointed(referenced.reference)
+    else:
+        referenced = tiles or referenced
     return _process(source, target, repeated, output, instead, masked, referenced, many)
 
 

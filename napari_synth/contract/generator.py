@@ -8,8 +8,8 @@ order, on any machine.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from fractions import Fraction
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from napari_synth.contract.params import Params
 from napari_synth.core.device import Device
+from napari_synth.core.errors import RecipeError
 from napari_synth.core.progress import Reporter
 from napari_synth.imaging.image import Image
 
@@ -243,6 +244,11 @@ class Prepared(ABC):
     resolved : mapping of str to object
         Settings that the run decided on, which the recipe stores so that it can be repeated: the steps that fitted into the
         minutes, say. Of the numbers of several channels the recipe stores the largest; lists it joins in the channels' order.
+    noise_level : float or None
+        The counts from which on a correction multiplies: a pixel of the result lies by `gains` times as far above them as that
+        of the image, up to a shift that holds no noise. None where the result of a pixel holds the noise of others, or none.
+    wants_gains : bool
+        Whether it is to be told by `with_gains` how the corrections before it changed the noise.
     """
 
     spec: BlockSpec
@@ -252,6 +258,8 @@ class Prepared(ABC):
     notes: tuple[str, ...] = ()
     weights: Mapping[str, str] = {}
     resolved: Mapping[str, Any] = {}
+    noise_level: float | None = None
+    wants_gains: bool = False
 
     @abstractmethod
     def apply(self, block: torch.Tensor) -> torch.Tensor:
@@ -287,6 +295,33 @@ class Prepared(ABC):
     def is_placed(self) -> bool:
         """Whether what is done to a block depends on where it lies, as with the light of a field or the time of a frame."""
         return False
+
+    def gains(self, block: torch.Tensor) -> torch.Tensor:
+        """Return by what `apply` multiplies the noise of every pixel of a batch of blocks, where there is a `noise_level`.
+
+        Parameters
+        ----------
+        block : torch.Tensor, (N, C, *spatial)
+            As for `apply`.
+
+        Returns
+        -------
+        torch.Tensor, (N, C, *spatial)
+            Above 0; 1 everywhere unless a method says otherwise.
+        """
+        import torch
+
+        return torch.ones_like(block)
+
+    def with_gains(self, gains: torch.Tensor) -> Prepared:
+        """Return what restores blocks whose noise was multiplied by the corrections before; asked for where `wants_gains`.
+
+        Parameters
+        ----------
+        gains : torch.Tensor, (N, C, *spatial)
+            By what the noise of every pixel of the blocks was multiplied.
+        """
+        return self
 
     def seen_again(self, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return what the instrument would see of a result: that itself, unless restoring took a blur away.
@@ -356,6 +391,11 @@ class Method(Generic[P]):
         return "an image"
 
     @property
+    def title(self) -> str:
+        """What it is called; of a chain, what all its steps are called."""
+        return self.info.title
+
+    @property
     def makes_many(self) -> bool:
         """Whether its result is a stack of images that have nothing to do with each other."""
         return False
@@ -384,6 +424,54 @@ class Generator(Method[P]):
         """
         prepared: Prepared = resolved(self.function)(image, params, context)
         return prepared
+
+
+@dataclass(frozen=True)
+class Chain(Generator[P]):
+    """Several generators, one after the other, as one; it is called and set like the last of them.
+
+    Attributes
+    ----------
+    steps : tuple of Generator
+        The first one first.
+    """
+
+    steps: tuple[Generator[Any], ...] = ()
+
+    @classmethod
+    def of(cls, steps: Sequence[Method[Any]]) -> Chain[Any]:
+        """Make a chain of generators.
+
+        Raises
+        ------
+        RecipeError
+            One of them cannot stand where it does.
+        """
+        restoring: list[Generator[Any]] = []
+        for number, step in enumerate(steps, start=1):
+            if not isinstance(step, Generator) or isinstance(step, Chain):
+                raise RecipeError(
+                    f"Step {number} of the chain ({step.info.title}) does not restore an image: make the chain of methods that"
+                    " correct, denoise, deconvolve, upscale, fill or translate."
+                )
+            if number < len(steps) and step.info.task == Task.SUPER_RESOLUTION:
+                raise RecipeError(
+                    f"Step {number} of the chain ({step.info.title}) gives an image of another size, and the steps behind it work"
+                    " on the size of the source: put it last."
+                )
+            restoring.append(step)
+        last = restoring[-1]
+        info = replace(
+            last.info,
+            trains=any(step.info.trains for step in restoring),
+            invents=any(step.info.invents for step in restoring),
+        )
+        return cls(info, last.params_type, last.function, last.model, tuple(restoring))
+
+    @property
+    def title(self) -> str:
+        """What all its steps are called."""
+        return ", then ".join(step.info.title for step in self.steps)
 
 
 def resolved(function: Callable[..., Any] | str) -> Callable[..., Any]:

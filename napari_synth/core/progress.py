@@ -90,6 +90,11 @@ def check_cancelled() -> None:
         token.check()
 
 
+def token_of_block() -> CancelToken:
+    """Return the token that `check_cancelled` looks at; one that nobody sets where there is none."""
+    return _of_block.get() or CancelToken()
+
+
 class Reporter:
     """Tells a callback how far a run is, and stops the run where the token says so.
 
@@ -138,6 +143,12 @@ class Reporter:
     def emit(self, event: object) -> None:
         """Hand something over that can be drawn, without moving on."""
         self._report(event=event)
+
+    def hand_on(self, progress: Progress) -> None:
+        """Tell what another reporter has told."""
+        self.cancel.check()
+        if self._callback is not None:
+            self._callback(progress)
 
     @property
     def has_listener(self) -> bool:

@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, overload
 
 from napari_synth.contract.frames import FramePredictor
-from napari_synth.contract.generator import Generator, Method
+from napari_synth.contract.generator import Chain, Generator, Method
 from napari_synth.contract.synthesis import Synthesizer
 from napari_synth.core.errors import InvalidParameterError, UnknownGeneratorError
 from napari_synth.core.options import RunOptions
 from napari_synth.core.progress import Reporter
+from napari_synth.engine.chain import open_chain
 from napari_synth.engine.frame_run import PreparedMovie, open_movie
 from napari_synth.engine.image_run import PreparedImage, open_image
 from napari_synth.engine.prepared import Inputs, PreparedRun
@@ -106,6 +107,8 @@ def open(
             f"{method.info.title} gives all that it makes: leave the region and the blending out."
         )
     with each_part_read_once():
+        if isinstance(method, Chain):
+            return open_chain(method, recipe, inputs, how, told, interim)
         if isinstance(method, Generator):
             return open_image(method, recipe, inputs, how, told, interim)
         if isinstance(method, FramePredictor):

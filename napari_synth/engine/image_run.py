@@ -56,8 +56,20 @@ def open_image(
     options: RunOptions,
     report: Reporter,
     interim: Callable[[PreparedImage], None] | None = None,
+    before: tuple[PreparedImage, ...] = (),
+    made: Image | None = None,
 ) -> PreparedImage:
-    """Let a generator look at an image: load weights, measure the noise, or train; see `napari_synth.engine.door.open`."""
+    """Let a generator look at an image: load weights, measure the noise, or train; see `napari_synth.engine.door.open`.
+
+    Parameters
+    ----------
+    method, recipe, inputs, options, report, interim
+        As for `napari_synth.engine.door.open`.
+    before : tuple of PreparedImage
+        The steps of a chain before it.
+    made : Image, optional
+        What they make of the image, which is looked at in its place.
+    """
     image = inputs.image
     if image is None:
         raise InvalidImageError("There is no image: only what makes new images can do without one.")
@@ -70,12 +82,16 @@ def open_image(
         check_mask(image)
     else:
         image = replace(image, mask=None)
+    if made is not None:
+        made = replace(made, mask=image.mask)
     _check_reference(method, image, inputs.reference)
     _check_yardstick(image, inputs.yardstick)
-    bare = PreparedImage(image, method, params, device, options, Recipe(generator=method.info.id), ())
+    bare = PreparedImage(
+        image, method, params, device, options, Recipe(generator=method.info.id), (), before=before, made=made
+    )
     channels = prepare_channels(
         method,
-        image,
+        bare.seen,
         params,
         device,
         options.seed,
@@ -97,7 +113,7 @@ def open_image(
         )
     masked = None if image.mask is None else MaskRecord.of(image.mask)
     settled = params.model_dump(mode="json") | _resolved(channels)
-    made = Recipe(
+    record = Recipe(
         generator=method.info.id,
         params=settled,
         axes=image.axes,
@@ -126,11 +142,40 @@ def open_image(
             ),
         ),
     )
-    run = replace(bare, channels=channels, recipe=made).with_grid(recipe)
+    run = replace(bare, channels=channels, recipe=record).with_grid(recipe)
     run = run if run.layout.spec is not None else run.with_dtype()
     if recipe.blend < 1.0 and (run.layout.spec is not None or run.layout.shape != image.shape):
         raise InvalidParameterError("The result lies on another grid than its source: it cannot be blended with it.")
     return run if region is None else run.limited_to(region)
+
+
+class Gains(Prepared):
+    """By what a correction multiplies the noise.
+
+    Parameters
+    ----------
+    prepared : Prepared
+        With a `noise_level`.
+    scale : float
+        Of its intensity transform, which results are multiplied with.
+    """
+
+    def __init__(self, prepared: Prepared, scale: float) -> None:
+        self.spec, self.intensity, self.noise_level = prepared.spec, prepared.intensity, prepared.noise_level
+        self._prepared, self._scale = prepared, scale
+
+    @property
+    def is_placed(self) -> bool:
+        """As the correction is."""
+        return self._prepared.is_placed
+
+    def at(self, place: Mapping[str, slice]) -> Prepared:
+        """See `Prepared.at`."""
+        return Gains(self._prepared.at(place), self._scale)
+
+    def apply(self, block: torch.Tensor) -> torch.Tensor:
+        """Return the gains of a batch of blocks."""
+        return self._prepared.gains(block) / self._scale
 
 
 @dataclass(frozen=True)
@@ -141,9 +186,20 @@ class PreparedImage(BlockRun):
     ----------
     region : ChosenRegion or None
         What it is limited to.
+    before : tuple of PreparedImage
+        The steps of a chain before it.
+    made : Image or None
+        What they make of the source, which is what the method looks at then; on the grid of the source, in float32.
     """
 
     region: ChosenRegion | None = None
+    before: tuple[PreparedImage, ...] = ()
+    made: Image | None = None
+
+    @property
+    def seen(self) -> Image:
+        """What the method looks at: the source, or in a chain what the steps before make of it."""
+        return self.source if self.made is None else self.made
 
     def limited_to(self, region: ChosenRegion) -> PreparedImage:
         """Return the run with a region in its recipe: the rest of the result is the source, or is left out."""
@@ -156,6 +212,11 @@ class PreparedImage(BlockRun):
         """Whether the result is the region alone, since it lies on another grid than its source or in other counts."""
         layout = self.layout
         return self.region is not None and (layout.spec is not None or layout.shape != self.source.shape)
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether pixels of the source come back, or are mixed with those of the result."""
+        return (self.region is not None and not self.is_cropped) or self.recipe.blend < 1.0
 
     @property
     def extent(self) -> dict[str, slice]:
@@ -193,6 +254,21 @@ class PreparedImage(BlockRun):
     def block_spec(self, channel: Channel[Prepared]) -> BlockSpec:
         """Return what the blocks of a channel must be like; channels may differ, e.g. in whether planes beside are evidence."""
         return channel.prepared.spec
+
+    @property
+    def is_gains(self) -> bool:
+        """Whether results are by what a step multiplies the noise, rather than its result."""
+        return self.is_spread and all(isinstance(channel.prepared, Gains) for channel in self.channels)
+
+    def gains(self) -> PreparedImage | None:
+        """Return the run whose result is by what this one multiplies the noise of each pixel; None where it does not."""
+        if any(channel.prepared.noise_level is None for channel in self.channels):
+            return None
+        channels = tuple(
+            replace(one, prepared=Gains(one.prepared, (one.prepared.intensity or one.intensity)[0].scale))
+            for one in self.channels
+        )
+        return replace(self, channels=channels, is_spread=True)
 
     def ensembled(self, prepared: Prepared) -> Prepared:
         """Return what gives the spread of a prepared generator over flips and rotations."""
@@ -278,6 +354,10 @@ class _Pixels:
         Which pixels stand out of the result as far as out of the image.
     chosen : numpy.ndarray of bool, (C, *spatial), or None
         Which pixels belong to the region that the run is limited to.
+    gains : numpy.ndarray, (C, *spatial), or None
+        By what the steps before multiplied the noise, where the generator wants to know.
+    original : numpy.ndarray, (C, *spatial), or None
+        What is in the image where the steps before changed it, and it may come back.
     """
 
     counts: npt.NDArray[Any]
@@ -286,6 +366,8 @@ class _Pixels:
     kept: npt.NDArray[np.bool_] | None = None
     outliers: npt.NDArray[np.bool_] | None = None
     chosen: npt.NDArray[np.bool_] | None = None
+    gains: npt.NDArray[np.float32] | None = None
+    original: npt.NDArray[Any] | None = None
 
 
 class _ImageWork(BlockWork):
@@ -330,21 +412,30 @@ class _ImageWork(BlockWork):
             of_channel = {} if item.channel.index is None else {"C": item.channel.index}
             sizes = image.sizes | ({"C": self._run.source.sizes["C"]} if of_channel else {})
             chosen = block_of(np.broadcast_to(region.part(selection | of_channel, sizes), counts.shape))
+        gains = None
+        if image.gains and item.channel.prepared.wants_gains and not self._run.is_gains:
+            gains = block_of(image.gain(**selection))
+        original = None
+        if self._run.before and self._run.is_limited:
+            source = without_alpha(self._run.source)
+            source = source if item.channel.index is None else source.select(C=item.channel.index)
+            original = block_of(source.read(**selection))
         if outliers is None and part.no_data is None:
-            return _Pixels(block_of(counts), hidden, chosen=chosen)
+            return _Pixels(block_of(counts), hidden, chosen=chosen, gains=gains, original=original)
         kept = np.zeros(counts.shape, bool) if part.no_data is None else part.no_data
         standing = None
         if outliers is not None and moves:
             standing = block_of(outliers)
         elif outliers is not None and self._run.keeps_outliers:
             kept = kept | outliers
-        return _Pixels(block_of(counts), hidden, block_of(part.source), block_of(kept), standing, chosen)
+        return _Pixels(
+            block_of(counts), hidden, block_of(part.source), block_of(kept), standing, chosen, gains, original
+        )
 
     def apply(self, items: list[BlockItem], read: list[_Pixels]) -> list[npt.NDArray[Any]]:
         """Restore a batch on the device; return the cores in counts, with the axes of the result."""
         run, layout = self._run, self._run.layout
-        limited = (run.region is not None and not run.is_cropped) or run.recipe.blend < 1.0
-        results = self._within_region(items, read) if limited else self._results(items, read)
+        results = self._within_region(items, read) if run.is_limited else self._results(items, read)
         joint, axes = layout.channel_axes, items[0].channel.prepared.spec.axes
         sizes = run.joint_sizes() if layout.spec is None else {}
         return [
@@ -371,15 +462,16 @@ class _ImageWork(BlockWork):
                     add_back(result, source.source, source.counts, source.outliers, block)
         return results
 
-    def _as_source(self, item: BlockItem, source: _Pixels) -> npt.NDArray[Any]:
-        """Return the pixels of the source where those of the result are, bit by bit; zeros of a spread."""
-        kept = self.block(item).at_results(source.counts if source.source is None else source.source)
+    def _as_seen(self, item: BlockItem, source: _Pixels, original: npt.NDArray[Any] | None = None) -> npt.NDArray[Any]:
+        """Return the pixels that were looked at where those of the result are, bit by bit; zeros of a spread."""
+        shown = source.counts if source.source is None else source.source
+        kept = self.block(item).at_results(shown if original is None else original)
         kept = kept.astype(self._run.dtype, copy=False)
         return np.zeros_like(kept) if self._run.is_spread else kept
 
     def _within_region(self, items: list[BlockItem], read: list[_Pixels]) -> list[npt.NDArray[Any]]:
         """Restore the pixels of the region, mixed with the source; all others are those of the source, and are not computed."""
-        results = [self._as_source(item, source) for item, source in zip(items, read, strict=True)]
+        results = [self._as_seen(item, source, source.original) for item, source in zip(items, read, strict=True)]
         chosen = [
             np.ones(results[i].shape, bool) if source.chosen is None else self.block(item).at_results(source.chosen)
             for i, (item, source) in enumerate(zip(items, read, strict=True))
@@ -398,7 +490,7 @@ class _ImageWork(BlockWork):
         results, filled = [], []
         for item, source in zip(items, read, strict=True):
             block = self.block(item)
-            kept = self._as_source(item, source)
+            kept = self._as_seen(item, source)
             results.append(kept)
             filled.append(np.zeros_like(kept, bool) if source.holes is None else block.at_results(source.holes))
         # Most blocks of a large image have no hole.
@@ -422,22 +514,31 @@ class _ImageWork(BlockWork):
         with computing(run.method, self.device, self.cancel):
             tensor = codec.encode(counts, np.stack(masks) if masks else None)
             with arithmetic(self.device):
-                restored = self._applied(channel, tensor, seen[0], items[0])
+                restored = self._applied(channel, tensor, seen[0], items[0], [source.gains for source in read])
             restored = resampled(restored, samplings, prepared.spec.kernel)
             check_finite(restored, run.method, self.device, lambda number: _place(items[number]))
             return codec.decode(restored)
 
     def _applied(
-        self, channel: Channel[Prepared], tensor: torch.Tensor, seen: IntensityTransform, item: BlockItem
+        self,
+        channel: Channel[Prepared],
+        tensor: torch.Tensor,
+        seen: IntensityTransform,
+        item: BlockItem,
+        gains: list[npt.NDArray[np.float32] | None],
     ) -> torch.Tensor:
         """Apply the generator to a batch like an item of it, apart to what is far brighter than the rest."""
         prepared = channel.prepared.at(self._lies(item)) if channel.prepared.is_placed else channel.prepared
+        if known := [one for one in gains if one is not None]:
+            import torch
+
+            prepared = prepared.with_gains(torch.from_numpy(np.stack(known)).to(tensor.device))
         if channel.ceiling is None:
             return prepared.apply(tensor)
         model = None
         # What takes blur away changes pixels by more than noise can.
         sharpens = self._run.method.info.task == Task.DECONVOLVE
-        if prepared.noise is not None and not self._run.is_spread and not sharpens:
+        if prepared.noise is not None and not self._run.is_spread and not sharpens and not known:
             model = prepared.noise.model.scaled(seen.scale, seen.offset)
         level = (channel.ceiling - seen.offset) / seen.scale
         return without_glare(prepared.apply, tensor, level, prepared.spec.axes, model)

@@ -44,6 +44,8 @@ class Inputs:
         How the result should look, for a method that takes such an image.
     region : ChosenRegion, mapping, array-like or Image, optional
         What the run is limited to in place of what its recipe says, see `napari_synth.engine.region.open_region`.
+    references : mapping of int to Image
+        The reference of each step of a chain that is given one, by its number from 0; in place of the one reference.
     yardstick : Image or None
         Whose intensities and noise are taken for those of the image, so that the images of a series stay comparable. With as many
         channels as the image, or one for all of them.
@@ -52,6 +54,7 @@ class Inputs:
     image: Image | None = None
     reference: Image | None = None
     region: Any = field(default=None, kw_only=True)
+    references: Mapping[int, Image] = field(default_factory=dict, kw_only=True)
     yardstick: Image | None = field(default=None, kw_only=True)
 
 

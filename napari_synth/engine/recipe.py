@@ -208,12 +208,53 @@ class VerdictRecord(pydantic.BaseModel):
     "One a channel."
 
 
+class Step(pydantic.BaseModel):
+    """A step of a chain: a method with its settings, and what was measured for it."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    generator: str
+    params: dict[str, Any] = {}
+    reference: Source | None = None
+    grid: dict[str, tuple[pydantic.PositiveInt, ...]] = {}
+    noise: tuple[NoiseRecord | None, ...] = ()
+
+    @pydantic.field_validator("generator")
+    @classmethod
+    def _names_task_and_method(cls, generator: str) -> str:
+        return _checked_id(generator)
+
+    @pydantic.field_validator("grid")
+    @classmethod
+    def _whole(cls, grid: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+        return _checked_grid(grid)
+
+
+def _checked_id(generator: str) -> str:
+    task, _, name = generator.partition("/")
+    if not task or not name:
+        raise ValueError("it must be the id of a generator, such as denoise/blind")
+    return generator
+
+
+def _checked_grid(grid: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    if any(len(axes) != len(edges) for axes, edges in grid.items()):
+        raise ValueError("a grid has one length for each of its axes")
+    return grid
+
+
 class Recipe(pydantic.BaseModel):
-    """A run that can be repeated: same input, same kind of device, same result."""
+    """A run that can be repeated: same input, same kind of device, same result.
+
+    A chain is written as the list ``steps`` of all its steps, the first one first; what a `Step` holds then stands in it. In here,
+    the last of them, which makes the result, is described by the same fields as the only step of a plain recipe.
+    """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 
     format: Literal[1] = FORMAT
+    before: tuple[Step, ...] = ()
+    "The steps of a chain before the last one."
     generator: str
     params: dict[str, Any] = {}
     axes: str | None = None
@@ -244,20 +285,63 @@ class Recipe(pydantic.BaseModel):
     verdict: VerdictRecord | None = None
     "Of a result that was written to a file."
 
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _of_steps(cls, content: Any) -> Any:
+        """Take a chain apart: what is said of its last step is said of the recipe."""
+        if not isinstance(content, dict) or "steps" not in content:
+            return content
+        steps = content["steps"]
+        if "generator" in content or "params" in content:
+            raise RecipeError(
+                "The recipe has steps and a generator of its own: write the generator as the last of the steps."
+            )
+        if not isinstance(steps, (list, tuple)) or not steps:
+            raise RecipeError("The recipe has no steps: write at least one under steps, with its generator.")
+        for number, step in enumerate(steps, start=1):
+            if isinstance(step, Step):
+                continue
+            if isinstance(step, dict) and "steps" in step:
+                raise RecipeError(f"Step {number} of the chain is a chain itself: write all steps in one list.")
+            if not isinstance(step, dict) or "generator" not in step:
+                raise RecipeError(
+                    f"Step {number} of the chain names no generator: write one, such as 'generator: denoise/blind'."
+                )
+        *before, last = (step if isinstance(step, dict) else step.model_dump() for step in steps)
+        unknown = [name for step in (*before, last) for name in step if name not in Step.model_fields]
+        if unknown:
+            raise RecipeError(
+                f"A step of the chain says {shown(unknown[0])}: a step has {', '.join(Step.model_fields)}, and what holds for the"
+                " whole run stands beside the steps."
+            )
+        rest = {name: value for name, value in content.items() if name != "steps"}
+        return rest | {"before": before} | last
+
+    @pydantic.model_serializer(mode="wrap")
+    def _with_steps(self, handler: pydantic.SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Write a chain as the list of its steps, and a plain recipe without one."""
+        written: dict[str, Any] = handler(self)
+        before = written.pop("before", ())
+        if not before or "generator" not in written:
+            return written
+        last = {name: written.pop(name) for name in Step.model_fields if name in written}
+        place = {"format": written.pop("format")} if "format" in written else {}
+        return place | {"steps": [*before, last]} | written
+
     @pydantic.field_validator("generator")
     @classmethod
     def _names_task_and_method(cls, generator: str) -> str:
-        task, _, name = generator.partition("/")
-        if not task or not name:
-            raise ValueError("it must be the id of a generator, such as denoise/blind")
-        return generator
+        return _checked_id(generator)
 
     @pydantic.field_validator("grid")
     @classmethod
     def _whole(cls, grid: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
-        if any(len(axes) != len(edges) for axes, edges in grid.items()):
-            raise ValueError("a grid has one length for each of its axes")
-        return grid
+        return _checked_grid(grid)
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """All steps, the first one first: one, where it is no chain."""
+        return (*self.before, Step(**{name: getattr(self, name) for name in Step.model_fields}))
 
     @classmethod
     def from_yaml(cls, text: str) -> Recipe:
@@ -277,7 +361,7 @@ class Recipe(pydantic.BaseModel):
     @classmethod
     def from_dict(cls, content: Any) -> Recipe:
         """Read what ``model_dump`` returned; raises as `from_yaml`."""
-        if not isinstance(content, dict) or "generator" not in content:
+        if not isinstance(content, dict) or not {"generator", "steps"} & set(content):
             raise RecipeError("This is no recipe: it names no generator; copy it again from the panel.")
         if content.get("format", FORMAT) != FORMAT:
             raise RecipeError(
@@ -313,6 +397,8 @@ class Recipe(pydantic.BaseModel):
     def changed(self, values: Mapping[str, Any]) -> Recipe:
         """Return the recipe with other settings; those of `FrameRequest` say which frames are wanted where it is for frames.
 
+        In a chain they are those of its last step.
+
         Raises
         ------
         InvalidParameterError
@@ -326,6 +412,16 @@ class Recipe(pydantic.BaseModel):
         request = FrameRequest.parse(known | {name: value for name, value in values.items() if name in wanted})
         params = self.params | {name: value for name, value in values.items() if name not in wanted}
         return self.model_copy(update={"params": params, "frames": FramesRecord(**request.model_dump())})
+
+    @property
+    def first(self) -> str:
+        """The id of the generator that looks at the image itself: the first of a chain."""
+        return self.before[0].generator if self.before else self.generator
+
+    @property
+    def fills(self) -> bool:
+        """Whether a step fills what a mask marks."""
+        return any(step.generator.startswith(f"{Task.INPAINT}/") for step in self.steps)
 
     @property
     def needs_mask(self) -> bool:

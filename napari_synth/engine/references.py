@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from napari_synth.core.errors import AxesError
+from napari_synth.contract.generator import Generator
+from napari_synth.core.errors import AxesError, ReferenceImageError
+from napari_synth.engine.recipe import Recipe
 from napari_synth.files import read_image
 from napari_synth.imaging.image import Image, as_array, guess_axes, known_shape
 from napari_synth.imaging.sampling import sample_windows
@@ -103,3 +106,34 @@ def as_reference(reference: Any, image: Image) -> Image:
     shape = known_shape(reference)
     axes = image.axes if len(shape) == len(image.axes) else guess_axes(shape)
     return Image(reference, axes, name="reference")
+
+
+def taken_by(steps: Sequence[Generator[Any]], recipe: Recipe) -> int:
+    """Return the number, from 0, of the step of a chain that the only reference is for.
+
+    Parameters
+    ----------
+    steps : sequence of Generator
+    recipe : Recipe
+        Steps whose settings hold what was learnt of an earlier reference need none.
+
+    Raises
+    ------
+    ReferenceImageError
+        No step takes one, or several do.
+    """
+    takers = [number for number, step in enumerate(steps) if step.info.reference_image != "none"]
+    if not takers:
+        raise ReferenceImageError("No step of the chain takes a reference image: leave it out.")
+    lacking = [
+        number
+        for number in takers
+        if not any(recipe.steps[number].params.get(name) is not None for name in steps[number].params_type.learnt())
+    ]
+    chosen = lacking or takers
+    needed = [number for number in chosen if steps[number].info.reference_image == "needed"]
+    chosen = needed if len(needed) == 1 else chosen
+    if len(chosen) > 1:
+        names = " and ".join(f"{steps[number].info.title} (step {number + 1})" for number in chosen)
+        raise ReferenceImageError(f"{names} take a reference image: say for which step of the chain it is.")
+    return chosen[0]

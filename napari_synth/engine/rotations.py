@@ -28,7 +28,7 @@ class RotationEnsemble(Prepared):
         self._reduce = reduce
         self.spec, self.intensity, self.result = prepared.spec, prepared.intensity, prepared.result
         self.noise, self.notes, self.weights = prepared.noise, prepared.notes, prepared.weights
-        self.resolved = prepared.resolved
+        self.resolved, self.wants_gains = prepared.resolved, prepared.wants_gains
 
     def apply(self, block: torch.Tensor) -> torch.Tensor:
         """Restore all eight orientations; see `Prepared.apply`."""
@@ -43,6 +43,10 @@ class RotationEnsemble(Prepared):
                 answers.append(answer.flip(-1) if flipped else answer)
         stack = torch.stack(answers)
         return stack.mean(0) if self._reduce == "mean" else stack.std(0, correction=0)
+
+    def with_gains(self, gains: torch.Tensor) -> Prepared:
+        """Return the ensemble of what is told by what the noise was multiplied."""
+        return RotationEnsemble(self.upright.with_gains(gains), self._reduce)
 
     def transposed(self) -> Prepared:
         """Return the ensemble for the image with Y and X swapped."""

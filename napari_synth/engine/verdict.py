@@ -15,7 +15,7 @@ from napari_synth.engine.prepared import PreparedRun
 from napari_synth.engine.recipe import VerdictRecord
 from napari_synth.imaging.image import Image, without_alpha
 from napari_synth.imaging.noise import estimate_noise
-from napari_synth.imaging.sampling import sample_planes
+from napari_synth.imaging.sampling import evened, sample_planes
 from napari_synth.imaging.screening import Screen, ScreenedImage
 from napari_synth.imaging.trust import TrustReport, Verdict, assess
 
@@ -57,6 +57,8 @@ def judged(prepared: PreparedRun, pixels: Any) -> VerdictRecord | None:
         or tuple(pixels.shape) != source.shape
     ):
         return None
+    # In a chain the last step is judged, by what it was given.
+    source = source if prepared.made is None else prepared.made
     region, result = prepared.region, source.with_data(pixels)
     inside = None
     if region is not None:
@@ -83,6 +85,8 @@ def judged(prepared: PreparedRun, pixels: Any) -> VerdictRecord | None:
                 if not any(np.isfinite(plane).any() for plane in restored):
                     said.append("The result was not judged: light from beyond the image is everywhere in it.")
                     continue
+            if pair[0].gains and (region is None or inside is None):
+                planes, restored = (evened(without_alpha(pair[0]), one) for one in (planes, restored))
             report = assess(np.stack(planes), np.stack(restored), noise or estimate_noise(planes))
         except InvalidImageError:
             continue

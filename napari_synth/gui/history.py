@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 
 from qtpy.QtCore import QObject, Signal
 
-from napari_synth.engine.recipe import Recipe
+from napari_synth.engine.recipe import Recipe, Step
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -32,6 +32,8 @@ class PastRun:
     when : datetime.datetime
     said : tuple of str
         The verdict and the notes.
+    then : tuple of Step
+        The steps behind it, as they were set.
     """
 
     layer: str
@@ -39,10 +41,16 @@ class PastRun:
     asked: dict[str, Any]
     when: datetime
     said: tuple[str, ...]
+    then: tuple[Step, ...] = ()
 
     def as_set(self) -> Recipe:
         """Return the recipe with the settings as they were set."""
-        return self.recipe.model_copy(update={"params": dict(self.asked)})
+        if not self.then:
+            return self.recipe.model_copy(update={"params": dict(self.asked)})
+        first = self.recipe.before[0].model_copy(update={"params": dict(self.asked)})
+        last = self.then[-1]
+        before = (first, *self.then[:-1])
+        return self.recipe.model_copy(update={"before": before, "params": dict(last.params)})
 
 
 class History(QObject):
@@ -61,7 +69,7 @@ class History(QObject):
 
     def runs(self, task: str = "") -> Sequence[PastRun]:
         """Return the runs of a task, or all, the newest first."""
-        return tuple(run for run in self._runs if not task or run.recipe.generator.startswith(f"{task}/"))
+        return tuple(run for run in self._runs if not task or run.recipe.first.startswith(f"{task}/"))
 
 
 _histories: WeakKeyDictionary[ViewerModel, History] = WeakKeyDictionary()

@@ -134,6 +134,44 @@ def each_part_read_once() -> Iterator[None]:
 
 
 @dataclass(frozen=True)
+class Gain:
+    """By what a correction multiplied the noise of every pixel.
+
+    Attributes
+    ----------
+    factor : Image
+        Above 0, with the axes and sizes of the image.
+    levels : tuple of float
+        The counts that stayed as they were: what lies above them was multiplied. One a channel, or one for all.
+    """
+
+    factor: Image
+    levels: tuple[float, ...]
+
+    def read(self, **selection: slice | int) -> npt.NDArray[np.float32]:
+        """Load the factors of a part of the image; 1 where there is none."""
+        found = self.factor.read(**selection)
+        return np.where(np.isfinite(found) & (found > 0), found, np.float32(1.0)).astype(np.float32)
+
+    def level(self, **selection: slice | int) -> npt.NDArray[np.float32]:
+        """Return the levels beside what is read of the same part."""
+        axes = self.factor.axes
+        if len(self.levels) == 1 or "C" not in axes:
+            return np.asarray(self.levels[0], np.float32)
+        levels = np.asarray(self.levels, np.float32)[selection.get("C", slice(None))]
+        behind = sum(not isinstance(selection.get(axis), int) for axis in axes[axes.index("C") + 1 :])
+        return np.asarray(levels.reshape(levels.shape + (1,) * behind if levels.ndim else ()), np.float32)
+
+    def select(self, **selection: slice | int) -> Gain:
+        """Return the same of a part of the image, without loading it."""
+        levels = self.levels
+        if len(levels) > 1 and "C" in selection:
+            chosen = selection["C"]
+            levels = (levels[chosen],) if isinstance(chosen, int) else levels[chosen]
+        return Gain(self.factor.select(**selection), levels)
+
+
+@dataclass(frozen=True)
 class Image:
     """An array with named axes, spacing and units.
 
@@ -157,6 +195,8 @@ class Image:
         What the user should know of the file that the image was read from, a sentence each.
     origin : Origin, optional
         The file that the image was read from: results are withdrawn where it changed before they were complete.
+    gains : tuple of Gain
+        How the corrections that made the image multiplied its noise, the first one first; see `even_noise`.
 
     Raises
     ------
@@ -175,6 +215,7 @@ class Image:
     channels: tuple[ChannelInfo, ...] = ()
     notes: tuple[str, ...] = field(default=(), compare=False)
     origin: Origin | None = field(default=None, compare=False, repr=False)
+    gains: tuple[Gain, ...] = field(default=(), compare=False, repr=False)
 
     def __post_init__(self) -> None:
         try:
@@ -280,18 +321,48 @@ class Image:
     def select(self, **selection: slice | int) -> Image:
         """Return a part of the image without loading it; an int drops its axis."""
         data = self.data
+        index = tuple(selection.get(axis, slice(None)) for axis in self.axes)
+        if hasattr(data, "part"):
+            # It can be cut without being read, see `napari_synth.engine.step_array`.
+            return self._cut(data.part(index), selection)
         if not isinstance(data, np.ndarray) and not hasattr(data, "dask"):
             import dask.array as da
 
             data = da.from_array(data)
-        index = tuple(selection.get(axis, slice(None)) for axis in self.axes)
+        return self._cut(data[index], selection)
+
+    def _cut(self, data: Any, selection: Mapping[str, slice | int]) -> Image:
+        """Return the image around a part of its data."""
         axes = "".join(axis for axis in self.axes if not isinstance(selection.get(axis), int))
         mask = None
         if self.mask is not None:
             mask = self.mask.select(**{axis: part for axis, part in selection.items() if axis in self.mask.axes})
         chosen = selection.get("C", slice(None))
         channels = () if isinstance(chosen, int) else self.channels[chosen]
-        return replace(self, data=data[index], axes=axes, mask=mask, channels=channels)
+        gains = tuple(gain.select(**selection) for gain in self.gains)
+        return replace(self, data=data, axes=axes, mask=mask, channels=channels, gains=gains)
+
+    def gain(self, **selection: slice | int) -> npt.NDArray[np.float32]:
+        """Load by what all corrections together multiplied the noise of a part of the image."""
+        product = np.ones((), np.float32)
+        for gain in self.gains:
+            product = np.asarray(product * gain.read(**selection), np.float32)
+        return product
+
+    def even_noise(self, pixels: npt.NDArray[Any], **selection: slice | int) -> npt.NDArray[Any]:
+        """Return pixels of a part of the image as they would be had no correction multiplied their noise: it has one gain then.
+
+        Parameters
+        ----------
+        pixels : numpy.ndarray
+            What was read of the part, or what was made of it.
+        **selection
+            The part, as for `read`.
+        """
+        for gain in reversed(self.gains):
+            level = gain.level(**selection)
+            pixels = (pixels - level) / gain.read(**selection) + level
+        return pixels
 
     def with_data(self, data: Any, *, name: str | None = None) -> Image:
         """Return the same axes, spacing and units around other data of the same number of dimensions."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import ceil, prod
 from typing import Any
 
@@ -32,6 +33,37 @@ def sample_planes(image: Image, most_pixels: int = MOST_PIXELS, window: int = WI
     ordered = [axis for axis in image.axes if axis in "YX"] == ["Y", "X"]
     windows = (image.read(**at) for at in sample_windows(image, most_pixels, window))
     return [plane if ordered else plane.T for plane in windows]
+
+
+def sample_even_planes(image: Image) -> list[npt.NDArray[Any]]:
+    """Return what `sample_planes` does, as it would be had no correction multiplied the noise: see `Image.even_noise`.
+
+    Parameters
+    ----------
+    image : Image
+    """
+    if not image.gains:
+        return sample_planes(image)
+    return evened(image, sample_planes(image))
+
+
+def evened(image: Image, planes: Sequence[npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
+    """Return planes that were sampled of an image, or of what was made of it, as they would be had nothing multiplied their noise.
+
+    Parameters
+    ----------
+    image : Image
+    planes : sequence of numpy.ndarray, each (Y, X)
+        As many as `sample_planes` gives of the image.
+    """
+    if not image.gains:
+        return list(planes)
+    ordered = [axis for axis in image.axes if axis in "YX"] == ["Y", "X"]
+    found = []
+    for plane, at in zip(planes, sample_windows(image), strict=True):
+        even = image.even_noise(plane if ordered else plane.T, **at)
+        found.append(even if ordered else even.T)
+    return found
 
 
 def sample_windows(image: Image, most_pixels: int = MOST_PIXELS, window: int = WINDOW) -> list[dict[str, slice | int]]:

@@ -22,7 +22,7 @@ from napari_synth.imaging.image import Image
 from napari_synth.imaging.jpeg import BRIGHTNESS, jpeg_grid, sigma_before_jpeg
 from napari_synth.imaging.masks import holes
 from napari_synth.imaging.noise import NoiseModel, NoiseReport, estimate_noise
-from napari_synth.imaging.sampling import MOST_PIXELS, sample_planes, sample_windows
+from napari_synth.imaging.sampling import MOST_PIXELS, evened, sample_even_planes, sample_planes, sample_windows
 
 Bools = npt.NDArray[np.bool_]
 
@@ -127,7 +127,7 @@ class ScreenedImage(Image):
         source = super().read(**wide)
         hidden = None if self.mask is None else np.broadcast_to(holes(self, wide), source.shape)
         axes = [axis for axis in self.axes if not isinstance(wide[axis], int)]
-        outliers, empty = self._taken_out(source, hidden, axes, wide.get("C", 0))
+        outliers, empty = self._taken_out(source, hidden, axes, wide)
 
         def part(found: npt.NDArray[Any]) -> npt.NDArray[Any]:
             return np.squeeze(found[crop], axis=dropped)
@@ -163,20 +163,24 @@ class ScreenedImage(Image):
         return wide, tuple(crop), tuple(dropped)
 
     def _taken_out(
-        self, pixels: npt.NDArray[Any], hidden: Bools | None, axes: list[str], channels: slice | int
+        self, pixels: npt.NDArray[Any], hidden: Bools | None, axes: list[str], selection: dict[str, slice | int]
     ) -> tuple[Bools | None, Bools | None]:
         """Return the outliers of what was read, and where it has no data; None where there is no such pixel."""
+        channels = selection.get("C", 0)
         in_plane = (axes.index("Y"), axes.index("X"))
         lead = [axis for axis in axes if axis not in "YX"]
         outliers, empty = np.zeros(pixels.shape, bool), np.zeros(pixels.shape, bool)
-        planes, hot_planes, empty_planes = (np.moveaxis(part, in_plane, (-2, -1)) for part in (pixels, outliers, empty))
+        even = self.even_noise(pixels, **selection) if self.gains else pixels
+        planes, even_planes, hot_planes, empty_planes = (
+            np.moveaxis(part, in_plane, (-2, -1)) for part in (pixels, even, outliers, empty)
+        )
         screens = self.screens[channels] if isinstance(channels, slice) and len(self.screens) > 1 else self.screens
         for at in np.ndindex(planes.shape[:-2]):
             screen = screens[at[lead.index("C")] if "C" in lead and len(screens) > 1 else 0]
             if screen.no_data:
                 empty_planes[at] = no_data.no_data(planes[at], screen.no_data)
             if screen.noise is not None:
-                hot_planes[at] = hot.hot_pixels(planes[at], screen.noise)
+                hot_planes[at] = hot.hot_pixels(even_planes[at], screen.noise)
         if "S" in axes and empty.any():
             # A pixel has data where one of its colours has.
             empty &= empty.all(axis=axes.index("S"), keepdims=True)
@@ -191,8 +195,21 @@ def noise_of(image: Image) -> NoiseReport:
     """Return the noise of an image in counts: what was measured on the way, where nothing was taken out since."""
     if isinstance(image, ScreenedImage) and image.report is not None:
         return image.report
-    planes = sample_planes(image)
-    return _before_compression(image, planes, estimate_noise(planes))
+    planes = sample_even_planes(image)
+    return _with_gains(image, _before_compression(image, planes, estimate_noise(planes)))
+
+
+def _with_gains(image: Image, report: NoiseReport) -> NoiseReport:
+    """Let a report say how the corrections before multiplied the noise."""
+    if not image.gains:
+        return report
+    factors = np.concatenate([image.gain(**at).ravel()[::7] for at in sample_windows(image)])
+    low, high = np.percentile(factors, _PERCENTILES)
+    said = (
+        f"The corrections before multiplied the noise, by {three_digits(float(low))} to {three_digits(float(high))} from place to"
+        " place: what is said of it holds where they left it as it was."
+    )
+    return replace(report, notes=(*report.notes, said))
 
 
 def _brightness(colours: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
@@ -268,8 +285,11 @@ def _screen_of(image: Image) -> tuple[Screen, NoiseReport | None]:
     values, report = no_data.no_data_values(planes)
     if values:
         planes = [_without(plane, no_data.no_data(plane, values)) for plane in planes]
+    if image.gains:
+        # One noise for all of the image is that before the corrections.
+        planes, report = evened(image, planes), None
     if report is None:
-        report = _before_compression(image, planes, estimate_noise(planes))
+        report = _with_gains(image, _before_compression(image, planes, estimate_noise(planes)))
     noise = _never_none(report.model, planes, image.dtype)
     if noise is None:
         return Screen(None, values), report

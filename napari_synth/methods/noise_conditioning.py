@@ -62,11 +62,17 @@ class Condition:
         Of the noise of neighbouring pixels along y and x, 0 to 1.
     report : NoiseReport
         What was measured, in counts.
+    gains : Tensor, (N, D, 1 or C, H, W), or None
+        By what the noise of every pixel of the planes of the blocks was multiplied; None where it was not.
+    level : float
+        The normalised intensity from which on it was.
     """
 
     model: NoiseModel
     correlation: tuple[float, float]
     report: NoiseReport
+    gains: Tensor | None = None
+    level: float = 0.0
 
     @property
     def is_clean(self) -> bool:
@@ -83,6 +89,26 @@ class Condition:
         """Whether so few photons are left that networks, which were shown hardly any such images, err in their mean."""
         return float(self.model.sigma(1.0)) > _FAINT
 
+    def beside(self, gains: Tensor | None, level: float) -> Condition:
+        """Return the condition of blocks whose noise was multiplied.
+
+        Parameters
+        ----------
+        gains : Tensor, (N, C, [D,] H, W), or None
+        level : float
+            Normalised.
+        """
+        if gains is None:
+            return replace(self, gains=None)
+        planes = gains[:, :, None] if gains.ndim == 4 else gains
+        return replace(self, gains=planes.transpose(1, 2), level=level)
+
+    def turned(self, first: int, part: slice) -> Condition:
+        """Return the condition of some planes of blocks (N, C, D, H, W) along another of their axes, which comes first there."""
+        if self.gains is None:
+            return self
+        return replace(self, gains=self.gains.transpose(1, 2).movedim(first, 2)[:, :, part].transpose(1, 2))
+
     def correlation_of(self, planes: Tensor) -> Tensor:
         """Return the correlation for every plane of a batch (N, 1, H, W), shape (N, 2)."""
         return planes.new_tensor([self.correlation]).expand(len(planes), 2)
@@ -96,6 +122,10 @@ class Condition:
 
     def variance(self, signal: Tensor) -> Tensor:
         """Return the variance of the noise at every pixel of a noisy image (N, C, H, W)."""
+        if self.gains is not None:
+            gains = self.gains.flatten(0, 1)
+            even = replace(self, gains=None).variance((signal - self.level) / gains + self.level)
+            return even * gains.square()
         if self.model.gain == 0:
             return torch.full_like(signal, self.model.read_noise**2)
         return sigma_map(signal - self.model.offset, self.model.gain, self.model.read_noise**2).square()
@@ -121,7 +151,7 @@ def measure_condition(
         Whether to trust the measured correlation of neighbours, or what the user knows.
     """
     context.report.start("Measuring the noise")
-    return _condition_of(noise_of(image), context, sigma, correlated)
+    return _condition_of(image, noise_of(image), context, sigma, correlated)
 
 
 def measure_certain_condition(image: Image, context: Context) -> tuple[Condition, str]:
@@ -138,7 +168,7 @@ def measure_certain_condition(image: Image, context: Context) -> tuple[Condition
     context.report.start("Measuring the noise")
     planes = sample_planes(image)
     report = noise_of(image)
-    measured = _condition_of(report, context)
+    measured = _condition_of(image, report, context)
     if report.correlated:
         white = quietest_level(planes, _ONE_COUNT) or 0.0
         model = _ONE_COUNT.scaled(context.intensity.scale, context.intensity.offset)
@@ -156,6 +186,7 @@ def measure_certain_condition(image: Image, context: Context) -> tuple[Condition
 
 
 def _condition_of(
+    image: Image,
     report: NoiseReport,
     context: Context,
     sigma: float | None = None,
@@ -172,7 +203,9 @@ def _condition_of(
         correlation = (0.0, 0.0)
     elif correlated == "correlated" and not report.correlated:
         correlation = (_TYPICAL_CORRELATION,) * 2
-    return Condition(model.scaled(context.intensity.scale, context.intensity.offset), correlation, report)
+    scale, offset = context.intensity.scale, context.intensity.offset
+    level = 0.0 if not image.gains else (float(image.gains[-1].levels[0]) - offset) / scale
+    return Condition(model.scaled(scale, offset), correlation, report, level=level)
 
 
 def to_opponents(planes: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:

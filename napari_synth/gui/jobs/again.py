@@ -74,7 +74,8 @@ class RepeatRequest:
             if recipe.region.is_drawn:
                 raise MaskError(_REGION_DRAWN)
             region = RegionRequest({axis: slice(*bound) for axis, bound in recipe.region.bounds.items()})
-        run = RestoreRequest(recipe.generator, self.image, recipe.params, settings, mask, region=region)
+        first, *then = recipe.steps
+        run = RestoreRequest(first.generator, self.image, first.params, settings, mask, region=region, then=tuple(then))
         return run.prepare(run.source(), progress, cancel)
 
 

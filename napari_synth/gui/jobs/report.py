@@ -15,7 +15,7 @@ from napari_synth.contract.generator import Method, Task
 from napari_synth.core.errors import SynthError, UnknownGeneratorError
 from napari_synth.core.progress import CancelToken, ProgressCallback, Reporter
 from napari_synth.core.texts import three_digits, unit_of
-from napari_synth.engine.recipe import Recipe
+from napari_synth.engine.recipe import Recipe, Step
 from napari_synth.gui.jobs.again import SourceAlone
 from napari_synth.gui.jobs.quality_maps import removed_signal, trust_map
 from napari_synth.gui.settings import RunSettings
@@ -123,6 +123,7 @@ def make_report(request: ReportRequest, progress: ProgressCallback, cancel: Canc
     """
     Reporter(progress, cancel).start("Making the report")
     recipe, info = request.recipe, _info(request.recipe)
+    ids = ", ".join(step.generator for step in recipe.steps)
     unit = unit_of(request.result.dtype)
     ends = f"{three_digits(request.limits[0])} to {three_digits(request.limits[1])} {unit}"
     pictures = [Picture("Result", request.result.read(), request.limits, ends)]
@@ -133,8 +134,12 @@ def make_report(request: ReportRequest, progress: ProgressCallback, cancel: Canc
         maps, figures = _maps(request.source, pictures[-1].pixels, request.settings, progress, cancel)
         pictures += maps
     cancel.check()
-    method = {"Method": info[0], "Id": recipe.generator, "Paper": info[1]}
-    settings = {name: _value(value) for name, value in recipe.params.items()}
+    method = {"Method": info[0], "Id": ids, "Paper": info[1]}
+    settings = {
+        f"{step.generator}: {name}" if recipe.before else name: _value(value)
+        for step in recipe.steps
+        for name, value in step.params.items()
+    }
     source = recipe.source
     made_of = {} if source is None else {"Name": source.name, "Shape": str(source.shape), "Type": source.dtype}
     tables = {
@@ -151,15 +156,21 @@ def make_report(request: ReportRequest, progress: ProgressCallback, cancel: Canc
 
 def sentence_of(recipe: Recipe) -> str:
     """Return a sentence for the section on methods of a paper, with all that is needed to repeat the run."""
-    title, paper = _info(recipe)
-    done = _DONE.get(Task(recipe.generator.split("/")[0]), "processed")
     version = recipe.versions.get("napari-synth", "")
-    settings = ", ".join(f"{name.replace('_', ' ')} {_value(value)}" for name, value in recipe.params.items())
-    parts = [
-        f"Images were {done} with the method “{title}” ({recipe.generator}{f'; {paper}' if paper else ''})",
-        f"of napari-synth{f' {version}' if version not in {'', 'unknown'} else ''}",
-        f"with the settings {settings}" if settings else "with its default settings",
-    ]
+    named = f"napari-synth{f' {version}' if version not in {'', 'unknown'} else ''}"
+    if recipe.before:
+        steps = [
+            f"{_done(step)} with “{_info_of(step.generator)[0]}” ({step.generator}; {_settings(step)})"
+            for step in recipe.steps
+        ]
+        parts = [f"Images were {', then '.join(steps)}", f"in one chain of {named}"]
+    else:
+        title, paper = _info(recipe)
+        parts = [
+            f"Images were {_done(recipe)} with the method “{title}” ({recipe.generator}{f'; {paper}' if paper else ''})",
+            f"of {named}",
+            f"with {_settings(recipe)}",
+        ]
     weights = f" The weights were {', '.join(recipe.weights)}." if recipe.weights else ""
     return f"{' '.join(parts)}.{weights} The complete recipe is supplied with the data."
 
@@ -234,12 +245,28 @@ def _scaled(pixels: Pixels, limits: tuple[float, float]) -> npt.NDArray[np.uint8
     return (255 * np.clip(share, 0, 1)).astype(np.uint8)
 
 
+def _done(step: Recipe | Step) -> str:
+    return _DONE.get(Task(step.generator.split("/")[0]), "processed")
+
+
+def _settings(step: Recipe | Step) -> str:
+    """Name the settings of a step, as the end of a sentence."""
+    said = ", ".join(f"{name.replace('_', ' ')} {_value(value)}" for name, value in step.params.items())
+    return f"the settings {said}" if said else "its default settings"
+
+
 def _info(recipe: Recipe) -> tuple[str, str]:
-    """Return the title and the paper of a recipe's method; its id where it is not installed here."""
+    """Return the titles and the papers of all steps of a recipe."""
+    found = [_info_of(step.generator) for step in recipe.steps]
+    return ", then ".join(title for title, _ in found), "; ".join(paper for _, paper in found if paper)
+
+
+def _info_of(generator: str) -> tuple[str, str]:
+    """Return the title and the paper of a method; its id where it is not installed here."""
     try:
-        info = registry.found(Method, recipe.generator).info
+        info = registry.found(Method, generator).info
     except UnknownGeneratorError:
-        return recipe.generator, ""
+        return generator, ""
     return str(info.title), str(info.reference)
 
 

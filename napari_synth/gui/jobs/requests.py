@@ -20,7 +20,7 @@ from napari_synth.engine.frame_plan import FrameRequest
 from napari_synth.engine.frame_run import PreparedMovie
 from napari_synth.engine.image_run import PreparedImage
 from napari_synth.engine.prepared import Inputs
-from napari_synth.engine.recipe import FramesRecord, Recipe
+from napari_synth.engine.recipe import FramesRecord, Recipe, Step
 from napari_synth.engine.region import ChosenRegion
 from napari_synth.engine.synthesis_run import PreparedSynthesis
 from napari_synth.gui.layers.masks import MaskRequest
@@ -91,6 +91,8 @@ class RestoreRequest:
         What the result should look like.
     region : RegionRequest or None
         What the run is limited to.
+    then : tuple of Step
+        What is done with the result, in the same run.
     """
 
     generator: str
@@ -100,11 +102,13 @@ class RestoreRequest:
     mask: MaskRequest | None = None
     reference: Image | None = None
     region: RegionRequest | None = None
+    then: tuple[Step, ...] = ()
 
     @property
     def trains(self) -> bool:
-        """Whether the generator learns from the image that it is given."""
-        return registry.generator(self.generator).info.trains
+        """Whether a generator learns from the image that it is given."""
+        every = (self.generator, *(step.generator for step in self.then))
+        return any(registry.generator(one).info.trains for one in every)
 
     def source(self) -> Image:
         """Return the image with its mask, which is made where this is asked for: in the worker."""
@@ -115,13 +119,13 @@ class RestoreRequest:
 
         A field with ``json_schema_extra={"slow": True}`` is one of those.
         """
-        params, titles = dict(self.params), []
-        for name, info in registry.generator(self.generator).params_type.model_fields.items():
-            extra, default = info.json_schema_extra, info.get_default(call_default_factory=True)
-            if isinstance(extra, dict) and extra.get("slow") and params.get(name, default) != default:
-                params[name] = default
-                titles.append(info.title or name)
-        return replace(self, params=params), tuple(titles)
+        params, titles = _quick(self.generator, self.params)
+        then = []
+        for step in self.then:
+            quick, more = _quick(step.generator, step.params)
+            then.append(step.model_copy(update={"params": quick}))
+            titles += more
+        return replace(self, params=params, then=tuple(then)), tuple(titles)
 
     def is_like(self, other: RestoreRequest) -> bool:
         """Tell whether both give the same pixels; the images' own are compared by identity, not read."""
@@ -134,6 +138,7 @@ class RestoreRequest:
             and self.mask is other.mask
             and _pixels(self.reference) is _pixels(other.reference)
             and self.region == other.region
+            and self.then == other.then
         )
 
     def prepare(
@@ -154,13 +159,16 @@ class RestoreRequest:
         interim : callable, optional
             Is given what a generator that learns has come to so far.
         """
-        method = registry.generator(self.generator)
-        recipe = Recipe(generator=self.generator, params=dict(self.params))
+        first = Step(generator=self.generator, params=dict(self.params))
+        recipe = Recipe.model_validate({"steps": [first, *self.then]})
         options, report = self.settings.options(), Reporter(progress, cancel)
         region = None if self.region is None else self.region.chosen()
-        prepared: PreparedImage = door.open(
-            method, recipe, Inputs(image, self.reference, region=region), options, report, interim
-        )
+        inputs = Inputs(image, self.reference, region=region)
+        if self.then:
+            given = {} if self.reference is None else {0: self.reference}
+            inputs = Inputs(image, region=region, references=given)
+        prepared = door.open(registry.of_recipe(recipe), recipe, inputs, options, report, interim)
+        assert isinstance(prepared, PreparedImage)
         return prepared
 
 
@@ -314,6 +322,17 @@ class TrainRequest:
     name: str
     folder: Path | None
     settings: RunSettings
+
+
+def _quick(generator: str, given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Return settings with those that take minutes at their default, and the titles of these."""
+    params, titles = dict(given), []
+    for name, info in registry.generator(generator).params_type.model_fields.items():
+        extra, default = info.json_schema_extra, info.get_default(call_default_factory=True)
+        if isinstance(extra, dict) and extra.get("slow") and params.get(name, default) != default:
+            params[name] = default
+            titles.append(info.title or name)
+    return params, titles
 
 
 def result_axes(run: LayerRun) -> str:

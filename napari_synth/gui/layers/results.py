@@ -61,7 +61,7 @@ def is_result_of(layer: Any, task: str) -> bool:
     if not isinstance(layer, ImageLayer) or kind_of(layer) != RESULT:
         return False
     recipe = recipe_of(layer)
-    return recipe is not None and recipe.generator.startswith(f"{task}/")
+    return recipe is not None and recipe.first.startswith(f"{task}/")
 
 
 def source_of(viewer: ViewerModel, result: napari.layers.Image) -> napari.layers.Image | None:

@@ -15,6 +15,7 @@ from napari.layers import Image as ImageLayer
 from napari_synth.contract.generator import Method, Task
 from napari_synth.core.errors import InvalidImageError, SynthError
 from napari_synth.core.progress import CancelToken, Progress, ProgressCallback
+from napari_synth.engine.recipe import Step
 from napari_synth.gui.history import PastRun, history_of
 from napari_synth.gui.jobs.again import RepeatRequest, SourceAlone
 from napari_synth.gui.jobs.mixture import mixed_levels
@@ -83,6 +84,7 @@ class LayerPanel(FilePanel[M], Generic[M, R]):
         self.estimate.hide()
         self.device.found.connect(self._show_estimate)
         self._asked: dict[str, Any] = {}
+        self._asked_then: tuple[Step, ...] = ()
         self._key = ""
         self._done_of_several: list[str] = []
         self._failed_of_several: list[str] = []
@@ -202,6 +204,10 @@ class LayerPanel(FilePanel[M], Generic[M, R]):
         super().stop()
         self.result.reset_comparison()
 
+    def _steps_behind(self) -> tuple[Step, ...]:
+        """Return the steps that follow the method in the same run."""
+        return ()
+
     # What a subclass says
 
     @abstractmethod
@@ -302,6 +308,7 @@ class LayerPanel(FilePanel[M], Generic[M, R]):
         self._running = tuple(_Origin(layer, Placement.of(layer)) for layer in layers)
         self._key = self._speed_key()
         self._asked = self.form.params().model_dump(mode="json", include=set(self.form.values()))
+        self._asked_then = self._steps_behind()
         remember(self.task, self.method.info.id, self._asked)
         self._done_of_several, self._failed_of_several = [], []
         return works[0][1] if len(works) == 1 else partial(run_in_turn, works, self._doing)
@@ -370,7 +377,9 @@ class LayerPanel(FilePanel[M], Generic[M, R]):
         note(layer, said=[*said_of(layer), *filter(None, (more,))])
         self.result.show_run(finished)
         said = (*result.verdict, *run.notes)
-        history_of(self.viewer).add(PastRun(source.name, run.recipe, self._asked, datetime.now(), said))
+        history_of(self.viewer).add(
+            PastRun(source.name, run.recipe, self._asked, datetime.now(), said, self._asked_then)
+        )
         note_speed(self._key, run.device.title, Speed(*result.seconds, result.worked_on))
         self.device.show_device(run.device)
         return finished

@@ -75,18 +75,19 @@ class RecallingPanel(MethodPanel[M], Generic[M]):
             What it learnt of a reference image, its axes and how it was computed are not taken over.
         """
         self._clear()
+        first = recipe.steps[0]
         try:
             self._check_recipe(recipe)
             wanted = {
                 name: value
-                for name, value in recipe.params.items()
+                for name, value in first.params.items()
                 if name in self.method_of(recipe).params_type.settable()
             }
             self.method_of(recipe).params_type.parse(wanted)
         except SynthError as error:
             self._on_failed(error)
             return False
-        self.choose_method(recipe.generator)
+        self.choose_method(first.generator)
         self.form.set_values(wanted)
         more = self._take_more(recipe)
         self.form.changed.emit()
@@ -94,8 +95,8 @@ class RecallingPanel(MethodPanel[M], Generic[M]):
         return True
 
     def method_of(self, recipe: Recipe) -> M:
-        """Return the method that a recipe names."""
-        return self.methods.named(recipe.generator)
+        """Return the method that a recipe names, or the first of them."""
+        return self.methods.named(recipe.first)
 
     def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
         """Take what may be a recipe: a file of YAML, or text."""
@@ -128,14 +129,14 @@ class RecallingPanel(MethodPanel[M], Generic[M]):
         self.apply_recipe(recipe)
 
     def _check_recipe(self, recipe: Recipe) -> None:
-        task = recipe.generator.split("/")[0]
+        task = recipe.first.split("/")[0]
         if task != self.task:
             known = {one.value: one for one in Task}
             panel = known[task].verb.replace("-", " ").capitalize() if task in known else task
             raise RecipeError(f"This recipe is for another task: open the panel {panel} and paste it there.")
-        if not self.methods.has(recipe.generator):
-            raise UnknownGeneratorError(f"There is no method {recipe.generator!r} here: add its model file with +.")
-        if refusal := self.methods.refusal(recipe.generator):
+        if not self.methods.has(recipe.first):
+            raise UnknownGeneratorError(f"There is no method {recipe.first!r} here: add its model file with +.")
+        if refusal := self.methods.refusal(recipe.first):
             raise RecipeError(refusal)
 
     def _take_more(self, recipe: Recipe) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from napari_synth.contract.generator import Generator, Task
 from napari_synth.contract.params import Params
 from napari_synth.core.errors import MaskError
 from napari_synth.engine.image_run import PreparedImage
-from napari_synth.engine.recipe import Recipe
+from napari_synth.engine.recipe import Recipe, Step
 from napari_synth.gui.jobs.comparison import Compared, compare
 from napari_synth.gui.jobs.files import FilesRequest
 from napari_synth.gui.jobs.requests import RestoreRequest
@@ -23,7 +23,7 @@ from napari_synth.gui.jobs.restore import RunResult, restore
 from napari_synth.gui.jobs.worker import Work
 from napari_synth.gui.keys import PREVIEW, RUN, with_key
 from napari_synth.gui.layers.appearance import appearance, result_look
-from napari_synth.gui.layers.marks import FILLED, PSF, RESULT, mark
+from napari_synth.gui.layers.marks import FILLED, LIGHT, PSF, RESULT, mark
 from napari_synth.gui.layers.placement import Placement, result_placement
 from napari_synth.gui.layers.viewer_layers import insert_layer, layer_of_levels
 from napari_synth.gui.layers.visible_field import VisibleField, visible_field
@@ -37,6 +37,7 @@ from napari_synth.gui.widgets.reference_picker import PsfPicker, ReferencePicker
 from napari_synth.gui.widgets.region_picker import WHOLE, RegionPicker
 from napari_synth.gui.widgets.result_box import Finished
 from napari_synth.gui.widgets.run_preview import RunPreview
+from napari_synth.gui.widgets.then_box import ThenBox
 from napari_synth.imaging.image import Image as SomeImage
 
 if TYPE_CHECKING:
@@ -91,6 +92,9 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
             self.mask_picker.changed.connect(self.preview.request)
             self.mask_picker.changed.connect(self._clear_error)
         self._compared: VisibleField | None = None
+        self.then = ThenBox(self)
+        self.then.changed.connect(self.preview.request)
+        self.then.changed.connect(self._clear_error)
         self.comparison = ComparisonBox(self.viewer, self)
         self.comparison.wanted.connect(self.compare)
         self.comparison.taken.connect(self.choose_method)
@@ -106,6 +110,7 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
             self.source,
             self.summary,
             self.form_place,
+            self.then,
             self.settings_row,
             line(self),
             buttons,
@@ -186,7 +191,12 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
         mask = self.mask_picker.request(layer, image) if self.mask_picker is not None else None
         reference = self.reference_picker.image(image)
         region = self.region.request(layer, image) if limited else None
-        return layer, RestoreRequest(self.method.info.id, image, params, self._settings(), mask, reference, region)
+        settings, then = self._settings(), self.then.steps
+        return layer, RestoreRequest(self.method.info.id, image, params, settings, mask, reference, region, then)
+
+    def _steps_behind(self) -> tuple[Step, ...]:
+        """See `LayerPanel._steps_behind`."""
+        return self.then.steps
 
     @property
     def _is_whole(self) -> bool:
@@ -231,7 +241,9 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
                 self.mask_picker.choose(recipe.mask.rule)
             else:
                 said.append("Its mask was drawn: choose the layer of the mask.")
-        if recipe.reference is not None:
+        first, *behind = recipe.steps
+        said += self.then.set_steps(behind)
+        if first.reference is not None:
             said.append("It had a reference image: choose the reference.")
         return tuple(said)
 
@@ -248,6 +260,7 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
 
     def _on_source(self) -> None:
         super()._on_source()
+        self.then.offer_for(self.source.roles or "")
         self.comparison.list_methods(self.methods.possible())
         self.preview.request()
 
@@ -277,7 +290,8 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
 
     def _look(self, source: napari.layers.Image) -> dict[str, Any]:
         """Return how a result is shown: as its source, but with the contrast limits of what it should look like."""
-        if self.task == Task.DECONVOLVE:
+        deconvolves = any(step.generator.startswith(f"{Task.DECONVOLVE}/") for step in self.then.steps)
+        if self.task == Task.DECONVOLVE or deconvolves:
             # Light that was spread is put back together: points become brighter than they were.
             return {name: value for name, value in appearance(source).items() if name != "contrast_limits"}
         reference = None if self.task == Task.CORRECT else self.reference_picker.layer
@@ -290,14 +304,19 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
         self, source: napari.layers.Image, place: Placement, run: PreparedImage
     ) -> tuple[str, dict[str, Any], Placement, dict[str, Any]]:
         invents = run.method.info.invents
-        name = f"{source.name} {self._done}{' (synthetic)' if invents else ''}"
+        steps = [Task(step.generator.split("/")[0]) for step in run.recipe.steps]
+        done = ", ".join(dict.fromkeys(_WORDS[task][0] for task in steps))
+        name = f"{source.name} {done}{' (synthetic)' if invents else ''}"
         metadata = mark(RESULT, run.recipe.model_dump(mode="json"), synthetic=invents)
         return name, metadata, result_placement(place, run), result_look(self._look(source), run)
 
     def _add_more(self, result: RunResult[PreparedImage], finished: Finished[PreparedImage]) -> str:
         """Add which pixels are invented, hidden since they would cover what was put there, and say so."""
-        if self.task == Task.DECONVOLVE:
-            return self._add_psf(result.prepared, finished)
+        run = result.prepared
+        every = (*run.before, run)
+        said = " ".join(filter(None, (add(one, finished) for one in every for add in (self._add_psf, self._add_light))))
+        if said:
+            return said
         if self.mask_picker is None or not result.filled:
             return ""
         assert finished.source is not None
@@ -313,14 +332,37 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
         psf = getattr(run.channels[0].prepared, "psf", None)
         if psf is None or finished.source is None:
             return ""
-        axes = run.source.axes.replace("S", "")
-        at = [axes.index(axis) for axis in "ZYX"[-psf.pixels.ndim :]]
-        # With other units, napari would show none for any layer.
-        placed = {name: [getattr(finished.source, name)[i] for i in at] for name in ("scale", "units", "axis_labels")}
+        placed = _placed(run, finished.source, "ZYX"[-psf.pixels.ndim :])
         name = f"{finished.source.name} PSF"
         layer = Image(psf.pixels, name=name, visible=False, metadata=mark(PSF), **placed)
         insert_layer(self.viewer, layer, finished.result)
         return f"The point spread function is in {layer.name!r}."
+
+    def _add_light(self, run: PreparedImage, finished: Finished[PreparedImage]) -> str:
+        """Add the shading and the dark field that were taken out, hidden, and say so."""
+        source = finished.source
+        if run.recipe.steps[-1].generator != "correct/flat-field" or source is None:
+            return ""
+        from napari_synth.methods.correct.flat_field import fields_of
+
+        sizes = (run.source.sizes["Y"], run.source.sizes["X"])
+        fields = [fields_of(one.prepared.resolved["fitted"][0], sizes) for one in run.channels]
+        named = []
+        for what, planes in zip(("shading", "dark field"), zip(*fields, strict=True), strict=True):
+            # Channels have each their own, and lie in the order of the sliders then.
+            pixels, axes = (planes[0], "YX") if len(planes) == 1 else (np.stack(planes), "CYX")
+            placed = _placed(run, source, axes) if set(axes) <= set(run.source.axes) else {}
+            layer = Image(pixels, name=f"{source.name} {what}", visible=False, metadata=mark(LIGHT), **placed)
+            insert_layer(self.viewer, layer, finished.result)
+            named.append(repr(layer.name))
+        return f"The light that was learnt is in {' and '.join(named)}."
+
+
+def _placed(run: PreparedImage, source: napari.layers.Image, axes: str) -> dict[str, Any]:
+    """Return the place of a layer along some axes of a source; with other units, napari would show none for any layer."""
+    known = run.source.axes.replace("S", "")
+    at = [known.index(axis) for axis in axes]
+    return {name: [getattr(source, name)[i] for i in at] for name in ("scale", "units", "axis_labels")}
 
 
 class DenoisePanel(RestorePanel):

@@ -9,7 +9,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QHBoxLayout, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
 
 from napari_synth import registry
-from napari_synth.contract.generator import Method, Task
+from napari_synth.contract.generator import Task
 from napari_synth.core.errors import UnknownGeneratorError
 from napari_synth.gui.history import PastRun, history_of
 from napari_synth.gui.widgets.form_rows import FoldButton, button
@@ -118,7 +118,7 @@ class SettingsRow(QWidget):
 
 def _title(run: PastRun) -> str:
     try:
-        return str(registry.found(Method, run.recipe.generator).info.title)
+        return str(registry.of_recipe(run.recipe).title)
     except UnknownGeneratorError:
         return run.recipe.generator
 

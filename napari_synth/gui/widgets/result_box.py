@@ -97,13 +97,17 @@ class Finished(Generic[Run]):
         if self.source is None:
             return _SOURCE_GONE
         task = Task(self.recipe.generator.split("/")[0])
+        every = {Task(step.generator.split("/")[0]) for step in self.recipe.steps}
+        corrects = "A correction is meant to change what was measured: what was changed says nothing of its quality."
         if task == Task.CORRECT:
-            return "A correction is meant to change what was measured: what was changed says nothing of its quality."
+            return corrects
         if kind == UNCERTAINTY:
             return "" if self.prepared is not None else why_not_again(self.recipe)
-        if task == Task.TRANSLATE:
+        if Task.CORRECT in every:
+            return corrects
+        if Task.TRANSLATE in every:
             return "A translation is meant to differ from its source: what was changed says nothing of its quality."
-        if task == Task.DECONVOLVE:
+        if Task.DECONVOLVE in every:
             return (
                 "A sharper image is meant to differ from its source: the verdict compares them after blurring it again."
             )

@@ -86,6 +86,10 @@ class Opened(Prepared):
         """Take the background away; see `Prepared.apply`."""
         return self._then.of(block, self.background(block) + self.lift)
 
+    def gains(self, block: Tensor) -> Tensor:
+        """Return by what the image was multiplied where it was divided by its background; see `Prepared.gains`."""
+        return self._then.gains(block, self.background(block) + self.lift)
+
     def _ball(self, image: Tensor) -> Tensor:
         """Return how high the ball reaches at every pixel when it rolls below the image."""
         spans = [range(-one, one + 1) for one in self._radius]
@@ -120,6 +124,10 @@ class Surfaced(Prepared):
         """Take the background away; see `Prepared.apply`."""
         return self._then.of(block, self.background(block) + self.lift)
 
+    def gains(self, block: Tensor) -> Tensor:
+        """Return by what the image was multiplied where it was divided by its background; see `Prepared.gains`."""
+        return self._then.gains(block, self.background(block) + self.lift)
+
 
 class _Then:
     """What is done with the background, in normalised intensities: it is subtracted, or the image is divided by it."""
@@ -130,10 +138,15 @@ class _Then:
     def of(self, block: Tensor, background: Tensor) -> Tensor:
         if not self.divides:
             return block - background + self.level
-        light = background - self.zero
+        return (block - self.zero) * self._factors(background) + self.zero
+
+    def gains(self, block: Tensor, background: Tensor) -> Tensor:
+        return self._factors(background) if self.divides else torch.ones_like(block)
+
+    def _factors(self, background: Tensor) -> Tensor:
         # Where there is no light, nothing was seen: it is not made infinitely bright.
         least = 1e-3 * abs(self.level - self.zero)
-        return (block - self.zero) * (self.level - self.zero) / light.clamp_min(least) + self.zero
+        return (self.level - self.zero) / (background - self.zero).clamp_min(least)
 
 
 def prepare_background(image: Image, params: BackgroundParams, context: Context) -> Prepared:
@@ -183,6 +196,7 @@ def prepare_background(image: Image, params: BackgroundParams, context: Context)
     else:
         then.level = then.zero
     prepared.notes = _notes(image, params, pixels, found, context, then)
+    prepared.noise_level = params.dark if divides else 0.0
     return prepared
 
 

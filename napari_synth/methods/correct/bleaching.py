@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
 from napari_synth.contract.generator import BlockSpec, Context, Prepared
@@ -62,6 +63,10 @@ class Unbleached(Prepared):
     def apply(self, block: Tensor) -> Tensor:
         """Correct one batch of blocks; see `Prepared.apply`."""
         return (block - self._dark) * float(self._gains[self._frame]) + self._dark
+
+    def gains(self, block: Tensor) -> Tensor:
+        """Return how much brighter the frame was made; see `Prepared.gains`."""
+        return torch.full_like(block, float(self._gains[self._frame]))
 
 
 class Matched(Prepared):
@@ -222,7 +227,7 @@ def _flicker(signal: Floats, curve: Floats) -> Floats:
 
 def _scaled(fit: Fit, notes: tuple[str, ...], scale: float, offset: float) -> Unbleached:
     made = Unbleached(np.asarray(fit["gains"]), (fit["dark"][0] - offset) / scale)
-    made.notes, made.resolved = notes, {"fitted": [fit]}
+    made.notes, made.resolved, made.noise_level = notes, {"fitted": [fit]}, fit["dark"][0]
     return made
 
 

@@ -175,6 +175,7 @@ class Flattened(Prepared):
     ) -> None:
         self.spec = BlockSpec.plane(0, bytes_per_pixel=_BYTES_PER_PIXEL)
         self._shading, self._dark, self._zero, self._sizes, self._at = shading, dark, zero, sizes, at
+        self.noise_level = 0.0
 
     @property
     def is_placed(self) -> bool:
@@ -187,9 +188,19 @@ class Flattened(Prepared):
 
     def apply(self, block: Tensor) -> Tensor:
         """Correct one batch of blocks; see `Prepared.apply`."""
+        dark = self._field(self._dark, block)
+        return (block - self._zero - dark) / self._light(block) + self._zero
+
+    def gains(self, block: Tensor) -> Tensor:
+        """Return how much brighter the corners were made; see `Prepared.gains`."""
+        return (1.0 / self._light(block)).expand_as(block)
+
+    def _light(self, block: Tensor) -> Tensor:
+        return self._field(self._shading, block).clamp_min(_DARKEST)
+
+    def _field(self, coefficients: Tensor, block: Tensor) -> Tensor:
         part = self._at or (slice(0, self._sizes[0]), slice(0, self._sizes[1]))
-        shading, dark = (field(one, self._sizes, part).to(block) for one in (self._shading, self._dark))
-        return (block - self._zero - dark) / shading.clamp_min(_DARKEST) + self._zero
+        return field(coefficients, self._sizes, part).to(block)
 
 
 def prepare_flat_field(image: Image, params: FlatFieldParams, context: Context) -> Prepared:

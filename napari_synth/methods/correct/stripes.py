@@ -204,6 +204,13 @@ class Destriped(Prepared):
         planes = [self._without(plane, self.find(plane)) for plane in block.flatten(0, 1)]
         return torch.stack(planes).reshape(block.shape)
 
+    def gains(self, block: Tensor) -> Tensor:
+        """Return how much brighter the stripes were made, where they multiply; see `Prepared.gains`."""
+        if self._law == "offset":
+            return torch.ones_like(block)
+        planes = [torch.exp(-self.find(plane).stripes) for plane in block.flatten(0, 1)]
+        return torch.stack(planes).reshape(block.shape)
+
     def find(self, plane: Tensor) -> Found:
         """Return the stripes of a plane (Y, X), in logarithms where they multiply."""
         values = plane
@@ -254,6 +261,8 @@ def prepare_stripes(image: Image, params: StripeParams, context: Context) -> Pre
     best = int(np.argmin(rest))
     chosen = ways[best]
     chosen.notes = _notes(params, chosen, found[best], planes)
+    # The level at which the logarithm is taken is the one that stays.
+    chosen.noise_level = 0.0 if laws[best] == "offset" else (dark - dim) * scale + offset
     return chosen
 
 

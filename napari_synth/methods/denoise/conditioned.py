@@ -69,6 +69,10 @@ class Conditioned(Prepared):
         if any(condition.correlation):
             self.notes = ("The noise is treated as correlated between neighbours.",)
 
+    def with_gains(self, gains: Tensor) -> Prepared:
+        """Return what is told the noise of these very blocks; see `Prepared.with_gains`."""
+        return self._turned(self._condition.beside(gains, self._condition.level), lambda d: d)
+
     def apply(self, block: Tensor) -> Tensor:
         """Restore blocks (N, C, [D,] H, W); see `Prepared.apply`."""
         if self._condition.is_clean:
@@ -86,11 +90,16 @@ class Conditioned(Prepared):
     def transposed(self) -> Prepared:
         """Return the same with the directions of correlated noise, and of what moves, swapped."""
         y, x = self._condition.correlation
-        return self._turned(replace(self._condition, correlation=(x, y)), lambda d: (d[1], d[0]))
+        gains = self._condition.gains
+        swapped = replace(self._condition, correlation=(x, y), gains=None if gains is None else gains.mT)
+        return self._turned(swapped, lambda d: (d[1], d[0]))
 
     def flipped(self, y: bool, x: bool) -> Prepared:
         """Return the same with the directions of what moves flipped."""
-        return self._turned(self._condition, lambda d: (-d[0] if y else d[0], -d[1] if x else d[1]))
+        condition, axes = self._condition, [axis for axis, turns in ((-2, y), (-1, x)) if turns]
+        if condition.gains is not None:
+            condition = replace(condition, gains=condition.gains.flip(axes))
+        return self._turned(condition, lambda d: (-d[0] if y else d[0], -d[1] if x else d[1]))
 
     def _turned(self, condition: Condition, change: Callable[[Displacement], Displacement]) -> Prepared:
         evidence = None if self._evidence is None else self._evidence.turned(change)
@@ -185,6 +194,9 @@ def prepare_conditioned(
             condition = measure_condition(image, context)
         else:
             condition = measure_condition(image, context, sigma=params.sigma, correlated=params.noise)
+        if params.sigma is not None:
+            # It is that of the image as it is now.
+            image = replace(image, gains=())
         evidence, said = (
             find_evidence(network, image, condition, context) if params.neighbours == "auto" else (None, ())
         )
@@ -192,6 +204,7 @@ def prepare_conditioned(
         halo = _HALO_OF_LOGARITHMS if params.noise == "multiplicative" else HALO
         prepared = Conditioned(network, condition.stronger(params.strength), evidence, weights, halo)
         prepared.notes = (*said, *prepared.notes)
+        prepared.wants_gains = bool(image.gains)
         return prepared
 
     is_multiplied = params.noise == "multiplicative"

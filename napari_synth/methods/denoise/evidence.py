@@ -259,27 +259,29 @@ class Orientations(Evidence):
         for first, correlation in ((2, (y, x)), (3, (0.0, x)), (4, (0.0, y))):
             turned = block.movedim(first, 2)
             one = replace(condition, correlation=correlation)
-            for start, part, own in _slabs(turned, self.radius):
+            for start, reach, part, own in _slabs(turned, self.radius):
+                here = one.turned(first, reach)
                 if self.radius:
-                    restored = Neighbours("Z", self.radius).restored(part, one, restore)[:, :, own]
+                    restored = Neighbours("Z", self.radius).restored(part, here, restore)[:, :, own]
                 else:
                     planes = part.transpose(1, 2)
                     flat = planes.reshape(-1, *planes.shape[2:])
-                    restored = in_parts(restore, flat, condition.variance(flat), correlation)
+                    restored = in_parts(restore, flat, here.variance(flat), correlation)
                     restored = restored.reshape(planes.shape).transpose(1, 2)
                 total.movedim(first, 2)[:, :, start : start + restored.shape[2]] += restored
         return total / 3
 
 
-def _slabs(block: Tensor, radius: int) -> Iterator[tuple[int, Tensor, slice]]:
+def _slabs(block: Tensor, radius: int) -> Iterator[tuple[int, slice, Tensor, slice]]:
     """Yield parts of blocks (N, C, D, H, W) along D with `radius` planes on each side, so that memory does not grow with D.
 
-    Each comes with the place of its first plane, and with its own planes among those that it has.
+    Each comes with the place of its first plane, with that of the part, and with its own planes among those that it has.
     """
     depth, each = block.shape[2], max(1, _AT_ONCE // (block.shape[-1] * block.shape[-2] * block.shape[1]))
     for start in range(0, depth, each):
         first, stop = max(0, start - radius), min(depth, start + each)
-        yield start, block[:, :, first : stop + radius], slice(start - first, stop - first)
+        reach = slice(first, stop + radius)
+        yield start, reach, block[:, :, reach], slice(start - first, stop - first)
 
 
 def in_parts(restore: Restore, planes: Tensor, variance: Tensor, correlation: tuple[float, float]) -> Tensor:
@@ -403,28 +405,35 @@ def _tried(
     radius = min(_RADIUS, image.sizes[axis] - 1)
     length = min(image.sizes[axis], _VOLUME_DEPTH if cubic else 2 * radius + 1)
     edge, count = (_VOLUME_EDGE, _VOLUME_PROBES) if cubic else (_PROBE_EDGE, _PROBES)
-    probes = [probe.to(context.device.torch_name) for probe in _probes(image, axis, length, edge, count, context)]
-    probes = [_fitting(probe, multiple, cubic) for probe in probes]
+    device = context.device.torch_name
+    found_probes = _probes(image, axis, length, edge, count, context)
+    probes = [_fitting(pixels.to(device), multiple, cubic) for pixels, _ in found_probes]
+    conditions = [
+        condition.beside(None if gains is None else _fitting(gains.to(device), multiple, cubic), condition.level)
+        for _, gains in found_probes
+    ]
     candidates: list[Evidence] = [Neighbours(axis, radius)]
     if cubic:
         candidates += [Orientations(), Orientations(1)]
     if axis == "T":
         guided = []
-        for probe in probes:
+        for probe, own in zip(probes, conditions, strict=True):
             planes = probe[0].transpose(0, 1)
-            variance = condition.variance(planes)
+            variance = own.variance(planes)
             guided.append((in_parts(restore, planes, variance, condition.correlation), variance))
         candidates += _in_register(guided, axis, radius)
     generator = torch.Generator().manual_seed(context.seed)
     alone: list[Tensor] = []
     errors: list[list[Tensor]] = [[] for _ in candidates]
-    for probe in probes:
-        shown, hidden, unit = _split(probe, condition, generator)
+    for probe, own in zip(probes, conditions, strict=True):
+        shown, hidden, unit = _split(probe, own, generator)
         middle = slice(None) if cubic else slice(length // 2, length // 2 + 1)
         planes = shown.transpose(1, 2)[:, middle]
         flat = planes.reshape(-1, *planes.shape[2:])
-        known = _noisier(condition)
-        single = in_parts(restore, flat, known.variance(flat), known.correlation).reshape(planes.shape).transpose(1, 2)
+        known = _noisier(own)
+        # Of one plane in the middle, or of all.
+        alike = known.turned(2, middle)
+        single = in_parts(restore, flat, alike.variance(flat), known.correlation).reshape(planes.shape).transpose(1, 2)
         alone.append(_squares(single, hidden[:, :, middle], unit))
         for i, candidate in enumerate(candidates):
             result = candidate.restored(shown, known, restore)[:, :, middle]
@@ -499,10 +508,12 @@ def _squares(result: Tensor, hidden: Tensor, unit: Tensor) -> Tensor:
     return ((result - hidden) / unit).square().mean(1).flatten()
 
 
-def _probes(image: Image, axis: str, length: int, edge: int, count: int, context: Context) -> list[Tensor]:
-    """Return parts of the image, (1, C, length, Y, X), spread over it."""
+def _probes(
+    image: Image, axis: str, length: int, edge: int, count: int, context: Context
+) -> list[tuple[Tensor, Tensor | None]]:
+    """Return parts of the image, (1, C, length, Y, X), spread over it, each with by what its noise was multiplied."""
     others = [a for a in image.axes if a not in axis + "YXS"]
-    found = []
+    found: list[tuple[Tensor, Tensor | None]] = []
     for probe in range(count):
         at = (probe + 0.5) / count
         where: dict[str, slice | int] = {a: min(image.sizes[a] - 1, int(at * image.sizes[a])) for a in others}
@@ -511,9 +522,12 @@ def _probes(image: Image, axis: str, length: int, edge: int, count: int, context
         part = image.select(**where)
         order = [part.axes.index(a) for a in part.axes if a == "S"] + [part.axes.index(a) for a in axis + "YX"]
         pixels = torch.from_numpy(context.intensity.forward(part.read().transpose(order))).nan_to_num_().float()
-        found.append((pixels if "S" in part.axes else pixels[None])[None])
+        gains = torch.from_numpy(part.gain().transpose(order)) if part.gains else None
+        if "S" not in part.axes:
+            pixels, gains = pixels[None], None if gains is None else gains[None]
+        found.append((pixels[None], None if gains is None else gains[None]))
     # Of a small image, all parts are one.
-    return found[:1] if all(torch.equal(found[0], other) for other in found[1:]) else found
+    return found[:1] if all(torch.equal(found[0][0], other) for other, _ in found[1:]) else found
 
 
 def _part(size: int, length: int, at: float) -> slice:

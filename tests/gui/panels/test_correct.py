@@ -48,3 +48,20 @@ def test_tiles_are_offered_and_never_guessed(panel, viewer) -> None:
     assert panel.reference_picker.layer is None
     panel.methods.choose("correct/stripes")
     assert panel.reference_picker.choice.isHidden()
+
+
+def test_the_light_that_was_learnt_is_in_hidden_layers(panel, viewer, qtbot) -> None:
+    light = 1.5 - 0.5 * np.linspace(-1, 1, 40)[None] ** 2 * np.ones((32, 1))
+    tiles = np.stack([(30 + 5 * i) * light for i in range(6)])
+    viewer.add_image(np.random.default_rng(0).poisson(tiles).astype(np.float32), name="tiles", scale=(1, 0.5, 0.5))
+    panel.methods.choose("correct/flat-field")
+    panel.run()
+    qtbot.waitUntil(lambda: panel._job is None, timeout=60_000)
+    assert panel.messages.error.isHidden(), panel.messages.error.text()
+    shading, dark = viewer.layers["tiles shading"], viewer.layers["tiles dark field"]
+    assert not shading.visible
+    assert not dark.visible
+    assert np.corrcoef(np.ravel(shading.data), light.ravel())[0, 1] > 0.95
+    assert np.mean(shading.data) == pytest.approx(1, abs=0.01)
+    assert tuple(shading.scale) == (0.5, 0.5)
+    assert panel.source.layer is viewer.layers["tiles"]
