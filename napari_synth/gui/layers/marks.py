@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 METADATA_KEY = "napari_synth"
 RESULT, PREVIEW, REMOVED, TRUST, UNCERTAINTY = "result", "preview", "removed", "trust", "uncertainty"
-FILLED, PAIRS, PSF = "filled", "pairs", "psf"
+FILLED, PAIRS, PSF, DRAWN = "filled", "pairs", "psf", "drawn labels"
 DERIVED = frozenset({REMOVED, TRUST, UNCERTAINTY, FILLED, PSF})
 """What is added to judge a result."""
 
@@ -23,7 +23,8 @@ def mark(kind: str, recipe: Mapping[str, Any] | None = None, **more: Any) -> dic
     Parameters
     ----------
     kind : str
-        ``"result"``, ``"preview"``, ``"removed"``, ``"trust"``, ``"uncertainty"``, ``"filled"``, ``"pairs"`` or ``"psf"``.
+        ``"result"``, ``"preview"``, ``"removed"``, ``"trust"``, ``"uncertainty"``, ``"filled"``, ``"pairs"``, ``"psf"`` or
+        ``"drawn labels"``.
     recipe : mapping, optional
         The recipe as plain values.
     **more
