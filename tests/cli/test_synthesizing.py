@@ -170,6 +170,7 @@ def test_pairs_go_into_two_folders_under_the_same_names(tmp_path: Path) -> None:
     assert labels.sum() == 16
     assert labels[3, 3] == 1
     again = tmp_path / "again"
+    again.mkdir()
     assert main(["run", str(out / "images.recipe.yaml"), str(again)]) == 0
     for name in ("images/0002.png", "labels/0002.png"):
         np.testing.assert_array_equal(read_image(out / name).read(), read_image(again / name).read())
