@@ -38,6 +38,7 @@ def _build_app() -> App:
     app.command(_augment, name="augment")
     app.command(_runner, name="runner")
     app.command(_large, name="large")
+    app.command(_start, name="start")
     app.command(_train, name="train")
     for name, sentence in (
         ("gui", "napari's start with and without the plugin, and the longest block of its main thread."),
@@ -250,6 +251,21 @@ def _large(
     if size and min(size) < 1:
         raise InvalidParameterError(f"An image of {min(size)} pixels cannot be: give sizes of at least 1.")
     return _finish(bench_large(size or (QUICK_SIZES if quick else SIZES), folder=folder, say=_say), out)
+
+
+def _start(
+    *,
+    repeats: Annotated[int, Parameter(help="How often each is started.")] = 5,
+    quick: Quick = False,
+    out: Out = None,
+) -> int:
+    """Measure what the first commands cost before an image is read: processor time, and the libraries they load."""
+    from benchmark.starting import bench_start
+
+    _check(out)
+    if repeats < 1:
+        raise InvalidParameterError(f"{repeats} starts cannot be measured: give a number of at least 1.")
+    return _finish(bench_start(1 if quick else repeats, say=_say), out)
 
 
 def _gui(*arguments: Annotated[str, Parameter(allow_leading_hyphen=True, show=False)]) -> int:

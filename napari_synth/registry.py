@@ -48,6 +48,9 @@ _CATALOGUES = (
     "synthesize",
 )
 
+# Methods that a sentence can name.
+_MOST_NAMED = 9
+
 AnyMethod = Method[Any] | Trainable[Any]
 M = TypeVar("M", bound=Method[Any])
 A = TypeVar("A", bound=AnyMethod)
@@ -378,4 +381,6 @@ def _named(known: Mapping[str, A], identifier: str, missing: str) -> A:
     if identifier in known:
         return known[identifier]
     near = difflib.get_close_matches(identifier, known, n=3, cutoff=0.4) or list(known)
+    if len(near) > _MOST_NAMED:
+        raise UnknownGeneratorError(f"{missing}: the command napari-synth list shows all.")
     raise UnknownGeneratorError(f"{missing}: did you mean {' or '.join(near)}?")

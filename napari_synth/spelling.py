@@ -33,6 +33,7 @@ def as_command(
     *,
     mask: str = "MASK.tif",
     reference: str = "REFERENCE.tif",
+    region: str = "REGION.tif",
     file: str = "RECIPE.yaml",
 ) -> str:
     """Return the run of a recipe as a command line for a POSIX shell.
@@ -40,27 +41,27 @@ def as_command(
     Parameters
     ----------
     recipe : Recipe
-    source, target, mask, reference : str
+    source, target, mask, reference, region : str
         The files that it names.
     file : str
         Where the recipe itself is: what was learnt of a reference is in there alone.
     """
-    if recipe.blend < 1.0 or (recipe.region is not None and recipe.region.is_drawn):
-        # The recipe's file alone says so; what was drawn has to be given again in Python.
-        return shlex.join(["napari-synth", "run", file, source, target])
-    if recipe.reference is None and any(recipe.params.get(name) is not None for name in _learnt(recipe)):
-        return shlex.join(["napari-synth", "run", file, source, target])
+    drawn = recipe.region is not None and recipe.region.is_drawn
+    again = (["--mask", mask] if recipe.needs_mask else []) + (["--region", region] if drawn else [])
+    is_learnt = recipe.reference is None and any(recipe.params.get(name) is not None for name in _learnt(recipe))
+    if recipe.blend < 1.0 or is_learnt:
+        # The recipe's file alone says so.
+        return shlex.join(["napari-synth", "run", file, source, target, *again])
     task, name = recipe.generator.split("/", 1)
     if _makes_images(recipe):
         words = ["napari-synth", Task(task).verb, name, target]
         words += [] if recipe.source is None else ["--source", source]
     else:
         words = ["napari-synth", Task(task).verb, source, target, "--generator", name]
-    if recipe.needs_mask:
-        words += ["--mask", mask]
+    words += again
     if recipe.reference is not None:
         words += ["--reference", reference]
-    if recipe.region is not None:
+    if recipe.region is not None and not drawn:
         words += ["--region", recipe.region.as_text()]
     for option, value in _options(recipe).items():
         flag = option.replace("_", "-")

@@ -979,6 +979,7 @@ def batch(
     mask_from: Literal["nan", "zero", "saturated", "hot"] | None = None,
     mask_ids: Sequence[int] | None = None,
     grow: int | None = None,
+    region: str | Path | None = None,
     reference: str | Path | None = None,
     measure_on: str | Path | None = None,
     device: str | None = None,
@@ -1015,6 +1016,9 @@ def batch(
         A file for all images, or a folder or pattern with one of each name.
     mask_from, mask_ids, grow
         As for `inpaint`.
+    region : str or Path, optional
+        The part of every image that is worked on: bounds in pixels such as ``"Y=10:80,X=5:60"``, or what is not 0 on it, a file for
+        all images or a folder or pattern with one of each name. ``"all"`` is the whole; what is left out is as in the recipe.
     reference : str or Path, optional
         An image that shows how results should look.
     measure_on : str or Path, optional
@@ -1052,7 +1056,7 @@ def batch(
     """
     from pathlib import Path
 
-    from napari_synth.batches.inputs import Masked, Referenced
+    from napari_synth.batches.inputs import Drawn, Masked, Referenced
     from napari_synth.batches.jobs import plan_files
     from napari_synth.batches.planning import Shard
     from napari_synth.batches.run import run_batch
@@ -1067,6 +1071,9 @@ def batch(
     )
     own = {name: getattr(options, name) for name in ("device", "precision", "dtype", "seed", "tile")}
     folder = given_path(target, ImageFileError)
+    bounds, drawn = Drawn.parse(None if region is None else str(region))
+    if region is not None:
+        own["region"] = bounds
     settings = Settings(
         recipe.changed(params or {}).model_copy(update=own),
         axes,
@@ -1077,6 +1084,7 @@ def batch(
         memory_budget,
         overwrite,
         write_recipe,
+        drawn,
     )
     jobs, report = plan_files(sources, folder), _reporter(progress, cancel)
     if measure_on == ALL:

@@ -1,9 +1,10 @@
-"""What is filled, what a result should look like, and the files that belong to an image."""
+"""What is filled, what a result should look like, what a run is limited to, and the files that belong to an image."""
 
 from __future__ import annotations
 
 import fnmatch
 import glob
+import re
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,7 +14,7 @@ from typing import Any, Literal
 from napari_synth.batches.writing import RECIPE_SUFFIX
 from napari_synth.contract.generator import Task
 from napari_synth.core.errors import ImageFileError, MaskError
-from napari_synth.engine.recipe import Recipe
+from napari_synth.engine.recipe import Recipe, RegionRecord
 from napari_synth.engine.references import as_psf, as_reference
 from napari_synth.files import (
     READABLE_SUFFIXES,
@@ -79,6 +80,58 @@ class Masked:
 
 
 AS_IN_RECIPE = Masked()
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What a run is limited to, where that was drawn; what is left out is as the recipe says."""
+
+    region: str | None = None
+    "An image that is not 0 on the region; for many, one for all or a folder or pattern with one of each name."
+
+    @classmethod
+    def parse(cls, text: str | None) -> tuple[RegionRecord | None, Drawn]:
+        """Return the bounds and the drawing that a text asks for.
+
+        Parameters
+        ----------
+        text : str or None
+            Bounds such as ``"Y=10:80,X=5:60"``, an image, a folder or a pattern; ``"all"`` or None is the whole image.
+
+        Raises
+        ------
+        AxesError
+            Bounds are written in another way.
+        """
+        if text is None or text == "all":
+            return None, cls()
+        if _BOUNDS.match(text) and not Path(text).exists():
+            return RegionRecord.from_text(text), cls()
+        return None, cls(text)
+
+    def check(self, recipe: Recipe) -> None:
+        """Raise `ImageFileError` where its file is not there, `MaskError` where the region of a recipe has to be given again."""
+        if self.region is None:
+            if recipe.region is not None and recipe.region.is_drawn:
+                raise MaskError("The region of this recipe was drawn: add --region with an image that is not 0 on it.")
+        elif not glob.has_magic(self.region) and not Path(self.region).exists():
+            raise ImageFileError(
+                f"There is no region {self.region!r}: give an image that is not 0 on it, or bounds such as Y=10:80,X=5:60."
+            )
+
+    def of(self, image: Path) -> Any:
+        """Return what is marked for the image of a path, None where nothing was drawn.
+
+        Raises
+        ------
+        SynthError
+            It is not there or cannot be read.
+        """
+        return None if self.region is None else _read(find_mask(self.region, image, "region"))
+
+
+AS_RECORDED = Drawn()
+_BOUNDS = re.compile(r"\s*\w\s*=")
 
 
 def find_mask(where: str, image: Path, what: str = "mask", suffixes: Collection[str] = READABLE_SUFFIXES) -> Path:

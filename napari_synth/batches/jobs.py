@@ -16,7 +16,9 @@ import numpy.typing as npt
 from napari_synth import registry
 from napari_synth.batches.inputs import (
     AS_IN_RECIPE,
+    AS_RECORDED,
     NO_REFERENCE,
+    Drawn,
     Masked,
     Referenced,
     names_its_axes,
@@ -165,6 +167,7 @@ def run_job(
     axes: str | None = None,
     series: Series = None,
     masked: Masked = AS_IN_RECIPE,
+    drawn: Drawn = AS_RECORDED,
     referenced: Referenced = NO_REFERENCE,
     yardstick: Image | None = None,
     batch: str = "",
@@ -191,6 +194,8 @@ def run_job(
         Which of the images of a file.
     masked : Masked
         What is filled, where that is not as in the recipe.
+    drawn : Drawn
+        What the run is limited to, where that was drawn.
     referenced : Referenced
         How the result should look.
     yardstick : Image, optional
@@ -233,6 +238,7 @@ def run_job(
         axes=axes,
         series=series,
         masked=masked,
+        drawn=drawn,
         referenced=referenced,
         yardstick=yardstick,
     )
@@ -310,6 +316,7 @@ def prepare_job(
     axes: str | None = None,
     series: Series = None,
     masked: Masked = AS_IN_RECIPE,
+    drawn: Drawn = AS_RECORDED,
     referenced: Referenced = NO_REFERENCE,
     yardstick: Image | None = None,
 ) -> PreparedRun:
@@ -317,7 +324,7 @@ def prepare_job(
 
     Parameters
     ----------
-    job, recipe, options, report, axes, series, masked, referenced, yardstick
+    job, recipe, options, report, axes, series, masked, drawn, referenced, yardstick
         As for `run_job`.
 
     Raises
@@ -336,7 +343,8 @@ def prepare_job(
             # What the format cannot hold is told before minutes of work.
             _fitting(job, image)
     reference = None if image is None else referenced.of(image)
-    return door.open(method, recipe, Inputs(image, reference, yardstick=yardstick), options, report)
+    region = None if job.source is None else drawn.of(job.source)
+    return door.open(method, recipe, Inputs(image, reference, region=region, yardstick=yardstick), options, report)
 
 
 def made_before(

@@ -124,6 +124,7 @@ def _decided(jobs: Sequence[Job], settings: Settings, folder: Path, report: Repo
                 axes=settings.axes,
                 series=settings.series,
                 masked=settings.masked,
+                drawn=settings.drawn,
                 referenced=settings.referenced,
                 yardstick=settings.yardstick,
             )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_synth import registry
-from napari_synth.batches.inputs import AS_IN_RECIPE, NO_REFERENCE, Masked, Referenced
+from napari_synth.batches.inputs import AS_IN_RECIPE, AS_RECORDED, NO_REFERENCE, Drawn, Masked, Referenced
 from napari_synth.batches.states import content_hash
 from napari_synth.contract.generator import Method
 from napari_synth.core.device import resolve_device
@@ -47,6 +47,8 @@ class Settings:
         Whether results of other settings may be replaced.
     write_recipe : bool
         Whether each result gets its record beside it.
+    drawn : Drawn
+        What runs are limited to, where that was drawn.
     """
 
     recipe: Recipe
@@ -58,6 +60,7 @@ class Settings:
     memory_budget: int | None = None
     overwrite: bool = False
     write_recipe: bool = True
+    drawn: Drawn = AS_RECORDED
 
     @property
     def method(self) -> Method[Any]:
@@ -77,13 +80,15 @@ class Settings:
             "generator": recipe.generator,
             "params": self.method.params_type.parse(recipe.params).model_dump(mode="json"),
             "recipe": recipe.model_dump(
-                mode="json", include={"axes", "seed", "precision", "dtype", "tile", "grid", "weights"}
+                mode="json",
+                include={"axes", "seed", "precision", "dtype", "tile", "grid", "weights", "region", "blend"},
             ),
             "frames": None if recipe.frames is None else recipe.frames.options(),
             "mask": None if recipe.mask is None else recipe.mask.options(),
             "axes": self.axes,
             "series": self.series,
             "masked": [self.masked.mask, self.masked.mask_from, self.masked.mask_ids, self.masked.grow],
+            "drawn": self.drawn.region,
             "reference": _content(self.referenced.reference),
             "measure_on": _content(self.measure_on),
         }
@@ -109,6 +114,7 @@ class Settings:
         self.method.params_type.parse(self.recipe.params)
         resolve_device(self.options.device, self.options.precision)
         self.masked.check(self.recipe)
+        self.drawn.check(self.recipe)
         self.referenced.check()
         if self.measure_on is not None and not self.measure_on.exists():
             raise ImageFileError(f"There is no image to measure on {str(self.measure_on)!r}: check the name.")

@@ -90,6 +90,7 @@ def _outcome(item: Planned, settings: Settings, manifest: Manifest, dtype: Dtype
         axes=settings.axes,
         series=settings.series,
         masked=settings.masked,
+        drawn=settings.drawn,
         referenced=settings.referenced,
         yardstick=settings.yardstick,
         batch=settings.hash,

@@ -12,7 +12,7 @@ from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 
 from napari_synth.augmentation import PRESETS, TRANSFORMS
-from napari_synth.batches.inputs import AS_IN_RECIPE, NO_REFERENCE, Masked, Pointed, Referenced, Tiles
+from napari_synth.batches.inputs import AS_IN_RECIPE, NO_REFERENCE, Drawn, Masked, Pointed, Referenced, Tiles
 from napari_synth.batches.jobs import Job, plan_jobs
 from napari_synth.cli import augmenting, batching, curating, models, synthesizing, training
 from napari_synth.cli.options import (
@@ -31,10 +31,11 @@ from napari_synth.cli.processing import SKIPPED, process
 from napari_synth.cli.progress import exit_code, interrupting, say
 from napari_synth.cli.synthesizing import NO_FRAMES, Framed
 from napari_synth.contract.generator import Method, Task
+from napari_synth.contract.synthesis import Synthesizer
 from napari_synth.core.errors import Cancelled, MissingExtraError, RecipeError, SynthError, UnknownGeneratorError
 from napari_synth.core.options import RunOptions
 from napari_synth.core.result_dtype import DtypeChoice
-from napari_synth.engine.recipe import Recipe, RegionRecord
+from napari_synth.engine.recipe import Recipe
 from napari_synth.registry import found, listed, trainables
 
 WRONG = 2
@@ -93,7 +94,7 @@ class Run:
     series: str | None = None
     "Which image of a file that holds several, counted from 0, or all of equal shape; the first where left out."
     region: str | None = None
-    "The part that is restored, such as Y=10:80,X=5:60,T=0:20 in pixels; the rest stays, or is cut off a result of another size."
+    "The part that is restored: bounds such as Y=10:80,X=5:60,T=0:20 in pixels, or an image that is not 0 on it."
     device: str = "auto"
     "auto, cpu, cuda, cuda:1 or mps."
     precision: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
@@ -116,7 +117,7 @@ class Instead:
     series: str | None = None
     "Which image of a file that holds several, counted from 0, or all of equal shape; the first where left out."
     region: str | None = None
-    "A part instead of the recipe's, such as Y=10:80,X=5:60; all for the whole image."
+    "A part instead of the recipe's, such as Y=10:80,X=5:60, or an image that is not 0 on it; all for the whole image."
     device: str | None = None
     "A device instead of the recipe's."
     dtype: DtypeChoice | None = None
@@ -218,7 +219,7 @@ def _task_command(verb: Verb, words: Sequence[str]) -> Callable[..., int]:
         many: Many = ONE_BY_ONE,
         params: Mapping[str, Any],
     ) -> int:
-        return _process(source, target, recipe_of(how, params), output, how.axes, how.series, many=many)
+        return _process(source, target, recipe_of(how, params), output, how, many=many)
 
     def fill(
         source: Source,
@@ -231,7 +232,7 @@ def _task_command(verb: Verb, words: Sequence[str]) -> Callable[..., int]:
         many: Many = ONE_BY_ONE,
         params: Mapping[str, Any],
     ) -> int:
-        return _process(source, target, recipe_of(how, params), output, how.axes, how.series, masked, many=many)
+        return _process(source, target, recipe_of(how, params), output, how, masked, many=many)
 
     def restyle(
         source: Source,
@@ -244,9 +245,7 @@ def _task_command(verb: Verb, words: Sequence[str]) -> Callable[..., int]:
         many: Many = ONE_BY_ONE,
         params: Mapping[str, Any],
     ) -> int:
-        return _process(
-            source, target, recipe_of(how, params), output, how.axes, how.series, referenced=referenced, many=many
-        )
+        return _process(source, target, recipe_of(how, params), output, how, referenced=referenced, many=many)
 
     def sharpen(
         source: Source,
@@ -259,9 +258,7 @@ def _task_command(verb: Verb, words: Sequence[str]) -> Callable[..., int]:
         many: Many = ONE_BY_ONE,
         params: Mapping[str, Any],
     ) -> int:
-        return _process(
-            source, target, recipe_of(how, params), output, how.axes, how.series, referenced=Pointed(psf), many=many
-        )
+        return _process(source, target, recipe_of(how, params), output, how, referenced=Pointed(psf), many=many)
 
     def even_out(
         source: Source,
@@ -275,9 +272,7 @@ def _task_command(verb: Verb, words: Sequence[str]) -> Callable[..., int]:
         params: Mapping[str, Any],
     ) -> int:
         tiles = NO_REFERENCE if from_ is None else Tiles(pattern=from_)
-        return _process(
-            source, target, recipe_of(how, params), output, how.axes, how.series, referenced=tiles, many=many
-        )
+        return _process(source, target, recipe_of(how, params), output, how, referenced=tiles, many=many)
 
     def foretell(
         source: Source,
@@ -291,13 +286,13 @@ def _task_command(verb: Verb, words: Sequence[str]) -> Callable[..., int]:
         params: Mapping[str, Any],
     ) -> int:
         recipe = recipe_of(how, params).model_copy(update={"frames": framed.record()})
-        return _process(source, target, recipe, output, how.axes, how.series, many=many)
+        return _process(source, target, recipe, output, how, many=many)
 
     def recipe_of(how: Run, params: Mapping[str, Any]) -> Recipe:
         options = {name: value for name, value in asdict(how).items() if name not in {"generator", "series"}}
         # What is wrong with them is said in a sentence before they are recorded.
         RunOptions(**{name: value for name, value in options.items() if name not in {"axes", "region"}})
-        options["region"] = _region(how.region)
+        options["region"], _ = Drawn.parse(how.region)
         return Recipe(generator=chosen.info.id, params=dict(params), **options)
 
     command: Callable[..., int] = restore
@@ -333,23 +328,20 @@ def _run(
         if value is not None and name not in {"axes", "series", "region"}
     }
     if instead.region is not None:
-        values["region"] = _region(instead.region)
+        values["region"], _ = Drawn.parse(instead.region)
     repeated = Recipe.from_file(recipe).model_copy(update=values)
     method = found(Method, repeated.generator)
     if not method.given and target is not None:
         raise RecipeError("This recipe makes images of random numbers alone: give the recipe and OUT.")
-    if method.given and target is None:
+    drawn = isinstance(method, Synthesizer) and method.needs == "optional labels" and repeated.source is None
+    if method.given and target is None and not drawn:
         raise RecipeError(f"This recipe needs {method.given}: give the recipe, IN and OUT.")
     if target is None or method.makes_many:
         jobs = [Job(None, Path(source)) if target is None else Job(Path(source), target)]
         return process(jobs, None, repeated, output, instead.axes, instead.series, many=many)
     if method.info.task == Task.DECONVOLVE:
         referenced = Pointed(referenced.reference)
-    return _process(source, target, repeated, output, instead.axes, instead.series, masked, referenced, many)
-
-
-def _region(text: str | None) -> RegionRecord | None:
-    return None if text is None or text == "all" else RegionRecord.from_text(text)
+    return _process(source, target, repeated, output, instead, masked, referenced, many)
 
 
 def _bench(*arguments: Annotated[str, Parameter(allow_leading_hyphen=True, show=False)]) -> int:
@@ -385,15 +377,16 @@ def _process(
     target: Path,
     recipe: Recipe,
     output: Output,
-    axes: str | None,
-    series: str | None = None,
+    how: Run | Instead,
     masked: Masked = AS_IN_RECIPE,
     referenced: Referenced = NO_REFERENCE,
     many: Many = ONE_BY_ONE,
 ) -> int:
     """Run a recipe on one image, or on many."""
     jobs, is_batch = plan_jobs(source, target)
-    return process(jobs, target if is_batch else None, recipe, output, axes, series, masked, referenced, many)
+    _, drawn = Drawn.parse(how.region)
+    folder = target if is_batch else None
+    return process(jobs, folder, recipe, output, how.axes, how.series, masked, referenced, many, drawn)
 
 
 def _named_generator(words: Sequence[str]) -> str | None:

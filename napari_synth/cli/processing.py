@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from napari_synth.batches.inputs import AS_IN_RECIPE, NO_REFERENCE, Masked, Referenced
+from napari_synth.batches.inputs import AS_IN_RECIPE, AS_RECORDED, NO_REFERENCE, Drawn, Masked, Referenced
 from napari_synth.batches.jobs import Job, run_job
 from napari_synth.batches.manifest import BatchReport, JobRecord, Manifest, Status
 from napari_synth.batches.planning import Planned, Shard, as_table, plan
@@ -36,6 +36,7 @@ def process(
     masked: Masked = AS_IN_RECIPE,
     referenced: Referenced = NO_REFERENCE,
     many: Many = ONE_BY_ONE,
+    drawn: Drawn = AS_RECORDED,
 ) -> int:
     """Run a recipe on one image, or on many: there a bad one is told of and skipped, and what is done stays done.
 
@@ -56,6 +57,8 @@ def process(
         How results should look.
     many : Many
         How the images of a batch are gone through.
+    drawn : Drawn
+        What runs are limited to, where that was drawn.
 
     Returns
     -------
@@ -77,6 +80,7 @@ def process(
         _bytes(output.memory_budget),
         output.overwrite,
         output.recipe,
+        drawn,
     )
     with cancel_on_interrupt() as token:
         settings.check()
@@ -175,6 +179,7 @@ def _one(job: Job, settings: Settings, many: Many, errors: Console, shown: bool,
             axes=settings.axes,
             series=settings.series,
             masked=settings.masked,
+            drawn=settings.drawn,
             referenced=settings.referenced,
             yardstick=settings.yardstick,
             overwrite=settings.overwrite,

@@ -411,7 +411,22 @@ def as_block(
     axes: str,
     joint: str,
 ) -> npt.NDArray[Any]:
-    """Bring what was read for a block into the order (C, *spatial), and pad it by reflection at the far ends."""
+    """Bring what was read for a block into the order (C, *spatial), and pad it by reflection at the far ends.
+
+    Parameters
+    ----------
+    pixels : numpy.ndarray
+        What was read, in the order of the image's axes without those of which one index was selected.
+    image : Image
+    selection : mapping of str to slice or int
+        What was read of each axis.
+    block : Block
+        How much is missing at the far ends, along ``axes``.
+    axes : str
+        The spatial axes that the method sees.
+    joint : str
+        The axes that become its channels.
+    """
     kept = [axis for axis in image.axes if not isinstance(selection.get(axis), int)]
     pixels = pixels.transpose([kept.index(axis) for axis in joint + axes])
     pixels = pixels.reshape(-1, *pixels.shape[len(joint) :])
@@ -420,13 +435,33 @@ def as_block(
 
 
 def in_order(pixels: npt.NDArray[Any], present: str, axes: str) -> npt.NDArray[Any]:
-    """Bring pixels with some axes into the order of others, with length 1 along those that they lack."""
+    """Bring pixels with some axes into the order of others, with length 1 along those that they lack.
+
+    Parameters
+    ----------
+    pixels : numpy.ndarray
+    present : str
+        Their axes; each is among ``axes``.
+    axes : str
+        The order that is wanted.
+    """
     pixels = pixels.transpose([present.index(axis) for axis in axes if axis in present])
     return np.expand_dims(pixels, [i for i, axis in enumerate(axes) if axis not in present])
 
 
 def put(out: Any, pixels: Any, part: Mapping[str, slice], wanted: Mapping[str, slice]) -> None:
-    """Write pixels of a part of the result into an array that holds what is wanted of it."""
+    """Write pixels of a part of the result into an array that holds what is wanted of it.
+
+    Parameters
+    ----------
+    out : array-like
+        Of the shape of ``wanted``; anything that takes slices will do.
+    pixels : array-like or float
+    part : mapping of str to slice
+        Where in the result the pixels lie, by axis.
+    wanted : mapping of str to slice
+        Where in the result the array lies, by axis, in the order of its dimensions.
+    """
     target = (slice(part[axis].start - span.start, part[axis].stop - span.start) for axis, span in wanted.items())
     out[tuple(target)] = pixels
 

@@ -32,6 +32,13 @@ def computing(method: Method[Any], device: Device, cancel: CancelToken) -> Itera
 
     Every call of torch in this thread looks at the token first, so that a cancel takes effect inside a block.
 
+    Parameters
+    ----------
+    method : Method
+        Named where it fails.
+    device : Device
+    cancel : CancelToken
+
     Raises
     ------
     Cancelled

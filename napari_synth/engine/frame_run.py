@@ -168,7 +168,19 @@ class PreparedMovie(BlockRun):
         return super().pieces() | {"T": Pieces(tuple(part.stop - part.start for part in parts), lambda i: parts[i])}
 
     def fill(self, asked: Mapping[str, slice], out: Any, wanted: Mapping[str, slice], report: Reporter) -> None:
-        """Copy the measured frames of a region, and invent the others."""
+        """Copy the measured frames of a region, and invent the others.
+
+        Parameters
+        ----------
+        asked : mapping of str to slice
+            The region of the result to make, by axis.
+        out : array-like
+            Of the shape of ``wanted``.
+        wanted : mapping of str to slice
+            Where in the result the array lies.
+        report : Reporter
+            Told of each block; its cancel stops the run.
+        """
         times = range(asked["T"].start, asked["T"].stop)
         origins = ((frame, self.plan.origins[frame]) for frame in times)
         measured = [(frame, origin) for frame, origin in origins if origin is not None]

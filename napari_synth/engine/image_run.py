@@ -42,7 +42,7 @@ from napari_synth.imaging.sampling import sample_windows
 if TYPE_CHECKING:
     import torch
 
-_RESTORING = {Task.DENOISE, Task.SUPER_RESOLUTION}
+_RESTORING = {Task.DENOISE, Task.DECONVOLVE, Task.SUPER_RESOLUTION}
 # What they make of a pixel is no estimate of its own value: outliers are moved with what is around them.
 _MOVING = {Task.TRANSLATE, Task.CORRECT}
 # Pixels of the source by which the dtype of a result is decided.
@@ -216,7 +216,19 @@ class PreparedImage(BlockRun):
         return np.concatenate(parts)
 
     def fill(self, asked: Mapping[str, slice], out: Any, wanted: Mapping[str, slice], report: Reporter) -> None:
-        """Restore the blocks of a region, and hand the alpha sample on."""
+        """Restore the blocks of a region, and hand the alpha sample on.
+
+        Parameters
+        ----------
+        asked : mapping of str to slice
+            The region of the result to make, by axis.
+        out : array-like
+            Of the shape of ``wanted``.
+        wanted : mapping of str to slice
+            Where in the result the array lies.
+        report : Reporter
+            Told of each block; its cancel stops the run.
+        """
         layout = self.layout
         channels = self.channels[slice(0, 1) if "C" in layout.joint else asked.get("C", slice(0, 1))]
         total = sum(
@@ -423,7 +435,9 @@ class _ImageWork(BlockWork):
         if channel.ceiling is None:
             return prepared.apply(tensor)
         model = None
-        if prepared.noise is not None and not self._run.is_spread:
+        # What takes blur away changes pixels by more than noise can.
+        sharpens = self._run.method.info.task == Task.DECONVOLVE
+        if prepared.noise is not None and not self._run.is_spread and not sharpens:
             model = prepared.noise.model.scaled(seen.scale, seen.offset)
         level = (channel.ceiling - seen.offset) / seen.scale
         return without_glare(prepared.apply, tensor, level, prepared.spec.axes, model)

@@ -125,7 +125,22 @@ class PreparedRun(Protocol):
         """The shape of a block of the result, along its axes."""
 
     def compute(self, *, region: Region | None = None, out: Any = None, report: Reporter | None = None) -> Any:
-        """Make the result, or a region of it, as a numpy array, or in ``out`` block by block."""
+        """Make the result, or a region of it, as a numpy array, or in ``out`` block by block.
+
+        Parameters
+        ----------
+        region : Region, optional
+            By axis; all of the result where it is left out.
+        out : array-like, optional
+            Of the shape of the region; anything that takes slices will do.
+        report : Reporter, optional
+            Told of each block; its cancel stops the run.
+
+        Returns
+        -------
+        numpy.ndarray
+            ``out`` where it was given.
+        """
 
     def lazy(self) -> dask.array.Array:
         """Return the result as a dask array whose chunks are made when they are asked for."""
@@ -190,7 +205,15 @@ def lazy_array(run: PreparedRun, pieces: Mapping[str, Pieces], *, spread: bool =
 
 
 def needs_store(shape: Sequence[int], dtype: np.dtype[Any], options: RunOptions) -> bool:
-    """Return whether a result is larger than the memory that a run may take."""
+    """Return whether a result is larger than the memory that a run may take.
+
+    Parameters
+    ----------
+    shape : sequence of int
+    dtype : numpy.dtype
+    options : RunOptions
+        Half of the free memory is taken where they name no budget.
+    """
     return prod(shape) * dtype.itemsize > (options.memory_budget or psutil.virtual_memory().available // 2)
 
 

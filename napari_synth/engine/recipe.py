@@ -16,7 +16,7 @@ import pydantic
 import yaml
 
 from napari_synth.contract.generator import Task
-from napari_synth.core.arguments import given_path
+from napari_synth.core.arguments import checked_settings, given_path
 from napari_synth.core.errors import AxesError, RecipeError
 from napari_synth.core.options import RunOptions
 from napari_synth.core.result_dtype import DtypeChoice
@@ -316,8 +316,9 @@ class Recipe(pydantic.BaseModel):
         Raises
         ------
         InvalidParameterError
-            The frames cannot be had of any movie.
+            The settings are no mapping, or the frames cannot be had of any movie.
         """
+        values = checked_settings(values)
         if not self.generator.startswith(f"{Task.PREDICT_FRAMES}/"):
             return self.model_copy(update={"params": {**self.params, **values}})
         wanted = set(FrameRequest.model_fields)

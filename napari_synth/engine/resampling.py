@@ -33,7 +33,17 @@ def between(size: int, result: int) -> Sampling:
 
 
 def resized(tensor: torch.Tensor, sizes: Sequence[int], kernel: Kernel = "cubic") -> torch.Tensor:
-    """Return a tensor whose last axes have the given sizes."""
+    """Return a tensor whose last axes have the given sizes.
+
+    Parameters
+    ----------
+    tensor : torch.Tensor
+        Floating point.
+    sizes : sequence of int
+        One for each of the last axes.
+    kernel : {"cubic", "lanczos"}
+        As for `resampled`.
+    """
     own = tensor.shape[tensor.ndim - len(sizes) :]
     return resampled(tensor, [between(a, b) for a, b in zip(own, sizes, strict=True)], kernel)
 

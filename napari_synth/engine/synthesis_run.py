@@ -297,7 +297,17 @@ class PreparedSynthesis:
     def decoded(
         self, latents: torch.Tensor, size: tuple[int, int] | None = None, report: Reporter | None = None
     ) -> npt.NDArray[Any]:
-        """Return the images (N, *axes of the specification) of latents (N, *latent), of the right dtype."""
+        """Return the images (N, *axes of the specification) of latents (N, *latent), of the right dtype.
+
+        Parameters
+        ----------
+        latents : torch.Tensor
+            (N, *latent), float32, from `drawn` or `encoded`.
+        size : (int, int), optional
+            Height and width in pixels; those of the run where left out.
+        report : Reporter, optional
+            Told of each image; its cancel stops the run.
+        """
         report = report or Reporter()
         work = _Decoding(self, latents, report, size or self.size)
         return np.stack([sample for _, sample in completed(work, iter(range(len(latents))), report)])
@@ -427,7 +437,18 @@ class _Decoding(_SynthesisWork):
 
 
 def drawn(sampler: Sampler, index: int, seed: int, size: tuple[int, int]) -> torch.Tensor:
-    """Return the latents of one image of a run: the same ones however many are made."""
+    """Return the latents of one image of a run: the same ones however many are made.
+
+    Parameters
+    ----------
+    sampler : Sampler
+    index : int
+        Of the image in the run, counted from 0.
+    seed : int
+        Of the run.
+    size : (int, int)
+        Height and width of the image in pixels.
+    """
     import torch
 
     state = np.random.SeedSequence([seed, index]).generate_state(1, np.uint64)
@@ -545,7 +566,15 @@ def between(first: torch.Tensor, second: torch.Tensor, share: float) -> torch.Te
 
 
 def path(first: torch.Tensor, second: torch.Tensor, count: int) -> torch.Tensor:
-    """Return evenly spread latents (count, *shape) from one to another, both among them."""
+    """Return evenly spread latents (count, *shape) from one to another, both among them.
+
+    Parameters
+    ----------
+    first, second : torch.Tensor
+        Of one shape.
+    count : int
+        At least 2.
+    """
     import torch
 
     shares = torch.linspace(0.0, 1.0, count).tolist()

@@ -136,7 +136,22 @@ def nearest(part: slice, ratio: Fraction) -> npt.NDArray[np.intp]:
 
 
 def make_span(start: int, stop: int, size: int, halo: int, multiple: int, ratio: Fraction, scale: int = 1) -> Span:
-    """Return the span that restores ``[start, stop)`` of an axis of ``size`` pixels."""
+    """Return the span that restores ``[start, stop)`` of an axis of ``size`` pixels.
+
+    Parameters
+    ----------
+    start, stop : int
+    size : int
+        Of the axis of the source, in pixels.
+    halo : int
+        How far a pixel of the result depends on others, in pixels of the source.
+    multiple : int
+        What the length that the method sees must be a multiple of.
+    ratio : fractions.Fraction
+        Pixels of the result for each one of the source.
+    scale : int
+        How many times more pixels the method itself makes.
+    """
     halo = ceil(halo / multiple) * multiple
     first = max(0, start // multiple * multiple - halo)
     last = min(size, ceil(stop / multiple) * multiple + halo)
@@ -144,7 +159,16 @@ def make_span(start: int, stop: int, size: int, halo: int, multiple: int, ratio:
 
 
 def make_block(cores: tuple[slice, ...], sizes: Mapping[str, int], spec: BlockSpec) -> Block:
-    """Return the block that restores the given cores of an image of the given sizes; a whole one reads all of its axes."""
+    """Return the block that restores the given cores of an image of the given sizes; a whole one reads all of its axes.
+
+    Parameters
+    ----------
+    cores : tuple of slice
+        What is restored, along the axes of the specification.
+    sizes : mapping of str to int
+        Of the source, by axis.
+    spec : BlockSpec
+    """
     ratios = spec.ratios(sizes)
     halos = tuple(sizes[axis] for axis in spec.axes) if spec.whole else spec.halo
     return Block(
@@ -230,7 +254,16 @@ def default_edges(spec: BlockSpec, sizes: Mapping[str, int]) -> tuple[int, ...]:
 
 
 def split_core(core: tuple[slice, ...], spec: BlockSpec, smallest: int) -> list[tuple[slice, ...]]:
-    """Halve a core along its longest axis; return it alone where it is at the floor of ``smallest`` pixels."""
+    """Halve a core along its longest axis; return it alone where it is at the floor of ``smallest`` pixels.
+
+    Parameters
+    ----------
+    core : tuple of slice
+        Along the axes of the specification.
+    spec : BlockSpec
+    smallest : int
+        The least length of a half, in pixels.
+    """
     lengths = [part.stop - part.start for part in core]
     axis = max(range(len(core)), key=lambda i: lengths[i])
     if spec.whole or lengths[axis] < 2 * max(smallest, spec.multiple[axis]):

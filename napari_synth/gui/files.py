@@ -25,12 +25,32 @@ def get_reader(path: str | list[str]) -> Callable[[Any], list[Any]] | None:
 
 
 def write_layer(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
-    """Write an image layer as OME-TIFF or OME-Zarr with its recipe; returns what was written."""
+    """Write an image layer as OME-TIFF or OME-Zarr with its recipe; returns what was written.
+
+    Parameters
+    ----------
+    path : str
+        The ending says which of the two.
+    data : array-like or list of array-like
+        Pixels, or those of every resolution level.
+    meta : dict
+        What napari says of the layer: name, scale, units, metadata and so on.
+    """
     return _write(path, [(data, meta, "image")])
 
 
 def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
-    """Write a Labels layer as OME-TIFF or OME-Zarr; returns what was written."""
+    """Write a Labels layer as OME-TIFF or OME-Zarr; returns what was written.
+
+    Parameters
+    ----------
+    path : str
+        The ending says which of the two.
+    data : array-like or list of array-like
+        Pixels, or those of every resolution level.
+    meta : dict
+        What napari says of the layer: name, scale, units, metadata and so on.
+    """
     return _write(path, [(data, meta, "labels")])
 
 

@@ -370,15 +370,15 @@ def check_axes(axes: str, shape: tuple[int, ...]) -> None:
     named_axes(axes)
     unknown = sorted(set(axes) - set(AXIS_ROLES))
     if unknown:
-        raise AxesError(f"Axes {axes!r} have the unknown role {unknown[0]!r}: use letters of {AXIS_ROLES}.")
+        raise AxesError(f"Axes {shown(axes)} have the unknown role {unknown[0]!r}: use letters of {AXIS_ROLES}.")
     if len(set(axes)) != len(axes):
-        raise AxesError(f"Axes {axes!r} name an axis twice: give every dimension a role of its own.")
+        raise AxesError(f"Axes {shown(axes)} name an axis twice: give every dimension a role of its own.")
     if len(axes) != len(shape):
         raise AxesError(
-            f"Axes {axes!r} name {len(axes)} dimensions but the image has {len(shape)} (shape {shape}): name each one once."
+            f"Axes {shown(axes)} name {len(axes)} dimensions but the image has {len(shape)} (shape {shape}): name each one once."
         )
     if not {"Y", "X"} <= set(axes):
-        raise AxesError(f"Axes {axes!r} lack Y or X: an image needs two dimensions in the plane.")
+        raise AxesError(f"Axes {shown(axes)} lack Y or X: an image needs two dimensions in the plane.")
 
 
 def guess_axes(

@@ -75,7 +75,16 @@ def write_layers(path: Path, layers: Sequence[LayerData]) -> list[Path]:
 def write_in_job(
     path: Path, layers: Sequence[LayerData], progress: ProgressCallback, cancel: CancelToken
 ) -> list[Path]:
-    """Do what `write_layers` does, as the work of a job."""
+    """Do what `write_layers` does, as the work of a job.
+
+    Parameters
+    ----------
+    path, layers
+        As for `write_layers`.
+    progress : callable
+        Told that it writes.
+    cancel : CancelToken
+    """
     Reporter(progress, cancel).start("Writing")
     return write_layers(path, layers)
 

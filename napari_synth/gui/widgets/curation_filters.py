@@ -61,7 +61,13 @@ class Histogram(pg.GraphicsView):  # type: ignore[misc]
         self.ends = (0.0, 1.0)
 
     def set_colours(self, text: str, ground: str, bars: str) -> None:
-        """Take the colours of the theme."""
+        """Take the colours of the theme.
+
+        Parameters
+        ----------
+        text, ground, bars : str
+            Of the axis, the ground and the bars, as ``"#rrggbb"``.
+        """
         self.setBackground(ground)
         self._axis.setPen(pg.mkPen(text, width=1))
         self._axis.setTextPen(text)

@@ -201,7 +201,10 @@ class ImageModel(QAbstractTableModel):
     def headerData(
         self, section: int, orientation: Qt.Orientation, role: int = int(Qt.ItemDataRole.DisplayRole)
     ) -> Any:
-        """Return the title of a column."""
+        """Return the title of a column.
+
+        See `QAbstractItemModel.headerData`.
+        """
         if orientation != Qt.Orientation.Horizontal or section >= len(self.columns):
             return None
         name = self.columns[section]

@@ -105,7 +105,10 @@ class PictureDelegate(QStyledItemDelegate):
     """
 
     def paint(self, painter: QPainter | None, option: QStyleOptionViewItem, index: QModelIndex) -> None:
-        """Paint a picture, its name, and a frame around the one that is looked at."""
+        """Paint a picture, its name, and a frame around the one that is looked at.
+
+        See `QStyledItemDelegate.paint`.
+        """
         if painter is None:
             return
         place, palette = option.rect, option.palette

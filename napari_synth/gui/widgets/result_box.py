@@ -276,7 +276,17 @@ class ResultBox(QWidget, Generic[Run]):
             self._finished.source.visible = True
 
     def explain(self, layer: napari.layers.Image, words: str, unit: str) -> None:
-        """Say what a map of the chosen result shows, as long as it is in the viewer."""
+        """Say what a map of the chosen result shows, as long as it is in the viewer.
+
+        Parameters
+        ----------
+        layer : napari.layers.Image
+            The map.
+        words : str
+            A sentence.
+        unit : str
+            Of its values; "" where they have none.
+        """
         self.legend.show_map(layer, words, unit)
 
     def copy(self, spell: Callable[[Recipe], str]) -> None:

@@ -21,9 +21,9 @@ import torch
 from torch import Tensor, nn
 
 from napari_synth.contract.generator import BlockSpec, Context, Prepared
-from napari_synth.core.errors import TrainingDivergedError
 from napari_synth.core.progress import Reporter
 from napari_synth.imaging.image import Image
+from napari_synth.methods.adapting import CONVINCING, NOT_SETTLED, adapt_to_image
 from napari_synth.methods.denoise.blind_spot import validation_pixels
 from napari_synth.methods.denoise.conditioned import HALO, MODEL, Conditioned, find_evidence
 from napari_synth.methods.denoise.hidden_pixels import hold_out
@@ -32,7 +32,6 @@ from napari_synth.methods.noise_conditioning import Condition, bundled_network, 
 from napari_synth.networks.blind_spot_unet import BlindSpotMask
 from napari_synth.networks.curves import MonotoneSpline
 from napari_synth.networks.noise_conditioned_unet import NoiseConditionedUNet
-from napari_synth.training.loop import Budget, FitSettings, fit
 from napari_synth.training.patches import PatchPool, collect_crops
 
 if TYPE_CHECKING:
@@ -45,8 +44,6 @@ _PIECES = 64
 _STEPS = {"network": 100, "noise law": 400}
 _RATE = {"network": 1e-4, "noise law": 1e-2}
 _STAGE = {"network": "Adapting the network", "noise law": "Learning the noise law"}
-# In standard errors: less is chance.
-_CONVINCING = 2.0
 
 
 def adapt(image: Image, params: AdaptParams, context: Context) -> Prepared:
@@ -71,20 +68,11 @@ def adapt(image: Image, params: AdaptParams, context: Context) -> Prepared:
         learner = MeasuredLaw(copy.deepcopy(network).requires_grad_(True), condition)
     else:
         learner = LearntLaw.starting_from(network, condition, pool.crops)
-    try:
-        fit(
-            learner,
-            task,
-            Budget(steps=params.steps or _STEPS[params.learn]),
-            context.device,
-            context.torch_generator(),
-            settings=FitSettings(_RATE[params.learn], params.batch, warm_up=10, averaging=0.95, validations=4),
-            report=context.report,
-            stage=_STAGE[params.learn],
-            full_precision=True,
-        )
-    except TrainingDivergedError:
-        bundled.notes = (*bundled.notes, "Adapting did not settle on this image: the bundled network is used.")
+    steps, rate = params.steps or _STEPS[params.learn], _RATE[params.learn]
+    if not adapt_to_image(
+        learner, task, context, steps=steps, rate=rate, batch=params.batch, stage=_STAGE[params.learn]
+    ):
+        bundled.notes = (*bundled.notes, NOT_SETTLED)
         return bundled
     verdict = task.compare(MeasuredLaw(network, condition), learner)
     notes = (*bundled.notes, verdict.sentence(params.learn))
@@ -193,7 +181,7 @@ class Verdict:
     @property
     def convincing(self) -> bool:
         """Whether the loss fell by more than chance."""
-        return self.before - self.after > _CONVINCING * self.standard_error
+        return self.before - self.after > CONVINCING * self.standard_error
 
     def sentence(self, what: str) -> str:
         """Say in plain words what was taken."""

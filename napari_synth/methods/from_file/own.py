@@ -1,12 +1,13 @@
 """Prepares model files of our own architectures: each function is what `napari_synth.models.architectures` names for one.
 
-They take the model's description, its path, what the method is given, the settings and the context.
+They are called with the model's description, its path, what the method is given, the settings and the context.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import lru_cache, wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -41,29 +42,51 @@ from napari_synth.methods.synthesize.samplers import (
 )
 from napari_synth.methods.translate.trained import translator_of
 from napari_synth.models import load_model
-from napari_synth.models.card import ModelDescription
+from napari_synth.models.card import ModelCard, ModelDescription
 from napari_synth.models.files import read_card
 from napari_synth.models.reading import check_unchanged
 
+P = TypeVar("P")
 S = TypeVar("S", bound=NetworkSampler)
 
 
-def own_network(description: ModelDescription, path: Path, device: Device) -> tuple[Any, Mapping[str, str]]:
-    """Return a network of our own from a file on a device, and the hash of its weights by name.
+@dataclass(frozen=True)
+class OwnNetwork:
+    """A network of our own that was read from a file, on the device of the run.
 
-    Parameters
+    Attributes
     ----------
+    network : torch.nn.Module
+        Of the architecture that the file names.
+    weights : mapping of str to str
+        The hash of the file by the model's name, for the recipe.
     description : ModelDescription
-    path : Path
-    device : Device
-
-    Raises
-    ------
-    ModelFileError
-        The file is not the one that was described.
+    card : ModelCard
     """
-    check_unchanged(description, path)
-    return _network(path, description.sha256, device.torch_name), {description.name: description.sha256}
+
+    network: Any
+    weights: Mapping[str, str]
+    description: ModelDescription
+    card: ModelCard
+
+    @classmethod
+    def of(cls, description: ModelDescription, path: Path, device: Device) -> OwnNetwork:
+        """Read a file that was described before, or take what the last runs read of it.
+
+        Parameters
+        ----------
+        description : ModelDescription
+        path : Path
+        device : Device
+
+        Raises
+        ------
+        ModelFileError
+            The file is not the one that was described.
+        """
+        check_unchanged(description, path)
+        network = _network(path, description.sha256, device.torch_name)
+        return cls(network, {description.name: description.sha256}, description, read_card(path))
 
 
 @lru_cache(maxsize=2)
@@ -71,144 +94,69 @@ def _network(path: Path, sha256: str, torch_name: str) -> Any:
     return load_model(path)[0].to(torch_name)
 
 
-def denoiser(
-    description: ModelDescription, path: Path, image: Image, params: BlindParams, context: Context
-) -> Prepared:
-    """Measure the noise and load a denoising network that is told its level.
+def _from_file(prepare: Callable[[OwnNetwork, Image, Any, Context], P]) -> Callable[..., P]:
+    """Return what reads the file and then prepares with its network."""
 
-    Parameters
-    ----------
-    description : ModelDescription
-        Of the file.
-    path : Path
-    image, params, context
-        As for `Generator.prepare`.
-    """
-    network, weights = own_network(description, path, context.device)
-    return prepare_conditioned(network, weights, image, params, context)
+    @wraps(prepare)
+    def prepared(description: ModelDescription, path: Path, image: Image, params: Any, context: Context) -> P:
+        return prepare(OwnNetwork.of(description, path, context.device), image, params, context)
+
+    return prepared
 
 
-def restorer(
-    description: ModelDescription, path: Path, image: Image, params: ModelFileParams, context: Context
-) -> Prepared:
-    """Load a network that learnt to turn bad images into good ones.
-
-    Parameters
-    ----------
-    description : ModelDescription
-        Of the file.
-    path : Path
-    image, params, context
-        As for `Generator.prepare`.
-    """
-    return _averaged(TrainedRestorer(*own_network(description, path, context.device)), params)
+@_from_file
+def denoiser(own: OwnNetwork, image: Image, params: BlindParams, context: Context) -> Prepared:
+    """Measure the noise for a denoising network that is told its level; see `Generator.prepare`."""
+    return prepare_conditioned(own.network, own.weights, image, params, context)
 
 
-def over_time_restorer(
-    description: ModelDescription, path: Path, image: Image, params: ModelFileParams, context: Context
-) -> Prepared:
-    """Load a network that learnt to predict frames from those around them.
-
-    Parameters
-    ----------
-    description : ModelDescription
-        Of the file.
-    path : Path
-    image, params, context
-        As for `Generator.prepare`.
-    """
-    return _averaged(OverTime(*own_network(description, path, context.device)), params)
+@_from_file
+def restorer(own: OwnNetwork, image: Image, params: ModelFileParams, context: Context) -> Prepared:
+    """Take a network that learnt to turn bad images into good ones; see `Generator.prepare`."""
+    return _averaged(TrainedRestorer(own.network, own.weights), params)
 
 
-def blind_spot_restorer(
-    description: ModelDescription, path: Path, image: Image, params: BlindSpotFileParams, context: Context
-) -> Prepared:
-    """Measure the noise and load a blind-spot network.
+@_from_file
+def over_time_restorer(own: OwnNetwork, image: Image, params: ModelFileParams, context: Context) -> Prepared:
+    """Take a network that learnt to predict frames from those around them; see `Generator.prepare`."""
+    return _averaged(OverTime(own.network, own.weights), params)
 
-    Parameters
-    ----------
-    description : ModelDescription
-        Of the file.
-    path : Path
-    image, params, context
-        As for `Generator.prepare`.
-    """
-    network, weights = own_network(description, path, context.device)
-    extras = read_card(path).extras
+
+@_from_file
+def blind_spot_restorer(own: OwnNetwork, image: Image, params: BlindSpotFileParams, context: Context) -> Prepared:
+    """Measure the noise for a blind-spot network; see `Generator.prepare`."""
     prepared = blind_spot_restorer_of(
-        network, weights, extras, image, context, weigh_measurement=params.weigh_measurement
+        own.network, own.weights, own.card.extras, image, context, weigh_measurement=params.weigh_measurement
     )
     return _averaged(prepared, params)
 
 
-def enlarger(
-    description: ModelDescription, path: Path, image: Image, params: NetworkParams, context: Context
-) -> Prepared:
-    """Measure the noise and load a super-resolution network.
-
-    Parameters
-    ----------
-    description : ModelDescription
-        Of the file.
-    path : Path
-    image, params, context
-        As for `Generator.prepare`.
-    """
-    network, weights = own_network(description, path, context.device)
-    return _averaged(Enlarged.of(image, network, weights, params, context), params)
+@_from_file
+def enlarger(own: OwnNetwork, image: Image, params: NetworkParams, context: Context) -> Prepared:
+    """Measure the noise for a super-resolution network; see `Generator.prepare`."""
+    return _averaged(Enlarged.of(image, own.network, own.weights, params, context), params)
 
 
-def filler(description: ModelDescription, path: Path, image: Image, params: FillerParams, context: Context) -> Prepared:
-    """Load an inpainting network, and look which holes there are.
-
-    Parameters
-    ----------
-    description : ModelDescription
-        Of the file.
-    path : Path
-    image, params, context
-        As for `Generator.prepare`.
-    """
-    network, weights = own_network(description, path, context.device)
-    return prepare_learned(network, weights, image, params, context)
+@_from_file
+def filler(own: OwnNetwork, image: Image, params: FillerParams, context: Context) -> Prepared:
+    """Look which holes there are for an inpainting network; see `Generator.prepare`."""
+    return prepare_learned(own.network, own.weights, image, params, context)
 
 
-def translator(
-    description: ModelDescription, path: Path, image: Image, params: TranslatorFileParams, context: Context
-) -> Prepared:
-    """Load a network that learnt to turn images of one kind into another; it sees all channels together.
-
-    Parameters
-    ----------
-    description : ModelDescription
-        Of the file.
-    path : Path
-    image, params, context
-        As for `Generator.prepare`.
-    """
-    network, weights = own_network(description, path, context.device)
-    own = params.intensities == "image"
-    return _averaged(translator_of(network, weights, read_card(path), image, own_intensities=own), params)
+@_from_file
+def translator(own: OwnNetwork, image: Image, params: TranslatorFileParams, context: Context) -> Prepared:
+    """Take a network that turns images of one kind into another, all channels together; see `Generator.prepare`."""
+    own_intensities = params.intensities == "image"
+    return _averaged(translator_of(own.network, own.weights, own.card, image, own_intensities=own_intensities), params)
 
 
-def cycle_translator(
-    description: ModelDescription, path: Path, image: Image, params: CycleFileParams, context: Context
-) -> Prepared:
-    """Load a network that learnt from unpaired images, there and back.
-
-    Parameters
-    ----------
-    description : ModelDescription
-        Of the file.
-    path : Path
-    image, params, context
-        As for `Generator.prepare`.
-    """
-    network, weights = own_network(description, path, context.device)
+@_from_file
+def cycle_translator(own: OwnNetwork, image: Image, params: CycleFileParams, context: Context) -> Prepared:
+    """Take a network that learnt from unpaired images, there and back; see `Generator.prepare`."""
     prepared = translator_of(
-        network,
-        weights,
-        read_card(path),
+        own.network,
+        own.weights,
+        own.card,
         image,
         own_intensities=params.intensities == "image",
         error=params.show == "cycle error",
@@ -216,28 +164,18 @@ def cycle_translator(
     return _averaged(prepared, params)
 
 
-def predictor(
-    description: ModelDescription, path: Path, movie: Image, params: PredictorFileParams, context: Context
-) -> PreparedFrames:
-    """Load a network that learnt to predict frames.
-
-    Parameters
-    ----------
-    description : ModelDescription
-        Of the file.
-    path : Path
-    movie, params, context
-        As for `FramePredictor.prepare`.
+@_from_file
+def predictor(own: OwnNetwork, movie: Image, params: PredictorFileParams, context: Context) -> PreparedFrames:
+    """Take a network that learnt to predict frames; see `FramePredictor.prepare`.
 
     Raises
     ------
     AxesError
         The movie has other channels than those that it learnt from.
     """
-    network, weights = own_network(description, path, context.device)
-    joint = "CS" if description.input_channels > 1 else ""
-    check_channels(network, movie, "".join(axis for axis in joint if axis in movie.axes), description.title)
-    prepared = LearntFrames(network, weights, read_card(path).extras)
+    joint = "CS" if own.description.input_channels > 1 else ""
+    check_channels(own.network, movie, "".join(axis for axis in joint if axis in movie.axes), own.description.title)
+    prepared = LearntFrames(own.network, own.weights, own.card.extras)
     return FrameEnsemble(prepared, "mean") if params.ensemble else prepared
 
 
@@ -251,8 +189,8 @@ def _sampler(sampler: Callable[..., S]) -> Callable[..., Sampler]:
         params: SynthesisParams,
         context: SynthesisContext,
     ) -> Sampler:
-        network, weights = own_network(description, path, context.device)
-        return sampler(network, read_card(path), weights, params, source)
+        own = OwnNetwork.of(description, path, context.device)
+        return sampler(own.network, own.card, own.weights, params, source)
 
     return prepared
 

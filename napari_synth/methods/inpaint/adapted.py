@@ -18,14 +18,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from napari_synth.contract.generator import Context, Prepared
-from napari_synth.core.errors import TrainingDivergedError
 from napari_synth.imaging.image import Image
 from napari_synth.imaging.masks import holes
 from napari_synth.imaging.sampling import sample_windows
+from napari_synth.methods.adapting import CONVINCING, NOT_SETTLED, adapt_to_image
 from napari_synth.methods.inpaint.filling import MODEL, prepare_learned
 from napari_synth.methods.noise_conditioning import bundled_network, to_opponents
 from napari_synth.networks.gated_inpainter import GatedInpainter
-from napari_synth.training.loop import Budget, FitSettings, fit
 
 if TYPE_CHECKING:
     from napari_synth.methods.inpaint.catalogue import AdaptedParams
@@ -43,8 +42,8 @@ _LARGEST_EDGE = 48
 _LARGEST_SHARE = 8
 _DISC = 9
 _LEAST_SPREAD = 0.01
-# In standard errors: less is chance. And of the squared error: less is not worth another network.
-_CONVINCING, _WORTH = 2.0, 0.01
+# Of the squared error: less is not worth another network.
+_WORTH = 0.01
 
 
 def adapt(image: Image, params: AdaptedParams, context: Context) -> Prepared:
@@ -61,25 +60,11 @@ def adapt(image: Image, params: AdaptedParams, context: Context) -> Prepared:
     if setup.count < _FEWEST_HELD_OUT:
         return bundled.saying("The intact part of the image is too small to learn from: the bundled network is used.")
     learner = copy.deepcopy(network).requires_grad_(True)
-    settings = FitSettings(_RATE, params.batch, warm_up=10, averaging=0.95, validations=4)
-    budget, random = Budget(steps=params.steps), context.torch_generator()
-    try:
-        fit(
-            learner,
-            setup,
-            budget,
-            context.device,
-            random,
-            settings=settings,
-            report=context.report,
-            stage="Adapting",
-            full_precision=True,
-        )
-    except TrainingDivergedError:
-        return bundled.saying("Adapting did not settle on this image: the bundled network is used.")
+    if not adapt_to_image(learner, setup, context, steps=params.steps, rate=_RATE, batch=params.batch):
+        return bundled.saying(NOT_SETTLED)
     before, after, error = setup.compare(network, learner.eval())
     change = after / before - 1.0 if before > 0 else 0.0
-    if before - after <= max(_CONVINCING * error, _WORTH * before):
+    if before - after <= max(CONVINCING * error, _WORTH * before):
         return bundled.saying(
             f"Adapting does not clearly help in held-out holes ({change:+.1%}): the bundled network is used."
         )

@@ -17,14 +17,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from napari_synth.contract.generator import Context, Prepared
-from napari_synth.core.errors import TrainingDivergedError
 from napari_synth.engine.rotations import RotationEnsemble
 from napari_synth.imaging.image import Image
+from napari_synth.methods.adapting import CONVINCING, NOT_SETTLED, adapt_to_image
 from napari_synth.methods.noise_conditioning import bundled_network
 from napari_synth.methods.super_resolution.catalogue import AdaptedParams, Pixels
 from napari_synth.methods.super_resolution.enlarged import MODEL, Enlarged, coarse
 from napari_synth.networks.enlargers import SuperResolutionUNet
-from napari_synth.training.loop import Budget, FitSettings, fit
 from napari_synth.training.patches import PatchPool, collect_crops
 
 if TYPE_CHECKING:
@@ -35,8 +34,6 @@ _RATE = 3e-4
 _LEAST = 8
 _MOST_HELD_OUT = 2**18
 _FEWEST_TILES = 4
-# In standard errors: less is chance.
-_CONVINCING = 2.0
 
 
 def adapt(image: Image, params: AdaptedParams, context: Context) -> Prepared:
@@ -56,25 +53,11 @@ def adapt(image: Image, params: AdaptedParams, context: Context) -> Prepared:
     watch = partial(_show, bundled, context.interim) if context.interim else None
     setup = CoarserCopy(training, held_out, bundled.scale, params.patch, params.pixels, watch)
     learner = copy.deepcopy(network).requires_grad_(True)
-    settings = FitSettings(_RATE, params.batch, warm_up=10, averaging=0.95, validations=4)
-    budget, random = Budget(steps=params.steps), context.torch_generator()
-    try:
-        fit(
-            learner,
-            setup,
-            budget,
-            context.device,
-            random,
-            settings=settings,
-            report=context.report,
-            stage="Adapting",
-            full_precision=True,
-        )
-    except TrainingDivergedError:
-        return bundled.saying("Adapting did not settle on this image: the bundled network is used.")
+    if not adapt_to_image(learner, setup, context, steps=params.steps, rate=_RATE, batch=params.batch):
+        return bundled.saying(NOT_SETTLED)
     before, after, error = setup.compare(network, learner.eval())
     change = after / before - 1.0 if before > 0 else 0.0
-    if before - after <= _CONVINCING * error:
+    if before - after <= CONVINCING * error:
         return bundled.saying(
             f"Adapting does not clearly help on held-out pixels ({change:+.1%}): the bundled network is used."
         )

@@ -478,7 +478,8 @@ def _apart(outlines: Sequence[Complexes]) -> Floats:
         near = np.argsort(np.abs(middles - middles[number]), kind="stable")[1 : _NEAR + 1]
         distance = cdist(_flat(own), _flat(points[near].ravel()))
         found[number, near] = distance.reshape(len(own), len(near), -1).min((0, 2))
-    return np.minimum(found, found.T)
+    nearest: Floats = np.minimum(found, found.T)
+    return nearest
 
 
 def _overlap(own: Complexes, other: Complexes, distance: Floats) -> float:
@@ -494,7 +495,8 @@ def _overlap(own: Complexes, other: Complexes, distance: Floats) -> float:
 
 def _flat(points: Complexes) -> Floats:
     """Return points (P, 2) as X and Y."""
-    return np.stack((points.real, points.imag), -1)
+    found: Floats = np.stack((points.real, points.imag), -1)
+    return found
 
 
 def _at(quantiles: Floats, shares: Floats) -> Floats:

@@ -150,7 +150,7 @@ def _learnt(pool: PatchSampler, device: Device, steps: int, report: Reporter) ->
         # Both: the second one is quick to find what is rare (Milletari et al., "V-Net", 3DV 2016).
         loss = functional.binary_cross_entropy_with_logits(found, truth) + 1.0 - common
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
         schedule.step()
         report.advance()

@@ -8,6 +8,7 @@ import torch
 from napari.components import ViewerModel
 from napari.layers import Labels
 from pydantic import Field
+from qtpy.QtGui import QGuiApplication
 
 from napari_synth import registry
 from napari_synth.contract.generator import GeneratorInfo, Task
@@ -341,3 +342,35 @@ def test_drawn_labels_lie_on_their_images(panel, viewer, qtbot) -> None:
     finish(qtbot, panel)
     assert viewer.layers[-1].data.shape == (1 if panel.form.params().count == 1 else 3, 12, 16, 3)
     assert panel.real_labels.isHidden()
+
+
+def test_runs_are_listed_their_settings_come_back_and_are_remembered(viewer, qtbot) -> None:
+    panel = SynthesizePanel(viewer)
+    qtbot.addWidget(panel)
+    panel.show()
+    assert panel.history.isHidden()
+    panel.choose_method("synthesize/colours")
+    panel.form.set_values({"level": 20.0})
+    panel.seed.setValue(7)
+    panel.run_button.click()
+    qtbot.waitUntil(lambda: panel._job is None)
+    (run,) = panel.history.runs
+    assert run.recipe.seed == 7
+    assert "Fake colours" in panel.history.list.item(0).text()
+
+    panel.choose_method("synthesize/gray")
+    panel.seed.setValue(1)
+    panel.use_again(run)
+    assert (panel.method.info.id, panel.form.values()["level"], panel.seed.value()) == ("synthesize/colours", 20.0, 7)
+
+    other = SynthesizePanel(viewer)
+    qtbot.addWidget(other)
+    assert (other.method.info.id, other.form.values()["level"]) == ("synthesize/colours", 20.0)
+    QGuiApplication.clipboard().setText(run.recipe.to_yaml())
+    other.reset()
+    assert (other.method.info.id, other.form.values()["level"]) == ("synthesize/gray", 0.0)
+    other.settings_row.paste.click()
+    assert (other.method.info.id, other.form.values()["level"], other.seed.value()) == ("synthesize/colours", 20.0, 7)
+    QGuiApplication.clipboard().setText("generator: denoise/median\nparams: {}\n")
+    other.settings_row.paste.click()
+    assert "open the panel Denoise" in other.messages.error.text()
