@@ -73,8 +73,6 @@ class Annotated:
         Shape (N, channels, Y, X): patches of a part that is never learnt from.
     mix : (Tensor, Tensor)
         Weights (C, labels) and offsets (C,) of the image that the channels of the labels alone tell.
-    planes : tuple of numpy.ndarray, (Y, X)
-        The labels that are learnt from.
     notes : tuple of str
     """
 
@@ -84,7 +82,6 @@ class Annotated:
     pool: PatchSampler
     held_out: Tensor
     mix: tuple[Tensor, Tensor]
-    planes: tuple[npt.NDArray[np.int64], ...]
     notes: tuple[str, ...]
 
     @classmethod
@@ -109,7 +106,7 @@ class Annotated:
         labels = LabelChannels.of([_plane(field) for field in counts], params.labels)
         # New labels are those of the part that is learnt from, so that the other one can judge them as well.
         parts = split_fields(counts)
-        planes = tuple(_plane(field) for field in parts[0])
+        planes = [_plane(field) for field in parts[0]]
         objects, said = _objects(labels, planes, turns=params.flips_and_rotations)
         training, held_out = ([_encoded(field, labels, kind) for field in part] for part in parts)
         levels = 4 if params.patch >= _LARGE else 3
@@ -130,7 +127,6 @@ class Annotated:
                 _HELD_OUT, torch.Generator(device).manual_seed(0), turn=turns, flip=turns
             ),
             (torch.from_numpy(weights).float().to(device), torch.from_numpy(offsets).float().to(device)),
-            planes,
             (*images.notes, _in_words(labels), *said, *unfit),
         )
 

@@ -65,7 +65,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
         patch.setenv(library.VARIABLE, str(tmp_path_factory.mktemp("models")))
         labels = regions()
         source = Image(labels, "YX", {"Y": 0.5, "X": 0.5}, name="regions")
-        yield train_model(METHOD, source, Image(painted(labels), "YX", name="cells"), SMALL | {"steps": 160})
+        yield train_model(METHOD, source, Image(painted(labels), "YX", name="cells"), SMALL | {"steps": 240})
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def of_objects(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
         patch.setenv(library.VARIABLE, str(tmp_path_factory.mktemp("models")))
         source = Image(discs(), "YX", {"Y": 0.5, "X": 0.5}, {"Y": "um", "X": "um"}, name="discs")
         shown = Image(blurred(discs()), "YX", {"Y": 0.5, "X": 0.5}, {"Y": "um", "X": "um"}, name="cells")
-        yield train_model(METHOD, source, shown, SMALL | {"steps": 160})
+        yield train_model(METHOD, source, shown, SMALL | {"steps": 240})
 
 
 def discs(size: int = 128, seed: int = 0) -> npt.NDArray[np.uint16]:
