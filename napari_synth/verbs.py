@@ -469,6 +469,7 @@ def synthesize(
     *,
     source: Any = None,
     size: int | tuple[int, int] | None = None,
+    with_labels: bool = False,
     axes: str | None = None,
     seed: int = 0,
     device: str = "auto",
@@ -489,6 +490,8 @@ def synthesize(
         What some methods need: an image to make others like, or labels to make images for, each plane of them.
     size : int or (int, int), optional
         Height and width in pixels, for models that can make others than they were trained on.
+    with_labels : bool
+        Return the labels of each image as well, where the model draws new ones: one that learnt labels to image, without a source.
     axes : str, optional
         A role of ``TCZYXS`` for each dimension of the source; guessed where it is left out.
     seed : int
@@ -502,7 +505,8 @@ def synthesize(
     -------
     numpy.ndarray
         The images along the first axis, then the axes of labels besides their planes, then those of one image (``CYX``, ``YXS`` or
-        ``YX``), in the counts and of the dtype of the images that were learnt from.
+        ``YX``), in the counts and of the dtype of the images that were learnt from. With labels, a pair: behind it the labels,
+        (images, Y, X), whole numbers, 0 for the background and objects from 1.
 
     Raises
     ------
@@ -522,6 +526,11 @@ def synthesize(
         progress=progress,
         cancel=cancel,
     )
+    if with_labels:
+        from napari_synth.engine.synthesis_run import PreparedSynthesis
+
+        assert isinstance(prepared, PreparedSynthesis)
+        return prepared.pairs(_reporter(progress, cancel))
     return prepared.compute(report=_reporter(progress, cancel))
 
 
@@ -706,6 +715,7 @@ def interpolate(
     method: Synthesizer[Any] = registry.chosen(Synthesizer, "synthesize", model)
     recipe = Recipe(generator=method.info.id, params=_size(size) | params)
     prepared = door.open(method, recipe, Inputs(), RunOptions(device, precision))
+    prepared.check_path()
     first, last = (
         prepared.latents(seed=checked_seed(given))
         if hasattr(given, "__index__") and not getattr(given, "shape", ())

@@ -24,13 +24,14 @@ from napari_synth.batches.inputs import (
     names_its_axes,
     with_axes_of_recipe,
 )
-from napari_synth.batches.writing import RECIPE_SUFFIX, alone, is_folder_of_images, write_folder
+from napari_synth.batches.writing import RECIPE_SUFFIX, alone, is_folder_of_images, labels_beside, write_folder
 from napari_synth.contract.generator import Chain, Method
 from napari_synth.core.errors import ImageFileError, RecipeError
 from napari_synth.core.options import RunOptions
 from napari_synth.core.progress import Reporter
 from napari_synth.core.result_dtype import DtypeChoice
 from napari_synth.engine.recipe import Recipe, Source
+from napari_synth.engine.synthesis_run import PreparedSynthesis
 from napari_synth.files import (
     DICOM_SUFFIXES,
     PICTURE_SUFFIXES,
@@ -258,6 +259,14 @@ def run_job(
         notes.append(f"{image_suffix(job.target)} cannot hold the result: it is written to {target.name}.")
     if (difference := recipe.differing_weights(prepared.recipe)) is not None:
         notes.append(difference)
+    beside = None
+    if isinstance(prepared, PreparedSynthesis) and prepared.makes_labels and not into_folder:
+        if prepared.needs_store or image_suffix(target) in ZARR_SUFFIXES:
+            raise ImageFileError(
+                "Images and their labels are written to a folder, or to one TIFF each that fits into memory: name a folder."
+            )
+        beside = labels_beside(target)
+        _check_target(None, beside, overwrite)
     if prepared.needs_store and not into_folder and image_suffix(target) not in ZARR_SUFFIXES:
         target = target.with_name(target.name[: -len(image_suffix(target))] + ".ome.zarr")
         _check_target(job.source, target, overwrite)
@@ -286,7 +295,14 @@ def run_job(
                 made = with_verdict(da.from_array(out, chunks=out.chunks))
         else:
             check_place(target, 0 if image_suffix(target) == ".png" else result.n_pixels * result.dtype.itemsize)
-            pixels = prepared.compute(report=report)
+            if beside is not None and isinstance(prepared, PreparedSynthesis):
+                pixels, planes = prepared.pairs(report)
+                labels = prepared.labels_image(planes)
+                labels = labels.select(**{prepared.stack_axis: 0}) if len(planes) == 1 else labels
+                write_image(beside, labels, overwrite=overwrite)
+                notes.append(f"The labels are in {beside.name}.")
+            else:
+                pixels = prepared.compute(report=report)
             made = with_verdict(pixels)
             if is_repair:
                 _check_same(target, pixels)

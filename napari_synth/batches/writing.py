@@ -7,9 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from napari_synth.core.errors import ImageFileError
 from napari_synth.core.progress import Reporter
 from napari_synth.engine.prepared import PreparedRun
+from napari_synth.engine.synthesis_run import PreparedSynthesis
 from napari_synth.files import WRITABLE_SUFFIXES, check_format, image_suffix, is_zarr, write_image
 from napari_synth.imaging.image import Image
 
@@ -38,8 +41,21 @@ def alone(prepared: PreparedRun, pixels: Any = None) -> Image:
     return result.select(**{axis: 0}) if axis and result.sizes[axis] == 1 else result
 
 
+IMAGES, LABELS = "images", "labels"
+"""The folders of pairs."""
+
+
+def labels_beside(target: Path) -> Path:
+    """Return where the labels of images in one file go: into a file beside it."""
+    suffix = image_suffix(target)
+    return target.with_name(f"{target.name[: -len(suffix)]}_{LABELS}{'.ome.tif' if suffix == '.png' else suffix}")
+
+
 def write_folder(folder: Path, prepared: PreparedRun, report: Reporter, *, overwrite: bool) -> None:
     """Write each image of a stack into a file: PNG where that holds it without loss, else TIFF.
+
+    Where labels were drawn for the images, these are in a folder ``images`` of the folder, and those in ``labels``, under the same
+    names.
 
     Parameters
     ----------
@@ -56,26 +72,47 @@ def write_folder(folder: Path, prepared: PreparedRun, report: Reporter, *, overw
         raise ImageFileError(
             f"{str(folder)!r} is a file: name a folder, or a file that ends in one of {', '.join(WRITABLE_SUFFIXES)}."
         )
-    suffix = ".png"
-    try:
-        check_format(folder / "image.png", prepared.result.select(**{prepared.stack_axis: 0}))
-    except ImageFileError:
-        suffix = ".ome.tif"
     digits = max(4, len(str(prepared.result.sizes[prepared.stack_axis])))
-    for number, image in enumerate(_each(prepared, report), 1):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ImageFileError(f"The folder {str(folder)!r} cannot be made: {error.strerror}.") from error
-        write_image(folder / f"{number:0{digits}d}{suffix}", image, overwrite=overwrite)
+    pairs = isinstance(prepared, PreparedSynthesis) and prepared.makes_labels
+    suffix = _suffix(prepared.result.select(**{prepared.stack_axis: 0}))
+    for number, (image, labels) in enumerate(_each(prepared, report), 1):
+        name = f"{number:0{digits}d}"
+        if labels is not None:
+            _write(folder / LABELS / f"{name}{_suffix(labels)}", labels, overwrite=overwrite)
+        _write((folder / IMAGES if pairs else folder) / f"{name}{suffix}", image, overwrite=overwrite)
 
 
-def _each(prepared: PreparedRun, report: Reporter) -> Iterator[Image]:
-    """Make and yield the images of a stack: some at once where not all of them fit into memory."""
+def _suffix(image: Image) -> str:
+    """Return the suffix of the format for an image of a folder."""
+    try:
+        check_format(Path("image.png"), image)
+    except ImageFileError:
+        return ".ome.tif"
+    return ".png"
+
+
+def _write(path: Path, image: Image, *, overwrite: bool) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ImageFileError(f"The folder {str(path.parent)!r} cannot be made: {error.strerror}.") from error
+    write_image(path, image, overwrite=overwrite)
+
+
+def _each(prepared: PreparedRun, report: Reporter) -> Iterator[tuple[Image, Image | None]]:
+    """Make and yield the images of a stack, with their labels: some at once where not all of them fit into memory."""
     axis = prepared.stack_axis
     count = prepared.result.sizes[axis]
     step = _AT_ONCE if prepared.needs_store else count
     for start in range(0, count, step):
         part = slice(start, min(count, start + step))
-        made = replace(prepared.result, data=prepared.compute(region={axis: part}, report=report))
-        yield from (made.select(**{axis: index}) for index in range(made.sizes[axis]))
+        labels = None
+        if isinstance(prepared, PreparedSynthesis) and prepared.makes_labels:
+            planes = np.empty((part.stop - part.start, *prepared.size), prepared.labels_dtype)
+            pixels = prepared.compute(region={axis: part}, labels=planes, report=report)
+            labels = prepared.labels_image(planes)
+        else:
+            pixels = prepared.compute(region={axis: part}, report=report)
+        made = replace(prepared.result, data=pixels)
+        for index in range(made.sizes[axis]):
+            yield made.select(**{axis: index}), None if labels is None else labels.select(**{axis: index})

@@ -40,6 +40,7 @@ from napari_synth.cli.processing import SKIPPED, process
 from napari_synth.cli.progress import exit_code, interrupting, say
 from napari_synth.cli.synthesizing import NO_FRAMES, Framed
 from napari_synth.contract.generator import Method, Task
+from napari_synth.contract.synthesis import Synthesizer
 from napari_synth.core.errors import Cancelled, MissingExtraError, RecipeError, SynthError, UnknownGeneratorError
 from napari_synth.core.options import RunOptions
 from napari_synth.core.result_dtype import DtypeChoice
@@ -350,7 +351,8 @@ def _run(
     method = of_recipe(repeated)
     if not method.given and target is not None:
         raise RecipeError("This recipe makes images of random numbers alone: give the recipe and OUT.")
-    if method.given and target is None:
+    drawn = isinstance(method, Synthesizer) and method.needs == "optional labels" and repeated.source is None
+    if method.given and target is None and not drawn:
         raise RecipeError(f"This recipe needs {method.given}: give the recipe, IN and OUT.")
     if target is None or method.makes_many:
         jobs = [Job(None, Path(source)) if target is None else Job(Path(source), target)]

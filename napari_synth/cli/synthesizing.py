@@ -59,7 +59,12 @@ def _list() -> int:
     """List what can make images."""
     console = Console()
     for found in registry.listed(Synthesizer, Task.SYNTHESIZE):
-        needed = {"nothing": "", "image": " --source IMAGE", "labels": " --source LABELS"}[found.needs]
+        needed = {
+            "nothing": "",
+            "image": " --source IMAGE",
+            "labels": " --source LABELS",
+            "optional labels": " [--source LABELS]",
+        }[found.needs]
         say(console, f"{found.info.name}{needed}: {found.info.summary}")
     say(console, "Train one: napari-synth train. Each has settings of its own: napari-synth synthesize MODEL --help.")
     return 0

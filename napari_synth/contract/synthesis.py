@@ -25,8 +25,9 @@ from napari_synth.imaging.image import Image
 if TYPE_CHECKING:
     import torch
 
-Needs = Literal["nothing", "image", "labels"]
-"""What a synthesizer is given besides random numbers: nothing, an image to make others like, or labels to make images for."""
+Needs = Literal["nothing", "image", "labels", "optional labels"]
+"""What a synthesizer is given besides random numbers: nothing, an image to make others like, or labels to make images for; where
+these are optional, it draws new ones if there are none."""
 # Pixels along an edge, and channels.
 _LARGEST = 65_536
 
@@ -135,6 +136,8 @@ class Sampler(ABC):
     ----------
     spec : SampleSpec
     can_encode : bool
+    makes_labels : bool
+        Whether latents hold labels, for which the image is made; it then implements `labels`.
     bytes_per_pixel : int
         Working memory for a pixel of an image, from which the run chooses how many are made at once.
     notes : tuple of str
@@ -145,6 +148,7 @@ class Sampler(ABC):
 
     spec: SampleSpec
     can_encode: bool = False
+    makes_labels: bool = False
     bytes_per_pixel: int = 4096
     notes: tuple[str, ...] = ()
     weights: Mapping[str, str] = {}
@@ -213,6 +217,25 @@ class Sampler(ABC):
         """
         raise InvalidParameterError("This model makes images and cannot look at any: choose one that has an encoder.")
 
+    def labels(self, latents: torch.Tensor) -> torch.Tensor:
+        """Return the labels that images are made for, where `makes_labels`.
+
+        Parameters
+        ----------
+        latents : Tensor, (N, *latent_shape(size)), float32
+
+        Returns
+        -------
+        Tensor, (N, *size), int64
+            0 for the background, objects from 1.
+
+        Raises
+        ------
+        InvalidParameterError
+            This sampler draws none.
+        """
+        raise InvalidParameterError("This model makes images alone: train one of labels and their images to have both.")
+
     def directions(self, count: int) -> torch.Tensor:
         """Return directions in which images change most, (at most ``count``, latent_size), each of length 1, on the CPU.
 
@@ -251,7 +274,7 @@ class Synthesizer(Method[P]):
 
     Attributes
     ----------
-    needs : {"nothing", "image", "labels"}
+    needs : {"nothing", "image", "labels", "optional labels"}
         What it is given besides random numbers.
     """
 
@@ -260,7 +283,12 @@ class Synthesizer(Method[P]):
     @property
     def given(self) -> str:
         """What it works on besides random numbers, in the user's words."""
-        return {"nothing": "", "image": "an image", "labels": "labels"}[self.needs]
+        return {"nothing": "", "image": "an image"}.get(self.needs, "labels")
+
+    @property
+    def takes_labels(self) -> bool:
+        """Whether it may be given labels."""
+        return self.needs in {"labels", "optional labels"}
 
     @property
     def makes_many(self) -> bool:
@@ -273,8 +301,8 @@ class Synthesizer(Method[P]):
         Parameters
         ----------
         source : Image or None
-            None where nothing is needed. The whole image without alpha where that is needed. Where labels are needed, one plane of
-            them, of axes YX, int64: the images are of its size.
+            None where nothing is needed, or optional labels are left out. The whole image without alpha where that is needed. Where
+            labels are given, one plane of them, of axes YX, int64: the images are of its size.
         params : SynthesisParams
             An instance of `params_type`.
         context : SynthesisContext

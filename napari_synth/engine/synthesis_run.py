@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     import dask.array
     import torch
 
+_PIXELS_OF_AN_OBJECT = 4
 _MOST_BATCH_PIXELS = {"cpu": 2**17, "cuda": 2**23, "mps": 2**21}
 
 
@@ -126,6 +127,16 @@ class PreparedSynthesis:
         return np.dtype(self.spec.dtype)
 
     @property
+    def makes_labels(self) -> bool:
+        """Whether each image has labels, which were drawn for it."""
+        return self.sampler.makes_labels
+
+    @property
+    def labels_dtype(self) -> np.dtype[Any]:
+        """The dtype of those labels: it holds an object for every few pixels."""
+        return np.min_scalar_type(prod(self.size) // _PIXELS_OF_AN_OBJECT)
+
+    @property
     def dtype_choice(self) -> DtypeChoice:
         """That of the images that were learnt from: it is never another."""
         return "source"
@@ -150,14 +161,57 @@ class PreparedSynthesis:
         """Return a result as an image with the spacing of those that were learnt from."""
         spacing = {axis: size for axis, size in self.spec.spacing.items() if axis in self.spec.axes}
         units = {axis: unit for axis, unit in self.spec.units.items() if axis in self.spec.axes}
-        if self.source is not None and self.method.needs == "labels":
+        if self.source is not None and self.method.takes_labels:
             kept = set(self._lead) | set("YX")
             spacing |= {axis: size for axis, size in self.source.spacing.items() if axis in kept}
             units |= {axis: unit for axis, unit in self.source.units.items() if axis in kept}
         return Image(data, self.axes, spacing, units, name=self.method.info.name)
 
+    def labels_image(self, data: Any) -> Image:
+        """Return labels (count, Y, X) as an image, with the place and spacing that the images have."""
+        like = self.image(np.broadcast_to(np.zeros((), np.uint8), self.shape))
+        spacing = {axis: size for axis, size in like.spacing.items() if axis in "YX"}
+        units = {axis: unit for axis, unit in like.units.items() if axis in "YX"}
+        return Image(data, f"{self.stack_axis}YX", spacing, units, name=f"{self.method.info.name} labels")
+
+    def check_path(self) -> None:
+        """Raise `InvalidParameterError` where there is nothing between two images: labels are whole numbers."""
+        if self.makes_labels:
+            raise InvalidParameterError(
+                f"{self.method.info.title} draws labels for every image, and there is nothing between two of them: give labels, for"
+                " which images are made."
+            )
+
     @undisturbed()
-    def compute(self, *, region: Region | None = None, out: Any = None, report: Reporter | None = None) -> Any:
+    def pairs(self, report: Reporter | None = None) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        """Make all images, and the labels of each.
+
+        Returns
+        -------
+        images : numpy.ndarray
+            What `compute` returns.
+        labels : numpy.ndarray, (count, Y, X)
+            Of `labels_dtype`: 0 for the background, objects from 1.
+
+        Raises
+        ------
+        InvalidParameterError
+            The model draws no labels.
+        SynthError
+            As for `compute`.
+        """
+        if not self.makes_labels:
+            raise InvalidParameterError(
+                f"{self.method.info.title} makes images alone: train labels to image on objects that are numbered one by one, and"
+                " leave labels out when images are made."
+            )
+        labels = empty((self.params.count, *self.size), self.labels_dtype)
+        return self.compute(labels=labels, report=report), labels
+
+    @undisturbed()
+    def compute(
+        self, *, region: Region | None = None, out: Any = None, labels: Any = None, report: Reporter | None = None
+    ) -> Any:
         """Make all images, or some of them.
 
         Parameters
@@ -166,6 +220,8 @@ class PreparedSynthesis:
             Which of the images, and of the planes of labels; an int drops its axis. All where left out.
         out : array-like, optional
             Written to image by image and returned: anything with numpy's slice assignment and the shape of the result.
+        labels : array-like, optional
+            Written to image by image, as ``out`` is: (images, Y, X), where each image has labels.
         report : Reporter, optional
             Told of every batch, in this thread.
 
@@ -194,9 +250,11 @@ class PreparedSynthesis:
             plane = tuple(one[index] for one, index in zip(ranges[1:], at, strict=True))
             with _telling_of_memory(self.device):
                 sampler = self.sampler if not any(plane) else self._opened(plane, report)
-            work = _SynthesisWork(self, sampler, report)
+            work = _SynthesisWork(self, sampler, report, labels={} if labels is not None else None)
             for index, sample in completed(work, iter(ranges[0]), report):
                 out[(index - ranges[0].start, *at)] = sample
+                if work.labels is not None:
+                    labels[index - ranges[0].start] = work.labels.pop(index)
         dropped = tuple(0 if isinstance((region or {}).get(axis), int) else slice(None) for axis in self.axes)
         return out[dropped] if any(index == 0 for index in dropped) else out
 
@@ -285,7 +343,7 @@ class PreparedSynthesis:
     @property
     def _lead(self) -> str:
         """Axes of labels besides their planes."""
-        labels = self.source is not None and self.method.needs == "labels"
+        labels = self.source is not None and self.method.takes_labels
         return "".join(axis for axis in self.source.axes if axis not in "YX") if labels and self.source else ""
 
     @property
@@ -306,12 +364,19 @@ class _SynthesisWork:
     """Draws the latents of images, whose numbers are the items, and decodes them; see `napari_synth.engine.queue.Work`."""
 
     def __init__(
-        self, run: PreparedSynthesis, sampler: Sampler, report: Reporter, size: tuple[int, int] | None = None
+        self,
+        run: PreparedSynthesis,
+        sampler: Sampler,
+        report: Reporter,
+        size: tuple[int, int] | None = None,
+        labels: dict[int, npt.NDArray[Any]] | None = None,
     ) -> None:
         self.device, self.cancel = run.device, report.cancel
         self.budget = min(run.device.free_memory() // 2, run.options.memory_budget or 2**62)
         self.most_batch_pixels = _MOST_BATCH_PIXELS[run.device.kind]
         self._run, self._sampler, self._size = run, sampler, size or run.size
+        self.labels = labels
+        """Of the images that are made, by their numbers, where they are wanted; whoever takes them removes them."""
 
     def group(self, _: int) -> str:
         """Say that all images are alike."""
@@ -331,7 +396,12 @@ class _SynthesisWork:
 
     def read(self, item: int) -> torch.Tensor:
         """Draw the latents of an image."""
-        return drawn(self._sampler, item, self._run.recipe.seed, self._size)
+        # Drawing may take long, and asks whether it should.
+        with cancellable(self.cancel):
+            latents = drawn(self._sampler, item, self._run.recipe.seed, self._size)
+        if self.labels is not None:
+            self.labels[item] = self._sampler.labels(latents[None])[0].numpy()
+        return latents
 
     def apply(self, items: list[int], read: list[torch.Tensor]) -> npt.NDArray[Any]:
         """Return images (N, *axes of the specification) in counts."""
@@ -405,7 +475,7 @@ def _open(
     context: SynthesisContext,
     position: Mapping[str, int],
 ) -> Sampler:
-    if source is not None and method.needs == "labels":
+    if source is not None and method.takes_labels:
         at = {axis: position.get(axis, 0) for axis in source.axes if axis not in "YX"}
         plane = source.select(**at)
         pixels = plane.read().astype(np.int64)
@@ -422,10 +492,12 @@ def _checked_source(method: Synthesizer[Any], source: Image | None) -> Image | N
         if source is not None:
             raise InvalidImageError(f"{title} makes images of random numbers alone: leave the source out.")
         return None
+    if source is None and method.needs == "optional labels":
+        return None
     if source is None:
         what = "labels to make images for" if method.needs == "labels" else "an image to make others like"
         raise InvalidImageError(f"{title} needs {what}: give a source.")
-    if method.needs == "labels":
+    if method.takes_labels:
         if source.dtype.kind not in "iu":
             raise InvalidImageError(f"Labels are whole numbers, not {source.dtype}: give labels of an integer dtype.")
         if set(source.axes) & set("CS"):

@@ -27,7 +27,7 @@ class Run:
     colours, channels : {"joint", "mapped"}
         Whether the samples of an RGB pixel, and the channels of an image, are given to a network of one channel together. A network
         of several channels always sees the samples together.
-    needs : {"nothing", "image", "labels"}
+    needs : {"nothing", "image", "labels", "optional labels"}
         What a synthesizer is given besides random numbers.
     """
 
@@ -35,7 +35,7 @@ class Run:
     params: str
     colours: Roles = "joint"
     channels: Roles = "mapped"
-    needs: Literal["nothing", "image", "labels"] = "nothing"
+    needs: Literal["nothing", "image", "labels", "optional labels"] = "nothing"
 
 
 @dataclass(frozen=True)
@@ -87,9 +87,13 @@ ARCHITECTURES: Mapping[str, Architecture] = {
         f"{_NETWORKS}.gated_inpainter:GatedInpainter",
         {"inpaint": Run(f"{_OWN}:filler", f"{_METHODS}.inpaint.catalogue:FillerParams")},
     ),
-    "label-painter": Architecture(
-        f"{_NETWORKS}.label_painter:LabelPainter",
-        {"synthesize": Run(f"{_OWN}:painted_sampler", _SYNTHESIS, needs="labels")},
+    "label-flow": Architecture(
+        f"{_NETWORKS}.velocity_unet:VelocityUNet",
+        {
+            "synthesize": Run(
+                f"{_OWN}:labelled_sampler", f"{_METHODS}.synthesize.catalogue:FlowParams", needs="optional labels"
+            )
+        },
     ),
     "noise-conditioned-unet": Architecture(
         f"{_NETWORKS}.noise_conditioned_unet:NoiseConditionedUNet",

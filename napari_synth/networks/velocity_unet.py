@@ -41,6 +41,8 @@ class VelocityUNet(nn.Module):
         Of the images that are learnt from, for each channel.
     generator : torch.Generator, optional
         On the CPU: the initial weights come from it.
+    given : int
+        Channels of what images are made for, such as labels; 0 where there is nothing.
     """
 
     def __init__(
@@ -51,20 +53,21 @@ class VelocityUNet(nn.Module):
         mean: Sequence[float] = (0.0,),
         deviation: Sequence[float] = (0.5,),
         generator: torch.Generator | None = None,
+        given: int = 0,
     ) -> None:
         super().__init__()
-        if min(channels, levels) < 1 or width < 2 or len(mean) != channels or len(deviation) != channels:
+        if min(channels, levels) < 1 or width < 2 or given < 0 or len(mean) != channels or len(deviation) != channels:
             raise ValueError("A network needs channels and levels, and a mean and a deviation for every channel.")
         if not min(deviation) > 0:
             raise ValueError("Images of one brightness cannot be learnt from.")
-        self.channels, self.width, self.levels = channels, width, levels
+        self.channels, self.width, self.levels, self.given = channels, width, levels, given
         self.mean, self.deviation = tuple(mean), tuple(deviation)
         widths = [width * min(2**level, 4) for level in range(levels)]
         steps = list(pairwise(widths))
         told = 4 * width
         self.head_time = nn.Linear(2 * _FREQUENCIES, told)
         self.time = nn.Linear(told, told)
-        self.head = nn.Conv2d(4 * channels, width, 3, padding=1)
+        self.head = nn.Conv2d(4 * (channels + given), width, 3, padding=1)
         self.encoders = nn.ModuleList(ConditionedBlock(a, told) for a, _ in steps)
         self.downs = nn.ModuleList(nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in steps)
         self.bottom = nn.ModuleList(ConditionedBlock(widths[-1], told) for _ in range(2))
@@ -83,6 +86,7 @@ class VelocityUNet(nn.Module):
             "levels": self.levels,
             "mean": list(self.mean),
             "deviation": list(self.deviation),
+            "given": self.given,
         }
 
     @property
@@ -90,7 +94,7 @@ class VelocityUNet(nn.Module):
         """Height and width must be multiples of this."""
         return 1 << self.levels
 
-    def forward(self, x: Tensor, time: Tensor) -> Tensor:
+    def forward(self, x: Tensor, time: Tensor, given: Tensor | None = None) -> Tensor:
         """Return the velocity.
 
         Parameters
@@ -99,6 +103,8 @@ class VelocityUNet(nn.Module):
             Shape (N, C, Y, X): mixtures of standard normal noise with images that are `standardised`.
         time : Tensor
             Shape (N,), 0 for noise to 1 for images.
+        given : Tensor, optional
+            Shape (N, given, Y, X), about -1 to 1: what images are made for, where the network is told of it.
 
         Returns
         -------
@@ -110,7 +116,8 @@ class VelocityUNet(nn.Module):
         # Of images that are standardised: mean 0, deviation 1.
         linear = (2.0 * t - 1.0) / variance * x
         left = variance.rsqrt()
-        return linear + left * self._missing(left * x, time)
+        seen = left * x if given is None else torch.cat((left * x, given), 1)
+        return linear + left * self._missing(seen, time)
 
     def standardised(self, images: Tensor) -> Tensor:
         """Return images (N, C, Y, X), about -1 to 1, with mean 0 and deviation 1 over all that are learnt from."""
@@ -146,7 +153,7 @@ class VelocityUNet(nn.Module):
 
 
 def flow(
-    network: nn.Module,
+    network: Callable[[Tensor, Tensor], Tensor],
     x: Tensor,
     steps: int,
     solver: Solver = "heun",
@@ -158,7 +165,7 @@ def flow(
 
     Parameters
     ----------
-    network : nn.Module
+    network : callable
         Maps (N, C, Y, X) and times (N,) to velocities.
     x : Tensor
         Shape (N, C, Y, X): noise, or standardised images.

@@ -137,7 +137,8 @@ class SynthesisSubject:
             Of `napari_synth.synthesize`.
         """
         labels = hole((48, 48), "YX").astype(np.int64)
-        source = {"nothing": None, "image": noisy((48, 48)), "labels": labels}[self.synthesizer.needs]
+        known = {"nothing": None, "image": noisy((48, 48))}
+        source = known.get(self.synthesizer.needs, labels)
         options = {**self.settings, **options}
         result: Pixels = napari_synth.synthesize(self.synthesizer.info.id, count, source=source, **options)
         return result

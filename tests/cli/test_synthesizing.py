@@ -46,6 +46,24 @@ class OfLabels(EvenSynthesizer):
     needs = "labels"
 
 
+class WithLabels(Even):
+    """Images of one value, each with an object in its middle."""
+
+    makes_labels = True
+
+    def labels(self, latents: torch.Tensor) -> torch.Tensor:
+        found = torch.zeros((len(latents), 8, 8), dtype=torch.long)
+        found[:, 2:6, 2:6] = 1
+        return found
+
+
+class EvenPairs(EvenSynthesizer):
+    needs = "optional labels"
+
+    def prepare(self, source: Image | None, params: SynthesisParams, context: SynthesisContext) -> Sampler:
+        return Even(self.spec) if source is not None else WithLabels(self.spec)
+
+
 @pytest.fixture(autouse=True)
 def known() -> Iterator[None]:
     registry.register(EvenSynthesizer())
@@ -134,3 +152,39 @@ def test_what_can_make_images_is_listed(capfd: pytest.CaptureFixture[str]) -> No
     assert "even --source LABELS: Fake." in capfd.readouterr().out
     assert main(["list", "synthesize"]) == 0
     assert "even" in capfd.readouterr().out
+
+
+def test_pairs_go_into_two_folders_under_the_same_names(tmp_path: Path) -> None:
+    registry.register(EvenPairs())
+    out = tmp_path / "out"
+    words = ["synthesize", "even", str(out), "--count", "2", "--seed", "3", "--device", "cpu"]
+    assert main(words) == 0
+    assert sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()) == [
+        "images.recipe.yaml",
+        "images/0001.png",
+        "images/0002.png",
+        "labels/0001.png",
+        "labels/0002.png",
+    ]
+    labels = read_image(out / "labels" / "0002.png").read()
+    assert labels.sum() == 16
+    assert labels[3, 3] == 1
+    again = tmp_path / "again"
+    again.mkdir()
+    assert main(["run", str(out / "images.recipe.yaml"), str(again)]) == 0
+    for name in ("images/0002.png", "labels/0002.png"):
+        np.testing.assert_array_equal(read_image(out / name).read(), read_image(again / name).read())
+    write_image(tmp_path / "own.tif", Image(np.ones((8, 8), np.uint8), "YX"))
+    alone = tmp_path / "alone"
+    assert main(["synthesize", "even", str(alone), "--source", str(tmp_path / "own.tif"), "--device", "cpu"]) == 0
+    assert sorted(path.name for path in alone.iterdir()) == ["0001.png", "images.recipe.yaml"]
+
+
+def test_labels_of_one_file_lie_beside_it(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    registry.register(EvenPairs())
+    out = tmp_path / "out.tif"
+    assert main(["synthesize", "even", str(out), "--count", "3", "--device", "cpu"]) == 0
+    assert read_image(tmp_path / "out_labels.tif").sizes == read_image(out).sizes == {"T": 3, "Y": 8, "X": 8}
+    assert "The labels are in out_labels.tif" in capfd.readouterr().err
+    assert main(["synthesize", "even", str(tmp_path / "out.zarr"), "--device", "cpu"]) == 2
+    assert "name a folder" in " ".join(capfd.readouterr().err.split())

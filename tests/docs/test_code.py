@@ -43,6 +43,9 @@ def names(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> dict[str, Any]:
     mask = np.zeros((64, 64), np.uint8)
     mask[20:24, 10:40] = 1
     slide = random.integers(90, 220, (64, 64, 3)).astype(np.uint8)
+    # Objects that are numbered one by one.
+    numbers = np.arange(1, 37, dtype=np.uint16).reshape(6, 6)
+    outlines = np.kron(numbers, np.pad(np.ones((8, 8), np.uint16), 4))
     folder = copy_curation(tmp_path / "plate")
     return {
         "image": image,
@@ -53,6 +56,8 @@ def names(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> dict[str, Any]:
         "clean": np.add.outer(np.arange(128), np.arange(128)).astype(np.uint16),
         "mask": mask,
         "labels": mask,
+        "outlines": outlines,
+        "nuclei": random.poisson(100 + 400 * (outlines > 0)).astype(np.uint16),
         "points": np.array([[10.0, 20.0]]),
         "folder": folder,
         "slide": slide,

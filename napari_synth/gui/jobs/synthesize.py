@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,12 +34,15 @@ class Synthesized:
         One numpy array, or dask arrays of the levels on disk, the finest first, where it is larger than the memory budget.
     path : pathlib.Path or None
         Where they are on disk.
+    labels : numpy.ndarray or None
+        Of each image, (images, Y, X), where they were drawn for them.
     """
 
     request: SynthesisRequest
     prepared: PreparedSynthesis
     levels: tuple[Any, ...]
     path: Path | None = None
+    labels: Any = None
 
 
 def synthesize(request: SynthesisRequest, progress: ProgressCallback, cancel: CancelToken) -> Synthesized:
@@ -52,12 +55,14 @@ def synthesize(request: SynthesisRequest, progress: ProgressCallback, cancel: Ca
         Of the job.
     """
     prepared = request.prepare(progress, cancel)
-    compute = partial(prepared.compute, report=Reporter(progress, cancel))
+    labels = np.empty((prepared.params.count, *prepared.size), prepared.labels_dtype) if prepared.makes_labels else None
+    compute = partial(prepared.compute, labels=labels, report=Reporter(progress, cancel))
     try:
         if not prepared.needs_store:
-            return Synthesized(request, prepared, (compute(),))
+            return Synthesized(request, prepared, (compute(),), labels=labels)
         like, blocks = prepared.result, prepared.chunks
-        return Synthesized(request, prepared, *computed_into(compute, like, blocks, request.settings.folder, cancel))
+        levels, path = computed_into(compute, like, blocks, request.settings.folder, cancel)
+        return Synthesized(request, prepared, levels, path, labels)
     finally:
         prepared.device.release_memory()
 
@@ -93,6 +98,7 @@ def preview_point(
     if isinstance(point, LatentPoint):
         latents = _latents(prepared, point)
     else:
+        prepared.check_path()
         latents = between(_latents(prepared, point.first), _latents(prepared, point.second), point.share)
     return prepared, prepared.decoded(latents[None])[0]
 
@@ -119,6 +125,7 @@ def interpolate(
     from napari_synth.engine.synthesis_run import path
 
     prepared = request.prepare(progress, cancel)
+    prepared.check_path()
     reporter = Reporter(progress, cancel)
     reporter.start("Making images", count)
     images = []
@@ -130,20 +137,33 @@ def interpolate(
     return Synthesized(request, prepared, (np.stack(images),))
 
 
-def report_on(made: Synthesized, real: Image, progress: ProgressCallback, cancel: CancelToken) -> Quality:
-    """Compare made images with real ones.
+def report_on(
+    made: Synthesized, real: Image, real_labels: Image | None, progress: ProgressCallback, cancel: CancelToken
+) -> Quality:
+    """Compare made images with real ones; where both have labels, what a segmenter learns of them, too.
 
     Parameters
     ----------
     made : Synthesized
     real : Image
+    real_labels : Image or None
     progress, cancel
         Of the job.
     """
-    from napari_synth.methods.synthesize.quality import report_quality
+    from napari_synth.methods.synthesize.crops import REAL
+    from napari_synth.methods.synthesize.quality import MADE, report_quality
+    from napari_synth.methods.synthesize.segmenting import DICE, report_usefulness
 
-    device = made.prepared.device
-    return report_quality(made.prepared.image(made.levels[0]), [real], device, report=Reporter(progress, cancel))
+    prepared, reporter = made.prepared, Reporter(progress, cancel)
+    images = prepared.image(made.levels[0])
+    quality = report_quality(images, [real], prepared.device, report=reporter)
+    if made.labels is None or real_labels is None:
+        return quality
+    labels = prepared.labels_image(made.labels)
+    use = report_usefulness(images, labels, real, real_labels, prepared.device, report=reporter)
+    figures = {name: dict(own) for name, own in quality.figures.items()}
+    figures[MADE][DICE], figures[REAL][DICE] = use.made, use.real
+    return replace(quality, figures=figures, notes=(use.note, *quality.notes))
 
 
 def plain_place(prepared: PreparedSynthesis, axes: str) -> Placement:

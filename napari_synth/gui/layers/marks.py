@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 METADATA_KEY = "napari_synth"
 RESULT, PREVIEW, REMOVED, TRUST, UNCERTAINTY = "result", "preview", "removed", "trust", "uncertainty"
-FILLED, PAIRS, PSF, LIGHT = "filled", "pairs", "psf", "light"
+FILLED, PAIRS, PSF, LIGHT, DRAWN = "filled", "pairs", "psf", "light", "drawn labels"
 DERIVED = frozenset({REMOVED, TRUST, UNCERTAINTY, FILLED, PSF, LIGHT})
 """What is added to judge a result."""
 
@@ -23,8 +23,8 @@ def mark(kind: str, recipe: Mapping[str, Any] | None = None, **more: Any) -> dic
     Parameters
     ----------
     kind : str
-        ``"result"``, ``"preview"``, ``"removed"``, ``"trust"``, ``"uncertainty"``, ``"filled"``, ``"pairs"``,
-        ``"psf"`` or ``"light"``.
+        ``"result"``, ``"preview"``, ``"removed"``, ``"trust"``, ``"uncertainty"``, ``"filled"``, ``"pairs"``, ``"psf"``, ``"light"``
+        or ``"drawn labels"``.
     recipe : mapping, optional
         The recipe as plain values.
     **more

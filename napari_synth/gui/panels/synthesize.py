@@ -27,7 +27,7 @@ from napari_synth.gui.jobs.worker import Work
 from napari_synth.gui.keys import RUN, with_key
 from napari_synth.gui.layers.appearance import contrast
 from napari_synth.gui.layers.images import guess_layer_axes, to_image
-from napari_synth.gui.layers.marks import PAIRS, PREVIEW, RESULT, is_source, kind_of, mark
+from napari_synth.gui.layers.marks import DRAWN, PAIRS, PREVIEW, RESULT, is_source, kind_of, mark
 from napari_synth.gui.layers.placement import Placement
 from napari_synth.gui.layers.viewer_layers import insert_layer, layer_of_levels
 from napari_synth.gui.layers.visible_field import slice_of
@@ -48,8 +48,14 @@ if TYPE_CHECKING:
 _ADDS = "Add a model file of your own; the Train panel makes one of your images"
 _GAP = 0.05
 """Before made images, as a share of the width of what is open, or of the height of those above."""
-_NEED = {"nothing": "", "image": "choose an image", "labels": "choose labels"}
-_NEED_LABEL = {"nothing": "Image", "image": "Image", "labels": "Labels"}
+_NEED = {"nothing": "", "image": "choose an image", "labels": "choose labels", "optional labels": "draw new ones"}
+_NEED_LABEL = {"nothing": "Image", "image": "Image", "labels": "Labels", "optional labels": "Labels"}
+_NEED_TIP = {
+    "nothing": "",
+    "image": "The image that others are made like",
+    "labels": "The labels that images are made for",
+    "optional labels": "The labels that images are made for; or new ones are drawn for each image, and come beside it as a layer",
+}
 _CONTRAST = (0.1, 99.9)
 
 
@@ -66,7 +72,7 @@ class SynthesizePanel(RecallingPanel[Synthesizer[Any]]):
         self._made: Synthesized | None = None
         self._asked: dict[str, Any] = {}
 
-        self.source = LayerChoice(self.viewer, self._is_needed, "", self, likely=self._is_likely)
+        self.source = LayerChoice(self.viewer, self._is_needed, "", self, likely=self._is_likely_source)
         self.seed = QSpinBox(self)
         self.seed.setRange(0, 2**31 - 1)
         self.seed.setToolTip("The same seed gives the same images")
@@ -80,6 +86,10 @@ class SynthesizePanel(RecallingPanel[Synthesizer[Any]]):
         self.preview = LatentPreview(self.viewer, self._wanted, self._preview_layer, self)
         self.real = LayerChoice(self.viewer, is_source, "choose real images", self, likely=self._is_likely)
         self.real.setToolTip("What the model was trained on, or more of its kind: the images are held against it")
+        self.real_labels = LayerChoice(self.viewer, _is_labels, "none", self, likely=self._is_likely)
+        self.real_labels.setToolTip(
+            "Labels of the real images: the report then says whether a segmenter that learns from the made pairs finds real objects"
+        )
         self.quality = QualityBox(self)
         self._put_together()
         self._connect()
@@ -124,6 +134,8 @@ class SynthesizePanel(RecallingPanel[Synthesizer[Any]]):
         explore.addRow(self._encoded_label, self.encoded)
         self._real_label = label("Real images", self.real)
         against.addRow(self._real_label, self.real)
+        self._real_labels_label = label("Real labels", self.real_labels)
+        against.addRow(self._real_labels_label, self.real_labels)
         self._lay_out(
             top,
             self.summary,
@@ -164,12 +176,12 @@ class SynthesizePanel(RecallingPanel[Synthesizer[Any]]):
     def _take_more(self, recipe: Recipe) -> tuple[str, ...]:
         """Take the seed; what images are made of or for is chosen by hand."""
         self.seed.setValue(recipe.seed)
-        needs = self.methods.named(recipe.generator).needs
-        return () if recipe.source is None else (f"It had {recipe.source.name!r}: choose the {needs}.",)
+        given = "image" if self.methods.named(recipe.generator).needs == "image" else "labels"
+        return () if recipe.source is None else (f"It had {recipe.source.name!r}: choose the {given}.",)
 
     def _request(self) -> SynthesisRequest:
         params = self.form.params().model_dump()
-        labelled = self.method.needs == "labels" and self.source.layer is not None
+        labelled = self.method.takes_labels and self.source.layer is not None
         place = Placement.of(self.source.layer) if labelled else None
         return SynthesisRequest(self.method.info.id, params, self.seed.value(), self._given(), self._settings(), place)
 
@@ -177,6 +189,8 @@ class SynthesizePanel(RecallingPanel[Synthesizer[Any]]):
         if self.method.needs == "nothing":
             return None
         layer = self.source.layer
+        if layer is None and self.method.needs == "optional labels":
+            return None
         if layer is None:
             what = "labels: open or draw a Labels layer" if self.method.needs == "labels" else "an image: open one"
             raise InvalidImageError(f"{self.method.info.title} needs {what}, and choose it.")
@@ -200,14 +214,20 @@ class SynthesizePanel(RecallingPanel[Synthesizer[Any]]):
         layer = self.real.layer
         if layer is None:
             raise InvalidImageError("There is nothing to compare with: choose the layer of real images.")
-        return partial(report_on, made, to_image(layer, guess_layer_axes(layer)))
+        labels = self.real_labels.layer if made.labels is not None else None
+        known = None if labels is None else to_image(labels, guess_layer_axes(labels))
+        return partial(report_on, made, to_image(layer, guess_layer_axes(layer)), known)
 
     def _is_needed(self, layer: napari.layers.Layer) -> bool:
-        kind = Labels if self.method.needs == "labels" else ImageLayer
+        kind = Labels if self.method.takes_labels else ImageLayer
         return isinstance(layer, kind) and kind_of(layer) != PREVIEW
 
     def _is_likely(self, layer: napari.layers.Layer) -> bool:
         return not kind_of(layer)
+
+    def _is_likely_source(self, layer: napari.layers.Layer) -> bool:
+        # Labels that are no more than allowed are chosen by hand.
+        return self._is_likely(layer) and self.method.needs != "optional labels"
 
     # What changes
 
@@ -215,9 +235,7 @@ class SynthesizePanel(RecallingPanel[Synthesizer[Any]]):
         super()._on_method()
         needs = self.method.needs
         self.source.none = _NEED[needs]
-        self.source.setToolTip(
-            "The labels that images are made for" if needs == "labels" else "The image that others are made like"
-        )
+        self.source.setToolTip(_NEED_TIP[needs])
         self.source.refresh()
         self._source_label.setText(_NEED_LABEL[needs])
         for widget in (self._source_label, self.source):
@@ -242,6 +260,8 @@ class SynthesizePanel(RecallingPanel[Synthesizer[Any]]):
         self.quality.show_quality(None)
         for widget in (self._real_label, self.real, self.quality):
             widget.setVisible(made is not None)
+        for widget in (self._real_labels_label, self.real_labels):
+            widget.setVisible(made is not None and made.labels is not None)
 
     def _on_theme(self, _event: object = None) -> None:
         super()._on_theme()
@@ -279,6 +299,12 @@ class SynthesizePanel(RecallingPanel[Synthesizer[Any]]):
         metadata = mark(RESULT, prepared.recipe.model_dump(mode="json"), synthetic=True)
         layer = _new_layer(made.levels, place, name, metadata, rgb="S" in prepared.axes)
         self._insert(layer)
+        if made.labels is not None:
+            # The same grid: an image and its labels lie on each other, and go through the stack together.
+            axes = f"{prepared.stack_axis}YX"
+            own = place.along(prepared.axes.replace("S", ""), axes)
+            drawn = mark(DRAWN, prepared.recipe.model_dump(mode="json"), synthetic=True)
+            self._insert(layer_of_levels(Labels, (made.labels,), f"{name} labels", drawn, own))
         self.device.show_device(prepared.device)
         stored = f"The images are larger than the memory budget: they are in {made.path}." if made.path else ""
         self.messages.show_notes([stored, *prepared.notes])
@@ -309,7 +335,7 @@ class SynthesizePanel(RecallingPanel[Synthesizer[Any]]):
             translate[-2:] += (top, right + _GAP * (right - left))
         return replace(place, translate=translate)
 
-    def _insert(self, layer: napari.layers.Image) -> None:
+    def _insert(self, layer: napari.layers.Layer) -> None:
         """Insert a layer; where nothing lay before, it is brought into view."""
         before = self.viewer.layers.extent.world[:, -2:]
         insert_layer(self.viewer, layer)
@@ -325,6 +351,10 @@ def _new_layer(
     some = coarsest[:: max(1, len(coarsest) // 16)]
     look = {} if rgb else {"contrast_limits": contrast(some, _CONTRAST)}
     return layer_of_levels(ImageLayer, levels, name, metadata, place, rgb=rgb, **look)
+
+
+def _is_labels(layer: napari.layers.Layer) -> bool:
+    return isinstance(layer, Labels) and kind_of(layer) != PREVIEW
 
 
 def _extent(layer: napari.layers.Layer, units: Sequence[Any]) -> npt.NDArray[np.float64]:

@@ -24,6 +24,7 @@ _NAMES = {
     "Spectrum (dB)": "Spectrum dB",
     "Histogram (%)": "Histogram %",
     "Nearest crop (%)": "Nearest %",
+    "Segmenter's Dice (%)": "Dice %",
 }
 _DIGITS = {"Distance to real crops": 2, "Precision": 2, "Recall": 2}
 

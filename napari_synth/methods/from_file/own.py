@@ -32,11 +32,11 @@ from napari_synth.methods.inpaint.filling import prepare_learned
 from napari_synth.methods.predict_frames.trained import LearntFrames, check_channels
 from napari_synth.methods.super_resolution.catalogue import NetworkParams
 from napari_synth.methods.super_resolution.enlarged import Enlarged
+from napari_synth.methods.synthesize.labelled import LabelledSampler
 from napari_synth.methods.synthesize.samplers import (
     AutoencoderSampler,
     FlowSampler,
     NetworkSampler,
-    PaintedSampler,
     RefinedSampler,
     VectorSampler,
 )
@@ -196,7 +196,7 @@ def _sampler(sampler: Callable[..., S]) -> Callable[..., Sampler]:
 
 
 vector_sampler = _sampler(VectorSampler)
-painted_sampler = _sampler(PaintedSampler)
+labelled_sampler = _sampler(LabelledSampler)
 refined_sampler = _sampler(RefinedSampler)
 autoencoder_sampler = _sampler(AutoencoderSampler)
 flow_sampler = _sampler(FlowSampler)

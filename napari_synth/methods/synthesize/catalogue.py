@@ -133,26 +133,12 @@ class LabelsToImageTrainParams(TrainParams):
         description="What labels are: kinds of pixels (classes), or numbers of single objects (instances), which are all alike."
         " Auto takes few labels for classes, unless each is one region.",
     )
-    l1_weight: float = advanced(
-        30.0,
-        ge=0,
-        le=10_000,
-        title="Weight of the error",
-        description="How much the error at a quarter of the resolution counts beside looking real: less of it varies more.",
-    )
     flips_and_rotations: bool = advanced(
         True,
         title="Turn and flip",
         description="Learn from turned and flipped patches as well. Off where up is not like down.",
     )
-    width: int = advanced(
-        32,
-        ge=4,
-        le=256,
-        multiple_of=4,
-        title="Width of the network",
-        description="Channels of its finest level: more learn more and take longer.",
-    )
+    width: int = width_field(32)
 
 
 class PatchSynthesisParams(SynthesisParams):
@@ -284,11 +270,12 @@ METHODS = (
         TrainableInfo(
             id="synthesize/labels-to-image",
             title="Labels to image",
-            summary="Learns from labels and the image they were drawn on to make images for other labels: new images with their"
-            " annotation.",
+            summary="Learns from labels and the image they were drawn on to make images for other labels, and to draw such labels:"
+            " new images with their annotation.",
             task=Task.SYNTHESIZE,
             images="paired",
-            reference="Isola et al., Image-to-image translation with conditional adversarial networks, CVPR 2017",
+            reference="Lipman et al., Flow matching for generative modeling, ICLR 2023; Silverman, Density estimation for"
+            " statistics and data analysis, 1986 (new shapes)",
             source="labels",
         ),
         LabelsToImageTrainParams,

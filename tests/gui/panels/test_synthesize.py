@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from napari.components import ViewerModel
+from napari.layers import Labels
 from pydantic import Field
 from qtpy.QtGui import QGuiApplication
 
@@ -49,6 +50,15 @@ class FakeSampler(Sampler):
         return ((pixels.mean((1, 2, 3)) - 100) / 20).view(-1, 1).expand(-1, 2)
 
 
+class PairSampler(FakeSampler):
+    makes_labels = True
+
+    def labels(self, latents: torch.Tensor) -> torch.Tensor:
+        found = torch.zeros((len(latents), *self.spec.size), dtype=torch.long)
+        found[:, 2:5, 3:6] = 7
+        return found
+
+
 def fake(name: str, axis: str = "", needs_: Any = "nothing") -> Synthesizer[FakeParams]:
     class Fake:
         info = GeneratorInfo(f"synthesize/{name}", f"Fake {name}", "Makes planes.", Task.SYNTHESIZE, invents=True)
@@ -58,7 +68,8 @@ def fake(name: str, axis: str = "", needs_: Any = "nothing") -> Synthesizer[Fake
         def prepare(self, source: Image | None, params: FakeParams, context: SynthesisContext) -> Sampler:
             level = params.level if source is None else float(source.read().max())
             size = (8, 8) if source is None else (source.sizes["Y"], source.sizes["X"])
-            return FakeSampler(level, size, axis)
+            drawn = needs_ == "optional labels" and source is None
+            return (PairSampler if drawn else FakeSampler)(level, size, axis)
 
     return Fake()
 
@@ -68,7 +79,13 @@ def settings(monkeypatch, tmp_path) -> None:
     monkeypatch.setattr(base, "read_settings", lambda: RunSettings("cpu", "auto", None, tmp_path))
     fakes = {
         one.info.id: one
-        for one in (fake("gray"), fake("colours", "S"), fake("like", needs_="image"), fake("for", needs_="labels"))
+        for one in (
+            fake("gray"),
+            fake("colours", "S"),
+            fake("like", needs_="image"),
+            fake("for", needs_="labels"),
+            fake("pairs", "S", "optional labels"),
+        )
     }
     monkeypatch.setattr(registry, "_registered", lambda: {name: registry.adopted(one) for name, one in fakes.items()})
 
@@ -299,6 +316,32 @@ def test_too_few_images_for_a_report_are_said(panel, viewer, qtbot) -> None:
     panel.quality.ask.click()
     finish(qtbot, panel)
     assert "at least 8" in panel.messages.error.text()
+
+
+def test_drawn_labels_lie_on_their_images(panel, viewer, qtbot) -> None:
+    viewer.add_labels(np.ones((12, 16), int), name="own")
+    panel.choose_method("synthesize/pairs")
+    # Labels that are there are taken only by choice.
+    assert panel.source.layer is None
+    panel.form.set_values({"count": 3})
+    panel.run()
+    finish(qtbot, panel)
+    assert panel.messages.error.isHidden(), panel.messages.error.text()
+    images, labels = viewer.layers[-2:]
+    assert (images.name, labels.name) == ("Fake pairs (synthetic)", "Fake pairs (synthetic) labels")
+    assert images.rgb
+    assert isinstance(labels, Labels)
+    assert images.data.shape[:3] == labels.data.shape == (3, 8, 8)
+    np.testing.assert_array_equal(labels.extent.world, images.extent.world)
+    assert labels.data[1, 3, 4] == 7
+    assert labels.metadata[METADATA_KEY]["synthetic"] is True
+    assert not panel.real_labels.isHidden()
+    assert panel.real_labels.layer is viewer.layers["own"]
+    panel.source.choose(viewer.layers["own"])
+    panel.run()
+    finish(qtbot, panel)
+    assert viewer.layers[-1].data.shape == (1 if panel.form.params().count == 1 else 3, 12, 16, 3)
+    assert panel.real_labels.isHidden()
 
 
 def test_runs_are_listed_their_settings_come_back_and_are_remembered(viewer, qtbot) -> None:
