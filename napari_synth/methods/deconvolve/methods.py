@@ -245,10 +245,10 @@ class PlugAndPlay:
     """
 
     network: Network
-    steps: int = 8
+    steps: int = 9
     inner: int = 16
-    weight: float = 0.03
-    last: float = 0.7
+    weight: float = 0.05
+    last: float = 1.5
 
     @property
     def patience(self) -> int:
@@ -281,8 +281,13 @@ class PlugAndPlay:
         first = max(_FIRST * light.share / self.network.electrons.gain / max(noise, 1e-6), _LEAST_FIRST)
         ratio = (self.last / first) ** (1.0 / (self.steps - 1))
         strengths = [first * ratio**step for step in range(self.steps)]
-        return plug_and_play(optics, light, self.network.run, strengths, self.weight, self.inner)
+        return plug_and_play(optics, light, self._clean, strengths, self.weight, self.inner)
+
+    def _clean(self, planes: Tensor, sigma: Tensor) -> Tensor:
+        return self.network.run(planes, sigma, (_TOLD_CORRELATION,) * 2)
 
 
+# An inversion spreads the noise of a pixel over its neighbours.
+_TOLD_CORRELATION = 0.25
 # Of the range of an image, and of its noise: what the network is told of first.
-_FIRST, _LEAST_FIRST = 49.0 / 255.0, 1.5
+_FIRST, _LEAST_FIRST = 0.1, 2.5

@@ -445,11 +445,15 @@ def _estimated_width(seen: _Seen) -> tuple[float, tuple[tuple[float, float], ...
 
 
 def _splits(seen: _Seen, psf: Psf) -> list[Any]:
-    """Return the most structured windows of an image with a part of their photons held out."""
+    """Return the most structured windows of an image with a part of their photons held out.
+
+    Where there is but one window its photons are split twice: which ones are held out is chance, and moves the stop.
+    """
     generator = torch.Generator().manual_seed(seen.context.seed * 1000 + 7)
     split = split_photons if seen.counted else split_pixels
     splits = []
-    for counts in _windows(seen.image, psf.pixels.ndim == 3):
+    windows = _windows(seen.image, psf.pixels.ndim == 3)
+    for counts in windows if len(windows) == _WINDOWS else windows * _WINDOWS:
         block = torch.from_numpy(seen.context.intensity.forward(counts))[None, None]
         known = torch.isfinite(block)
         block = torch.where(known, block, 0.5)

@@ -191,7 +191,8 @@ def plug_and_play(
     Half-quadratic splitting (Zhang et al., Plug-and-play image restoration with deep denoiser prior, IEEE TPAMI 44, 2022) with the
     likelihood of photons in place of a squared error: an iteration of expectation maximisation with a quadratic penalty has a
     solution in closed form that is never negative (De Pierro, IEEE TMI 14, 1995). Where little light comes from the denoiser is
-    told of little noise. Volumes pass through it as planes of YX and of ZX in turn, so that it takes noise out along all axes.
+    told of little noise. Volumes pass through it as planes of YX, ZX and ZY in turn, and the mean of the last three is taken:
+    what a plane alone makes up is not there in the others.
 
     Parameters
     ----------
@@ -209,10 +210,11 @@ def plug_and_play(
     estimate = _start(optics, light)
     level = max(light.level, _TINY)
     noise = (level + light.ground) ** 0.5
-    made, spread = estimate, torch.full_like(estimate, noise)
+    spread = torch.full_like(estimate, noise)
+    made: list[Tensor] = []
     for step, strength in enumerate(strengths):
         pull = weight / (strength * spread).square()
-        base = pull * made - seen
+        base = pull * (made[-1] if made else estimate) - seen
         before = None
         for i in range(inner):
             ahead = estimate if before is None else (estimate + i / (i + 3.0) * (estimate - before)).clamp_min_(0.0)
@@ -220,14 +222,15 @@ def plug_and_play(
             gained = ahead * optics.back(mask * counts / expected).clamp_min_(0.0)
             before, estimate = estimate, (base + (base.square() + 4.0 * pull * gained).sqrt_()) / (2.0 * pull)
         spread = noise * (_smooth(estimate) / level).clamp_min_(_DARKEST).sqrt_()
-        made = _by_planes(denoise, estimate, strength * spread, step).clamp_min_(0.0)
-        yield made
+        made = [*made[1 - _ORIENTATIONS :], _by_planes(denoise, estimate, strength * spread, step).clamp_min_(0.0)]
+        yield torch.stack(made).mean(0)
         # What is nothing would stay so.
-        estimate = made.clamp_min(_LEAST * level)
+        estimate = made[-1].clamp_min(_LEAST * level)
 
 
 _DARKEST, _LEAST = 0.1, 1e-4
 _NEAR = 1.5
+_ORIENTATIONS = 3
 
 
 def _smooth(values: Tensor) -> Tensor:
@@ -236,13 +239,12 @@ def _smooth(values: Tensor) -> Tensor:
 
 
 def _by_planes(denoise: Denoise, values: Tensor, sigma: Tensor, step: int) -> Tensor:
-    """Return planes of YX, or in every other step of ZX, behind a denoiser."""
-    turned = values.ndim == _VOLUME and step % 2 == 1
-    if turned:
-        values, sigma = (one.transpose(-3, -2) for one in (values, sigma))
+    """Return the planes of one orientation behind a denoiser: those of YX first, then ZX, then ZY."""
+    normal = (-3, -2, -1)[step % _ORIENTATIONS] if values.ndim == _VOLUME else -3
+    values, sigma = (one.movedim(normal, -3) for one in (values, sigma))
     h, w = values.shape[-2:]
     made = denoise(values.reshape(-1, 1, h, w), sigma.reshape(-1, 1, h, w)).reshape(values.shape)
-    return made.transpose(-3, -2) if turned else made
+    return made.movedim(-3, normal)
 
 
 _VOLUME = 5
