@@ -22,7 +22,7 @@ OWN = ("network", "richardson-lucy", "gradient-consensus", "total-variation", "w
 ROWS = ((1.5, 100), (1.5, 1000), (2.5, 100), (2.5, 30))
 """Standard deviation of the blur in pixels, and photons where a scene is brightest."""
 VOLUME_PHOTONS = (200, 50)
-_CORNERS = {"camera": (100, 180), "cell": (200, 180), "immunohistochemistry": (150, 150), "filaments": (150, 150)}
+_CORNERS = {"camera": (280, 160), "cell": (280, 280), "immunohistochemistry": (40, 100), "filaments": (150, 150)}
 _EDGE, _MARGIN, _STRIP = 192, 40, 12
 _READ_NOISE = 1.0
 _MOST = 60
@@ -144,38 +144,44 @@ def planes(sigma: float, photons: float, count: int | None = None) -> Iterator[B
 
 
 def volume(photons: float) -> Blurred:
-    """Return a phantom of spheres, shells and filaments, 32 by 96 by 96, behind a wide-field microscope.
+    """Return a phantom of spheres, shells and filaments, 32 by 96 by 96 and dark outside, behind a wide-field microscope.
 
     The pixels are 0.1 µm and the planes 0.2 µm apart; NA 1.3, 520 nm, oil.
     """
     from napari_synth.methods.deconvolve.psf import Microscope
 
-    random, shape = np.random.default_rng(11), (48, 128, 128)
+    scene = _phantom() * photons
+    wide = Microscope(1.3, 1.515, 0.52, (0.2, 0.1, 0.1)).wide_field(32).astype(np.float64)
+    part = tuple(slice(size // 2 - 15, size // 2 + 16) for size in wide.shape)
+    psf = wide[part] / wide[part].sum()
+    return _counted("phantom", scene, fftconvolve(scene, psf, mode="same"), psf, photons, 5)
+
+
+def _phantom() -> Doubles:
+    """Return overlapping spheres and shells of different brightness, and filaments between them, at most 1."""
+    random, shape = np.random.default_rng(0), (32, 96, 96)
     z, y, x = np.ogrid[: shape[0], : shape[1], : shape[2]]
-    scene = np.zeros(shape)
-    for kind in ("sphere",) * 40 + ("shell",) * 40:
-        at, radius = random.uniform((0, 0, 0), shape), random.uniform(3.0, 9.0)
-        distance = np.sqrt((2.0 * (z - at[0])) ** 2 + (y - at[1]) ** 2 + (x - at[2]) ** 2)
+    scene, lines = np.zeros(shape), np.zeros(shape)
+    for kind in ("sphere",) * 23 + ("shell",) * 12:
+        at, radius = random.uniform((0, 0, 0), shape), random.uniform(4.0, 10.0)
+        distance = np.sqrt((z - at[0]) ** 2 + (y - at[1]) ** 2 + (x - at[2]) ** 2)
         inside = np.clip(radius - distance + 0.5, 0.0, 1.0)
         if kind == "shell":
             inside = np.clip(1.5 - abs(distance - radius), 0.0, 1.0)
         scene = np.maximum(scene, inside * random.uniform(0.3, 1.0))
-    for _ in range(40):
-        place, heading = random.uniform((0, 0, 0), shape), random.normal(size=3) * (0.3, 1.0, 1.0)
-        for _ in range(250):
-            heading = heading + random.normal(0.0, 0.08, 3) * (0.3, 1.0, 1.0)
+    for _ in range(12):
+        place, heading = random.uniform((0, 0, 0), shape), random.normal(size=3) * (0.6, 1.0, 1.0)
+        for _ in range(150):
+            heading = heading + random.normal(0.0, 0.08, 3) * (0.6, 1.0, 1.0)
             heading /= np.linalg.norm(heading)
             place = place + 0.7 * heading
             pixel = tuple(int(p) for p in place)
             if all(0 <= p < size for p, size in zip(pixel, shape, strict=True)):
-                scene[pixel] = max(scene[pixel], 0.9)
-    scene = gaussian_filter(scene, (0.4, 0.7, 0.7))
-    scene *= photons / scene.max()
-    wide = Microscope(1.3, 1.515, 0.52, (0.2, 0.1, 0.1)).wide_field(32).astype(np.float64)
-    part = tuple(slice(size // 2 - 15, size // 2 + 16) for size in wide.shape)
-    psf = wide[part] / wide[part].sum()
-    middle = (slice(8, 40), slice(16, 112), slice(16, 112))
-    return _counted("phantom", scene[middle], fftconvolve(scene, psf, mode="same")[middle], psf, photons, 5)
+                lines[pixel] = 1.0
+    lines = gaussian_filter(lines, 0.9)
+    lines /= np.quantile(lines[lines > 0.2 * lines.max()], 0.9)
+    scene = np.maximum(gaussian_filter(scene, 0.5), 0.9 * np.clip(lines, 0.0, 1.0))
+    return np.asarray(scene / scene.max())
 
 
 def _counted(name: str, truth: Doubles, blurred: Doubles, psf: Doubles, photons: float, seed: int) -> Blurred:
@@ -237,8 +243,12 @@ def _richardson_lucy(iterations: int) -> Restore:
     def restore(one: Blurred) -> Doubles:
         from skimage.restoration import richardson_lucy
 
-        found = richardson_lucy(np.clip(one.counts, 0.0, None) + 1e-6, one.psf, num_iter=iterations, clip=False)
-        return np.asarray(found, np.float64)
+        # It takes what is outside for dark, which rings: so it is given the mirrored image around.
+        around = [(size // 2, size // 2) for size in one.psf.shape]
+        wide = np.pad(np.clip(one.counts, 0.0, None) + 1e-6, around, mode="symmetric")
+        found = richardson_lucy(wide, one.psf, num_iter=iterations, clip=False)
+        middle = tuple(slice(before, -before) for before, _ in around)
+        return np.asarray(found[middle], np.float64)
 
     return restore
 

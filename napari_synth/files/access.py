@@ -198,6 +198,7 @@ def _with_axes(image: Image, axes: str | None) -> Image:
         spacing={axis: size for axis, size in image.spacing.items() if axis in same},
         units={axis: unit for axis, unit in image.units.items() if axis in same},
         channels=image.channels if "C" in same else (),
+        optics=image.optics if "C" in same or "C" not in image.axes + wanted else (),
     )
 
 

@@ -96,5 +96,5 @@ def joined(images: Sequence[Image]) -> Image:
     else:
         data = np.stack([image.data for image in images])
     notes.append(f"{len(images)} images of the file are joined along {role}.")
-    channels = first.channels if role != "C" else ()
-    return replace(first, data=data, axes=role + first.axes, notes=tuple(notes), channels=channels)
+    channels, optics = (first.channels, first.optics) if role != "C" else ((), ())
+    return replace(first, data=data, axes=role + first.axes, notes=tuple(notes), channels=channels, optics=optics)

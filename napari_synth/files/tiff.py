@@ -179,13 +179,16 @@ def _image(path: Path, file: tifffile.TiffFile, series: tifffile.TiffPageSeries,
     if swapped:
         found.swap_y_and_x()
     data, axes = _as_written(data, axes, found.axes)
-    channels = tuple(found.channels) if len(found.channels) == dict(zip(axes, data.shape, strict=True)).get("C") else ()
+    count = dict(zip(axes, data.shape, strict=True)).get("C")
+    channels = tuple(found.channels) if len(found.channels) == count else ()
+    optics = tuple(found.optics) if len(found.optics) == (1 if count is None else count) else ()
     return Image(
         data,
         axes,
         {axis: found.spacing[axis] for axis in axes if axis in found.spacing},
         {axis: found.units[axis] for axis in axes if axis in found.units},
         channels=channels,
+        optics=optics,
         notes=(*notes, *(f"{path.name!r}: {note}" for note in found.notes)),
     )
 

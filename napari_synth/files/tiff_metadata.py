@@ -13,7 +13,7 @@ import numpy as np
 import tifffile
 
 from napari_synth.files.units import unit_name
-from napari_synth.imaging.image import ChannelInfo
+from napari_synth.imaging.image import ChannelInfo, ChannelOptics
 
 OWN_AXES = "napari_synth_axes"
 _CENTIMETER = 3
@@ -29,6 +29,8 @@ class Described:
         By axis, above 0.
     units : dict of str to str
     channels : list of ChannelInfo
+    optics : list of ChannelOptics
+        One a channel; empty where nothing is known.
     axes : str
         Those of the image before it was written, where napari-synth wrote it.
     lead : str
@@ -39,6 +41,7 @@ class Described:
     spacing: dict[str, float] = field(default_factory=dict)
     units: dict[str, str] = field(default_factory=dict)
     channels: list[ChannelInfo] = field(default_factory=list)
+    optics: list[ChannelOptics] = field(default_factory=list)
     axes: str = ""
     lead: str = ""
     notes: list[str] = field(default_factory=list)
@@ -95,6 +98,7 @@ def _read_ome(file: tifffile.TiffFile, series: tifffile.TiffPageSeries, found: D
         return
     number = [one is series for one in file.series].index(True) if len(images) == len(file.series) else 0
     read_ome_pixels(images[number].get("Pixels", {}), found)
+    found.optics = _ome_optics(root, images[number])
 
 
 def _read_companion(path: Path, reference: Mapping[str, Any], n_pages: int, found: Described) -> None:
@@ -109,11 +113,13 @@ def _read_companion(path: Path, reference: Mapping[str, Any], n_pages: int, foun
             text = other.ome_metadata or ""
     else:
         text = companion.read_text(encoding="utf-8")
-    for image in _several(tifffile.xml2dict(text)["OME"].get("Image")):
+    root = tifffile.xml2dict(text)["OME"]
+    for image in _several(root.get("Image")):
         pixels = image.get("Pixels", {})
         named = [_several(part.get("UUID")) for part in _several(pixels.get("TiffData"))]
         if any(isinstance(one, Mapping) and one.get("FileName") == path.name for ones in named for one in ones):
             read_ome_pixels(pixels, found)
+            found.optics = _ome_optics(root, image)
             long = [axis for axis in "TCZ" if int(pixels.get(f"Size{axis}", 1)) > 1]
             if len(long) == 1 and int(pixels[f"Size{long[0]}"]) == n_pages:
                 found.lead = long[0]
@@ -134,6 +140,53 @@ def read_ome_pixels(pixels: Mapping[str, Any], found: Described) -> None:
     named = [ChannelInfo(str(channel.get("Name", "")), _ome_colour(channel.get("Color"))) for channel in channels]
     if any(channel.name or channel.colour for channel in named):
         found.channels = named
+
+
+def _ome_optics(root: Mapping[str, Any], image: Mapping[str, Any]) -> list[ChannelOptics]:
+    """Return what an OME description says of the light of an image's channels; nothing where it says nothing."""
+    used = image.get("ObjectiveSettings", {})
+    objectives = {
+        one.get("ID"): one
+        for instrument in _several(root.get("Instrument"))
+        for one in _several(instrument.get("Objective"))
+    }
+    objective: Mapping[str, Any] = objectives.get(used.get("ID"), {})
+    if not objective and len(objectives) == 1:
+        objective = next(iter(objectives.values()))
+    aperture = _positive(objective.get("LensNA"))
+    medium = str(used.get("Medium") or objective.get("Immersion") or "")
+    index = _positive(used.get("RefractiveIndex")) or _REFRACTIVE_INDICES.get(medium.lower())
+    found = []
+    for channel in _several(image.get("Pixels", {}).get("Channel")):
+        waves = []
+        for name in ("EmissionWavelength", "ExcitationWavelength"):
+            value = _positive(channel.get(name))
+            unit = _NANOMETERS.get(unit_name(channel.get(f"{name}Unit", "nm")) or "")
+            waves.append(value * unit if value and unit else None)
+        kind = _MICROSCOPES.get(str(channel.get("AcquisitionMode", "")), "")
+        found.append(ChannelOptics(waves[0], waves[1], aperture, index, kind))
+    return found if any(one.emission or one.numerical_aperture for one in found) else []
+
+
+_NANOMETERS = {"nanometer": 1.0, "micrometer": 1e3, "millimeter": 1e6, "meter": 1e9, "angstrom": 0.1}
+_REFRACTIVE_INDICES = {"air": 1.0, "water": 1.33, "waterdipping": 1.33, "glycerol": 1.47, "oil": 1.515}
+_MICROSCOPES = {
+    "WideField": "wide-field",
+    "LaserScanningConfocalMicroscopy": "confocal",
+    "SpinningDiskConfocal": "confocal",
+    "SlitScanConfocal": "confocal",
+    "SPIM": "light-sheet",
+}
+"""Kinds of microscopes by the words of OME."""
+
+
+def _positive(value: Any) -> float | None:
+    """Return a finite number above 0; None for anything else."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) and number > 0 else None
 
 
 def _ome_colour(value: Any) -> tuple[int, int, int] | None:

@@ -67,6 +67,26 @@ class ChannelInfo(NamedTuple):
     colour: tuple[int, int, int] | None = None
 
 
+class ChannelOptics(NamedTuple):
+    """What a file says of the light of a channel; None, or "", where it says nothing.
+
+    Attributes
+    ----------
+    emission, excitation : float or None
+        Wavelengths in nanometers: of the light that was detected, and of the one that excites.
+    numerical_aperture, refractive_index : float or None
+        Of the objective, and of what it is immersed in.
+    kind : {"", "wide-field", "confocal", "light-sheet"}
+        Of the microscope.
+    """
+
+    emission: float | None = None
+    excitation: float | None = None
+    numerical_aperture: float | None = None
+    refractive_index: float | None = None
+    kind: str = ""
+
+
 class Origin(Protocol):
     """Where the pixels of an image came from, remembered so that it can be looked at again."""
 
@@ -191,6 +211,8 @@ class Image:
         Which pixels are to be filled, see `napari_synth.imaging.masks`.
     channels : tuple of ChannelInfo
         Names and colours of the channels, one for each position of C, where a file has them.
+    optics : tuple of ChannelOptics
+        What a file says of the light of the channels, one for each position of C, or a single one where there is no C.
     notes : tuple of str
         What the user should know of the file that the image was read from, a sentence each.
     origin : Origin, optional
@@ -213,6 +235,7 @@ class Image:
     name: str = "image"
     mask: Image | None = None
     channels: tuple[ChannelInfo, ...] = ()
+    optics: tuple[ChannelOptics, ...] = field(default=(), compare=False)
     notes: tuple[str, ...] = field(default=(), compare=False)
     origin: Origin | None = field(default=None, compare=False, repr=False)
     gains: tuple[Gain, ...] = field(default=(), compare=False, repr=False)
@@ -339,8 +362,11 @@ class Image:
             mask = self.mask.select(**{axis: part for axis, part in selection.items() if axis in self.mask.axes})
         chosen = selection.get("C", slice(None))
         channels = () if isinstance(chosen, int) else self.channels[chosen]
+        optics = self.optics
+        if "C" in self.axes:
+            optics = (optics[chosen],) if isinstance(chosen, int) and optics else optics[chosen] if optics else ()
         gains = tuple(gain.select(**selection) for gain in self.gains)
-        return replace(self, data=data, axes=axes, mask=mask, channels=channels, gains=gains)
+        return replace(self, data=data, axes=axes, mask=mask, channels=channels, optics=optics, gains=gains)
 
     def gain(self, **selection: slice | int) -> npt.NDArray[np.float32]:
         """Load by what all corrections together multiplied the noise of a part of the image."""

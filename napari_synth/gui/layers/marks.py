@@ -23,8 +23,8 @@ def mark(kind: str, recipe: Mapping[str, Any] | None = None, **more: Any) -> dic
     Parameters
     ----------
     kind : str
-        ``"result"``, ``"preview"``, ``"removed"``, ``"trust"``, ``"uncertainty"``, ``"filled"``, ``"pairs"``, ``"psf"``, ``"light"``
-        or ``"drawn labels"``.
+        ``"result"``, ``"preview"``, ``"removed"``, ``"trust"``, ``"uncertainty"``, ``"filled"``, ``"pairs"``, ``"psf"``,
+        ``"light"`` or ``"drawn labels"``.
     recipe : mapping, optional
         The recipe as plain values.
     **more

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from napari.layers import Image, Labels
+from napari.utils.theme import get_theme
 from qtpy.QtWidgets import QHBoxLayout, QPushButton
 
 from napari_synth.batches.inputs import Masked
@@ -37,6 +38,7 @@ from napari_synth.gui.widgets.reference_picker import PsfPicker, ReferencePicker
 from napari_synth.gui.widgets.region_picker import WHOLE, RegionPicker
 from napari_synth.gui.widgets.result_box import Finished
 from napari_synth.gui.widgets.run_preview import RunPreview
+from napari_synth.gui.widgets.stop_box import StopBox
 from napari_synth.gui.widgets.then_box import ThenBox
 from napari_synth.imaging.image import Image as SomeImage
 
@@ -71,6 +73,8 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
     task : Task
     """
 
+    stop_box: StopBox | None = None
+
     def __init__(self, napari_viewer: napari.Viewer, task: Task) -> None:
         super().__init__(napari_viewer, Generator, task, _ADDS)
         self._done, self._doing = _WORDS[task]
@@ -95,6 +99,8 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
         self.then = ThenBox(self)
         self.then.changed.connect(self.preview.request)
         self.then.changed.connect(self._clear_error)
+        if task == Task.DECONVOLVE:
+            self.stop_box = StopBox(self)
         self.comparison = ComparisonBox(self.viewer, self)
         self.comparison.wanted.connect(self.compare)
         self.comparison.taken.connect(self.choose_method)
@@ -122,6 +128,7 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
             self.result,
             self.result_actions,
             self.messages,
+            *([] if self.stop_box is None else [self.stop_box]),
             self.history,
             self.comparison,
             self.files_box,
@@ -263,6 +270,21 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
         self.then.offer_for(self.source.roles or "")
         self.comparison.list_methods(self.methods.possible())
         self.preview.request()
+
+    def _on_theme(self, _event: object = None) -> None:
+        super()._on_theme()
+        if self.stop_box is not None:
+            theme = get_theme(self.viewer.theme)
+            self.stop_box.set_theme(theme.text.as_hex(), theme.background.as_hex())
+
+    def _show_said(self, finished: Finished[PreparedImage] | None) -> None:
+        """Show what is known of the chosen result; of a deconvolution, where it stopped and with which point spread function."""
+        super()._show_said(finished)
+        if self.stop_box is not None:
+            fitted = () if finished is None else finished.recipe.params.get("fitted") or ()
+            run = None if finished is None else finished.prepared
+            psf = None if run is None else getattr(run.channels[0].prepared, "psf", None)
+            self.stop_box.show_run(fitted, None if psf is None else psf.pixels)
 
     def _offer_preview(self, _event: object = None) -> None:
         """Enable the preview, or say why there can be none and how there will be one."""

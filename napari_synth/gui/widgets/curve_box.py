@@ -18,14 +18,14 @@ from napari_synth.gui.widgets.plot import Level, Line, Plot, Values
 from napari_synth.training.events import CurvePoint, Validated
 
 # Told apart by most who see colours differently, for a dark ground and for a light one.
-_ON_DARK = ("#58b4ff", "#ffa94d", "#63d297", "#f783ac", "#c9a6ff", "#ffe066")
-_ON_LIGHT = ("#0b62b0", "#b35900", "#1b7f46", "#b3245f", "#6b3fb5", "#7d6500")
+ON_DARK = ("#58b4ff", "#ffa94d", "#63d297", "#f783ac", "#c9a6ff", "#ffe066")
+ON_LIGHT = ("#0b62b0", "#b35900", "#1b7f46", "#b3245f", "#6b3fb5", "#7d6500")
 _SMOOTHED = 25
 """A line is smoothed over its number of points by this."""
 _FEW = 12
 _WIDE = 5.0
 """Losses that fall by more than this factor are seen better on a logarithmic scale."""
-_MOST = len(_ON_DARK)
+_MOST = len(ON_DARK)
 
 
 class CurveBox(QWidget):
@@ -35,7 +35,7 @@ class CurveBox(QWidget):
         super().__init__(parent)
         self._points: list[CurvePoint] = []
         self._validations: list[Validated] = []
-        self._colours: Sequence[str] = _ON_DARK
+        self._colours: Sequence[str] = ON_DARK
         self._log_is_set = False
 
         self.loss_title = _title(self, "Loss", "What is trained for, after each step")
@@ -99,7 +99,7 @@ class CurveBox(QWidget):
 
     def set_theme(self, text: str, ground: str) -> None:
         """Take the colours of the theme's text and ground."""
-        self._colours = _ON_DARK if QColor(ground).lightness() < 128 else _ON_LIGHT
+        self._colours = ON_DARK if QColor(ground).lightness() < 128 else ON_LIGHT
         for plot in (self.losses, self.metrics):
             plot.set_colours(text, ground)
         self._draw()

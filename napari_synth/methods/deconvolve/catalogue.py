@@ -33,6 +33,27 @@ class StoredPsf(pydantic.BaseModel):
     spacing: tuple[pydantic.PositiveFloat, ...] | None = None
 
 
+class StoredOptics(pydantic.BaseModel):
+    """What a file says of the microscope, as a recipe holds it.
+
+    Attributes
+    ----------
+    numerical_aperture : float
+    wavelength, excitation : float
+        In nanometers; `excitation` is None where the file does not say it.
+    refractive_index : float or None
+    kind : {"wide-field", "confocal", "light-sheet"}
+    """
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    numerical_aperture: float = Field(gt=0.0, le=1.7)
+    wavelength: float = Field(gt=0.0, le=5000.0)
+    excitation: float | None = Field(None, gt=0.0, le=5000.0)
+    refractive_index: float | None = Field(None, ge=1.0, le=2.5)
+    kind: Literal["wide-field", "confocal", "light-sheet"] = "wide-field"
+
+
 class Fit(pydantic.BaseModel):
     """What was learnt for one channel.
 
@@ -40,6 +61,8 @@ class Fit(pydantic.BaseModel):
     ----------
     psf : StoredPsf or None
         The point spread function that was given as an image, cleaned; None where it follows from the settings.
+    optics : StoredOptics or None
+        What the file of the image said of the microscope, where the point spread function follows from that.
     width : float or None
         Standard deviation in pixels of a point spread function that was estimated.
     width_curve : tuple of (float, float)
@@ -53,6 +76,7 @@ class Fit(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     psf: StoredPsf | None = None
+    optics: StoredOptics | None = None
     width: float | None = Field(None, gt=0.0, le=64.0)
     width_curve: tuple[tuple[float, float], ...] = ()
     stop: float | None = Field(None, gt=0.0, le=1e6)
@@ -82,16 +106,25 @@ class DeconvolveParams(Params):
         title="Point spread function",
         description="An image of it, or of many beads; a model from the numbers of the microscope; or a Gaussian whose width is"
         " estimated by held-out photons. Auto takes the image where there is one, a wide-field model where numerical aperture and"
-        " wavelength are set, a Gaussian where its width is set, and else estimates it.",
+        " wavelength are set, a Gaussian where its width is set, the model of the microscope that the file of the image names, and"
+        " else estimates it.",
     )
-    numerical_aperture: float | None = _measure("Numerical aperture", "Of the objective, for models.", 1.3, 1.7)
-    wavelength: float | None = _measure("Wavelength (nm)", "Of the light that is detected, for models.", 520.0, 5000.0)
+    numerical_aperture: float | None = _measure(
+        "Numerical aperture", "Of the objective, for models; what the file of the image says if empty.", 1.3, 1.7
+    )
+    wavelength: float | None = _measure(
+        "Wavelength (nm)",
+        "Of the light that is detected, for models; what the file says of each channel if empty.",
+        520.0,
+        5000.0,
+    )
     refractive_index: float = advanced(
         1.515,
         ge=1.0,
         le=2.5,
         title="Refractive index",
-        description="Of the immersion, for models: 1.0 for air, 1.33 for water, 1.515 for oil.",
+        description="Of the immersion, for models: 1.0 for air, 1.33 for water, 1.515 for oil. It is that of the file where the"
+        " numerical aperture is.",
     )
     excitation: float | None = _measure(
         "Excitation (nm)",
@@ -148,7 +181,7 @@ def _iterations(most: int, what: str = "Iterations") -> Any:
 class NetworkParams(DeconvolveParams):
     """Settings of ``deconvolve/network``."""
 
-    iterations: int | None = _iterations(200)
+    iterations: int | None = _iterations(200, "Iterations, or steps in volumes")
 
 
 class RichardsonLucyParams(DeconvolveParams):
@@ -216,9 +249,10 @@ def _generator(
 NETWORK = _generator(
     "network",
     "Network",
-    "The bundled network takes the noise out, then Richardson-Lucy the blur: the best results where photons are few.",
+    "The bundled network takes the noise out and Richardson-Lucy the blur, in volumes in turn: the best where photons are few.",
     NetworkParams,
-    "Richardson, JOSA 62 (1972); Lucy, Astronomical Journal 79 (1974); the network is that of denoise/blind",
+    "Zhang et al., Plug-and-play image restoration with deep denoiser prior, IEEE TPAMI 44 (2022); Richardson, JOSA 62 (1972);"
+    " Lucy, Astronomical Journal 79 (1974); the network is that of denoise/blind",
     "BSD-3-Clause",
 )
 RICHARDSON_LUCY = _generator(

@@ -16,6 +16,7 @@ from napari_synth.methods.deconvolve.solvers import (
     filled,
     gradient_consensus,
     mirrored,
+    plug_and_play,
     richardson_lucy,
     wiener,
 )
@@ -23,6 +24,8 @@ from napari_synth.methods.noise_conditioning import Condition, full_precision
 from napari_synth.networks.noise_conditioned_unet import NoiseConditionedUNet
 
 _PATIENCE = 6
+# How many planes pass through the network at once, which bounds the memory that it takes.
+_PLANES = 16
 _REGULARIZATIONS = tuple(10.0 ** (1.0 - i / 4.0) for i in range(21))
 
 
@@ -157,9 +160,27 @@ class Network:
         # Of fewer photons, brought back to the brightness of all of them.
         told = self.condition.stronger(light.share**-0.5)
         planes = image.reshape(-1, 1, *image.shape[-2:])
-        clean = self._run(planes, told.variance(planes).sqrt(), told.correlation).reshape(image.shape)
+        clean = self.run(planes, told.variance(planes).sqrt(), told.correlation).reshape(image.shape)
         again = ((clean - self.electrons.offset) / self.electrons.gain * light.share + light.ground).clamp_min(0.0)
         return Light(again, light.ground, light.level, light.mask, light.share)
+
+    def run(self, planes: Tensor, sigma: Tensor, correlation: tuple[float, float] = (0.0, 0.0)) -> Tensor:
+        """Return planes (P, 1, Y, X) of any size and unit behind the network.
+
+        Parameters
+        ----------
+        planes : Tensor
+        sigma : Tensor
+            Standard deviation of their noise, of the same shape and unit.
+        correlation : (float, float)
+            Of the noise of neighbours along Y and X.
+        """
+        return torch.cat(
+            [
+                self._run(some, told, correlation)
+                for some, told in zip(planes.split(_PLANES), sigma.split(_PLANES), strict=True)
+            ]
+        )
 
     def _run(self, planes: Tensor, sigma: Tensor, correlation: tuple[float, float]) -> Tensor:
         height, width = planes.shape[-2:]
@@ -204,3 +225,69 @@ class DenoisedFirst:
         stop : float
         """
         return self.after.at(optics, self.network.denoised(light), stop)
+
+
+@dataclass(frozen=True)
+class PlugAndPlay:
+    """The network as the prior of an inversion.
+
+    Attributes
+    ----------
+    network : Network
+    steps : int
+        The noise that the network is told of falls from the first to the last of them.
+    inner : int
+        Iterations in each step.
+    weight : float
+        Of the distance to what the network made.
+    last : float
+        Told noise of the last step, over that of the photons.
+    """
+
+    network: Network
+    steps: int = 9
+    inner: int = 16
+    weight: float = 0.05
+    last: float = 1.5
+
+    @property
+    def patience(self) -> int:
+        """Steps after the best that are looked at: all of them."""
+        return self.steps
+
+    def optics(self, psf: Tensor, sizes: tuple[int, ...]) -> Optics:
+        """Return the domain of blocks of a size."""
+        return Optics(psf, sizes)
+
+    def trail(self, optics: Optics, light: Light) -> Iterator[tuple[float, Tensor]]:
+        """Yield every step."""
+        for step, estimate in enumerate(self._steps(optics, light), 1):
+            yield float(step), estimate
+
+    def at(self, optics: Optics, light: Light, stop: float) -> Tensor:
+        """Return a step, the last one where there are not so many.
+
+        Parameters
+        ----------
+        optics : Optics
+        light : Light
+        stop : float
+        """
+        return next(islice(self._steps(optics, light), min(round(stop), self.steps) - 1, None))
+
+    def _steps(self, optics: Optics, light: Light) -> Iterator[Tensor]:
+        noise = (max(light.level, 0.0) + light.ground) ** 0.5
+        # In units of the noise of what is worked on; the first step hides all but what is coarse.
+        first = max(_FIRST * light.share / self.network.electrons.gain / max(noise, 1e-6), _LEAST_FIRST)
+        ratio = (self.last / first) ** (1.0 / (self.steps - 1))
+        strengths = [first * ratio**step for step in range(self.steps)]
+        return plug_and_play(optics, light, self._clean, strengths, self.weight, self.inner)
+
+    def _clean(self, planes: Tensor, sigma: Tensor) -> Tensor:
+        return self.network.run(planes, sigma, (_TOLD_CORRELATION,) * 2)
+
+
+# An inversion spreads the noise of a pixel over its neighbours.
+_TOLD_CORRELATION = 0.25
+# Of the range of an image, and of its noise: what the network is told of first.
+_FIRST, _LEAST_FIRST = 0.1, 2.5

@@ -24,6 +24,7 @@ from napari_synth.methods.deconvolve.catalogue import (
     Fit,
     NetworkParams,
     RichardsonLucyParams,
+    StoredOptics,
     TotalVariationParams,
     WienerParams,
 )
@@ -33,6 +34,7 @@ from napari_synth.methods.deconvolve.methods import (
     Electrons,
     Iterations,
     Network,
+    PlugAndPlay,
     Regularizations,
 )
 from napari_synth.methods.deconvolve.psf import (
@@ -64,6 +66,8 @@ _QUIET = 1e-3
 _SAMPLED, _SAMPLE_EDGE, _SMOOTH, _DARKEST = 2**19, 256, 1.5, 0.01
 _WIDTHS = tuple(0.6 * 1.28**i for i in range(9))
 _MOST = 60
+# Of what a file says of a microscope: beyond, it is mistaken.
+_LARGEST_APERTURE, _LONGEST_WAVE = 1.7, 5000.0
 
 
 class Deconvolved(Prepared):
@@ -163,6 +167,27 @@ class _Seen:
         return self.image.sizes.get("Z", 1)
 
     @property
+    def optics(self) -> StoredOptics | None:
+        """What the recipe, or else the file of the image, says of the microscope; None where that is too little."""
+        known = self.known
+        if known is not None and known.optics is not None:
+            return known.optics
+        said = self.image.optics[0] if self.image.optics else None
+        if said is None or said.numerical_aperture is None or said.emission is None:
+            return None
+        if not (said.numerical_aperture <= _LARGEST_APERTURE and said.emission <= _LONGEST_WAVE):
+            return None
+        return StoredOptics.model_validate(
+            {
+                "numerical_aperture": said.numerical_aperture,
+                "wavelength": said.emission,
+                "excitation": said.excitation,
+                "refractive_index": said.refractive_index,
+                "kind": said.kind or "wide-field",
+            }
+        )
+
+    @property
     def spacing(self) -> tuple[float, ...] | None:
         """Of the pixels along Z, Y and X in micrometers, or Y and X where there is one plane; None where it is not known."""
         axes = "ZYX" if self.planes > 1 else "YX"
@@ -181,9 +206,9 @@ def prepare_network(image: Image, params: NetworkParams, context: Context) -> Pr
     """Prepare the network and an inversion; see `Generator.prepare`."""
     network, weights = bundled_network(MODEL, context.device)
 
-    def solver(seen: _Seen) -> Solver:
+    def solver(seen: _Seen, volume: bool) -> Solver:
         inside = Network(network, measure_condition(image, context), seen.electrons)
-        return DenoisedFirst(inside, Iterations(most=_MOST))
+        return PlugAndPlay(inside) if volume else DenoisedFirst(inside, Iterations(most=_MOST))
 
     prepared = _prepare(image, params, context, solver, params.iterations, network.multiple)
     prepared.weights = weights
@@ -194,31 +219,31 @@ def prepare_richardson_lucy(image: Image, params: RichardsonLucyParams, context:
     """Prepare Richardson-Lucy; see `Generator.prepare`."""
     most = _MOST if params.accelerated else 5 * _MOST
     solver = Iterations(accelerated=params.accelerated, most=most)
-    return _prepare(image, params, context, lambda _: solver, params.iterations)
+    return _prepare(image, params, context, lambda *_: solver, params.iterations)
 
 
 def prepare_gradient_consensus(image: Image, params: ConsensusParams, context: Context) -> Prepared:
     """Prepare gradient consensus; see `Generator.prepare`."""
     solver = Iterations("gradient-consensus", accelerated=False, most=2 * _MOST)
-    return _prepare(image, params, context, lambda _: solver, params.iterations)
+    return _prepare(image, params, context, lambda *_: solver, params.iterations)
 
 
 def prepare_total_variation(image: Image, params: TotalVariationParams, context: Context) -> Prepared:
     """Prepare Richardson-Lucy with total variation; see `Generator.prepare`."""
     solver = Iterations(weight=params.weight, most=_MOST)
-    return _prepare(image, params, context, lambda _: solver, params.iterations)
+    return _prepare(image, params, context, lambda *_: solver, params.iterations)
 
 
 def prepare_wiener(image: Image, params: WienerParams, context: Context) -> Prepared:
     """Prepare Wiener's filter; see `Generator.prepare`."""
-    return _prepare(image, params, context, lambda _: Regularizations(), params.regularization)
+    return _prepare(image, params, context, lambda *_: Regularizations(), params.regularization)
 
 
 def _prepare(
     image: Image,
     params: DeconvolveParams,
     context: Context,
-    solver_of: Callable[[_Seen], Solver],
+    solver_of: Callable[[_Seen, bool], Solver],
     asked: float | None,
     multiple: int = 1,
 ) -> Prepared:
@@ -229,7 +254,8 @@ def _prepare(
     if context.statistics.maximum == context.statistics.minimum and context.reference is None:
         return Flat(noise)
     psf, found = _psf(seen, fit)
-    solver = solver_of(seen)
+    volume = psf.pixels.ndim == 3
+    solver = solver_of(seen, volume)
     stop, notes = asked, [psf.said]
     curve: tuple[tuple[float, float], ...] = ()
     if asked is None and fit.stop is not None and context.reference is None:
@@ -241,8 +267,7 @@ def _prepare(
         stop, curve = best_of(points), tuple((step, float(f"{value:.6g}")) for step, value in points)
     assert stop is not None
     if asked is None:
-        notes.append(_said_of_stop(stop, curve, seen.counted, isinstance(solver, Regularizations)))
-    volume = psf.pixels.ndim == 3
+        notes.append(_said_of_stop(stop, curve, seen.counted, solver))
     prepared = Deconvolved(psf, seen.electrons, solver, stop, noise, _spec(seen, psf, solver, multiple))
     prepared.notes = (*notes, *(_said_of_plane(seen, volume)))
     record = found.model_copy(update={"stop": None if asked is not None else stop, "curve": curve})
@@ -287,7 +312,7 @@ def _dark_level(image: Image) -> float:
 def _spec(seen: _Seen, psf: Psf, solver: Solver, multiple: int) -> BlockSpec:
     halo = [min(_MOST_HALO, max(_LEAST_HALO, ceil(_REACH * sigma))) for sigma in psf.sigma[-2:]]
     costs = _BYTES_PER_PIXEL
-    if isinstance(solver, DenoisedFirst):
+    if isinstance(solver, (DenoisedFirst, PlugAndPlay)):
         halo = [one + _NETWORK_HALO for one in halo]
         costs = _NETWORK_BYTES
     if psf.pixels.ndim == 2:
@@ -304,7 +329,7 @@ def _psf(seen: _Seen, fit: Fit) -> tuple[Psf, Fit]:
     params, given = seen.params, seen.context.reference
     kind = params.psf_model
     if kind == "auto":
-        kind = _chosen(params, given is not None, fit)
+        kind = _chosen(seen, given is not None, fit)
     elif given is not None and kind not in ("image", "beads"):
         raise PsfError(
             f"An image of the point spread function is given, and 'psf_model' is {kind!r}: leave one of them out."
@@ -328,15 +353,21 @@ def _psf(seen: _Seen, fit: Fit) -> tuple[Psf, Fit]:
             " held-out photons best; one that is measured or modelled is better."
         )
         return _fitting(Psf(gaussian_psf((width, width)), said), seen), Fit(width=width, width_curve=tried)
-    return _fitting(_modelled(seen, kind), seen), Fit()
+    found, optics = _modelled(seen, kind)
+    return _fitting(found, seen), Fit(optics=optics)
 
 
-def _chosen(params: DeconvolveParams, given: bool, fit: Fit) -> Any:
+def _chosen(seen: _Seen, given: bool, fit: Fit) -> Any:
+    params = seen.params
     if given or fit.psf is not None:
         return "image"
     if params.numerical_aperture is not None and params.wavelength is not None:
         return "wide-field"
-    return "gaussian" if params.width is not None else "estimated"
+    if params.width is not None:
+        return "gaussian"
+    if fit.width is None and seen.optics is not None and seen.spacing is not None:
+        return seen.optics.kind
+    return "estimated"
 
 
 def _fitting(psf: Psf, seen: _Seen) -> Psf:
@@ -347,21 +378,30 @@ def _fitting(psf: Psf, seen: _Seen) -> Psf:
     return psf.within(sizes)
 
 
-def _modelled(seen: _Seen, kind: str) -> Psf:
+def _modelled(seen: _Seen, kind: str) -> tuple[Psf, StoredOptics | None]:
+    """Return the model of a PSF, and what the file said of the microscope where the model is of that."""
     params, planes = seen.params, seen.planes
     if kind == "gaussian" and params.width is not None:
         along = (params.width_z,) if params.width_z is not None and planes > 1 else ()
         sigma = (*along, params.width, params.width)
         widths = " by ".join(f"{one:.3g}" for one in sigma)
-        return Psf(
-            gaussian_psf(sigma), f"The point spread function is a Gaussian of {widths} pixels (standard deviation)."
-        )
+        said = f"The point spread function is a Gaussian of {widths} pixels (standard deviation)."
+        return Psf(gaussian_psf(sigma), said), None
+    optics = seen.optics if params.numerical_aperture is None or params.wavelength is None else None
+    aperture, wavelength, index, excitation = (
+        params.numerical_aperture,
+        params.wavelength,
+        params.refractive_index,
+        params.excitation,
+    )
+    if optics is not None:
+        if aperture is None:
+            aperture, index = optics.numerical_aperture, optics.refractive_index or index
+        wavelength, excitation = wavelength or optics.wavelength, excitation or optics.excitation
     missing = [
-        word
-        for name, word in (("numerical_aperture", "the numerical aperture"), ("wavelength", "the wavelength"))
-        if getattr(params, name) is None
+        word for value, word in ((aperture, "the numerical aperture"), (wavelength, "the wavelength")) if value is None
     ]
-    if missing:
+    if aperture is None or wavelength is None:
         hint = ", or the width in pixels" if kind == "gaussian" else ""
         raise PsfError(
             f"A {kind} point spread function needs {' and '.join(missing)}: set {'them' if len(missing) > 1 else 'it'}{hint}."
@@ -370,22 +410,17 @@ def _modelled(seen: _Seen, kind: str) -> Psf:
     if spacing is None:
         what = "pixel_size and z_step" if planes > 1 else "pixel_size"
         raise PsfError(f"The image does not say how large its pixels are: set {what} in micrometers.")
-    assert params.numerical_aperture is not None
-    assert params.wavelength is not None
     full = spacing if planes > 1 else (1.0, *spacing)
-    scope = Microscope(
-        params.numerical_aperture, params.refractive_index, params.wavelength / 1000.0, (full[0], full[1], full[2])
-    )
+    scope = Microscope(aperture, index, wavelength / 1000.0, (full[0], full[1], full[2]))
     if kind == "gaussian":
         pixels = scope.gaussian(planes)
     elif kind == "confocal":
-        excitation = params.excitation or 0.92 * params.wavelength
-        pixels = scope.confocal(planes, excitation / 1000.0, params.pinhole)
+        pixels = scope.confocal(planes, (excitation or 0.92 * wavelength) / 1000.0, params.pinhole)
     elif kind == "light-sheet":
         pixels = scope.light_sheet(planes, params.sheet or 3.0)
     else:
         pixels = scope.wide_field(planes)
-    return Psf(pixels, model_words(params.model_dump(), kind, pixels))
+    return Psf(pixels, model_words(scope, kind, pixels, from_file=optics is not None)), optics
 
 
 def _estimated_width(seen: _Seen) -> tuple[float, tuple[tuple[float, float], ...]]:
@@ -410,11 +445,15 @@ def _estimated_width(seen: _Seen) -> tuple[float, tuple[tuple[float, float], ...
 
 
 def _splits(seen: _Seen, psf: Psf) -> list[Any]:
-    """Return the most structured windows of an image with a part of their photons held out."""
+    """Return the most structured windows of an image with a part of their photons held out.
+
+    Where there is but one window its photons are split twice: which ones are held out is chance, and moves the stop.
+    """
     generator = torch.Generator().manual_seed(seen.context.seed * 1000 + 7)
     split = split_photons if seen.counted else split_pixels
     splits = []
-    for counts in _windows(seen.image, psf.pixels.ndim == 3):
+    windows = _windows(seen.image, psf.pixels.ndim == 3)
+    for counts in windows if len(windows) == _WINDOWS else windows * _WINDOWS:
         block = torch.from_numpy(seen.context.intensity.forward(counts))[None, None]
         known = torch.isfinite(block)
         block = torch.where(known, block, 0.5)
@@ -450,12 +489,13 @@ def _starts(size: int, edge: int) -> list[int]:
     return sorted({round(i) for i in np.linspace(0, max(0, size - edge), 1 if size <= edge else 3)})
 
 
-def _said_of_stop(stop: float, curve: Sequence[tuple[float, float]], counted: bool, linear: bool) -> str:
+def _said_of_stop(stop: float, curve: Sequence[tuple[float, float]], counted: bool, solver: Solver) -> str:
     what = "held-out photons" if counted else "held-out pixels (the gain could not be measured)"
-    if linear:
+    if isinstance(solver, Regularizations):
         return f"A regularization of {stop:.3g} explains {what} best."
+    word = "Step" if isinstance(solver, PlugAndPlay) else "Iteration"
     first, best = (curve[0][1], min(value for _, value in curve)) if curve else (0.0, 0.0)
-    return f"Iteration {stop:.0f} explains {what} best: their deviance falls from {first:.4g} to {best:.4g}."
+    return f"{word} {stop:.0f} explains {what} best: their deviance falls from {first:.4g} to {best:.4g}."
 
 
 def _said_of_plane(seen: _Seen, volume: bool) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, pi, sqrt
 from typing import Any
@@ -466,16 +466,17 @@ class Microscope:
         return cropped(pixels if planes > 1 else pixels[0])
 
 
-def model_words(settings: Mapping[str, Any], kind: str, pixels: Floats) -> str:
+def model_words(scope: Microscope, kind: str, pixels: Floats, *, from_file: bool = False) -> str:
     """Say which model a PSF is.
 
     Parameters
     ----------
-    settings : mapping of str to object
-        Those of the method.
+    scope : Microscope
     kind : str
     pixels : numpy.ndarray
+    from_file : bool
+        Whether the file of the image named numbers of it.
     """
-    aperture, wavelength, index = (settings[name] for name in ("numerical_aperture", "wavelength", "refractive_index"))
-    numbers = f"NA {aperture:g}, {wavelength:g} nm, refractive index {index:g}"
-    return f"The point spread function is a {kind} model ({numbers}; {_size_words(pixels)})."
+    numbers = f"NA {scope.numerical_aperture:g}, {1000.0 * scope.wavelength:g} nm, refractive index {scope.refractive_index:g}"
+    whence = ", as the file of the image says" if from_file else ""
+    return f"The point spread function is a {kind} model ({numbers}{whence}; {_size_words(pixels)})."

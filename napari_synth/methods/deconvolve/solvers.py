@@ -8,7 +8,7 @@ same pixels of the whole.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -177,6 +177,77 @@ def gradient_consensus(optics: Optics, light: Light) -> Iterator[Tensor]:
         estimate = (estimate * (1.0 + agreed * (0.5 * (both[0] + both[1]) - 1.0))).clamp_min_(0.0)
         step += 1
         yield estimate
+
+
+Denoise = Callable[[Tensor, Tensor], Tensor]
+"""Takes noise out of planes (P, 1, Y, X), with a map of its standard deviation of the same shape."""
+
+
+def plug_and_play(
+    optics: Optics, light: Light, denoise: Denoise, strengths: Sequence[float], weight: float, inner: int
+) -> Iterator[Tensor]:
+    """Yield the estimate after every step, each of which explains the photons better and then passes through a denoiser.
+
+    Half-quadratic splitting (Zhang et al., Plug-and-play image restoration with deep denoiser prior, IEEE TPAMI 44, 2022) with the
+    likelihood of photons in place of a squared error: an iteration of expectation maximisation with a quadratic penalty has a
+    solution in closed form that is never negative (De Pierro, IEEE TMI 14, 1995). Where little light comes from the denoiser is
+    told of little noise. Volumes pass through it as planes of YX, ZX and ZY in turn, and the mean of the last three is taken:
+    what a plane alone makes up is not there in the others.
+
+    Parameters
+    ----------
+    optics : Optics
+    light : Light
+    denoise : callable
+    strengths : sequence of float
+        What noise the denoiser is told of in each step, over that of the photons of the mean of the image.
+    weight : float
+        Of the distance to what the denoiser made, over that of noise.
+    inner : int
+        Iterations in each step.
+    """
+    counts, mask, seen = _on_domain(optics, light)
+    estimate = _start(optics, light)
+    level = max(light.level, _TINY)
+    noise = (level + light.ground) ** 0.5
+    spread = torch.full_like(estimate, noise)
+    made: list[Tensor] = []
+    for step, strength in enumerate(strengths):
+        pull = weight / (strength * spread).square()
+        base = pull * (made[-1] if made else estimate) - seen
+        before = None
+        for i in range(inner):
+            ahead = estimate if before is None else (estimate + i / (i + 3.0) * (estimate - before)).clamp_min_(0.0)
+            expected = optics.blur(ahead).add_(light.ground).clamp_min_(_TINY)
+            gained = ahead * optics.back(mask * counts / expected).clamp_min_(0.0)
+            before, estimate = estimate, (base + (base.square() + 4.0 * pull * gained).sqrt_()) / (2.0 * pull)
+        spread = noise * (_smooth(estimate) / level).clamp_min_(_DARKEST).sqrt_()
+        made = [*made[1 - _ORIENTATIONS :], _by_planes(denoise, estimate, strength * spread, step).clamp_min_(0.0)]
+        yield torch.stack(made).mean(0)
+        # What is nothing would stay so.
+        estimate = made[-1].clamp_min(_LEAST * level)
+
+
+_DARKEST, _LEAST = 0.1, 1e-4
+_NEAR = 1.5
+_ORIENTATIONS = 3
+
+
+def _smooth(values: Tensor) -> Tensor:
+    h, w = values.shape[-2:]
+    return gaussian_blur(values.reshape(-1, 1, h, w), _NEAR).reshape(values.shape)
+
+
+def _by_planes(denoise: Denoise, values: Tensor, sigma: Tensor, step: int) -> Tensor:
+    """Return the planes of one orientation behind a denoiser: those of YX first, then ZX, then ZY."""
+    normal = (-3, -2, -1)[step % _ORIENTATIONS] if values.ndim == _VOLUME else -3
+    values, sigma = (one.movedim(normal, -3) for one in (values, sigma))
+    h, w = values.shape[-2:]
+    made = denoise(values.reshape(-1, 1, h, w), sigma.reshape(-1, 1, h, w)).reshape(values.shape)
+    return made.movedim(-3, normal)
+
+
+_VOLUME = 5
 
 
 def wiener(optics: Optics, light: Light, regularization: float) -> Tensor:

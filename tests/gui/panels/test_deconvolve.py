@@ -8,6 +8,7 @@ from napari.components import ViewerModel
 
 import napari_synth
 from napari_synth.contract.generator import Task
+from napari_synth.core.texts import three_digits
 from napari_synth.gui.layers.marks import METADATA_KEY, PSF, kind_of
 from napari_synth.gui.panels import base
 from napari_synth.gui.panels.restore import RestorePanel
@@ -59,3 +60,21 @@ def test_without_a_layer_the_settings_say_what_it_is(panel, qtbot) -> None:
     qtbot.waitUntil(lambda: panel._job is None, timeout=60_000)
     assert "numerical aperture" in panel.messages.error.text()
     assert len(panel.viewer.layers) == 1
+
+
+def test_the_panel_shows_where_it_stopped_and_with_which_psf(panel, qtbot) -> None:
+    panel.viewer.add_image(noisy((48, 48), "f4"), name="cells")
+    panel.methods.choose("deconvolve/wiener")
+    panel.form.set_values({"width": 1.2})
+    assert panel.stop_box.isHidden()
+    panel.run()
+    qtbot.waitUntil(lambda: panel._job is None, timeout=60_000)
+    fitted = panel.viewer.layers["cells deconvolved"].metadata[METADATA_KEY]["recipe"]["params"]["fitted"][0]
+    box = panel.stop_box
+    assert not box.isHidden()
+    assert not box.curve.isHidden()
+    assert not box.profile.isHidden()
+    assert box.widths.isHidden()
+    assert three_digits(fitted["stop"]) in box.curve_words.text()
+    panel.viewer.layers.remove("cells deconvolved")
+    assert box.isHidden()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from scipy.ndimage import gaussian_filter
 from skimage import data
@@ -154,3 +155,62 @@ def test_the_command_line_does_the_same(tmp_path: Path) -> None:
     again = tmp_path / "again.ome.tif"
     assert main(["run", str(recipes[0]), str(source), str(again), "--quiet"]) == 0
     np.testing.assert_allclose(read_image(again).read(), read_image(target).read(), atol=0.02)
+
+
+def ome_file(path: Path, channels: str, planes: np.ndarray, immersion: str = "Oil") -> Path:
+    """Write planes (C, Y, X) as a microscope does, with its objective."""
+    count, height, width = planes.shape
+    description = (
+        '<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">'
+        f'<Instrument ID="Instrument:0"><Objective ID="Objective:0" LensNA="1.3" Immersion="{immersion}"/></Instrument>'
+        '<Image ID="Image:0"><ObjectiveSettings ID="Objective:0"/><Pixels ID="Pixels:0" DimensionOrder="XYCZT" Type="float"'
+        f' SizeX="{width}" SizeY="{height}" SizeC="{count}" SizeZ="1" SizeT="1" PhysicalSizeX="0.1" PhysicalSizeY="0.1">'
+        f'{channels}<TiffData IFD="0" PlaneCount="{count}"/></Pixels></Image></OME>'
+    )
+    tifffile.imwrite(path, planes, description=description.encode(), metadata=None, photometric="minisblack")
+    return path
+
+
+CHANNELS = (
+    '<Channel ID="Channel:0:0" EmissionWavelength="520" AcquisitionMode="WideField"/>'
+    '<Channel ID="Channel:0:1" EmissionWavelength="0.7" EmissionWavelengthUnit="µm"/>'
+)
+
+
+def test_the_file_says_which_microscope_it_was(tmp_path: Path) -> None:
+    image = read_image(ome_file(tmp_path / "two.ome.tif", CHANNELS, np.stack([COUNTS, COUNTS])))
+    assert [one.emission for one in image.optics] == [520.0, 700.0]
+    prepared = napari_synth.prepare("deconvolve/wiener", image, device="cpu")
+    fitted = prepared.recipe.params["fitted"]
+    assert [one["optics"]["wavelength"] for one in fitted] == [520.0, 700.0]
+    assert fitted[0]["optics"]["refractive_index"] == 1.515
+    assert any("NA 1.3, 700 nm" in note and "as the file" in note for note in prepared.notes)
+    for index, wavelength in enumerate((520.0, 700.0)):
+        told = napari_synth.deconvolve(
+            COUNTS, generator="wiener", numerical_aperture=1.3, wavelength=wavelength, pixel_size=0.1, device="cpu"
+        )
+        np.testing.assert_allclose(prepared.compute()[index], told, atol=0.05)
+    again = napari_synth.run(
+        Recipe.from_yaml(prepared.recipe.to_yaml()), np.stack([COUNTS, COUNTS]), axes="CYX", pixel_size=0.1
+    )
+    np.testing.assert_allclose(again, prepared.compute(), atol=0.05)
+
+
+def test_what_is_set_goes_before_what_the_file_says(tmp_path: Path) -> None:
+    image = read_image(ome_file(tmp_path / "two.ome.tif", CHANNELS, np.stack([COUNTS, COUNTS])))
+    microscope = Recipe(generator="deconvolve/wiener", params={"numerical_aperture": 0.8, "wavelength": 600.0})
+    prepared = napari_synth.prepare(microscope, image, device="cpu")
+    assert any("NA 0.8, 600 nm" in note for note in prepared.notes)
+    spot = napari_synth.prepare(Recipe(generator="deconvolve/wiener", params={"width": 1.5}), image, device="cpu")
+    assert spot.recipe.params["fitted"][0]["optics"] is None
+
+
+@pytest.mark.parametrize(
+    "channel", ["<Channel/>", '<Channel EmissionWavelength="-1"/>', '<Channel EmissionWavelength="x"/>']
+)
+def test_a_file_that_says_too_little_is_no_obstacle(tmp_path: Path, channel: str) -> None:
+    image = read_image(
+        ome_file(tmp_path / "one.ome.tif", channel.replace("<Channel", '<Channel ID="Channel:0:0"'), COUNTS[None])
+    )
+    prepared = napari_synth.prepare("deconvolve/wiener", image, device="cpu")
+    assert any("estimated" in note for note in prepared.notes)
