@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -25,9 +26,12 @@ def predict(request: MovieRequest, progress: ProgressCallback, cancel: CancelTok
     progress, cancel
         Of the job.
     """
+    begun = time.monotonic()
     prepared = request.prepare(progress, cancel)
+    ready = time.monotonic()
     try:
-        return RunResult(prepared, *run_levels(prepared, request.settings.folder, progress, cancel))
+        made = run_levels(prepared, request.settings.folder, progress, cancel)
+        return RunResult(prepared, *made, seconds=(ready - begun, time.monotonic() - ready))
     finally:
         prepared.device.release_memory()
 

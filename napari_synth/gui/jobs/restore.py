@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -45,6 +46,8 @@ class RunResult(Generic[R]):
         How far the result can be trusted, a sentence each.
     filled : tuple of array-like
         The levels of `filled_levels`.
+    seconds : tuple of float
+        How long it took until the method was prepared, and to make all pixels then.
     """
 
     prepared: R
@@ -52,6 +55,15 @@ class RunResult(Generic[R]):
     path: Path | None = None
     verdict: tuple[str, ...] = ()
     filled: tuple[Any, ...] = ()
+    seconds: tuple[float, float] = (0.0, 0.0)
+
+    @property
+    def worked_on(self) -> int:
+        """How many pixels of the source were worked on, S left out."""
+        run = self.prepared
+        limits = run.region.bounds if isinstance(run, PreparedImage) and run.region is not None else {}
+        sizes = {axis: size for axis, size in run.source.sizes.items() if axis != "S"}
+        return math.prod(limits[axis].stop - limits[axis].start if axis in limits else sizes[axis] for axis in sizes)
 
 
 def restore(request: RestoreRequest, progress: ProgressCallback, cancel: CancelToken) -> RunResult[PreparedImage]:
@@ -66,9 +78,12 @@ def restore(request: RestoreRequest, progress: ProgressCallback, cancel: CancelT
     source = request.source()
     if isinstance(source.origin, FileOrigin):
         source = replace(source, origin=source.origin.renewed())
+    begun = time.monotonic()
     prepared = request.prepare(source, progress, cancel)
+    ready = time.monotonic()
     try:
-        result = RunResult(prepared, *run_levels(prepared, request.settings.folder, progress, cancel))
+        made = run_levels(prepared, request.settings.folder, progress, cancel)
+        result = RunResult(prepared, *made, seconds=(ready - begun, time.monotonic() - ready))
         with discarding(result.path):
             cancel.check()
             filled = filled_levels(prepared, request.settings, progress, cancel)

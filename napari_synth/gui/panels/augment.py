@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image as ImageLayer
 from napari.layers import Tracks, Vectors
+from qtpy.QtGui import QDragEnterEvent, QDropEvent, QGuiApplication
 from qtpy.QtWidgets import QLabel
 
 from napari_synth.augmentation.draws import Draw
 from napari_synth.augmentation.export import Written
-from napari_synth.augmentation.pipeline import PRESETS, Pipeline, preset
+from napari_synth.augmentation.pipeline import PRESETS, TRANSFORMS, Pipeline, preset
 from napari_synth.augmentation.sample import Sample
 from napari_synth.augmentation.transform import Sampling
-from napari_synth.core.errors import InvalidImageError, SynthError
+from napari_synth.core.errors import InvalidImageError, RecipeError, SynthError
 from napari_synth.gui.jobs.augment import Drawn, displacement, draw_samples, in_words, magnitude, mosaic, replay, undo
 from napari_synth.gui.jobs.requests import PreviewRequest
 from napari_synth.gui.jobs.worker import Work
@@ -32,11 +34,14 @@ from napari_synth.gui.layers.marks import RESULT, mark
 from napari_synth.gui.layers.placement import Placement
 from napari_synth.gui.layers.viewer_layers import insert_layer
 from napari_synth.gui.panels.base import Panel
+from napari_synth.gui.panels.recalling import dropped_text
+from napari_synth.gui.remembered import forget, remember, remembered
 from napari_synth.gui.widgets.augmentation_actions import PREVIEW_TOOLTIP, ActionBox, PresetRows
 from napari_synth.gui.widgets.augmentation_preview import AugmentationPreview
 from napari_synth.gui.widgets.dataset_box import DatasetBox
 from napari_synth.gui.widgets.form import ParamsForm
 from napari_synth.gui.widgets.form_rows import line, put_on_clipboard
+from napari_synth.gui.widgets.help import show_page, site_page
 from napari_synth.gui.widgets.hint import Hint
 from napari_synth.gui.widgets.layer_lists import CompanionList
 from napari_synth.gui.widgets.source_picker import SourcePicker
@@ -49,8 +54,13 @@ if TYPE_CHECKING:
 
 Then = Callable[[Any], None]
 
+_REMEMBERED = "augment"
 _ARROWS = 24
 """About as many arrows along the longest side of a displacement field."""
+_WHAT_FOR = (
+    "Augmentation changes an image, its labels, points and shapes together, at random and within what such images show, so that a"
+    " network that learns from few of them does not learn them by heart."
+)
 
 
 class AugmentPanel(Panel):
@@ -93,7 +103,8 @@ class AugmentPanel(Panel):
             self.sampling,
         )
         self._connect()
-        self.load_preset(next(iter(PRESETS)))
+        self.setAcceptDrops(True)
+        self._recall()
         self._on_layers()
         self._on_source()
         self._on_theme()
@@ -115,6 +126,7 @@ class AugmentPanel(Panel):
     def load_preset(self, name: str) -> None:
         """Fill the list with a preset."""
         self._fill(preset(name))
+        self.presets.show_preset(name)
 
     def load_pipeline(self, path: Path) -> None:
         """Fill the list with the pipeline of a YAML file."""
@@ -126,6 +138,38 @@ class AugmentPanel(Panel):
         self.messages.show_error("")
         self._fill(loaded)
         self.presets.show_own()
+
+    def paste_pipeline(self) -> None:
+        """Fill the list with the pipeline on the clipboard."""
+        clipboard = QGuiApplication.clipboard()
+        self._take_text("" if clipboard is None else clipboard.text())
+
+    def reset(self) -> None:
+        """Put everything back to how a new installation begins, and forget what was remembered."""
+        forget(_REMEMBERED)
+        self._clear()
+        self.load_preset(next(iter(PRESETS)))
+        self.presets.seed.setValue(0)
+        self.messages.show_notes(["All settings are as in a new installation."])
+
+    def show_help(self) -> None:
+        """Open the page on augmentation, or what the transforms say of themselves."""
+        said = "".join(f"<p><b>{escape(one.title)}</b><br>{escape(one.summary)}</p>" for one in TRANSFORMS.values())
+        html = f"<h3>Augmentation</h3><p>{escape(_WHAT_FOR)}</p>{said}"
+        show_page(site_page("tutorials/augment.html"), "Augmentation", html, self)
+
+    def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
+        """Take what may be a pipeline: a file of YAML, or text."""
+        data = None if event is None else event.mimeData()
+        if event is not None and data is not None and dropped_text(data):
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent | None) -> None:
+        """Fill the list with the pipeline that was dropped."""
+        data = None if event is None else event.mimeData()
+        if event is not None and data is not None:
+            event.acceptProposedAction()
+            self._take_text(dropped_text(data))
 
     def save_pipeline(self, path: Path) -> None:
         """Write the pipeline to a YAML file."""
@@ -189,6 +233,39 @@ class AugmentPanel(Panel):
 
         self._augment(ask, "Writing the data set")
 
+    # Settings from elsewhere
+
+    def _take_text(self, text: str) -> None:
+        """Take a pipeline that is written out, or that is in the file of which the path is written."""
+        text = text.strip()
+        try:
+            if not text:
+                raise RecipeError("There is no pipeline on the clipboard: copy one first, here or from a file.")
+            loaded = Pipeline.from_yaml(text) if "\n" in text else Pipeline.from_file(text)
+        except SynthError as error:
+            self._on_failed(error)
+            return
+        self._clear()
+        self._fill(loaded)
+        self.presets.show_own()
+        self.messages.show_notes(["The list is filled with the pipeline."])
+
+    def _recall(self) -> None:
+        """Begin with what was used last, where that is still understood."""
+        kept = remembered(_REMEMBERED)
+        try:
+            pipeline = None if kept is None else Pipeline.from_dict(kept[1])
+        except SynthError:
+            pipeline = None
+        if kept is None or pipeline is None:
+            self.load_preset(next(iter(PRESETS)))
+            return
+        self._fill(pipeline)
+        if kept[0] in PRESETS:
+            self.presets.show_preset(kept[0])
+        else:
+            self.presets.show_own()
+
     # What changes
 
     def _connect(self) -> None:
@@ -206,6 +283,9 @@ class AugmentPanel(Panel):
         box.replay_wanted.connect(self.replay)
         box.field_wanted.connect(self.show_field)
         box.copy_wanted.connect(self.copy)
+        box.paste_wanted.connect(self.paste_pipeline)
+        box.reset_wanted.connect(self.reset)
+        self.presets.help.clicked.connect(self.show_help)
         box.save_wanted.connect(self.save_pipeline)
         box.load_wanted.connect(self.load_pipeline)
         self.dataset.wanted.connect(self.write_dataset)
@@ -274,6 +354,7 @@ class AugmentPanel(Panel):
 
         def asked() -> Work:
             work, self._then = ask()
+            remember(_REMEMBERED, self.presets.presets.currentData() or "", self.pipeline().to_dict())
             self.actions_box.preview.setChecked(False)
             return work
 

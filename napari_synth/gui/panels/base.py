@@ -34,7 +34,7 @@ from napari_synth.gui.library_events import library_events
 from napari_synth.gui.settings import RunSettings, read_settings
 from napari_synth.gui.widgets.activity import Activity, tell_of_end
 from napari_synth.gui.widgets.form import ParamsForm
-from napari_synth.gui.widgets.form_rows import put_in_scroll_area, wrapped
+from napari_synth.gui.widgets.form_rows import help_button, put_in_scroll_area, wrapped
 from napari_synth.gui.widgets.help import show_help
 from napari_synth.gui.widgets.hint import Hint
 from napari_synth.gui.widgets.live_layer import LiveLayer
@@ -343,10 +343,9 @@ class MethodPanel(Panel, Generic[M]):
         self.open_model.setToolTip(adds)
         self.open_model.setAccessibleName("Add a model file")
         self.open_model.setFixedWidth(22)
-        self.help_button = QPushButton("?", self)
-        self.help_button.setToolTip("What this method does, its paper and its settings: its page of the documentation")
-        self.help_button.setAccessibleName("Help on this method")
-        self.help_button.setFixedWidth(22)
+        self.help_button = help_button(
+            self, "this method", "What this method does, its paper and its settings: its page of the documentation"
+        )
         self.help_button.clicked.connect(self.show_help)
         self.method_row = QHBoxLayout()
         self.method_row.setSpacing(2)

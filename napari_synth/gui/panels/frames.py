@@ -27,7 +27,8 @@ from napari_synth.gui.layers.marks import FILLED, RESULT, mark
 from napari_synth.gui.layers.placement import Placement
 from napari_synth.gui.layers.viewer_layers import insert_layer
 from napari_synth.gui.panels.layer_panel import LayerPanel
-from napari_synth.gui.widgets.form_rows import line
+from napari_synth.gui.widgets.elided import NameBox
+from napari_synth.gui.widgets.form_rows import label, line
 from napari_synth.gui.widgets.frames_choice import FramesChoice
 from napari_synth.gui.widgets.hint import Hint
 from napari_synth.gui.widgets.result_box import Finished
@@ -41,6 +42,10 @@ _ADDS = "Add a model file of your own; the Train panel makes one of your time-la
 _RUN = "Invent the frames in the background; the result is a new layer with the measured frames as they are"
 _STILL = "This image has no time axis: open a time-lapse, or give one of its axes the role T above."
 _UNTIMED = "None of its axes is time."
+_NO_REGION = (
+    "Invented frames are whole: where no frame was measured, no pixels of a source stand around a part of one. Crop the"
+    " layer first. Methods are compared by hand: give a measured frame as missing to Fill, and hold the results against it."
+)
 _RIM_COLOUR = (1.0, 0.55, 0.0, 1.0)
 
 
@@ -61,6 +66,12 @@ class PredictFramesPanel(LayerPanel[FramePredictor[Any], PreparedMovie]):
         self.frames.changed.connect(self._clear_error)
         self.time_hint = Hint(self)
         self._add_method_row()
+        # What cannot be chosen here is said where it is looked for.
+        self.region = NameBox(self)
+        self.region.addItem("Whole frames")
+        self.region.setEnabled(False)
+        self.region.setToolTip(_NO_REGION)
+        self.source.rows.addRow(label("Region", self.region), self.region)
         self._lay_out(
             self.source,
             self.summary,
@@ -69,6 +80,7 @@ class PredictFramesPanel(LayerPanel[FramePredictor[Any], PreparedMovie]):
             self.settings_row,
             line(self),
             self.run_button,
+            self.estimate,
             self.time_hint,
             self.progress,
             self.device,

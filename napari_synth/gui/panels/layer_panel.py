@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,13 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from napari.layers import Image as ImageLayer
-from qtpy.QtCore import QMimeData
-from qtpy.QtGui import QDragEnterEvent, QDropEvent, QGuiApplication
 
 from napari_synth.contract.generator import Method, Task
-from napari_synth.core.errors import InvalidImageError, RecipeError, SynthError, UnknownGeneratorError
+from napari_synth.core.errors import InvalidImageError, SynthError
 from napari_synth.core.progress import CancelToken, Progress, ProgressCallback
-from napari_synth.engine.recipe import Recipe
 from napari_synth.gui.history import PastRun, history_of
 from napari_synth.gui.jobs.again import RepeatRequest, SourceAlone
 from napari_synth.gui.jobs.mixture import mixed_levels
@@ -27,20 +25,20 @@ from napari_synth.gui.jobs.restore import RunResult
 from napari_synth.gui.jobs.series import SeriesItem, run_in_turn
 from napari_synth.gui.jobs.worker import Work
 from napari_synth.gui.layers.appearance import appearance, trust_colormap
-from napari_synth.gui.layers.images import to_image
+from napari_synth.gui.layers.images import full_resolution, to_image
 from napari_synth.gui.layers.marks import REMOVED, RESULT, TRUST, UNCERTAINTY, mark, note, note_of
 from napari_synth.gui.layers.placement import Placement
 from napari_synth.gui.layers.results import notes_of_run, said_of
 from napari_synth.gui.layers.saved import write_in_job
 from napari_synth.gui.layers.viewer_layers import insert_layer, layer_of_levels
-from napari_synth.gui.panels.base import MethodPanel
-from napari_synth.gui.remembered import forget, remember, remembered
-from napari_synth.gui.widgets.form_rows import label
-from napari_synth.gui.widgets.history_box import HistoryBox, SettingsRow
+from napari_synth.gui.panels.recalling import RecallingPanel
+from napari_synth.gui.remembered import Speed, note_speed, remember, speed_of
+from napari_synth.gui.widgets.form_rows import label, wrapped
 from napari_synth.gui.widgets.report_file import write_report
 from napari_synth.gui.widgets.result_actions import ResultActions
 from napari_synth.gui.widgets.result_box import Finished, ResultBox, report_request
 from napari_synth.gui.widgets.source_picker import SourcePicker
+from napari_synth.gui.widgets.status import duration
 
 if TYPE_CHECKING:
     import napari
@@ -49,6 +47,8 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound=Method[Any])
 R = TypeVar("R", bound=LayerRun)
 
+_WORTH_SAYING = 3.0
+"""Seconds: who starts a run that is over sooner need not know."""
 _MAP_NAMES = {REMOVED: "removed signal", TRUST: "trust", UNCERTAINTY: "relative uncertainty"}
 _MEANINGS = {
     REMOVED: "Source minus result: bright where signal was taken away, dark where it was added. Structures of the specimen should"
@@ -61,7 +61,7 @@ _MEANINGS = {
 """What the colours of each map mean."""
 
 
-class LayerPanel(MethodPanel[M], Generic[M, R]):
+class LayerPanel(RecallingPanel[M], Generic[M, R]):
     """A panel whose methods make a layer of a layer.
 
     A subclass says what is to be done (`_ask`), where and how the result is shown (`_described`), and what else is added with it.
@@ -82,19 +82,17 @@ class LayerPanel(MethodPanel[M], Generic[M, R]):
     def __init__(self, napari_viewer: napari.Viewer, kind: type[M], task: Task, adds: str) -> None:
         super().__init__(napari_viewer, kind, task, adds)
         self._running: tuple[_Origin, ...] = ()
+        self.estimate = wrapped(self, "How long a run would take; a preview measures it on this image")
+        self.estimate.hide()
+        self.device.found.connect(self._show_estimate)
         self._asked: dict[str, Any] = {}
+        self._key = ""
         self._done_of_several: list[str] = []
         self._failed_of_several: list[str] = []
         self.source = SourcePicker(self.viewer, self)
         self.result: ResultBox[R] = ResultBox(self.viewer, task, self)
         self.result_actions = ResultActions(self.viewer, self.result, self)
         self.result_actions.blend_wanted.connect(self.add_blend)
-        self.history = HistoryBox(self.viewer, task, self)
-        self.settings_row = SettingsRow(self)
-        self.history.wanted.connect(self.use_again)
-        self.settings_row.reset.clicked.connect(self.reset)
-        self.settings_row.paste.clicked.connect(self.paste_recipe)
-        self.setAcceptDrops(True)
         self.source.changed.connect(self._on_source)
         self.source.selection_changed.connect(self._on_selection)
         self.result.map_wanted.connect(self.add_map)
@@ -150,69 +148,6 @@ class LayerPanel(MethodPanel[M], Generic[M, R]):
         """Choose the next of the results that are listed; the first behind the last."""
         if (count := self.result.choice.count()) > 1:
             self.result.choice.setCurrentIndex((self.result.choice.currentIndex() + 1) % count)
-
-    def use_again(self, run: PastRun) -> None:
-        """Set all that was set for an earlier run."""
-        self.apply_recipe(run.as_set())
-
-    def paste_recipe(self) -> None:
-        """Take the method and the settings of the recipe on the clipboard."""
-        clipboard = QGuiApplication.clipboard()
-        self._take_text("" if clipboard is None else clipboard.text())
-
-    def reset(self) -> None:
-        """Put the method and all settings back to their defaults, and forget those that were remembered."""
-        self._clear()
-        forget(self.task)
-        self.methods.choose_first()
-        self.form.set_values(self.method.params_type().model_dump(include=set(self.form.values())))
-        self._take_more(Recipe(generator=self.method.info.id))
-        self.form.changed.emit()
-        self.messages.show_notes(["All settings are as in a new installation."])
-
-    def apply_recipe(self, recipe: Recipe) -> bool:
-        """Choose the method and the settings of a recipe; return whether that can be done, which is said otherwise.
-
-        Parameters
-        ----------
-        recipe : Recipe
-            What it learnt of a reference image, its axes and how it was computed are not taken over.
-        """
-        self._clear()
-        try:
-            self._check_recipe(recipe)
-            wanted = {
-                name: value
-                for name, value in recipe.params.items()
-                if name in self.method_of(recipe).params_type.settable()
-            }
-            self.method_of(recipe).params_type.parse(wanted)
-        except SynthError as error:
-            self._on_failed(error)
-            return False
-        self.choose_method(recipe.generator)
-        self.form.set_values(wanted)
-        more = self._take_more(recipe)
-        self.form.changed.emit()
-        self.messages.show_notes([f"{self.method.info.title} is set as in the recipe.", *more])
-        return True
-
-    def method_of(self, recipe: Recipe) -> M:
-        """Return the method that a recipe names."""
-        return self.methods.named(recipe.generator)
-
-    def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
-        """Take what may be a recipe: a file of YAML, or text."""
-        data = None if event is None else event.mimeData()
-        if event is not None and data is not None and _dropped_text(data):
-            event.acceptProposedAction()
-
-    def dropEvent(self, event: QDropEvent | None) -> None:
-        """Take the settings of the recipe that was dropped."""
-        data = None if event is None else event.mimeData()
-        if event is not None and data is not None:
-            event.acceptProposedAction()
-            self._take_text(_dropped_text(data))
 
     def add_map(self, kind: str) -> None:
         """Add a layer that judges the result, of one of the kinds in `napari_synth.gui.jobs.quality_maps.MAPS`."""
@@ -270,52 +205,6 @@ class LayerPanel(MethodPanel[M], Generic[M, R]):
         super().stop()
         self.result.reset_comparison()
 
-    # Settings from elsewhere
-
-    def _take_text(self, text: str) -> None:
-        """Take a recipe that is written out, or that is in the file of which the path is written."""
-        text = text.strip()
-        try:
-            if not text:
-                raise RecipeError(
-                    "There is no recipe on the clipboard: copy one first, from a panel or from a recipe file."
-                )
-            recipe = Recipe.from_yaml(text) if "\n" in text else Recipe.from_file(text)
-        except SynthError as error:
-            self._clear()
-            self._on_failed(error)
-            return
-        self.apply_recipe(recipe)
-
-    def _check_recipe(self, recipe: Recipe) -> None:
-        task = recipe.generator.split("/")[0]
-        if task != self.task:
-            known = {one.value: one for one in Task}
-            panel = known[task].verb.replace("-", " ").capitalize() if task in known else task
-            raise RecipeError(f"This recipe is for another task: open the panel {panel} and paste it there.")
-        if not self.methods.has(recipe.generator):
-            raise UnknownGeneratorError(f"There is no method {recipe.generator!r} here: add its model file with +.")
-        if refusal := self.methods.refusal(recipe.generator):
-            raise RecipeError(refusal)
-
-    def _take_more(self, recipe: Recipe) -> tuple[str, ...]:
-        """Set what a recipe says besides its method and settings; return sentences on what could not be."""
-        return ()
-
-    def _recall(self) -> None:
-        """Choose what was last used for this task, where that is still there; a subclass calls it once it is laid out."""
-        kept = remembered(self.task)
-        if kept is None or not self.methods.has(kept[0]) or self.methods.refusal(kept[0]):
-            return
-        method, params = self.methods.named(kept[0]), kept[1]
-        values = {name: value for name, value in params.items() if name in method.params_type.settable()}
-        try:
-            method.params_type.parse(values)
-        except SynthError:
-            return
-        self.choose_method(kept[0])
-        self.form.set_values(values)
-
     # What a subclass says
 
     @abstractmethod
@@ -347,6 +236,38 @@ class LayerPanel(MethodPanel[M], Generic[M, R]):
         super()._on_method()
         self._clear_error()
         self.form.changed.connect(self._clear_error)
+        self.form.changed.connect(self._show_estimate)
+        self._show_estimate()
+
+    def _show_estimate(self) -> None:
+        """Say how long a run over what is selected would take, where the method was run on this device before."""
+        device, layers = self.device.device, self.source.selected
+        speed = None if device is None else speed_of(self._speed_key(), device.title)
+        seconds = None
+        if speed is not None and self._is_whole:
+            sizes = [full_resolution(layer).shape[: layer.ndim] for layer in layers]
+            times = [speed.seconds_for(math.prod(map(int, size))) for size in sizes]
+            seconds = None if None in times else sum(filter(None, times))
+        is_shown = seconds is not None and seconds >= _WORTH_SAYING and self._job is None
+        self.estimate.setVisible(is_shown)
+        if seconds is not None:
+            self.estimate.setText(
+                f"About {duration(seconds)}, as fast as the last run of this method on this device was."
+            )
+
+    @property
+    def _is_whole(self) -> bool:
+        """Whether all of each layer is worked on."""
+        return True
+
+    def _speed_key(self) -> str:
+        """Return the id of the method with those of its settings that take long."""
+        values, words = self.form.values(), [str(self.method.info.id)]
+        for name, field in self.method.params_type.settable().items():
+            extra = field.json_schema_extra
+            if isinstance(extra, dict) and extra.get("slow"):
+                words.append(f"{name}={values.get(name)}")
+        return " ".join(words)
 
     def _on_result_chosen(self) -> None:
         """Say what was said of the result that is chosen now; nothing where there is none."""
@@ -372,6 +293,7 @@ class LayerPanel(MethodPanel[M], Generic[M, R]):
         self.run_button.setEnabled(several > 0 and self._job is None)
         self.result.set_busy(self._job is not None)
         self.result_actions.set_busy(self._job is not None)
+        self._show_estimate()
 
     def _ask_for_run(self) -> Work:
         layers = self.source.selected
@@ -380,6 +302,7 @@ class LayerPanel(MethodPanel[M], Generic[M, R]):
         ask = self._ask if len(layers) == 1 else self._ask_for_one_of_several
         works = [(layer.name, ask(layer)) for layer in layers]
         self._running = tuple(_Origin(layer, Placement.of(layer)) for layer in layers)
+        self._key = self._speed_key()
         self._asked = self.form.params().model_dump(mode="json", include=set(self.form.values()))
         remember(self.task, self.method.info.id, self._asked)
         self._done_of_several, self._failed_of_several = [], []
@@ -450,6 +373,7 @@ class LayerPanel(MethodPanel[M], Generic[M, R]):
         self.result.show_run(finished)
         said = (*result.verdict, *run.notes)
         history_of(self.viewer).add(PastRun(source.name, run.recipe, self._asked, datetime.now(), said))
+        note_speed(self._key, run.device.title, Speed(*result.seconds, result.worked_on))
         self.device.show_device(run.device)
         return finished
 
@@ -504,14 +428,6 @@ class _Origin:
 
     layer: napari.layers.Image
     place: Placement
-
-
-def _dropped_text(data: QMimeData) -> str:
-    """Return the path of a dropped file, or dropped text; "" where neither can be a recipe."""
-    files = [url.toLocalFile() for url in data.urls() if url.isLocalFile()]
-    if files:
-        return files[0] if files[0].endswith((".yaml", ".yml")) else ""
-    return data.text() if data.hasText() else ""
 
 
 def _refuse(error: SynthError, _progress: ProgressCallback, _cancel: CancelToken) -> None:

@@ -28,7 +28,7 @@ from napari_synth.gui.widgets.form_rows import line
 from napari_synth.gui.widgets.hint import Hint
 from napari_synth.gui.widgets.mask_picker import MaskPicker
 from napari_synth.gui.widgets.reference_picker import PsfPicker, ReferencePicker, TilesPicker
-from napari_synth.gui.widgets.region_picker import RegionPicker
+from napari_synth.gui.widgets.region_picker import WHOLE, RegionPicker
 from napari_synth.gui.widgets.result_box import Finished
 from napari_synth.gui.widgets.run_preview import RunPreview
 
@@ -88,6 +88,7 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
         self.region = RegionPicker(self.viewer, self.source, self)
         self.region.changed.connect(self.preview.request)
         self.region.changed.connect(self._clear_error)
+        self.region.changed.connect(self._show_estimate)
         buttons = QHBoxLayout()
         buttons.addWidget(self.preview_button, 1)
         buttons.addWidget(self.run_button, 2)
@@ -98,6 +99,7 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
             self.settings_row,
             line(self),
             buttons,
+            self.estimate,
             self.mask_hint,
             self.preview_hint,
             self.progress,
@@ -174,6 +176,10 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
         reference = self.reference_picker.image(image)
         region = self.region.request(layer, image) if limited else None
         return layer, RestoreRequest(self.method.info.id, image, params, self._settings(), mask, reference, region)
+
+    @property
+    def _is_whole(self) -> bool:
+        return self.region.chosen == WHOLE
 
     def _take_more(self, recipe: Recipe) -> tuple[str, ...]:
         """Choose the region and the rule of the mask."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,9 @@ from qtpy.QtWidgets import QHBoxLayout, QSpinBox
 from napari_synth.contract.generator import Task
 from napari_synth.contract.synthesis import Synthesizer
 from napari_synth.core.errors import InvalidImageError
+from napari_synth.engine.recipe import Recipe
 from napari_synth.engine.synthesis_run import PreparedSynthesis
+from napari_synth.gui.history import PastRun, history_of
 from napari_synth.gui.jobs.requests import LatentPoint, SynthesisRequest
 from napari_synth.gui.jobs.synthesize import Synthesized, interpolate, plain_place, report_on, synthesize
 from napari_synth.gui.jobs.worker import Work
@@ -28,7 +31,8 @@ from napari_synth.gui.layers.marks import PAIRS, PREVIEW, RESULT, is_source, kin
 from napari_synth.gui.layers.placement import Placement
 from napari_synth.gui.layers.viewer_layers import insert_layer, layer_of_levels
 from napari_synth.gui.layers.visible_field import slice_of
-from napari_synth.gui.panels.base import MethodPanel
+from napari_synth.gui.panels.recalling import RecallingPanel
+from napari_synth.gui.remembered import remember
 from napari_synth.gui.widgets.form_rows import button, label, line, rows
 from napari_synth.gui.widgets.latent_explorer import LatentExplorer, LatentPreview, PointRequest
 from napari_synth.gui.widgets.layer_lists import LayerChoice
@@ -49,7 +53,7 @@ _NEED_LABEL = {"nothing": "Image", "image": "Image", "labels": "Labels"}
 _CONTRAST = (0.1, 99.9)
 
 
-class SynthesizePanel(MethodPanel[Synthesizer[Any]]):
+class SynthesizePanel(RecallingPanel[Synthesizer[Any]]):
     """The panel for synthesis, as napari's menu opens it.
 
     Parameters
@@ -60,6 +64,7 @@ class SynthesizePanel(MethodPanel[Synthesizer[Any]]):
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__(napari_viewer, Synthesizer, Task.SYNTHESIZE, _ADDS)
         self._made: Synthesized | None = None
+        self._asked: dict[str, Any] = {}
 
         self.source = LayerChoice(self.viewer, self._is_needed, "", self, likely=self._is_likely)
         self.seed = QSpinBox(self)
@@ -81,12 +86,13 @@ class SynthesizePanel(MethodPanel[Synthesizer[Any]]):
         self._on_method()
         self._on_theme()
         self._offer_quality(None)
+        self._recall()
 
     # What the user does
 
     def run(self) -> None:
         """Make the images."""
-        self._attempt(lambda: partial(synthesize, self._request()), "Synthesizing", self._on_made)
+        self._attempt(self._ask_for_images, "Synthesizing", self._on_made)
 
     def add_path(self) -> None:
         """Make the images along the path as a layer."""
@@ -123,6 +129,7 @@ class SynthesizePanel(MethodPanel[Synthesizer[Any]]):
             self.summary,
             self.form_place,
             bottom,
+            self.settings_row,
             self.run_button,
             self.progress,
             self.device,
@@ -132,6 +139,7 @@ class SynthesizePanel(MethodPanel[Synthesizer[Any]]):
             against,
             self.quality,
             self.messages,
+            self.history,
         )
 
     def _connect(self) -> None:
@@ -146,6 +154,18 @@ class SynthesizePanel(MethodPanel[Synthesizer[Any]]):
         self.quality.wanted.connect(self.report_quality)
 
     # What is wanted
+
+    def _ask_for_images(self) -> Work:
+        request = self._request()
+        self._asked = self.form.params().model_dump(mode="json", include=set(self.form.values()))
+        remember(self.task, self.method.info.id, self._asked)
+        return partial(synthesize, request)
+
+    def _take_more(self, recipe: Recipe) -> tuple[str, ...]:
+        """Take the seed; what images are made of or for is chosen by hand."""
+        self.seed.setValue(recipe.seed)
+        needs = self.methods.named(recipe.generator).needs
+        return () if recipe.source is None else (f"It had {recipe.source.name!r}: choose the {needs}.",)
 
     def _request(self) -> SynthesisRequest:
         params = self.form.params().model_dump()
@@ -235,7 +255,9 @@ class SynthesizePanel(MethodPanel[Synthesizer[Any]]):
 
     def _on_made(self, made: Synthesized) -> None:
         self._offer_quality(made)
-        self._add(made, f"{made.prepared.method.info.title} (synthetic)")
+        layer = self._add(made, f"{made.prepared.method.info.title} (synthetic)")
+        run = PastRun(layer.name, made.prepared.recipe, self._asked, datetime.now(), made.prepared.notes)
+        history_of(self.viewer).add(run)
 
     def _on_path(self, made: Synthesized) -> None:
         self._add(made, f"{made.prepared.method.info.title} path (synthetic)")
@@ -251,14 +273,16 @@ class SynthesizePanel(MethodPanel[Synthesizer[Any]]):
             name = "made images, nearest real crops"
             self._insert(_new_layer((pairs.data,), place, name, mark(PAIRS), rgb="S" in pairs.axes))
 
-    def _add(self, made: Synthesized, name: str) -> None:
+    def _add(self, made: Synthesized, name: str) -> napari.layers.Image:
         prepared = made.prepared
         place = self._place(made.request, prepared, prepared.axes)
         metadata = mark(RESULT, prepared.recipe.model_dump(mode="json"), synthetic=True)
-        self._insert(_new_layer(made.levels, place, name, metadata, rgb="S" in prepared.axes))
+        layer = _new_layer(made.levels, place, name, metadata, rgb="S" in prepared.axes)
+        self._insert(layer)
         self.device.show_device(prepared.device)
         stored = f"The images are larger than the memory budget: they are in {made.path}." if made.path else ""
         self.messages.show_notes([stored, *prepared.notes])
+        return layer
 
     def _preview_layer(
         self, request: SynthesisRequest, model: PreparedSynthesis, pixels: npt.NDArray[Any]

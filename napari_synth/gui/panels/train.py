@@ -13,7 +13,7 @@ from napari.layers import Image as ImageLayer
 from napari.utils.theme import get_theme
 from npe2 import PluginManager
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QSizePolicy
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMainWindow, QSizePolicy
 
 from napari_synth.contract.generator import Task
 from napari_synth.core.errors import SynthError
@@ -22,6 +22,7 @@ from napari_synth.gui.jobs.requests import TrainRequest
 from napari_synth.gui.jobs.train import Examples, TrainedModel, TrainingJob, TrainingUpdate, examples, export
 from napari_synth.gui.library_events import library_events
 from napari_synth.gui.panels.base import Panel, dock_of
+from napari_synth.gui.remembered import forget, remember, remembered
 from napari_synth.gui.settings import PLUGIN
 from napari_synth.gui.widgets.curve_box import CurveBox
 from napari_synth.gui.widgets.form_rows import FoldButton, button, line
@@ -39,6 +40,8 @@ from napari_synth.studio.record import earlier_run, earlier_runs
 if TYPE_CHECKING:
     import napari
 
+_MODEL_FIRST = "Stop and keep the best makes the model first, and closes the window then."
+_REMEMBERED = "train"
 _KEPT = "Its last checkpoint is kept: press Earlier… to go on from there."
 
 
@@ -55,6 +58,7 @@ class TrainPanel(Panel):
         self._training: TrainingJob | None = None
         self._said: list[str] = []
         self._begun = 0.0
+        self._closes: QMainWindow | None = None
 
         self.fold = FoldButton(self, "", "What is trained, on what, and for how long")
         self.fold.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
@@ -70,7 +74,7 @@ class TrainPanel(Panel):
         )
         self.stop_button = button(self, "Stop and keep the best", "End now: the best weights so far become the model")
         self.endings = EndingWords(self)
-        self.guard = CloseGuard(self, self._is_training, self._may_close)
+        self.guard = CloseGuard(self, self._is_training, self._may_close, self._may_close_window)
         self.device = DeviceBadge(self)
         self.curves = CurveBox(self)
         self.result = TrainedBox(self)
@@ -96,6 +100,8 @@ class TrainPanel(Panel):
             self.messages,
         )
         self._connect()
+        if (kept := remembered(_REMEMBERED)) is not None:
+            self.setup.use(*kept)
         self.fold.setChecked(True)
         self._show_state()
         self._on_theme()
@@ -114,6 +120,8 @@ class TrainPanel(Panel):
         except SynthError as error:
             self._on_failed(error)
             return
+        params = self.setup.form.params().model_dump(mode="json", include=set(self.setup.form.values()))
+        remember(_REMEMBERED, self.setup.trainable.info.id, params)
         self.result.show_model(None)
         self.curves.clear()
         self.endings.clear()
@@ -154,6 +162,13 @@ class TrainPanel(Panel):
         self.resume_note.show_run(run)
         self._say([f"Open {', '.join(map(repr, missing))} again, and tick it as before."] if missing else ())
         self._show_state()
+
+    def reset(self) -> None:
+        """Put the settings back to their defaults, and forget those that were remembered."""
+        self._clear()
+        forget(_REMEMBERED)
+        self.setup.reset()
+        self._say(["All settings are as in a new installation."])
 
     def use(self) -> None:
         """Open the panel of the model's task with the model chosen."""
@@ -200,11 +215,21 @@ class TrainPanel(Panel):
             self.stop_training()
         return answer is Answer.CLOSE
 
+    def _may_close_window(self, window: QMainWindow) -> bool:
+        """Ask what becomes of the training, and return whether the window may close now; a model is waited for."""
+        words = f"{self.endings.on_closing} {_MODEL_FIRST}"
+        answer = ask_before_closing(self, self.setup.in_brief(), words, "the window")
+        if answer is Answer.STOP:
+            self.stop_training()
+            self._closes = window
+        return answer is Answer.CLOSE
+
     # What changes
 
     def _connect(self) -> None:
         self.fold.toggled.connect(self._on_fold)
         self.setup.changed.connect(self._show_fold)
+        self.setup.reset_button.clicked.connect(self.reset)
         self.setup.examples.clicked.connect(self.show_examples)
         self.train_button.clicked.connect(self.train)
         self.resume_button.chosen.connect(self.resume)
@@ -308,6 +333,10 @@ class TrainPanel(Panel):
     def _on_finished(self) -> None:
         self._training = None
         super()._on_finished()
+        closing, self._closes = self._closes, None
+        # What failed is read first.
+        if closing is not None and self.result.model is not None:
+            QTimer.singleShot(0, closing.close)
 
     def _find_device(self) -> None:
         self.device.look_for(self._settings())

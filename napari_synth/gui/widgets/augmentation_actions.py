@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_synth.augmentation.pipeline import PRESETS
-from napari_synth.gui.widgets.form_rows import button, label, menu_button, rows, wrapped
+from napari_synth.gui.widgets.form_rows import button, help_button, label, menu_button, rows, wrapped
 
 _TITLES = {
     "light-microscopy": "Light microscopy",
@@ -57,13 +57,22 @@ class PresetRows(QWidget):
         self.another = QPushButton("Draw again", self)
         self.another.setToolTip("Take the next seed")
         self.another.clicked.connect(self._on_another)
+        self.help = help_button(self, "augmentation", "What augmentation is for, and what each transform does")
+        first = QHBoxLayout()
+        first.setSpacing(2)
+        first.addWidget(self.presets, 1)
+        first.addWidget(self.help)
         beside = QHBoxLayout()
         beside.addWidget(self.seed, 1)
         beside.addWidget(self.another)
         form = rows()
-        form.addRow(label("Preset", self.presets), self.presets)
+        form.addRow(label("Preset", self.presets), first)
         form.addRow(label("Seed", self.seed), beside)
         self.setLayout(form)
+
+    def show_preset(self, name: str) -> None:
+        """Say which preset the list is."""
+        self.presets.setCurrentIndex(self.presets.findData(name))
 
     def show_own(self) -> None:
         """Say that the list is no preset any more."""
@@ -88,6 +97,8 @@ class ActionBox(QWidget):
     """``"vectors"`` or ``"image"``."""
     copy_wanted = Signal(str)
     """``"yaml"`` or ``"python"``."""
+    paste_wanted = Signal()
+    reset_wanted = Signal()
     save_wanted = Signal(Path)
     load_wanted = Signal(Path)
 
@@ -131,6 +142,14 @@ class ActionBox(QWidget):
                 ("As Python", "", partial(self.copy_wanted.emit, "python")),
             ),
         )
+        self.paste = button(
+            self,
+            "Paste pipeline",
+            "Take the transforms and their settings from the clipboard: YAML, or the path of a file; one can be dropped here too",
+        )
+        self.paste.clicked.connect(self.paste_wanted)
+        self.reset = button(self, "Reset", "Put everything back to what it is in a new installation")
+        self.reset.clicked.connect(self.reset_wanted)
         self.save = button(self, "Save pipeline…", "Write the transforms and their settings to a file, as YAML")
         self.save.clicked.connect(self._on_save)
         self.load = button(
@@ -154,6 +173,8 @@ class ActionBox(QWidget):
         grid.addWidget(self.copy, 2, 1)
         grid.addWidget(self.save, 3, 0)
         grid.addWidget(self.load, 3, 1)
+        grid.addWidget(self.reset, 4, 0)
+        grid.addWidget(self.paste, 4, 1)
         grid.setColumnStretch(0, 1)
         grid.setColumnStretch(1, 1)
         layout = QVBoxLayout(self)

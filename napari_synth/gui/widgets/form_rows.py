@@ -75,6 +75,15 @@ def button(parent: QWidget, text: str, tooltip: str, *, checkable: bool = False)
     return made
 
 
+def help_button(parent: QWidget, what: str, tooltip: str) -> QPushButton:
+    """Return the small button with a question mark; ``what`` names for screen readers what it helps with."""
+    made = button(parent, "?", tooltip)
+    made.setAccessibleName(f"Help on {what}")
+    made.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+    made.setFixedWidth(22)
+    return made
+
+
 def menu_button(
     parent: QWidget, text: str, tooltip: str, entries: Iterable[tuple[str, str, Callable[[], object]]]
 ) -> QPushButton:

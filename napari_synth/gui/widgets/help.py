@@ -14,21 +14,30 @@ from qtpy.QtWidgets import QDialog, QDialogButtonBox, QTextBrowser, QVBoxLayout,
 
 import napari_synth
 from napari_synth.contract.generator import Method
+from napari_synth.contract.trainable import Trainable
 
 
-def page_of(method: Method[Any]) -> Path | None:
-    """Return the page of a method in the site that was built beside this copy of the package, None where there is none."""
-    site = Path(napari_synth.__file__).resolve().parents[1] / "build" / "docs"
-    page = site / "methods" / f"{method.info.id.replace('/', '-')}.html"
+def page_of(method: Method[Any] | Trainable[Any]) -> Path | None:
+    """Return the page of a method or of a training in the site, see `site_page`."""
+    trained = "train-" if isinstance(method, Trainable) else ""
+    return site_page(f"methods/{trained}{method.info.id.replace('/', '-')}.html")
+
+
+def site_page(name: str) -> Path | None:
+    """Return a page of the site that was built beside this copy of the package, None where there is none."""
+    page = Path(napari_synth.__file__).resolve().parents[1] / "build" / "docs" / name
     return page if page.is_file() else None
 
 
-def show_help(method: Method[Any], parent: QWidget) -> None:
+def show_help(method: Method[Any] | Trainable[Any], parent: QWidget) -> None:
     """Open the page of a method in the browser; its card in a dialog where there is no page or no browser."""
-    page = page_of(method)
-    if page is not None and QDesktopServices.openUrl(QUrl.fromLocalFile(str(page))):
-        return
-    HelpDialog(method, parent).open()
+    show_page(page_of(method), method.info.title, card(method), parent)
+
+
+def show_page(page: Path | None, title: str, html: str, parent: QWidget) -> None:
+    """Open a page in the browser; what stands in for it in a dialog where there is no page or no browser."""
+    if page is None or not QDesktopServices.openUrl(QUrl.fromLocalFile(str(page))):
+        HelpDialog(title, html, parent).open()
 
 
 class HelpDialog(QDialog):
@@ -36,18 +45,19 @@ class HelpDialog(QDialog):
 
     Parameters
     ----------
-    method : Method
+    title : str
+    html : str
     parent : QWidget
     """
 
-    def __init__(self, method: Method[Any], parent: QWidget) -> None:
+    def __init__(self, title: str, html: str, parent: QWidget) -> None:
         super().__init__(parent)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.setWindowTitle(method.info.title)
+        self.setWindowTitle(title)
         self.text = QTextBrowser(self)
-        self.text.setAccessibleName(f"What {method.info.title} does")
+        self.text.setAccessibleName(f"What {title} does")
         self.text.setOpenExternalLinks(True)
-        self.text.setHtml(card(method))
+        self.text.setHtml(html)
         close = QDialogButtonBox(QDialogButtonBox.StandardButton.Close, self)
         close.rejected.connect(self.reject)
         layout = QVBoxLayout(self)
@@ -56,7 +66,7 @@ class HelpDialog(QDialog):
         self.resize(460, 520)
 
 
-def card(method: Method[Any]) -> str:
+def card(method: Method[Any] | Trainable[Any]) -> str:
     """Return what a method says of itself as HTML."""
     info = method.info
     facts = {

@@ -134,9 +134,13 @@ class Messages(QWidget):
 class DeviceBadge(QLabel):
     """The device and the precision, with the reason for them as its tooltip."""
 
+    found = Signal()
+    """It is known."""
+
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("Device: looking…", parent)
         self._job: Job | None = None
+        self.device: Device | None = None
         self.setToolTip("Where runs compute; set it in File > Preferences > napari-synth")
 
     def look_for(self, settings: RunSettings) -> None:
@@ -153,8 +157,10 @@ class DeviceBadge(QLabel):
 
     def show_device(self, device: Device) -> None:
         """Show a device."""
+        self.device = device
         self.setText(f"{device.title} · {device.precision}")
         self.setToolTip(f"{device.title}: {device.reason}. Set it in File > Preferences > napari-synth.")
+        self.found.emit()
 
     def _on_none(self, error: SynthError) -> None:
         self.setText("No device")

@@ -1,13 +1,13 @@
-"""What becomes of a training that is ended early: words beside the buttons that end it, a question before its dock is closed."""
+"""What becomes of a training that is ended early: words beside the buttons that end it, a question before dock or window close."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
 
-from qtpy.QtCore import QEvent, QObject, Qt, QTimer
-from qtpy.QtGui import QKeyEvent, QMouseEvent
-from qtpy.QtWidgets import QAbstractButton, QDockWidget, QMessageBox, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtCore import QEvent, QObject, Qt, QThread, QTimer
+from qtpy.QtGui import QCloseEvent, QKeyEvent, QMouseEvent
+from qtpy.QtWidgets import QAbstractButton, QDockWidget, QMainWindow, QMessageBox, QPushButton, QVBoxLayout, QWidget
 
 from napari_synth.gui.jobs.train import TrainingUpdate
 from napari_synth.gui.widgets.form_rows import wrapped
@@ -52,10 +52,10 @@ class EndingWords(QWidget):
 
     @property
     def on_closing(self) -> str:
-        """What becomes of the training where the panel is closed now."""
+        """What becomes of the training where the panel or the window is closed now."""
         if not self._step:
             return "Nothing was learnt yet, so that nothing is kept."
-        return "It makes no model. A checkpoint of now is written: Earlier… in this panel goes on from it whenever you like."
+        return "It makes no model. A checkpoint of now is written: Earlier… in the Train panel goes on from it whenever you like."
 
     def _say(self) -> None:
         if not self._step:
@@ -82,7 +82,9 @@ class Answer(Enum):
 
 
 class CloseGuard(QObject):
-    """Asks before the dock of a panel is closed; there is no question where nothing would be lost.
+    """Asks before the dock of a panel or its window is closed; there is no question where nothing would be lost.
+
+    A script that closes a window is not asked: nobody may be there to answer.
 
     Parameters
     ----------
@@ -90,24 +92,43 @@ class CloseGuard(QObject):
     is_at_stake : callable
         Returns whether something is.
     ask : callable
-        Is called where the user wants to close; returns whether that may be.
+        Is called where the user wants to close the dock; returns whether that may be.
+    ask_of_window : callable
+        The same, of the window, which is given.
     """
 
-    def __init__(self, panel: QWidget, is_at_stake: Callable[[], bool], ask: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        panel: QWidget,
+        is_at_stake: Callable[[], bool],
+        ask: Callable[[], bool],
+        ask_of_window: Callable[[QMainWindow], bool],
+    ) -> None:
         super().__init__(panel)
-        self._is_at_stake, self._ask = is_at_stake, ask
+        self._is_at_stake, self._ask, self._ask_of_window = is_at_stake, ask, ask_of_window
         self._dock: QDockWidget | None = None
 
     def watch(self, dock: QDockWidget | None) -> None:
-        """Watch the button that closes a dock; napari makes another one when the dock floats or lands."""
+        """Watch the window, and the button that closes a dock; napari makes another one when the dock floats or lands."""
         if dock is not None and dock is not self._dock:
             self._dock = dock
             for moved in (dock.topLevelChanged, dock.dockLocationChanged):
                 moved.connect(self._find_later)
+            window: QWidget | None = dock
+            while window is not None and not isinstance(window, QMainWindow):
+                window = window.parentWidget()
+            if window is not None:
+                window.removeEventFilter(self)
+                window.installEventFilter(self)
         self._find()
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """Ask in place of closing where something is at stake."""
+        if isinstance(watched, QMainWindow) and isinstance(event, QCloseEvent):
+            if not _is_of_user(event) or not self._is_at_stake() or self._ask_of_window(watched):
+                return False
+            event.ignore()
+            return True
         if not isinstance(watched, QAbstractButton) or not _is_press(watched, event) or not self._is_at_stake():
             return False
         watched.setDown(False)
@@ -132,8 +153,8 @@ class CloseGuard(QObject):
             button.installEventFilter(self)
 
 
-def ask_before_closing(parent: QWidget, model: str, words: str) -> Answer:
-    """Let the user decide what becomes of a training whose panel they close.
+def ask_before_closing(parent: QWidget, model: str, words: str, closed: str = "this panel") -> Answer:
+    """Let the user decide what becomes of a training whose panel or window they close.
 
     Parameters
     ----------
@@ -142,11 +163,13 @@ def ask_before_closing(parent: QWidget, model: str, words: str) -> Answer:
         What is trained.
     words : str
         What closing throws away and keeps.
+    closed : str
+        What is being closed.
     """
     box = QMessageBox(parent)
     box.setIcon(QMessageBox.Icon.Question)
     box.setWindowTitle("A training is running")
-    box.setText(f"{model} is being trained. Closing this panel ends that.\n\n{words}")
+    box.setText(f"{model} is being trained. Closing {closed} ends that.\n\n{words}")
     role = QMessageBox.ButtonRole
     made: dict[QAbstractButton | None, Answer] = {
         box.addButton(answer.value, role.RejectRole if answer is Answer.GO_ON else role.AcceptRole): answer
@@ -158,6 +181,12 @@ def ask_before_closing(parent: QWidget, model: str, words: str) -> Answer:
         box.setEscapeButton(go_on)
     box.exec()
     return made.get(box.clickedButton(), Answer.GO_ON)
+
+
+def _is_of_user(event: QCloseEvent) -> bool:
+    """Tell whether somebody closes the window: by its frame, or from a menu or by a key, in which the event loop runs."""
+    thread = QThread.currentThread()
+    return event.spontaneous() or (thread is not None and thread.loopLevel() > 0)
 
 
 def _is_press(button: QAbstractButton, event: QEvent | None) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from html import escape
 from pathlib import Path
@@ -19,11 +20,13 @@ from napari_synth.gui.layers.marks import kind_of
 from napari_synth.gui.layers.training_images import ChosenImages, check_pairs, chosen_layers, doubts, pairing
 from napari_synth.gui.settings import read_settings
 from napari_synth.gui.widgets.form import ParamsForm
-from napari_synth.gui.widgets.form_rows import button, label, rows, wrapped
+from napari_synth.gui.widgets.form_rows import button, help_button, label, rows, wrapped
+from napari_synth.gui.widgets.help import show_help
 from napari_synth.gui.widgets.image_choice import ImageChoice
 from napari_synth.gui.widgets.layer_lists import LayerChoice
 from napari_synth.gui.widgets.method_list import TrainableList
 from napari_synth.gui.widgets.source_picker import AxesBox, size_in_words
+from napari_synth.registry import trainable
 from napari_synth.studio.record import TrainingRecord
 
 if TYPE_CHECKING:
@@ -106,6 +109,9 @@ class SetupBox(QWidget):
         self._viewer = viewer
         self._like: napari.layers.Image | None = None
         self.methods = TrainableList(self)
+        self.help = help_button(
+            self, "this training", "What this training does, its paper and its settings: its page of the documentation"
+        )
         self.summary = wrapped(self)
         self.place = QComboBox(self)
         self.place.addItems(["open layers", "files"])
@@ -127,6 +133,9 @@ class SetupBox(QWidget):
             self,
             "Preview augmentation",
             "Add a layer with patches as the training would draw them, changed at random as it is set under Augmentation",
+        )
+        self.reset_button = button(
+            self, "Reset", "Put all settings of this training back to what they are in a new installation"
         )
         self.form = self._made_form()
         self._lay_out()
@@ -204,6 +213,23 @@ class SetupBox(QWidget):
         more = f" and {len(source) - 1} more" if len(source) > 1 else ""
         return f"{self.trainable.info.title} · {first}{more} · {self.time.words}"
 
+    def use(self, method: str, params: Mapping[str, Any]) -> None:
+        """Set a training and what of its settings is given, where it is still there and they still fit."""
+        try:
+            known = trainable(method).params_type.settable()
+            values = {name: value for name, value in params.items() if name in known}
+            trainable(method).params_type.parse(values)
+        except SynthError:
+            return
+        self.methods.choose(method)
+        self.form.set_values(values)
+        self._on_form()
+
+    def reset(self) -> None:
+        """Put all settings of the chosen training back to their defaults."""
+        self.form.set_values(self.trainable.params_type().model_dump(include=set(self.form.values())))
+        self._on_form()
+
     def show_record(self, record: TrainingRecord) -> tuple[str, ...]:
         """Set everything as it was in an earlier training, and return the names of layers that are not there.
 
@@ -235,7 +261,11 @@ class SetupBox(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(6)
-        layout.addWidget(self.methods)
+        first = QHBoxLayout()
+        first.setSpacing(2)
+        first.addWidget(self.methods, 1)
+        first.addWidget(self.help)
+        layout.addLayout(first)
         layout.addWidget(self.summary)
         form = rows()
         form.addRow(label("Learn from", self.place), self.place)
@@ -255,10 +285,15 @@ class SetupBox(QWidget):
         self._form_place = QVBoxLayout()
         self._form_place.addWidget(self.form)
         layout.addLayout(self._form_place)
-        layout.addWidget(self.examples)
+        last = QHBoxLayout()
+        last.setSpacing(4)
+        last.addWidget(self.examples, 2)
+        last.addWidget(self.reset_button, 1)
+        layout.addLayout(last)
 
     def _connect(self) -> None:
         self.methods.chosen.connect(self._on_method)
+        self.help.clicked.connect(self._show_help)
         self.place.currentIndexChanged.connect(self._on_place)
         self.source.changed.connect(self._on_source)
         self.target.changed.connect(self._describe)
@@ -299,6 +334,9 @@ class SetupBox(QWidget):
         self._on_place()
         if not self.source.layers.chosen:
             self._follow()
+
+    def _show_help(self) -> None:
+        show_help(self.trainable, self)
 
     def _on_place(self, _index: int = 0) -> None:
         files, targets = self.is_from_files, self.trainable.info.images in _TARGETS

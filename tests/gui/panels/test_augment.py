@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from qtpy.QtCore import Qt
 from qtpy.QtGui import QGuiApplication
 
 from napari_synth.augmentation import PRESETS, Crop, Flip, Pipeline, Resize, Rotate, Sample
@@ -20,6 +21,7 @@ from napari_synth.gui.layers.augmentation_layers import placed, result_layers, s
 from napari_synth.gui.layers.images import to_image
 from napari_synth.gui.layers.marks import PREVIEW, kind_of
 from napari_synth.gui.panels.augment import AugmentPanel
+from napari_synth.gui.widgets import help as helping
 from napari_synth.gui.widgets import live_layer
 from napari_synth.gui.widgets.dataset_box import free_folder
 
@@ -444,3 +446,39 @@ def test_what_lies_on_the_image_moves_along_unless_it_is_unticked(viewer: Viewer
     panel.along.tick(viewer.layers["boxes"], False)
     viewer.add_labels(np.ones((40, 50), np.uint8), name="more ids", scale=SCALE, translate=(5, 7))
     assert {layer.name for layer in panel.along.chosen} == {"more ids", "dots", "arrows", "paths"}
+
+
+def test_a_pipeline_is_pasted_remembered_and_put_back(viewer, panel, qtbot) -> None:
+    usual = PRESETS["light-microscopy"]
+    QGuiApplication.clipboard().setText(Pipeline(transforms=(Rotate(degrees=7.0),)).to_yaml())
+    qtbot.mouseClick(panel.actions_box.paste, Qt.MouseButton.LeftButton)
+    assert panel.pipeline().active == (Rotate(degrees=7.0),)
+    assert panel.presets.presets.currentText() == "Own"
+    panel.actions_box.count.setValue(1)
+    panel.actions_box.samples.click()
+    done(qtbot, panel)
+
+    other = AugmentPanel(viewer)
+    qtbot.addWidget(other)
+    assert other.pipeline().active == (Rotate(degrees=7.0),)
+    assert other.presets.presets.currentText() == "Own"
+    other.presets.seed.setValue(5)
+    qtbot.mouseClick(other.actions_box.reset, Qt.MouseButton.LeftButton)
+    assert other.pipeline().active == usual.active
+    assert other.presets.presets.currentText() == "Light microscopy"
+    assert other.presets.seed.value() == 0
+    QGuiApplication.clipboard().setText("")
+    other.actions_box.paste.click()
+    assert "no pipeline on the clipboard" in other.messages.error.text()
+    third = AugmentPanel(viewer)
+    qtbot.addWidget(third)
+    assert third.pipeline().active == usual.active
+
+
+def test_help_says_what_every_transform_does(panel, qtbot, monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(helping.napari_synth, "__file__", str(tmp_path / "napari_synth" / "__init__.py"))
+    panel.show()
+    qtbot.mouseClick(panel.presets.help, Qt.MouseButton.LeftButton)
+    words = panel.findChild(helping.HelpDialog).text.toPlainText()
+    assert Rotate.title in words
+    assert Rotate.summary in words

@@ -15,6 +15,7 @@ from napari_synth.contract.generator import Task
 from napari_synth.engine.recipe import Recipe
 from napari_synth.gui.layers.results import recipe_of
 from napari_synth.gui.panels.restore import RestorePanel
+from napari_synth.gui.remembered import Speed, note_speed, speed_of
 
 
 @pytest.fixture
@@ -173,3 +174,32 @@ def test_the_last_settings_are_applied_to_the_next_image(viewer, panel, qtbot, n
     assert np.allclose(viewer.layers["two denoised"].data, two.data * 0.25, atol=1)
     assert made.form.values()["gain"] == 0.25
     assert one in viewer.layers
+
+
+def test_the_time_of_a_run_is_told_from_the_last_one_of_the_method_on_this_device(viewer, panel, qtbot, noisy) -> None:
+    viewer.add_image(noisy(64, 64), name="cells")
+    made = panel()
+    qtbot.waitUntil(lambda: made.device.device is not None, timeout=60_000)
+    assert made.estimate.isHidden()
+    run(qtbot, made)
+    title, key = made.device.device.title, "denoise/fake thorough=False"
+    assert speed_of(key, title).pixels == 64 * 64
+    # It was over at once: nobody needs to know.
+    assert made.estimate.isHidden()
+
+    note_speed(key, title, Speed(preparing=1.0, computing=2.0, pixels=32 * 32))
+    viewer.add_image(noisy(64, 64), name="more")
+    assert not made.estimate.isHidden()
+    assert made.estimate.text() == "About 9 s, as fast as the last run of this method on this device was."
+    made.form.set_values({"thorough": True})
+    made.form.changed.emit()
+    assert made.estimate.isHidden()
+    made.form.set_values({"thorough": False})
+    made.region.choose("field")
+    assert made.estimate.isHidden()
+    made.region.choose("whole")
+    assert not made.estimate.isHidden()
+    # From so few pixels it cannot be told how a large image goes.
+    note_speed(key, title, Speed(preparing=1.0, computing=2.0, pixels=16))
+    viewer.add_image(noisy(60, 60), name="large")
+    assert made.estimate.isHidden()

@@ -7,6 +7,7 @@ import pytest
 import torch
 from napari.components import ViewerModel
 from pydantic import Field
+from qtpy.QtGui import QGuiApplication
 
 from napari_synth import registry
 from napari_synth.contract.generator import GeneratorInfo, Task
@@ -298,3 +299,35 @@ def test_too_few_images_for_a_report_are_said(panel, viewer, qtbot) -> None:
     panel.quality.ask.click()
     finish(qtbot, panel)
     assert "at least 8" in panel.messages.error.text()
+
+
+def test_runs_are_listed_their_settings_come_back_and_are_remembered(viewer, qtbot) -> None:
+    panel = SynthesizePanel(viewer)
+    qtbot.addWidget(panel)
+    panel.show()
+    assert panel.history.isHidden()
+    panel.choose_method("synthesize/colours")
+    panel.form.set_values({"level": 20.0})
+    panel.seed.setValue(7)
+    panel.run_button.click()
+    qtbot.waitUntil(lambda: panel._job is None)
+    (run,) = panel.history.runs
+    assert run.recipe.seed == 7
+    assert "Fake colours" in panel.history.list.item(0).text()
+
+    panel.choose_method("synthesize/gray")
+    panel.seed.setValue(1)
+    panel.use_again(run)
+    assert (panel.method.info.id, panel.form.values()["level"], panel.seed.value()) == ("synthesize/colours", 20.0, 7)
+
+    other = SynthesizePanel(viewer)
+    qtbot.addWidget(other)
+    assert (other.method.info.id, other.form.values()["level"]) == ("synthesize/colours", 20.0)
+    QGuiApplication.clipboard().setText(run.recipe.to_yaml())
+    other.reset()
+    assert (other.method.info.id, other.form.values()["level"]) == ("synthesize/gray", 0.0)
+    other.settings_row.paste.click()
+    assert (other.method.info.id, other.form.values()["level"], other.seed.value()) == ("synthesize/colours", 20.0, 7)
+    QGuiApplication.clipboard().setText("generator: denoise/median\nparams: {}\n")
+    other.settings_row.paste.click()
+    assert "open the panel Denoise" in other.messages.error.text()

@@ -11,7 +11,16 @@ from napari.components import ViewerModel
 from npe2 import PluginManifest
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QGuiApplication
-from qtpy.QtWidgets import QAbstractButton, QApplication, QComboBox, QLineEdit, QScrollArea, QWidget
+from qtpy.QtWidgets import (
+    QAbstractButton,
+    QApplication,
+    QComboBox,
+    QDockWidget,
+    QLineEdit,
+    QMainWindow,
+    QScrollArea,
+    QWidget,
+)
 
 import napari_synth
 from napari_synth import registry
@@ -24,6 +33,7 @@ from napari_synth.gui.panels import train as train_panel
 from napari_synth.gui.panels.restore import RestorePanel
 from napari_synth.gui.panels.train import TrainPanel
 from napari_synth.gui.settings import RunSettings
+from napari_synth.gui.widgets import help as helping
 from napari_synth.gui.widgets import training_setup as set_up
 from napari_synth.gui.widgets.curve_box import CurveBox
 from napari_synth.gui.widgets.plot import _decade_ticks
@@ -305,6 +315,88 @@ def test_closing_may_stop_with_the_best_and_asks_nothing_without_a_training(
     qtbot.mouseClick(close_button(dock), Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: panel.parent() is None, timeout=10_000)
     panel.deleteLater()
+
+
+def test_closing_the_window_of_a_training_asks_and_closes_once_the_model_is_made(
+    open_panel, viewer, qtbot, cells, monkeypatch
+) -> None:
+    answers = iter([Answer.GO_ON, Answer.STOP])
+    asked: list[str] = []
+
+    def ask(_parent: Any, _model: str, words: str, closed: str) -> Answer:
+        asked.append(f"{closed}: {words}")
+        return next(answers)
+
+    monkeypatch.setattr(train_panel, "ask_before_closing", ask)
+    viewer.add_image(cells(96, 96), name="cells")
+    panel = open_panel(steps=10_000)
+    window = QMainWindow()
+    dock = QDockWidget(window)
+    dock.setWidget(panel)
+    window.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, dock)
+    window.show()
+    qtbot.wait(50)
+    panel.train_button.click()
+    begun(panel, qtbot)
+    # As from a menu or by a key: the event loop runs.
+    QTimer.singleShot(0, window.close)
+    qtbot.waitUntil(lambda: len(asked) == 1)
+    assert window.isVisible()
+    assert not panel._job.is_cancelled
+    assert asked[0].startswith("the window: It makes no model. A checkpoint of now is written")
+    QTimer.singleShot(0, window.close)
+    qtbot.waitUntil(lambda: len(asked) == 2)
+    assert window.isVisible()
+    finish(panel, qtbot)
+    qtbot.waitUntil(lambda: not window.isVisible())
+    assert registry.is_taken("denoise/cells-noise2void")
+    window.show()
+    panel.train_button.click()
+    begun(panel, qtbot)
+    # A script that closes the window is not asked: nobody may be there to answer.
+    window.close()
+    assert len(asked) == 2
+    panel._job.leave()
+    finish(panel, qtbot)
+    panel.setParent(None)
+    window.deleteLater()
+
+
+def test_what_was_trained_last_is_set_again_and_put_back(open_panel, viewer, qtbot, cells) -> None:
+    viewer.add_image(cells(32, 32), name="cells")
+    panel = open_panel("denoise/noise2void", steps=2)
+    panel.train_button.click()
+    finish(panel, qtbot)
+    other = TrainPanel(viewer)
+    qtbot.addWidget(other)
+    assert other.setup.trainable.info.id == "denoise/noise2void"
+    assert [other.setup.form.values()[name] for name in ("width", "patch", "steps")] == [8, 32, 2]
+    qtbot.mouseClick(other.setup.reset_button, Qt.MouseButton.LeftButton)
+    usual = other.setup.trainable.params_type()
+    assert other.setup.form.values()["width"] == usual.width
+    assert other.setup.time.words == f"{usual.minutes:g} min"
+    third = TrainPanel(viewer)
+    qtbot.addWidget(third)
+    assert third.setup.form.values()["steps"] is None
+    # Settings of a version that knew others are left alone.
+    other.setup.use("denoise/noise2void", {"width": -3})
+    other.setup.use("denoise/gone", {})
+    assert other.setup.form.values()["width"] == usual.width
+
+
+def test_help_says_what_a_training_does(open_panel, viewer, qtbot, monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(helping.napari_synth, "__file__", str(tmp_path / "napari_synth" / "__init__.py"))
+    panel = open_panel("denoise/noise2void")
+    panel.show()
+    qtbot.mouseClick(panel.setup.help, Qt.MouseButton.LeftButton)
+    dialog = panel.findChild(helping.HelpDialog)
+    assert panel.setup.trainable.info.summary in dialog.text.toPlainText()
+    assert "Minutes" in dialog.text.toPlainText() or "Time" in dialog.text.toPlainText()
+    dialog.reject()
+    page = tmp_path / "build" / "docs" / "methods" / "train-denoise-noise2void.html"
+    page.parent.mkdir(parents=True)
+    page.write_text("<html></html>", encoding="utf-8")
+    assert helping.page_of(panel.setup.trainable) == page
 
 
 def test_what_an_end_keeps_and_throws_away_is_said(qtbot) -> None:
