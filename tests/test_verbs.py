@@ -11,7 +11,7 @@ import pytest
 import napari_synth
 from napari_synth import registry
 from napari_synth.contract.generator import Method
-from napari_synth.core.errors import AxesError, ImageFileError, UnknownGeneratorError
+from napari_synth.core.errors import AxesError, ImageFileError, InvalidParameterError, UnknownGeneratorError
 from napari_synth.engine.image_run import PreparedImage
 from napari_synth.engine.recipe import Recipe
 from napari_synth.files import read_image, write_image
@@ -148,3 +148,17 @@ def test_intensities_at_the_ends_of_float32_stay_finite_and_in_proportion(
     # Of (1e30, 1.001e30) float32 holds few steps.
     back = (result.astype(np.float64) - span[0]) / (span[1] - span[0])
     np.testing.assert_allclose(back, expected, atol=2e-2)
+
+
+@pytest.mark.parametrize("params", ["radius", [[1, 2]], 5, {1: 2}])
+def test_settings_that_are_none_are_refused(params: object) -> None:
+    with pytest.raises(InvalidParameterError, match="give each by its name"):
+        prepare("denoise/median", PIXELS[0], params)  # type: ignore[arg-type]
+
+
+def test_what_is_wrong_is_said_briefly() -> None:
+    with pytest.raises(UnknownGeneratorError, match="napari-synth list shows all") as unknown:
+        prepare("/", PIXELS[0])
+    with pytest.raises(AxesError) as axes:
+        prepare("denoise/median", PIXELS[0], axes="x" * 3000)
+    assert max(len(str(error.value)) for error in (unknown, axes)) < 300

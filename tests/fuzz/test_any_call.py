@@ -181,6 +181,21 @@ _MASK[4:6, 5:9] = True
 CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "denoise": (napari_synth.denoise, {"image": PLANE, "generator": "median", "radius": 1} | COMMON),
     "denoise by a network": (napari_synth.denoise, {"image": PLANE, "strength": 1.0, "sigma": None} | COMMON),
+    "correct": (
+        napari_synth.correct,
+        {"image": PLANE, "generator": "background", "reference": None, "radius": 5, "dtype": "auto"} | COMMON,
+    ),
+    "deconvolve": (
+        napari_synth.deconvolve,
+        {"image": PLANE, "psf": None, "generator": "richardson-lucy", "width": 1.2, "iterations": 2} | COMMON,
+    ),
+    "assess": (napari_synth.assess, {"image": PLANE, "axes": None}),
+    "prepare": (
+        napari_synth.prepare,
+        {"recipe_or_id": "denoise/median", "image": PLANE, "params": {"radius": 1}, "region": {"Y": (2, 9)}}
+        | {"blend": 0.5, "memory_budget": None}
+        | COMMON,
+    ),
     "upscale": (napari_synth.upscale, {"image": PLANE, "factor": 2, "generator": "bicubic"} | COMMON),
     "make_isotropic": (
         napari_synth.make_isotropic,
@@ -274,6 +289,9 @@ def test_any_arguments_end_in_a_result_or_in_one_of_our_errors(name: str) -> Non
 ON_ANY_IMAGE: dict[str, Callable[[Any], Any]] = {
     "median": lambda image: napari_synth.denoise(image, "median", device="cpu"),
     "network": lambda image: napari_synth.denoise(image, device="cpu"),
+    "background": lambda image: napari_synth.correct(image, radius=5, device="cpu"),
+    "wiener": lambda image: napari_synth.deconvolve(image, None, "wiener", width=1.2, device="cpu"),
+    "assess": napari_synth.assess,
     "bicubic": lambda image: napari_synth.upscale(image, 1.5, "bicubic", device="cpu"),
     "saturated": lambda image: napari_synth.inpaint(image, mask_from="saturated", device="cpu"),
     "gamma": lambda image: napari_synth.translate(image, generator="gamma", device="cpu"),

@@ -81,6 +81,32 @@ def test_an_outlier_at_an_edge() -> None:
         assert screened(Image(changed, "YX")).read()[64, column] < 1_100
 
 
+@pytest.mark.parametrize("generator", ["patches", "auto", "biharmonic", "network"])
+def test_an_outlier_beside_a_hole_counts_as_the_median_around_it(generator: str) -> None:
+    hole, at = far(noisy().shape, 1, (90, 40), 6) == 0, (100, 52)
+    middle = noisy().copy()
+    around = noisy()[at[0] - 1 : at[0] + 2, at[1] - 1 : at[1] + 2].ravel()
+    middle[at] = np.rint(np.median(np.delete(around, 4)))
+    expected, found = (napari_synth.inpaint(image, hole, generator) for image in (middle, with_outlier(16_000, at)))
+    assert (found[hole] == expected[hole]).all()
+
+
+DECONVOLVED = {"network": 8, "gradient-consensus": 36}
+
+
+@pytest.mark.parametrize("generator", DECONVOLVED)
+def test_a_bright_bead_does_not_ring_in_what_is_deconvolved(generator: str) -> None:
+    bead = np.zeros(noisy().shape)
+    bead[40:49, 60:69] = 200_000
+    bead = gaussian_filter(bead, 2.0)
+    image = np.clip(noisy() + bead, 0, 65_535).astype(np.uint16)
+    result, clean = (
+        napari_synth.deconvolve(one, None, generator, width=1.5, iterations=DECONVOLVED[generator]).astype(float)
+        for one in (image, noisy())
+    )
+    assert np.abs(result - clean)[distance_transform_edt(bead < 50) > 10].max() < SIGMA
+
+
 def test_many_hot_pixels_leave_the_error_of_the_others() -> None:
     image, clean = noisy().copy(), napari_synth.denoise(noisy()).astype(float)
     hot = np.random.default_rng(5).random(image.shape) < 5e-4

@@ -16,6 +16,7 @@ from napari_synth.contract.generator import BlockSpec, Context, Prepared
 from napari_synth.core.errors import InvalidParameterError, PsfError
 from napari_synth.imaging.image import Image
 from napari_synth.imaging.noise import NoiseReport
+from napari_synth.imaging.outliers import ceiling
 from napari_synth.imaging.sampling import sample_planes
 from napari_synth.imaging.screening import noise_of
 from napari_synth.methods.deconvolve.catalogue import (
@@ -452,8 +453,11 @@ def _splits(seen: _Seen, psf: Psf) -> list[Any]:
     generator = torch.Generator().manual_seed(seen.context.seed * 1000 + 7)
     split = split_photons if seen.counted else split_pixels
     splits = []
+    # One bead that outshines the rest would stop for itself alone.
+    level = ceiling(seen.image, seen.noise.model, seen.context.statistics.maximum)
     windows = _windows(seen.image, psf.pixels.ndim == 3)
     for counts in windows if len(windows) == _WINDOWS else windows * _WINDOWS:
+        counts = counts if level is None else np.minimum(counts, level)
         block = torch.from_numpy(seen.context.intensity.forward(counts))[None, None]
         known = torch.isfinite(block)
         block = torch.where(known, block, 0.5)
