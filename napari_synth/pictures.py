@@ -152,7 +152,17 @@ def corrected(sample: str = "retina", strength: float = 0.08) -> Strip:
 
 
 def chained(sample: str = "retina", photons: float = 30.0, tiles: int = 12) -> Strip:
-    """Even out the light of a noisy field and denoise it: the field, in two runs, as one chain, the truth."""
+    """Even out the light of a noisy field and denoise it: the field, in two runs, as one chain, the truth.
+
+    Parameters
+    ----------
+    sample : str
+        One that has a truth.
+    photons : float
+        Of the brightest pixel, were the light even.
+    tiles : int
+        How many the light is learnt from.
+    """
     from napari_synth import run
 
     truth = samples.load_truth(sample)

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from napari_synth.core.errors import InvalidImageError
 from napari_synth.imaging.image import Image, without_alpha
+from napari_synth.imaging.intensity import check_computable
 from napari_synth.imaging.noise import NoiseModel
 from napari_synth.imaging.outliers import hot_pixels, stabilised
 from napari_synth.imaging.sampling import sample_planes
@@ -124,7 +125,7 @@ def assess(image: Image) -> Quality:
     Raises
     ------
     InvalidImageError
-        The image has no finite pixel.
+        The image has no finite pixel, or one is beyond 1e100.
     """
     seen = without_alpha(image)
     channels = [seen.select(C=index) for index in range(seen.sizes["C"])] if "C" in seen.axes else [seen]
@@ -191,6 +192,7 @@ def _of_channel(image: Image) -> dict[str, float]:
     finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
     if finite.size == 0:
         raise InvalidImageError("The image has no finite pixel: there is nothing to measure.")
+    check_computable(finite)
     report = noise_of(image)
     model = report.model
     faintest = _ROUNDING if image.dtype.kind in "iu" else 1e-6 * float(np.ptp(finite)) or 1.0

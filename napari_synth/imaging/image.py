@@ -363,8 +363,8 @@ class Image:
         chosen = selection.get("C", slice(None))
         channels = () if isinstance(chosen, int) else self.channels[chosen]
         optics = self.optics
-        if "C" in self.axes:
-            optics = (optics[chosen],) if isinstance(chosen, int) and optics else optics[chosen] if optics else ()
+        if "C" in self.axes and optics:
+            optics = (optics[chosen],) if isinstance(chosen, int) else optics[chosen]
         gains = tuple(gain.select(**selection) for gain in self.gains)
         return replace(self, data=data, axes=axes, mask=mask, channels=channels, optics=optics, gains=gains)
 

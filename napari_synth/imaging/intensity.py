@@ -122,10 +122,7 @@ def measure_statistics(image: Image) -> Statistics:
     if finite.size == 0:
         raise InvalidImageError("The image has no finite pixel: there is nothing to restore from.")
     values = finite.astype(np.float64)
-    if (farthest := max(abs(values.min()), abs(values.max()))) > _LARGEST:
-        raise InvalidImageError(
-            f"The intensities reach {three_digits(farthest)}, which cannot be computed with: bring the image to smaller numbers."
-        )
+    check_computable(values)
     low, high = np.percentile(values, [0.1, 99.9])
     top = np.iinfo(image.dtype).max if image.dtype.kind in "iu" else np.inf
     return Statistics(
@@ -142,6 +139,20 @@ def measure_statistics(image: Image) -> Statistics:
         outliers=outliers,
         no_data=no_data,
     )
+
+
+def check_computable(values: npt.NDArray[Any]) -> None:
+    """Raise `InvalidImageError` where finite intensities are so large that their squares are not finite.
+
+    Parameters
+    ----------
+    values : numpy.ndarray
+        At least one.
+    """
+    if (farthest := max(abs(float(values.min())), abs(float(values.max())))) > _LARGEST:
+        raise InvalidImageError(
+            f"The intensities reach {three_digits(farthest)}, which cannot be computed with: bring the image to smaller numbers."
+        )
 
 
 def _intact(image: Image, at: dict[str, slice | int]) -> Screened:

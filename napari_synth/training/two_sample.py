@@ -14,12 +14,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils import skip_init
 
 _WIDTHS = (16, 32, 64)
 _KERNEL, _SLOPE = 5, 0.2
@@ -134,7 +133,8 @@ class _Scale:
         apart = (images.float() - self.middle) / self.spread
         generator = torch.Generator().manual_seed(len(images))
         apart = apart + _DITHER * torch.randn(apart.shape, generator=generator).to(apart.device)
-        return apart.sign() * apart.abs().log1p()
+        scaled: Tensor = apart.sign() * apart.abs().log1p()
+        return scaled
 
 
 class _Teller(nn.Module):
@@ -143,16 +143,16 @@ class _Teller(nn.Module):
     def __init__(self, channels: int, generator: torch.Generator) -> None:
         super().__init__()
         widths = (channels, *_WIDTHS)
-        self.layers = nn.ModuleList(
-            skip_init(nn.Conv2d, a, b, _KERNEL, stride=2, padding=_KERNEL // 2) for a, b in pairwise(widths)
-        )
-        self.tail = skip_init(nn.Linear, 2 * widths[-1], 1)
-        # The usual way would draw from the generator that the whole program shares.
-        for layer in self.layers:
+        # The usual way to begin would draw from the generator that the whole program shares.
+        with torch.random.fork_rng(devices=()):
+            layers = [nn.Conv2d(a, b, _KERNEL, stride=2, padding=_KERNEL // 2) for a, b in pairwise(widths)]
+            self.tail = nn.Linear(2 * widths[-1], 1)
+        for layer in layers:
             nn.init.kaiming_normal_(layer.weight, _SLOPE, generator=generator)
-            nn.init.zeros_(layer.bias)
+            nn.init.constant_(cast(Tensor, layer.bias), 0.0)
+        self.layers = nn.ModuleList(layers)
         nn.init.normal_(self.tail.weight, std=0.02, generator=generator)
-        nn.init.zeros_(self.tail.bias)
+        nn.init.constant_(self.tail.bias, 0.0)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return how sure it is that images (N, C, Y, X) are made: (N,)."""
@@ -178,7 +178,7 @@ def _one_run(
         is_made = torch.arange(2 * _BATCH, device=told.device) >= _BATCH
         loss = functional.binary_cross_entropy_with_logits(told, is_made.float())
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         if step in _LOOKS:
             with torch.no_grad():

@@ -96,8 +96,8 @@ def test_calls_that_are_copied_do_what_was_done(
     recipe = Recipe(generator=generator, params={name: value}, seed=3, device="cpu", axes="ZYX", tile=64)
     seen: list[tuple[str, str, Recipe, str | None]] = []
 
-    def process(source: str, target: Path, asked: Recipe, output: Any, axes: str | None, *_: Any, **__: Any) -> int:
-        seen.append((source, str(target), asked, axes))
+    def process(source: str, target: Path, asked: Recipe, output: Any, how: Any, *_: Any, **__: Any) -> int:
+        seen.append((source, str(target), asked, how.axes))
         return 0
 
     monkeypatch.setattr("napari_synth.cli.app._process", process)

@@ -178,7 +178,7 @@ class Network:
         return torch.cat(
             [
                 self._run(some, told, correlation)
-                for some, told in zip(planes.split(_PLANES), sigma.split(_PLANES), strict=True)
+                for some, told in zip(torch.split(planes, _PLANES), torch.split(sigma, _PLANES), strict=True)
             ]
         )
 
