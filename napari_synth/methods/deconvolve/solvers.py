@@ -22,6 +22,8 @@ from napari_synth.networks.sigma_map import gaussian_blur
 _TINY = 1e-6
 # Share of a pixel's light that falls into the field below which it is not estimated.
 _SEEN = 0.01
+# Of a step, where the total variation is weighed: a larger share lets rounding grow until blocks differ.
+_CARRIED_ON = 0.7
 _RAMP = 4.0
 # Of the mean of the image: gradients below are taken for none.
 _FLAT = 0.05
@@ -143,7 +145,8 @@ def richardson_lucy(optics: Optics, light: Light, *, accelerated: bool = True, w
     while True:
         ahead = estimate
         if accelerated and before is not None:
-            ahead = (estimate + step / (step + 3.0) * (estimate - before)).clamp_min_(0.0)
+            share = step / (step + 3.0) if weight == 0.0 else min(step / (step + 3.0), _CARRIED_ON)
+            ahead = (estimate + share * (estimate - before)).clamp_min_(0.0)
             step += 1
         expected = optics.blur(ahead).add_(light.ground).clamp_min_(_TINY)
         change = _per_light(optics.back(mask * counts / expected), seen)
