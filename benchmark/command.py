@@ -35,6 +35,7 @@ def _build_app() -> App:
     app.command(_translate, name="translate")
     app.command(_predict_frames, name="predict-frames")
     app.command(_synthesize, name="synthesize")
+    app.command(_ladder, name="ladder")
     app.command(_augment, name="augment")
     app.command(_runner, name="runner")
     app.command(_large, name="large")
@@ -210,6 +211,19 @@ def _synthesize(
     _check_training(minutes, pictures)
     report = bench_synthesize(minutes=minutes, quick=quick, device=device, pictures=pictures, say=_say)
     return _finish(report, out)
+
+
+def _ladder(
+    *,
+    quick: Quick = False,
+    device: Annotated[str, Parameter(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    out: Out = None,
+) -> int:
+    """Hold every measure of made images to crops that are spoilt in known ways."""
+    from benchmark.ladder import bench_ladder
+
+    _check(out)
+    return _finish(bench_ladder(quick=quick, device=device, say=_say), out)
 
 
 def _augment(

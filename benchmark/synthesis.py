@@ -1,4 +1,4 @@
-"""``bench synthesize``: generative models trained on real images, and how far what they make is from crops they never saw.
+"""``bench synthesize``: generative models trained on real images, and whether what they make is told from crops they never saw.
 
 An image is split by region: models learn from its upper rows, and what they make is held against crops of the rows below, beside
 other real crops, which say what can be reached, blurred ones and noise. The split is that of the training itself.
@@ -18,6 +18,7 @@ import torch
 from skimage import data
 
 import napari_synth
+from benchmark.ladder import simulated_nuclei
 from benchmark.metrics import WHITE
 from benchmark.report import Report, Table, load
 from napari_synth import registry
@@ -25,8 +26,10 @@ from napari_synth.contract.trainable import TrainContext
 from napari_synth.core.device import Device, resolve_device
 from napari_synth.imaging.image import Image
 from napari_synth.methods.synthesize.catalogue import SynthesisTrainParams
-from napari_synth.methods.synthesize.crops import DISTANCE, JUDGED, REAL, VARIETY, Crops, as_seen, learnt_crops
+from napari_synth.methods.synthesize.crops import AUC, JUDGED, REAL, TOLD, VARIETY, Crops, as_seen, learnt_crops
 from napari_synth.methods.synthesize.quality import (
+    DIRECTION,
+    DISTANCE,
     HISTOGRAM,
     MADE,
     MEMORY,
@@ -44,16 +47,16 @@ Pixels = npt.NDArray[np.uint8]
 
 MINUTES = 3.0
 MODELS = {
-    "DCGAN": "synthesize/dcgan",
-    "FastGAN": "synthesize/fastgan",
-    "VAE": "synthesize/vae",
-    "VAE-GAN": "synthesize/vae-gan",
     "flow matching": "synthesize/flow-matching",
+    "FastGAN": "synthesize/fastgan",
+    "DCGAN": "synthesize/dcgan",
+    "VAE-GAN": "synthesize/vae-gan",
+    "VAE": "synthesize/vae",
 }
 FROM_ONE = "from one image, untrained"
 _PATCH, _QUICK_PATCH, _QUICK_EDGE, _QUICK_COUNT = 64, 32, 96, 8
 _QUICK: dict[str, Any] = {"steps": 2, "batch": 2, "width": 8}
-_FIGURES = (DISTANCE, VARIETY, PRECISION, RECALL, SPECTRUM, HISTOGRAM, MEMORY)
+_FIGURES = (TOLD, AUC, DISTANCE, VARIETY, PRECISION, RECALL, SPECTRUM, DIRECTION, HISTOGRAM, MEMORY)
 _BESIDE = (REAL, f"{REAL}, blurred", "noise")
 _SHOWN, _GAP = 10, 2
 
@@ -90,16 +93,16 @@ def bench_synthesize(
         rows: list[tuple[str | float | None, ...]] = []
         strips = [_shown(crops.as_counts(crops.held_out[:_SHOWN]), crops)]
         for name, (made, steps) in _made(image, crops, patch, minutes or MINUTES, place, quick=quick):
-            quality = report_quality(Image(made, f"T{image.axes}"), (image,), place)
+            quality = report_quality(Image(made, f"T{crops.spec.axes}"), (image,), place)
             if not rows:
                 rows += [_row(beside, quality, beside, None) for beside in _BESIDE]
             rows.append(_row(name, quality, MADE, steps))
             own = quality.figures[MADE]
             say(
-                f"{image.name}, {name}: distance {own[DISTANCE]:.3f} (real {quality.figures[REAL][DISTANCE]:.3f}), precision"
-                f" {own[PRECISION]:.2f}, recall {own[RECALL]:.2f}"
+                f"{image.name}, {name}: told from real ones in {own[TOLD]:.0f} % (real {quality.figures[REAL][TOLD]:.0f} %),"
+                f" distance of forms {own[DISTANCE]:.3f} (real {quality.figures[REAL][DISTANCE]:.3f})"
             )
-            strips.append(_shown(_channels_first(made[:_SHOWN], image.axes), crops))
+            strips.append(_shown(_channels_first(made[:_SHOWN], crops.spec.axes), crops))
         title = f"Made by models: {image.name}, {patch} x {patch} pixels, {spent}"
         report.tables.append(Table(title, ("images", *_FIGURES, "steps"), tuple(rows), digits=3))
         report.remarks.append(_verdict(image.name, rows))
@@ -113,17 +116,18 @@ def bench_synthesize(
 
 
 def _images(*, quick: bool) -> Iterator[Image]:
-    """Return a photographed texture, and stained tissue in colours."""
+    """Return a photographed texture, and beside it simulated nuclei and stained tissue in colours."""
     edge = slice(0, _QUICK_EDGE if quick else None)
     yield Image(data.gravel()[edge, edge], "YX", name="gravel")
     if not quick:
+        yield simulated_nuclei()
         yield Image(data.immunohistochemistry(), "YXS", name="stained tissue")
 
 
 def _made(
     image: Image, crops: Crops, patch: int, minutes: float, place: Device, *, quick: bool
 ) -> Iterator[tuple[str, tuple[npt.NDArray[Any], float | None]]]:
-    """Return what every model makes, (N, *axes of the image), and the steps that it was trained."""
+    """Return what every model makes, (N, *axes of the crops), and the steps that it was trained."""
     count = _QUICK_COUNT if quick else JUDGED
     settings: dict[str, Any] = {"patch": patch} | (_QUICK if quick else {"minutes": minutes})
     for name, identifier in MODELS.items():
@@ -131,7 +135,7 @@ def _made(
     part = max(crops.fields, key=lambda field: field.pixels.size)
     counts = crops.as_counts(as_seen(torch.from_numpy(part.pixels))[None])[0]
     seen = np.rint(np.moveaxis(counts, 0, -1) if crops.spec.axis == "S" else counts[0]).astype(image.dtype)
-    source = Image(seen, image.axes, name=image.name)
+    source = Image(seen, crops.spec.axes, name=image.name)
     made = napari_synth.synthesize(
         "patches", count, source=source, size=patch, device=place.kind, steps=2 if quick else 6
     )
@@ -158,11 +162,11 @@ def _row(name: str, quality: Quality, kind: str, steps: float | None) -> tuple[s
 
 
 def _verdict(name: str, rows: list[tuple[str | float | None, ...]]) -> str:
-    distances = {str(row[0]): cast(float, row[1]) for row in rows}
-    best = min(MODELS, key=lambda model: distances[model])
+    told = {str(row[0]): cast(float, row[1]) for row in rows}
+    best = min(MODELS, key=lambda model: told[model])
     return (
-        f"{name}: {best} is nearest of those that were trained, at {distances[best]:.3f}; real crops of the part that was learnt"
-        f" from are at {distances[REAL]:.3f}, blurred ones at {distances[_BESIDE[1]]:.3f}, noise at {distances['noise']:.3f}."
+        f"{name}: {best} is told from real crops least of those that were trained, in {told[best]:.0f} % of all cases; other real"
+        f" crops in {told[REAL]:.0f} %, blurred ones in {told[_BESIDE[1]]:.0f} %, noise in {told['noise']:.0f} %."
     )
 
 

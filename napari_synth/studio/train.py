@@ -189,8 +189,11 @@ def train_model(
         except CheckpointError as error:
             trainer.keep_best()
             raise CheckpointError(_with_rescued(error, folder, setup, outcome(trainer.result))) from error
+        if is_main:
+            found = setup.module.found_at_the_end(report)
+            setup = replace(setup, extras={**setup.extras, **found})
         report.start("Writing the model")
-        card = outcome(result)
+        card = _card(chosen, setup, images, settings, trainer, model, result)
         path = folder / f"{model}.safetensors"
         generator_id = f"{chosen.info.task}/{model}"
         if is_main:

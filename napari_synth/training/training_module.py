@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from napari_synth.core.progress import Reporter
 from napari_synth.training.events import Figures, Preview
 
 Networks = Mapping[str, nn.Module]
@@ -126,6 +127,13 @@ class TrainingModule(ABC):
     def limits(self, metrics: Figures) -> tuple[str, ...]:
         """Return what the metrics of the weights that are kept say against using them, a sentence each."""
         return ()
+
+    def found_at_the_end(self, report: Reporter) -> Mapping[str, Any]:
+        """Return what the card is to say besides of the weights that are kept, which the networks hold: plain JSON types.
+
+        Called once, after the training; its steps are told to the reporter.
+        """
+        return {}
 
     def preview(self, networks: Networks) -> Preview | None:
         """Return what the averaged networks make of a part of the data."""

@@ -26,12 +26,13 @@ class RefinedParams(SynthesisParams):
 class FlowParams(SynthesisParams):
     """Settings of a flow."""
 
-    steps: int = Field(
-        20,
+    steps: int | None = Field(
+        None,
         ge=1,
         le=1000,
         title="Steps",
-        description="From noise to the image: more are more exact, and take longer.",
+        description="From noise to the image: more are more exact, and take longer. Where left out, as many as were found to be"
+        " enough when the model was trained.",
     )
     solver: Literal["heun", "euler"] = advanced(
         "heun",
@@ -195,6 +196,20 @@ METHODS = (
     ),
     Trainable(
         TrainableInfo(
+            id="synthesize/flow-matching",
+            title="Flow matching",
+            summary="Learns the way from noise to images, which is followed in a few steps: steady to train, for images of any"
+            " size.",
+            task=Task.SYNTHESIZE,
+            images="one",
+            reference="Lipman et al., Flow matching for generative modeling, ICLR 2023; Liu et al., Flow straight and fast,"
+            " ICLR 2023",
+        ),
+        FlowTrainParams,
+        "napari_synth.methods.synthesize.flow_matching:learn_velocities",
+    ),
+    Trainable(
+        TrainableInfo(
             id="synthesize/vae",
             title="Variational autoencoder",
             summary="Learns to make images, and to find images again, from a few smooth numbers: steady and quick, but blurred.",
@@ -229,20 +244,6 @@ METHODS = (
         ),
         RefinedTrainParams,
         "napari_synth.methods.synthesize.vae_gan:learn_to_refine",
-    ),
-    Trainable(
-        TrainableInfo(
-            id="synthesize/flow-matching",
-            title="Flow matching",
-            summary="Learns the way from noise to images, which is followed in a few steps: steady to train, for images of any"
-            " size.",
-            task=Task.SYNTHESIZE,
-            images="one",
-            reference="Lipman et al., Flow matching for generative modeling, ICLR 2023; Liu et al., Flow straight and fast,"
-            " ICLR 2023",
-        ),
-        FlowTrainParams,
-        "napari_synth.methods.synthesize.flow_matching:learn_velocities",
     ),
     Trainable(
         TrainableInfo(

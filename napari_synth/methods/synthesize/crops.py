@@ -24,12 +24,15 @@ from napari_synth.training.events import Figures, Preview
 from napari_synth.training.losses import FeatureScale, RandomFeatures, blurred, kernel_distance, variety
 from napari_synth.training.patches import PatchRegion, PatchSampler, fitting_patch
 from napari_synth.training.training_module import Validation
+from napari_synth.training.two_sample import ToldApart, told_apart
 
 LIMIT = 1.25
 """What networks see is clipped to this on both sides: the few darkest and brightest pixels lie beyond -1 and 1."""
 JUDGED = 128
 """Images that are looked at to say how good they are."""
-DISTANCE = "Distance to real crops"
+TOLD, AUC = "Told from real (%)", "Told from real (AUC)"
+"""In how many of a hundred cases a fresh network knows whether it sees a made image or a real one: 50 where it guesses; and the
+area under its curve: 0.5 where it guesses."""
 VARIETY = "Variety (%)"
 REAL = "real crops"
 _SHOWN = 4
@@ -38,6 +41,10 @@ _GAP = 2
 _ALIKE, _VARIED = 0.15, 0.5
 # Of the distance of untrained networks, which may be as varied as noise: below it, something was learnt.
 _BETTER = 0.5
+# Real crops that the fresh network learns from, and pixels of them at most.
+_LEARNT_FROM, _MOST_LEARNT = 512, 2**22
+# Of the distance, beside how well images are told apart: it decides where all of them are told apart at once.
+_BESIDE = 0.02
 
 
 @dataclass(frozen=True)
@@ -78,6 +85,14 @@ class Crops:
         counts = np.stack([one.inverse(normalised[:, i]) for i, one in enumerate(self.transforms)], axis=1)
         dtype = np.dtype(self.spec.dtype)
         return counts if dtype.kind == "f" else np.clip(counts, np.iinfo(dtype).min, np.iinfo(dtype).max)
+
+    def as_delivered(self, seen: Tensor) -> Tensor:
+        """Return images (N, C, Y, X) as networks would see them once they were counts: clipped and rounded as real crops are."""
+        counts = self.as_counts(seen.clamp(-LIMIT, LIMIT))
+        if np.dtype(self.spec.dtype).kind != "f":
+            counts = np.rint(counts)
+        normalised = np.stack([one.forward(counts[:, i]) for i, one in enumerate(self.transforms)], axis=1)
+        return as_seen(torch.from_numpy(normalised.astype(np.float32)).to(seen.device))
 
     def preview(self, seen: Tensor) -> Preview:
         """Return images as networks see them side by side, in counts."""
@@ -183,8 +198,7 @@ class Judge:
         self.learnt = crops.sample(JUDGED, torch.Generator(device).manual_seed(1))
         self._features = RandomFeatures(crops.spec.channels).to(device)
         self._scale = FeatureScale(self._features(torch.cat((crops.held_out, self.learnt))))
-        self._held_out = self.features(crops.held_out)
-        self._every = torch.cat((self._held_out, self.features(self.learnt)))
+        self._every = self._scaled(torch.cat((crops.held_out, self.learnt)))
         self._variety = max(variety(self.learnt), 1e-6)
         self._first: float | None = None
         self._reached = 0.0
@@ -192,23 +206,41 @@ class Judge:
     def judge(self, made: Tensor) -> Validation:
         """Judge images (N, C, Y, X) as networks see them, and say whether they are all alike by now.
 
-        What the user is shown is the distance to crops that are held out. The score is that to all crops, since a band of an image
-        may be unlike the rest of it. That images are alike before they ever were not is how training begins, and no collapse.
+        The score is how well a fresh network tells them from real ones in the course of its training, which begins anew for each
+        judgement and in the same way. That images are alike before they ever were not is how training begins, and no collapse.
         """
-        features = self.features(made)
-        figures = self._figures(made, features)
-        share = figures[VARIETY] / 100.0
-        score = kernel_distance(features, self._every)
+        told = self.told_apart(made)
+        share = variety(made) / self._variety
+        distance = kernel_distance(self._scaled(made), self._every)
         if self._first is None:
-            self._first = score
-        elif score < _BETTER * self._first:
+            self._first = distance
+        elif distance < _BETTER * self._first:
             self._reached = max(self._reached, share)
         alike = self._reached > _VARIED and share < _ALIKE
-        return Validation(score, figures, "The images became all alike" if alike else "")
+        score = told.course + _BESIDE * distance / (1.0 + abs(distance))
+        return Validation(score, self._shown(made, told), "The images became all alike" if alike else "")
 
-    def figures(self, made: Tensor) -> dict[str, float]:
-        """Return what the user is shown of images (N, C, Y, X) as networks see them."""
-        return self._figures(made, self.features(made))
+    def told_apart(
+        self, made: Tensor, *, runs: Literal[1, 2] = 1, check: Callable[[], None] | None = None
+    ) -> ToldApart:
+        """Return how well a fresh network tells images (N, C, Y, X) from crops that neither it nor the model saw.
+
+        Parameters
+        ----------
+        made : Tensor
+            As networks see them.
+        runs, check
+            See `napari_synth.training.two_sample.told_apart`.
+        """
+        return told_apart(
+            self._learnt_from(), self.crops.as_delivered(made), self.crops.held_out, runs=runs, check=check
+        )
+
+    def figures(
+        self, made: Tensor, *, runs: Literal[1, 2] = 1, check: Callable[[], None] | None = None
+    ) -> dict[str, float]:
+        """Return what the user is shown of images (N, C, Y, X) as networks see them; for the others see `Judge.told_apart`."""
+        return self._shown(made, self.told_apart(made, runs=runs, check=check))
 
     def baselines(self) -> Mapping[str, Figures]:
         """Return the same of the images of `compared`."""
@@ -226,10 +258,6 @@ class Judge:
             "noise": noise.transpose(0, 1).to(self.learnt.device),
         }
 
-    def features(self, images: Tensor) -> Tensor:
-        """Return the features (N, F) of images (N, C, Y, X) as networks see them, of about the spread 1."""
-        return self._scale(self._features(images))
-
     def state(self) -> dict[str, Any]:
         """Return what the next judgement depends on; see `TrainingModule.state`."""
         return {"first": self._first, "reached": self._reached}
@@ -238,9 +266,16 @@ class Judge:
         """Take up what `state` returned."""
         self._first, self._reached = state["first"], state["reached"]
 
-    def _figures(self, made: Tensor, features: Tensor) -> dict[str, float]:
-        distance = kernel_distance(features, self._held_out)
-        return {DISTANCE: distance, VARIETY: 100.0 * variety(made) / self._variety}
+    def _shown(self, made: Tensor, told: ToldApart) -> dict[str, float]:
+        return {TOLD: 100.0 * told.accuracy, AUC: told.auc, VARIETY: 100.0 * variety(made) / self._variety}
+
+    def _learnt_from(self) -> Tensor:
+        """Return the real crops that a fresh network learns from, the same at every call."""
+        count = min(_LEARNT_FROM, max(JUDGED, _MOST_LEARNT // self.learnt[0].numel()))
+        return self.crops.sample(count, torch.Generator(self.learnt.device).manual_seed(5))
+
+    def _scaled(self, images: Tensor) -> Tensor:
+        return self._scale(self._features(images))
 
 
 def _channels(images: Sequence[Image]) -> tuple[Literal["C", "S", ""], int]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from napari_synth.contract.trainable import TrainContext, TrainingSetup
+from napari_synth.core.progress import Reporter
 from napari_synth.methods.synthesize.catalogue import FlowTrainParams
 from napari_synth.methods.synthesize.crops import Crops, Judge, in_parts, learnt_crops
+from napari_synth.methods.synthesize.samplers import STEPS
 from napari_synth.networks.velocity_unet import VelocityUNet, flow, mixing_times, spread_times
 from napari_synth.training.dataset import TrainingImages
 from napari_synth.training.events import Figures, Preview
@@ -22,8 +26,10 @@ _RATE = 3e-3
 # Below this size of a crop, three levels see all of it.
 _LARGE = 128
 # Of a validation: few, since each image takes many looks.
-_SAMPLES, _STEPS = 24, 6
+_SAMPLES, _STEPS = 64, 6
 _HELD_OUT = 64
+# Steps that are tried in the end, and how much of what can be told apart more of them must take away.
+_TRIED, _WORTH_IT = (2, 4, 8, 16), 0.02
 
 
 def learn_velocities(images: TrainingImages, params: FlowTrainParams, context: TrainContext) -> TrainingSetup:
@@ -46,7 +52,7 @@ def learn_velocities(images: TrainingImages, params: FlowTrainParams, context: T
         learning_rate=params.learning_rate or _RATE,
         batch_size=params.batch or (8 if context.device.kind == "cpu" else 64),
         averaging=0.998,
-        validations=8,
+        validations=6,
         optimizer="muon",
     )
     return TrainingSetup(
@@ -101,8 +107,22 @@ class Flowing(TrainingModule):
         found = in_parts(
             lambda *given: _errors(networks[_NAME], *given), self.crops.spec.size, self.held_out, noise, times
         )
-        error = float(found.mean())
-        return Validation(error, self.judge.figures(self._made(networks[_NAME], _SAMPLES)) | {_ERROR: error})
+        judged = self.judge.judge(self._made(networks[_NAME], _SAMPLES))
+        return replace(judged, metrics=dict(judged.metrics) | {_ERROR: float(found.mean())})
+
+    def found_at_the_end(self, report: Reporter) -> Mapping[str, Any]:
+        """Return the fewest steps behind which more of them make images that are hardly less told from real ones."""
+        report.start("Finding how many steps are enough", len(_TRIED))
+        enough, told = 0, float("inf")
+        for steps in _TRIED:
+            with torch.no_grad():
+                made = self._made(self.networks[_NAME], _SAMPLES, steps, report.cancel.check)
+            now = self.judge.told_apart(made, check=report.cancel.check).course
+            if now > told - _WORTH_IT:
+                break
+            enough, told = steps, now
+            report.advance()
+        return {STEPS: enough}
 
     def baselines(self) -> Mapping[str, Figures]:
         """See `TrainingModule.baselines`."""
@@ -112,9 +132,19 @@ class Flowing(TrainingModule):
         """Return new images."""
         return self.crops.preview(self._made(networks[_NAME], 16))
 
-    def _made(self, network: nn.Module, count: int) -> Tensor:
+    def state(self) -> dict[str, Any]:
+        """See `TrainingModule.state`."""
+        return self.judge.state()
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """See `TrainingModule.restore`."""
+        self.judge.restore(state)
+
+    def _made(
+        self, network: nn.Module, count: int, steps: int = _STEPS, check: Callable[[], None] | None = None
+    ) -> Tensor:
         noise = self._normal(count, tuple(self.held_out.shape[1:]), 2)
-        made = in_parts(lambda part: flow(network, part, _STEPS), self.crops.spec.size, noise)
+        made = in_parts(lambda part: flow(network, part, steps, check=check), self.crops.spec.size, noise)
         return _velocities(network).unstandardised(made)
 
     def _normal(self, count: int, shape: tuple[int, ...], seed: int) -> Tensor:

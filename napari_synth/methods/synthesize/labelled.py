@@ -21,7 +21,7 @@ from napari_synth.core.progress import check_cancelled
 from napari_synth.imaging.image import Image
 from napari_synth.methods.synthesize.catalogue import FlowParams
 from napari_synth.methods.synthesize.objects import ObjectStatistics
-from napari_synth.methods.synthesize.samplers import NetworkSampler
+from napari_synth.methods.synthesize.samplers import USUAL_STEPS, NetworkSampler
 from napari_synth.models import ModelCard
 from napari_synth.models.card import reading_card
 from napari_synth.networks.velocity_unet import flow
@@ -221,7 +221,7 @@ class LabelledSampler(NetworkSampler):
         made = flow(
             lambda x, time: self.network(x, time, given),
             noise,
-            self.params.steps,
+            self.params.steps or USUAL_STEPS,
             self.params.solver,
             check=check_cancelled,
         )

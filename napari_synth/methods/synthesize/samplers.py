@@ -164,11 +164,44 @@ class RefinedSampler(AutoencoderSampler):
         return mean
 
 
+STEPS = "steps"
+"""Of a card's extras: how many steps of Heun's are enough, as it was found when the model was trained."""
+USUAL_STEPS = 20
+"""Where the card does not say it."""
+
+
 class FlowSampler(NetworkSampler):
-    """A `VelocityUNet`."""
+    """A `VelocityUNet`; the card's extras may say how many steps are enough: `STEPS`.
+
+    Parameters
+    ----------
+    network, card, weights, params, source
+        See `NetworkSampler`.
+
+    Raises
+    ------
+    ModelFileError
+        The card lacks something.
+    """
 
     can_encode = True
     bytes_per_pixel = 2048
+
+    def __init__(
+        self,
+        network: Any,
+        card: ModelCard,
+        weights: Mapping[str, str],
+        params: SynthesisParams,
+        source: Image | None = None,
+    ) -> None:
+        super().__init__(network, card, weights, params, source)
+        assert isinstance(params, FlowParams)
+        with reading_card(card.name):
+            enough = max(1, int(card.extras.get(STEPS, USUAL_STEPS)))
+        self._steps, self._solver = params.steps or enough, params.solver
+        # On the way back, what is lost by long steps is not found again.
+        self._steps_back = params.steps or max(enough, USUAL_STEPS)
 
     def latent_shape(self, size: tuple[int, int]) -> tuple[int, ...]:
         """Return the shape of the noise; see `Sampler.latent_shape`."""
@@ -184,5 +217,5 @@ class FlowSampler(NetworkSampler):
         return self._flow(self.network.standardised(self.as_seen(pixels)), back=True)
 
     def _flow(self, x: Tensor, *, back: bool = False) -> Tensor:
-        assert isinstance(self.params, FlowParams)
-        return flow(self.network, x, self.params.steps, self.params.solver, back=back, check=check_cancelled)
+        steps = self._steps_back if back else self._steps
+        return flow(self.network, x, steps, self._solver, back=back, check=check_cancelled)

@@ -304,7 +304,7 @@ def test_the_quality_report_is_shown_with_its_pairs(panel, viewer, qtbot) -> Non
     finish(qtbot, panel)
     assert panel.messages.error.isHidden(), panel.messages.error.text()
     assert "Precision" in panel.quality.table.text()
-    assert "Distance to real crops" in panel.messages.notes.text()
+    assert "A fresh network tells the made images" in panel.messages.notes.text()
     assert viewer.layers["made images, nearest real crops"].data.shape == (9, 32, 64)
 
 

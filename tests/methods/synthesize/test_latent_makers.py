@@ -118,8 +118,8 @@ def test_the_card_tells_how_good_it_is_beside_what_needs_no_learning(name: str, 
     own = metrics["held-out pixels, this model"]
     assert {"held-out pixels, real crops", "held-out pixels, noise"} <= set(metrics)
     for what in ("real crops", "noise"):
-        assert "Distance to real crops" in metrics[f"held-out pixels, {what}"]
-    assert "Distance to real crops" in own
+        assert "Told from real (%)" in metrics[f"held-out pixels, {what}"]
+    assert "Told from real (%)" in own
     assert trained[name].card.images[0]["name"] == "grass"
     if name != "flow-matching":
         assert {"Latents in use (of 6)", "Divergence of the latents (nats)"} <= set(own)
