@@ -32,6 +32,8 @@ _ENOUGH = 2**12
 _FEW = 1e-4
 # Of a value that was rounded to whole counts.
 _ROUNDING = 12**-0.5
+# Of the range: a hole is filled from what is beside it, of which a sharp detail may be no less than a hot pixel.
+_BESIDE_HOLES = 0.5
 _NEIGHBOURS = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0)]
 
 
@@ -290,21 +292,28 @@ def _screen_of(image: Image) -> tuple[Screen, NoiseReport | None]:
         planes, report = evened(image, planes), None
     if report is None:
         report = _with_gains(image, _before_compression(image, planes, estimate_noise(planes)))
-    noise = _never_none(report.model, planes, image.dtype)
+    noise = _never_none(report.model, planes, image.dtype, 0.0 if image.mask is None else _BESIDE_HOLES)
     if noise is None:
         return Screen(None, values), report
     return Screen(noise, values), report
 
 
-def _never_none(model: NoiseModel, planes: Sequence[npt.NDArray[Any]], dtype: np.dtype[Any]) -> NoiseModel | None:
-    """Return the noise by which outliers are told: where there is none, only what exceeds the rest by its whole range is one."""
+def _never_none(
+    model: NoiseModel, planes: Sequence[npt.NDArray[Any]], dtype: np.dtype[Any], share: float
+) -> NoiseModel | None:
+    """Return the noise by which outliers are told.
+
+    Where there is none, only what exceeds its neighbours by the whole range is an outlier, else what does by a share of the range.
+    """
     faintest = _ROUNDING if dtype.kind in "iu" else 0.0
-    if model.gain <= 0.0 and model.read_noise <= 0.0:
+    is_clean = model.gain <= 0.0 and model.read_noise <= 0.0
+    if is_clean or share > 0.0:
         finite = np.concatenate([plane[np.isfinite(plane)].ravel() for plane in planes]).astype(np.float64)
-        if finite.size < _ENOUGH:
+        if is_clean and finite.size < _ENOUGH:
             return None
-        low, high = np.percentile(finite, _PERCENTILES)
-        faintest = max(faintest, ((high - low) or np.ptp(finite)) / hot.SIGMAS)
+        low, high = np.percentile(finite, _PERCENTILES) if finite.size else (0.0, 0.0)
+        extent = (high - low) or np.ptp(finite)
+        faintest = max(faintest, (1.0 if is_clean else share) * extent / hot.SIGMAS)
     noise = replace(model, read_noise=max(model.read_noise, faintest))
     return noise if noise.gain > 0.0 or noise.read_noise > 0.0 else None
 

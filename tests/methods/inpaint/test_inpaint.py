@@ -10,6 +10,7 @@ from scipy.ndimage import gaussian_filter
 from skimage import data
 from skimage.restoration import inpaint_biharmonic
 
+import napari_synth
 from napari_synth.core import errors
 from napari_synth.core.progress import CancelToken, cancellable
 from napari_synth.engine.image_run import PreparedImage
@@ -383,3 +384,17 @@ def test_alike_planes_count_and_others_do_not() -> None:
 def test_planes_between_others() -> None:
     planes = torch.tensor([0.0, 9.0, 9.0, 3.0]).reshape(1, 4, 1, 1)
     assert between(planes, torch.tensor([False, True, True, False])).flatten().tolist() == [0.0, 1.0, 2.0, 3.0]
+
+
+def test_sharp_details_beside_a_hole_are_no_outliers() -> None:
+    truth = data.astronaut()[20:150, 160:290]
+    y, x = np.mgrid[:130, :130]
+    holes = (abs(np.sin(0.3) * x + np.cos(0.3) * y - 70) < 1.5) | (abs(np.cos(0.5) * x - np.sin(0.5) * y - 30) < 1.5)
+    damaged = np.where(holes[..., None], 0, truth).astype(np.float32)
+    found = napari_synth.inpaint(damaged, holes, "biharmonic", axes="YXS")
+    wanted = 255 * inpaint_biharmonic(damaged / 255, holes, channel_axis=2)
+    assert float(abs(np.asarray(found) - wanted)[holes].max()) < 2
+    # A hot pixel beside a hole is one, and fills nothing.
+    damaged[66:68, 50] = 60_000
+    beside = napari_synth.inpaint(damaged, holes, "biharmonic", axes="YXS")
+    assert float(abs(np.asarray(beside) - wanted)[holes].max()) < 60
