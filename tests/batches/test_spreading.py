@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import pickle
 import signal
@@ -18,6 +17,7 @@ import numpy as np
 import psutil
 import pytest
 import tifffile
+from contents import content
 
 import napari_synth
 from napari_synth.batches import spreading
@@ -35,21 +35,6 @@ from napari_synth.imaging.image import Image
 
 RECIPE = Recipe(generator="denoise/median", params={"radius": 1}, tile=64, device="cpu")
 WORDS = ["--generator", "median", "--radius", "1", "--device", "cpu", "--tile", "64", "--quiet"]
-
-
-def content(folder: Path) -> str:
-    digest = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        digest.update(path.relative_to(folder).as_posix().encode() + path.read_bytes())
-    return digest.hexdigest()
-
-
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    """Return an image of 30 blocks in 2 planes."""
-    pixels = np.random.default_rng(0).poisson(100, (2, 384, 320)).astype(np.uint16)
-    tifffile.imwrite(tmp_path / "in.tif", pixels, metadata={"axes": "TYX"})
-    return tmp_path / "in.tif"
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import signal
 import subprocess
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from contents import content
 
 from napari_synth.batches.jobs import Job, run_job
 from napari_synth.cli import main
@@ -26,21 +26,6 @@ from napari_synth.files import clear_abandoned, read_image
 
 RECIPE = Recipe(generator="denoise/median", params={"radius": 1}, tile=64, device="cpu")
 WORDS = ["--generator", "median", "--radius", "1", "--device", "cpu", "--tile", "64", "--quiet"]
-
-
-def content(folder: Path) -> str:
-    digest = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        digest.update(path.relative_to(folder).as_posix().encode() + path.read_bytes())
-    return digest.hexdigest()
-
-
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    """Return an image of 30 blocks in 2 planes."""
-    pixels = np.random.default_rng(0).poisson(100, (2, 384, 320)).astype(np.uint16)
-    tifffile.imwrite(tmp_path / "in.tif", pixels, metadata={"axes": "TYX"})
-    return tmp_path / "in.tif"
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image as ImageLayer
 from napari.layers import Tracks, Vectors
-from qtpy.QtGui import QDragEnterEvent, QDropEvent, QGuiApplication
 from qtpy.QtWidgets import QLabel
 
 from napari_synth.augmentation.draws import Draw
@@ -34,17 +33,17 @@ from napari_synth.gui.layers.marks import RESULT, mark
 from napari_synth.gui.layers.placement import Placement
 from napari_synth.gui.layers.viewer_layers import insert_layer
 from napari_synth.gui.panels.base import Panel
-from napari_synth.gui.panels.recalling import dropped_text
 from napari_synth.gui.remembered import forget, remember, remembered
 from napari_synth.gui.widgets.augmentation_actions import PREVIEW_TOOLTIP, ActionBox, PresetRows
 from napari_synth.gui.widgets.augmentation_preview import AugmentationPreview
 from napari_synth.gui.widgets.dataset_box import DatasetBox
 from napari_synth.gui.widgets.form import ParamsForm
-from napari_synth.gui.widgets.form_rows import line, put_on_clipboard
+from napari_synth.gui.widgets.form_rows import copied_text, line, put_on_clipboard
 from napari_synth.gui.widgets.help import show_page, site_page
 from napari_synth.gui.widgets.hint import Hint
 from napari_synth.gui.widgets.layer_lists import CompanionList
 from napari_synth.gui.widgets.source_picker import SourcePicker
+from napari_synth.gui.widgets.text_drops import TextDrops
 from napari_synth.gui.widgets.transform_list import TransformList
 
 if TYPE_CHECKING:
@@ -103,7 +102,7 @@ class AugmentPanel(Panel):
             self.sampling,
         )
         self._connect()
-        self.setAcceptDrops(True)
+        self._drops = TextDrops(self, self._take_text)
         self._recall()
         self._on_layers()
         self._on_source()
@@ -141,8 +140,7 @@ class AugmentPanel(Panel):
 
     def paste_pipeline(self) -> None:
         """Fill the list with the pipeline on the clipboard."""
-        clipboard = QGuiApplication.clipboard()
-        self._take_text("" if clipboard is None else clipboard.text())
+        self._take_text(copied_text())
 
     def reset(self) -> None:
         """Put everything back to how a new installation begins, and forget what was remembered."""
@@ -157,19 +155,6 @@ class AugmentPanel(Panel):
         said = "".join(f"<p><b>{escape(one.title)}</b><br>{escape(one.summary)}</p>" for one in TRANSFORMS.values())
         html = f"<h3>Augmentation</h3><p>{escape(_WHAT_FOR)}</p>{said}"
         show_page(site_page("tutorials/augment.html"), "Augmentation", html, self)
-
-    def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
-        """Take what may be a pipeline: a file of YAML, or text."""
-        data = None if event is None else event.mimeData()
-        if event is not None and data is not None and dropped_text(data):
-            event.acceptProposedAction()
-
-    def dropEvent(self, event: QDropEvent | None) -> None:
-        """Fill the list with the pipeline that was dropped."""
-        data = None if event is None else event.mimeData()
-        if event is not None and data is not None:
-            event.acceptProposedAction()
-            self._take_text(dropped_text(data))
 
     def save_pipeline(self, path: Path) -> None:
         """Write the pipeline to a YAML file."""

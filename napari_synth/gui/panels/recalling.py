@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from qtpy.QtCore import QMimeData
-from qtpy.QtGui import QDragEnterEvent, QDropEvent, QGuiApplication
-
 from napari_synth.contract.generator import Method, Task
 from napari_synth.core.errors import RecipeError, SynthError, UnknownGeneratorError
 from napari_synth.engine.recipe import Recipe
 from napari_synth.gui.history import PastRun
 from napari_synth.gui.panels.base import MethodPanel
 from napari_synth.gui.remembered import forget, remembered
+from napari_synth.gui.widgets.form_rows import copied_text
 from napari_synth.gui.widgets.history_box import HistoryBox, SettingsRow
+from napari_synth.gui.widgets.text_drops import TextDrops
 
 if TYPE_CHECKING:
     import napari
@@ -43,7 +42,7 @@ class RecallingPanel(MethodPanel[M], Generic[M]):
         self.history.wanted.connect(self.use_again)
         self.settings_row.reset.clicked.connect(self.reset)
         self.settings_row.paste.clicked.connect(self.paste_recipe)
-        self.setAcceptDrops(True)
+        self._drops = TextDrops(self, self._take_text)
 
     # What the user does
 
@@ -53,8 +52,7 @@ class RecallingPanel(MethodPanel[M], Generic[M]):
 
     def paste_recipe(self) -> None:
         """Take the method and the settings of the recipe on the clipboard."""
-        clipboard = QGuiApplication.clipboard()
-        self._take_text("" if clipboard is None else clipboard.text())
+        self._take_text(copied_text())
 
     def reset(self) -> None:
         """Put the method and all settings back to their defaults, and forget those that were remembered."""
@@ -97,19 +95,6 @@ class RecallingPanel(MethodPanel[M], Generic[M]):
     def method_of(self, recipe: Recipe) -> M:
         """Return the method that a recipe names, or the first of them."""
         return self.methods.named(recipe.first)
-
-    def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
-        """Take what may be a recipe: a file of YAML, or text."""
-        data = None if event is None else event.mimeData()
-        if event is not None and data is not None and dropped_text(data):
-            event.acceptProposedAction()
-
-    def dropEvent(self, event: QDropEvent | None) -> None:
-        """Take the settings of the recipe that was dropped."""
-        data = None if event is None else event.mimeData()
-        if event is not None and data is not None:
-            event.acceptProposedAction()
-            self._take_text(dropped_text(data))
 
     # Settings from elsewhere
 
@@ -156,11 +141,3 @@ class RecallingPanel(MethodPanel[M], Generic[M]):
             return
         self.choose_method(kept[0])
         self.form.set_values(values)
-
-
-def dropped_text(data: QMimeData) -> str:
-    """Return the path of a dropped file, or dropped text; "" where neither can be a recipe."""
-    files = [url.toLocalFile() for url in data.urls() if url.isLocalFile()]
-    if files:
-        return files[0] if files[0].endswith((".yaml", ".yml")) else ""
-    return data.text() if data.hasText() else ""

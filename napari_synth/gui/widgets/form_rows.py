@@ -154,6 +154,12 @@ def put_on_clipboard(text: str) -> None:
         clipboard.setText(text)
 
 
+def copied_text() -> str:
+    """Return the text on the clipboard."""
+    clipboard = QGuiApplication.clipboard()
+    return "" if clipboard is None else clipboard.text()
+
+
 class FoldButton(QToolButton):
     """A button with an arrow that shows and hides what is under it.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -29,8 +30,39 @@ _PLANES = 16
 _REGULARIZATIONS = tuple(10.0 ** (1.0 - i / 4.0) for i in range(21))
 
 
+class Stepwise(ABC):
+    """A method whose estimates follow each other."""
+
+    most: int
+
+    def optics(self, psf: Tensor, sizes: tuple[int, ...]) -> Optics:
+        """Return the domain of blocks of a size."""
+        return Optics(psf, sizes)
+
+    def trail(self, optics: Optics, light: Light) -> Iterator[tuple[float, Tensor]]:
+        """Yield every step, each with its number from 1."""
+        for step, estimate in enumerate(islice(self._steps(optics, light), self.most), 1):
+            yield float(step), estimate
+
+    def at(self, optics: Optics, light: Light, stop: float) -> Tensor:
+        """Return a step.
+
+        Parameters
+        ----------
+        optics : Optics
+        light : Light
+        stop : float
+            Its number.
+        """
+        return next(islice(self._steps(optics, light), round(stop) - 1, None))
+
+    @abstractmethod
+    def _steps(self, optics: Optics, light: Light) -> Iterator[Tensor]:
+        """Return the estimates on the domain."""
+
+
 @dataclass(frozen=True)
-class Iterations:
+class Iterations(Stepwise):
     """Richardson-Lucy and its kin.
 
     Attributes
@@ -52,26 +84,6 @@ class Iterations:
     def patience(self) -> int:
         """Iterations after the best that are looked at."""
         return _PATIENCE if self.accelerated else 2 * _PATIENCE
-
-    def optics(self, psf: Tensor, sizes: tuple[int, ...]) -> Optics:
-        """Return the domain of blocks of a size."""
-        return Optics(psf, sizes)
-
-    def trail(self, optics: Optics, light: Light) -> Iterator[tuple[float, Tensor]]:
-        """Yield every iteration."""
-        for step, estimate in enumerate(islice(self._steps(optics, light), self.most), 1):
-            yield float(step), estimate
-
-    def at(self, optics: Optics, light: Light, stop: float) -> Tensor:
-        """Return an iteration.
-
-        Parameters
-        ----------
-        optics : Optics
-        light : Light
-        stop : float
-        """
-        return next(islice(self._steps(optics, light), round(stop) - 1, None))
 
     def _steps(self, optics: Optics, light: Light) -> Iterator[Tensor]:
         if self.kind == "gradient-consensus":
@@ -228,14 +240,14 @@ class DenoisedFirst:
 
 
 @dataclass(frozen=True)
-class PlugAndPlay:
+class PlugAndPlay(Stepwise):
     """The network as the prior of an inversion.
 
     Attributes
     ----------
     network : Network
-    steps : int
-        The noise that the network is told of falls from the first to the last of them.
+    most : int
+        Steps. The noise that the network is told of falls from the first to the last of them.
     inner : int
         Iterations in each step.
     weight : float
@@ -245,7 +257,7 @@ class PlugAndPlay:
     """
 
     network: Network
-    steps: int = 9
+    most: int = 9
     inner: int = 16
     weight: float = 0.05
     last: float = 1.5
@@ -253,34 +265,14 @@ class PlugAndPlay:
     @property
     def patience(self) -> int:
         """Steps after the best that are looked at: all of them."""
-        return self.steps
-
-    def optics(self, psf: Tensor, sizes: tuple[int, ...]) -> Optics:
-        """Return the domain of blocks of a size."""
-        return Optics(psf, sizes)
-
-    def trail(self, optics: Optics, light: Light) -> Iterator[tuple[float, Tensor]]:
-        """Yield every step."""
-        for step, estimate in enumerate(self._steps(optics, light), 1):
-            yield float(step), estimate
-
-    def at(self, optics: Optics, light: Light, stop: float) -> Tensor:
-        """Return a step, the last one where there are not so many.
-
-        Parameters
-        ----------
-        optics : Optics
-        light : Light
-        stop : float
-        """
-        return next(islice(self._steps(optics, light), min(round(stop), self.steps) - 1, None))
+        return self.most
 
     def _steps(self, optics: Optics, light: Light) -> Iterator[Tensor]:
         noise = (max(light.level, 0.0) + light.ground) ** 0.5
         # In units of the noise of what is worked on; the first step hides all but what is coarse.
         first = max(_FIRST * light.share / self.network.electrons.gain / max(noise, 1e-6), _LEAST_FIRST)
-        ratio = (self.last / first) ** (1.0 / (self.steps - 1))
-        strengths = [first * ratio**step for step in range(self.steps)]
+        ratio = (self.last / first) ** (1.0 / max(self.most - 1, 1))
+        strengths = [self.last / ratio**step for step in reversed(range(self.most))]
         return plug_and_play(optics, light, self._clean, strengths, self.weight, self.inner)
 
     def _clean(self, planes: Tensor, sigma: Tensor) -> Tensor:

@@ -211,7 +211,10 @@ def prepare_network(image: Image, params: NetworkParams, context: Context) -> Pr
 
     def solver(seen: _Seen, volume: bool) -> Solver:
         inside = Network(network, measure_condition(image, context), seen.electrons)
-        return PlugAndPlay(inside) if volume else DenoisedFirst(inside, Iterations(most=_MOST))
+        if volume:
+            # As many steps as are asked for are another way from much noise to little, and not the beginning of a longer one.
+            return PlugAndPlay(inside, most=params.iterations) if params.iterations else PlugAndPlay(inside)
+        return DenoisedFirst(inside, Iterations(most=_MOST))
 
     prepared = _prepare(image, params, context, solver, params.iterations, network.multiple)
     prepared.weights = weights

@@ -21,7 +21,7 @@ from napari_synth.core.progress import check_cancelled
 from napari_synth.imaging.image import Image
 from napari_synth.methods.synthesize.catalogue import FlowParams
 from napari_synth.methods.synthesize.objects import ObjectStatistics
-from napari_synth.methods.synthesize.samplers import USUAL_STEPS, NetworkSampler
+from napari_synth.methods.synthesize.samplers import NetworkSampler, steps_of
 from napari_synth.models import ModelCard
 from napari_synth.models.card import reading_card
 from napari_synth.networks.velocity_unet import flow
@@ -167,6 +167,8 @@ class LabelledSampler(NetworkSampler):
         source: Image | None = None,
     ) -> None:
         super().__init__(network, card, weights, params, source)
+        assert isinstance(params, FlowParams)
+        self._steps, self._solver = steps_of(params, card), params.solver
         with reading_card(card.name):
             self._channels = LabelChannels.from_record(card.extras["labels"])
             told = card.extras.get("objects")
@@ -211,7 +213,6 @@ class LabelledSampler(NetworkSampler):
 
     def made(self, latents: Tensor, size: tuple[int, int]) -> Tensor:
         """Return images; see `NetworkSampler.made`."""
-        assert isinstance(self.params, FlowParams)
         height, width = size
         beyond = [-edge % int(self.network.multiple) for edge in size]
         planes = [self._plane] if self._plane is not None else list(self.labels(latents).cpu().numpy())
@@ -221,8 +222,8 @@ class LabelledSampler(NetworkSampler):
         made = flow(
             lambda x, time: self.network(x, time, given),
             noise,
-            self.params.steps or USUAL_STEPS,
-            self.params.solver,
+            self._steps,
+            self._solver,
             check=check_cancelled,
         )
         images: Tensor = self.network.unstandardised(made)

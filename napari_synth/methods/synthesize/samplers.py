@@ -166,8 +166,19 @@ class RefinedSampler(AutoencoderSampler):
 
 STEPS = "steps"
 """Of a card's extras: how many steps of Heun's are enough, as it was found when the model was trained."""
-USUAL_STEPS = 20
-"""Where the card does not say it."""
+_USUAL_STEPS = 20
+
+
+def steps_of(params: FlowParams, card: ModelCard) -> int:
+    """Return in how many steps a flow is followed: as is asked for, else as was found to be enough when the model was trained.
+
+    Raises
+    ------
+    ModelFileError
+        What the card says is no number.
+    """
+    with reading_card(card.name):
+        return params.steps or max(1, int(card.extras.get(STEPS, _USUAL_STEPS)))
 
 
 class FlowSampler(NetworkSampler):
@@ -197,11 +208,9 @@ class FlowSampler(NetworkSampler):
     ) -> None:
         super().__init__(network, card, weights, params, source)
         assert isinstance(params, FlowParams)
-        with reading_card(card.name):
-            enough = max(1, int(card.extras.get(STEPS, USUAL_STEPS)))
-        self._steps, self._solver = params.steps or enough, params.solver
+        self._steps, self._solver = steps_of(params, card), params.solver
         # On the way back, what is lost by long steps is not found again.
-        self._steps_back = params.steps or max(enough, USUAL_STEPS)
+        self._steps_back = params.steps or max(self._steps, _USUAL_STEPS)
 
     def latent_shape(self, size: tuple[int, int]) -> tuple[int, ...]:
         """Return the shape of the noise; see `Sampler.latent_shape`."""
