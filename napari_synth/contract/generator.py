@@ -247,6 +247,8 @@ class Prepared(ABC):
     noise_level : float or None
         The counts from which on a correction multiplies: a pixel of the result lies by `gains` times as far above them as that
         of the image, up to a shift that holds no noise. None where the result of a pixel holds the noise of others, or none.
+    multiplies : bool
+        Whether its `gains` are other than 1 anywhere: they are asked for only then.
     wants_gains : bool
         Whether it is to be told by `with_gains` how the corrections before it changed the noise.
     """
@@ -259,6 +261,7 @@ class Prepared(ABC):
     weights: Mapping[str, str] = {}
     resolved: Mapping[str, Any] = {}
     noise_level: float | None = None
+    multiplies: bool = False
     wants_gains: bool = False
 
     @abstractmethod
@@ -297,7 +300,7 @@ class Prepared(ABC):
         return False
 
     def gains(self, block: torch.Tensor) -> torch.Tensor:
-        """Return by what `apply` multiplies the noise of every pixel of a batch of blocks, where there is a `noise_level`.
+        """Return by what `apply` multiplies the noise of every pixel of a batch of blocks, where it `multiplies`.
 
         Parameters
         ----------
@@ -307,7 +310,7 @@ class Prepared(ABC):
         Returns
         -------
         torch.Tensor, (N, C, *spatial)
-            Above 0; 1 everywhere unless a method says otherwise.
+            Above 0.
         """
         import torch
 

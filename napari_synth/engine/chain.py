@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from napari_synth.contract.generator import Chain, Generator, Prepared
+from napari_synth.contract.generator import Chain, Generator
 from napari_synth.core.errors import Cancelled, InvalidParameterError, ReferenceImageError, SynthError
 from napari_synth.core.options import RunOptions
 from napari_synth.core.progress import Progress, Reporter
@@ -87,7 +87,7 @@ def _result(prepared: PreparedImage, report: Reporter) -> Image:
     if run is None:
         return found
     gains = prepared.seen.gains
-    if any(type(channel.prepared).gains is not Prepared.gains for channel in prepared.channels):
+    if any(channel.prepared.multiplies for channel in prepared.channels):
         levels = tuple(channel.prepared.noise_level or 0.0 for channel in prepared.channels)
         gains = (*gains, Gain(replace(found, data=StepArray(run)), levels))
     return replace(found, gains=gains)

@@ -174,8 +174,11 @@ class Gains(Prepared):
         return Gains(self._prepared.at(place), self._scale)
 
     def apply(self, block: torch.Tensor) -> torch.Tensor:
-        """Return the gains of a batch of blocks."""
-        return self._prepared.gains(block) / self._scale
+        """Return the gains of a batch of blocks; another channel of the run may multiply where this one does not."""
+        import torch
+
+        gains = self._prepared.gains(block) if self._prepared.multiplies else torch.ones_like(block)
+        return gains / self._scale
 
 
 @dataclass(frozen=True)

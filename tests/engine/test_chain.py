@@ -300,3 +300,14 @@ def test_what_a_correction_says_it_does_to_the_noise_it_does(
     for part in (SHADING < 0.8, SHADING > 1.05):
         smooth = np.poly1d(np.polyfit(SHADING[part], made[part], 3))(SHADING[part])
         assert np.std(made[part] - smooth) == pytest.approx(5 * np.sqrt(np.mean(gains[part] ** 2)), rel=0.1)
+
+
+def test_what_only_takes_away_multiplies_no_noise() -> None:
+    noisy = seen(TRUTH * 0.15 + 4, 5)
+    run = prepared([(LEVEL, {"operation": "subtract", "level": "keep"}), BLIND], noisy, dtype="float32")
+    assert not any("multiplied the noise" in note for note in run.notes)
+    flat = napari_synth.run(LEVEL, noisy, operation="subtract", level="keep", dtype="float32", axes="YX")
+    apart = napari_synth.run(BLIND, flat, dtype="float32", axes="YX")
+    np.testing.assert_allclose(run.compute(), apart, atol=1e-3 * float(np.ptp(apart)))
+    divided = prepared([(LEVEL, {"operation": "divide"}), BLIND], noisy, dtype="float32")
+    assert any("multiplied the noise" in note for note in divided.notes)

@@ -88,7 +88,7 @@ class Opened(Prepared):
 
     def gains(self, block: Tensor) -> Tensor:
         """Return by what the image was multiplied where it was divided by its background; see `Prepared.gains`."""
-        return self._then.gains(block, self.background(block) + self.lift)
+        return self._then.gains(self.background(block) + self.lift)
 
     def _ball(self, image: Tensor) -> Tensor:
         """Return how high the ball reaches at every pixel when it rolls below the image."""
@@ -126,7 +126,7 @@ class Surfaced(Prepared):
 
     def gains(self, block: Tensor) -> Tensor:
         """Return by what the image was multiplied where it was divided by its background; see `Prepared.gains`."""
-        return self._then.gains(block, self.background(block) + self.lift)
+        return self._then.gains(self.background(block) + self.lift)
 
 
 class _Then:
@@ -138,12 +138,10 @@ class _Then:
     def of(self, block: Tensor, background: Tensor) -> Tensor:
         if not self.divides:
             return block - background + self.level
-        return (block - self.zero) * self._factors(background) + self.zero
+        return (block - self.zero) * self.gains(background) + self.zero
 
-    def gains(self, block: Tensor, background: Tensor) -> Tensor:
-        return self._factors(background) if self.divides else torch.ones_like(block)
-
-    def _factors(self, background: Tensor) -> Tensor:
+    def gains(self, background: Tensor) -> Tensor:
+        """Return by what it is multiplied where it is divided."""
         # Where there is no light, nothing was seen: it is not made infinitely bright.
         least = 1e-3 * abs(self.level - self.zero)
         return (self.level - self.zero) / (background - self.zero).clamp_min(least)
@@ -196,7 +194,7 @@ def prepare_background(image: Image, params: BackgroundParams, context: Context)
     else:
         then.level = then.zero
     prepared.notes = _notes(image, params, pixels, found, context, then)
-    prepared.noise_level = params.dark if divides else 0.0
+    prepared.noise_level, prepared.multiplies = (params.dark if divides else 0.0), divides
     return prepared
 
 

@@ -227,7 +227,8 @@ def _flicker(signal: Floats, curve: Floats) -> Floats:
 
 def _scaled(fit: Fit, notes: tuple[str, ...], scale: float, offset: float) -> Unbleached:
     made = Unbleached(np.asarray(fit["gains"]), (fit["dark"][0] - offset) / scale)
-    made.notes, made.resolved, made.noise_level = notes, {"fitted": [fit]}, fit["dark"][0]
+    made.notes, made.resolved = notes, {"fitted": [fit]}
+    made.noise_level, made.multiplies = fit["dark"][0], True
     return made
 
 

@@ -175,7 +175,7 @@ class Flattened(Prepared):
     ) -> None:
         self.spec = BlockSpec.plane(0, bytes_per_pixel=_BYTES_PER_PIXEL)
         self._shading, self._dark, self._zero, self._sizes, self._at = shading, dark, zero, sizes, at
-        self.noise_level = 0.0
+        self.noise_level, self.multiplies = 0.0, True
 
     @property
     def is_placed(self) -> bool:

@@ -206,8 +206,6 @@ class Destriped(Prepared):
 
     def gains(self, block: Tensor) -> Tensor:
         """Return how much brighter the stripes were made, where they multiply; see `Prepared.gains`."""
-        if self._law == "offset":
-            return torch.ones_like(block)
         planes = [torch.exp(-self.find(plane).stripes) for plane in block.flatten(0, 1)]
         return torch.stack(planes).reshape(block.shape)
 
@@ -262,7 +260,8 @@ def prepare_stripes(image: Image, params: StripeParams, context: Context) -> Pre
     chosen = ways[best]
     chosen.notes = _notes(params, chosen, found[best], planes)
     # The level at which the logarithm is taken is the one that stays.
-    chosen.noise_level = 0.0 if laws[best] == "offset" else (dark - dim) * scale + offset
+    chosen.multiplies = laws[best] != "offset"
+    chosen.noise_level = (dark - dim) * scale + offset if chosen.multiplies else 0.0
     return chosen
 
 

@@ -103,7 +103,7 @@ class DeconvolveParams(Params):
 
     psf_model: PsfModel = Field(
         "auto",
-        title="Point spread function",
+        title="PSF model",
         description="An image of it, or of many beads; a model from the numbers of the microscope; or a Gaussian whose width is"
         " estimated by held-out photons. Auto takes the image where there is one, a wide-field model where numerical aperture and"
         " wavelength are set, a Gaussian where its width is set, the model of the microscope that the file of the image names, and"
