@@ -143,7 +143,8 @@ class Enlarged(Prepared):
                 size = [edge * self.scale for edge in flat.shape[-2:]]
                 fine = above_rounding(fine, resized(flat, size, "lanczos"), self._count)
             if self._params.consistency:
-                fine = consistent(fine, flat, sigma, self.scale, self._params.pixels)
+                rounded = (sigma.square() + self._count**2 / 12).sqrt()
+                fine = consistent(fine, flat, rounded, self.scale, self._params.pixels)
             if self._condition.is_faint:
                 missing = local_mean(flat - functional.avg_pool2d(fine, self.scale), MEAN_SPREAD)
                 fine = fine + functional.interpolate(missing, scale_factor=self.scale, mode="bilinear")

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 from skimage import color, data
 from skimage.metrics import peak_signal_noise_ratio
 
@@ -91,6 +92,18 @@ def test_what_noise_explains_is_not_put_back() -> None:
     measured = torch.rand(1, 1, 24, 24, generator=torch.Generator().manual_seed(0))
     fine = torch.full((1, 1, 48, 48), 0.5)
     torch.testing.assert_close(consistent(fine, measured, torch.full_like(measured, 0.5), 2, "cubic"), fine)
+
+
+@pytest.mark.parametrize("denoise", [True, False])
+def test_rounding_is_not_put_back(denoise: bool) -> None:
+    # All that Lanczos misses of an oversampled image is what its coarse pixels were rounded by.
+    truth = gaussian_filter(camera(192), 2.0)
+    small = reduced(truth, 2).round().astype(np.uint8)
+    ours, lanczos = (
+        psnr(truth, np.asarray(napari_synth.upscale(small, 2, name, **settings)), border=12)
+        for name, settings in (("network", {"denoise": denoise}), ("lanczos", {}))
+    )
+    assert ours > lanczos
 
 
 def test_noise_is_not_amplified() -> None:
