@@ -17,7 +17,7 @@ from napari_synth.core.device import Device
 from napari_synth.engine.rotations import RotationEnsemble
 from napari_synth.imaging.image import Image
 from napari_synth.methods.inpaint.catalogue import FillerParams
-from napari_synth.methods.inpaint.filling import Method, NetworkFill, prepare_filling
+from napari_synth.methods.inpaint.filling import NetworkFill, filling_network, prepare_filling
 from napari_synth.methods.super_resolution.enlarged import finer
 from napari_synth.methods.translate.catalogue import NeuralStyleParams
 from napari_synth.methods.translate.style import prepare_neural_style
@@ -207,7 +207,7 @@ def prepare_filler(
     context.report.start("Loading the model")
     network = open_network(description, path, context.device.torch_name)
     fill = NetworkFill(Planes(network, description.input_channels), description.multiple)
-    prepared = prepare_filling(image, Method(fill, thin=_THIN, context=params.context), params.neighbours, context)
+    prepared = prepare_filling(image, filling_network(fill, params, _THIN), params.neighbours, context)
     prepared.weights = {description.name: description.sha256}
     prepared.notes = (_NOTE, *prepared.notes)
     return prepared

@@ -21,6 +21,14 @@ class NeighbourParams(Params):
 class FillerParams(NeighbourParams):
     """Settings of networks."""
 
+    texture: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        title="Fine detail",
+        description="How much fine detail from elsewhere in the image is added to what the network fills: 0 is nearest to the"
+        " truth on average, 1 looks most like what is around.",
+    )
     context: int = advanced(
         96,
         ge=8,
@@ -79,8 +87,8 @@ class AutoParams(SearchParams):
         None,
         ge=0,
         le=1,
-        title="Share of the guide",
-        description="How far what varies slowly in thick holes is that of a guide, the mean of a smooth surface and the network's:"
+        title="Share of the network",
+        description="How far what varies slowly in thick holes is what the network makes of them:"
         " 0 keeps the patches as they are. Left out, a hole of the same shape beside each one decides.",
     )
 

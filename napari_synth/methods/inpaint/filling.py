@@ -332,8 +332,14 @@ def _merged(boxes: list[Box], apart: int) -> list[Box]:
 
 _SHARES = (0.0, 0.35, 0.65, 1.0)
 _USUAL_SHARE = 0.65
+# In pixels: what is finer than this is the texture's and not the guide's.
+_TEXTURE_SPREAD = 2.0
+# In pixels: finer, where the guide knows more than the patches do.
+_DETAIL_SPREAD = 1.5
 # Of the squared error: what one hole says is much chance.
 _CLEARLY = 0.8
+# In pixels: of the patches that give detail to what a network fills.
+_RADIUS = 3
 # In pixels: radius up to which a hole is a band or a spot that shows no texture of its own.
 _NARROW = 6.0
 # What is tried on: pixels along each side of a hole, around it, and planes.
@@ -400,13 +406,11 @@ class PatchFill:
         if share is None:
             assert self.guide is not None
             return self.guide(crop, generator)
-        return levelled(*self._parts(crop, generator), crop.holes, share)
+        return levelled(*self._parts(crop, generator), crop.holes, share, _TEXTURE_SPREAD)
 
     def _parts(self, crop: Crop, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Return the texture and the guide."""
-        deep = (len(crop.holes) - 1) // 2 if int(crop.holes.any(2).any(1).sum()) > 2 else 0
-        search = Search((min(1, deep), self.radius, self.radius), level=self.share != 0.0)
-        rough = copied(crop.pixels, crop.holes, ~crop.unknown, search, generator, check_cancelled)
+        rough = from_patches(crop, self.radius, self.share != 0.0, generator)
         guide = crop.pixels
         if self.guide is not None and self.share != 0.0:
             guide = torch.where(crop.holes, self.guide(crop, generator), guide)
@@ -424,7 +428,7 @@ class PatchFill:
         parts = self._parts(beside, generator)
         errors = {}
         for share in _SHARES:
-            off = (levelled(*parts, beside.holes, share) - crop.pixels)[:, beside.holes]
+            off = (levelled(*parts, beside.holes, share, _TEXTURE_SPREAD) - crop.pixels)[:, beside.holes]
             errors[share] = float(off.square().mean())
         best = min(errors, key=lambda share: errors[share])
         if self.guide is not None and _radius(crop.holes) <= _NARROW:
@@ -432,6 +436,50 @@ class PatchFill:
             if float(wrong.square().mean()) < errors[best]:
                 return None
         return best if errors[best] < _CLEARLY * errors[_USUAL_SHARE] else _USUAL_SHARE
+
+
+@dataclass(frozen=True)
+class DetailedFill:
+    """Gives what another fills fine detail that the image has elsewhere.
+
+    Attributes
+    ----------
+    guide : Fill
+        What has no detail of its own, such as a network that answers with the mean of what could be there.
+    strength : float
+        Of the detail, 0 to 1.
+    """
+
+    guide: Fill
+    strength: float
+
+    @property
+    def said(self) -> str:
+        """With what, as a sentence says it."""
+        return f"{self.guide.said}, with fine detail from patches of the image"
+
+    def __call__(self, crop: Crop, generator: torch.Generator) -> Tensor:
+        """Fill the holes; see `Fill`."""
+        guide = torch.where(crop.holes, self.guide(crop, generator), crop.pixels)
+        rough = from_patches(crop, _RADIUS, False, generator)
+        return torch.lerp(guide, levelled(rough, guide, crop.holes, 1.0, _DETAIL_SPREAD), self.strength)
+
+
+def from_patches(crop: Crop, radius: int, level: bool, generator: torch.Generator) -> Tensor:
+    """Return a crop whose holes are filled with patches of the image; see `copied`.
+
+    Parameters
+    ----------
+    crop : Crop
+    radius : int
+        Of a patch in pixels.
+    level : bool
+        Whether what varies slowly is taken out before and put back behind.
+    generator : torch.Generator
+    """
+    deep = (len(crop.holes) - 1) // 2 if int(crop.holes.any(2).any(1).sum()) > 2 else 0
+    search = Search((min(1, deep), radius, radius), level=level)
+    return copied(crop.pixels, crop.holes, ~crop.unknown, search, generator, check_cancelled)
 
 
 def part_to_try_on(crop: Crop) -> Crop:
@@ -490,14 +538,11 @@ class NetworkFill:
         Height and width that it takes are multiples of this.
     least : int
         And no smaller.
-    share : float
-        Of the network's answer; the rest is the smooth surface. The mean of both is nearer to the truth than either.
     """
 
     complete: Callable[[Tensor, Tensor], Tensor]
     multiple: int = 8
     least: int = 16
-    share: float = 1.0
 
     said = "by the network"
 
@@ -513,8 +558,7 @@ class NetworkFill:
             image = functional.pad(image, more, mode="replicate")
             # What lies beyond the border is not known either.
             holes = functional.pad(holes, more, value=1.0)
-            answer = self.complete(image, holes)[0, :, :height, :width]
-            result[:, plane] = torch.lerp(crop.pixels[:, plane], answer, self.share)
+            result[:, plane] = self.complete(image, holes)[0, :, :height, :width]
         return result
 
 
@@ -549,7 +593,21 @@ _THIN = 3.0
 
 def learned(network: Any, params: FillerParams) -> Method:
     """Return the method that fills holes with a network of ours."""
-    return Method(NetworkFill(own_network(network), network.multiple), thin=_THIN, context=params.context)
+    return filling_network(NetworkFill(own_network(network), network.multiple), params, _THIN)
+
+
+def filling_network(fill: NetworkFill, params: FillerParams, thin: float) -> Method:
+    """Return the method that fills holes with a network.
+
+    Parameters
+    ----------
+    fill : NetworkFill
+    params : FillerParams
+    thin : float
+        Radius in pixels up to which a hole is filled smoothly.
+    """
+    thick = DetailedFill(fill, params.texture) if params.texture else fill
+    return Method(thick, thin=thin, context=params.context)
 
 
 def prepare_learned(
@@ -567,7 +625,7 @@ def prepare_auto(image: Image, params: AutoParams, context: Context) -> Prepared
     For its parameters see `Generator.prepare`.
     """
     network, weights = bundled_network(MODEL, context.device)
-    guide = NetworkFill(own_network(network), network.multiple, share=0.5)
+    guide = NetworkFill(own_network(network), network.multiple)
     method = Method(
         PatchFill(params.patch_radius, params.surface, guide),
         thin=params.thin,

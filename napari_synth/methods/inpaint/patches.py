@@ -39,9 +39,8 @@ _CHUNK = 2**22
 _STEPS = (1, 2, 4)
 _SWEEPS = 2
 _SETTLED = 1e-3
-# Standard deviations in pixels: of what is too smooth for patches to tell, and of what is mixed with a guide.
+# Standard deviation in pixels of what is too smooth for patches to tell.
 _BASE = 16.0
-_MIXED = 3.0
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,7 @@ def copied(
     return pixels if detail is None else torch.where(holes, detail + base, pixels)
 
 
-def levelled(rough: Tensor, guide: Tensor, holes: Tensor, share: float) -> Tensor:
+def levelled(rough: Tensor, guide: Tensor, holes: Tensor, share: float, spread: float) -> Tensor:
     """Return a texture that varies slowly as a guide does.
 
     Parameters
@@ -98,8 +97,10 @@ def levelled(rough: Tensor, guide: Tensor, holes: Tensor, share: float) -> Tenso
     holes : torch.Tensor of bool, (A, Y, X)
     share : float
         Of the guide.
+    spread : float
+        Standard deviation in pixels of the Gaussian that leaves what varies slowly.
     """
-    return torch.where(holes, rough + share * _blurred(guide - rough, _MIXED), rough) if share else rough
+    return torch.where(holes, rough + share * _blurred(guide - rough, spread), rough) if share else rough
 
 
 def complete(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from skimage import data
 
 import napari_synth
+from benchmark.inpainting import judged
 from napari_synth.methods.inpaint.filling import Crop, Holes, part_to_try_on
 
 
@@ -43,6 +45,21 @@ def test_a_thin_hole_is_filled_as_by_the_biharmonic_equation_whatever_it_runs_in
 def _texture() -> np.ndarray:
     y, x = np.mgrid[:96, :96]
     return (100 + 40 * np.sin(x / 5) * np.cos(y / 7) + np.random.default_rng(0).normal(0, 3, (96, 96))).astype("f4")
+
+
+def test_fine_detail_on_what_the_network_fills_brings_texture_for_little_error() -> None:
+    truth = data.gravel()[100:228, 100:228]
+    y, x = np.ogrid[:128, :128]
+    hole = (y - 64) ** 2 + (x - 64) ** 2 <= 14**2
+    scores = []
+    for texture in (0.0, 1.0):
+        found = napari_synth.inpaint(np.where(hole, 0, truth), hole, "network", texture=texture, device="cpu")
+        assert np.array_equal(found[~hole], truth[~hole])
+        scores.append(judged(truth[..., None], found[..., None], hole))
+    (plain, _, plain_energy), (detailed, _, energy) = scores
+    assert detailed > plain - 1.0
+    assert energy > 0.5
+    assert energy > 1.5 * plain_energy
 
 
 def test_what_is_tried_does_not_grow_with_the_hole() -> None:
