@@ -29,7 +29,10 @@ METHODS = "methods/index.md"
 _COLUMNS = "92"
 _TASKS = {
     Task.DENOISE: ("Denoise", "Remove noise."),
-    Task.CORRECT: ("Correct", "Even out light, background, bleaching and stripes."),
+    Task.CORRECT: (
+        "Correct",
+        "Even out light, background, bleaching and stripes, and bring frames and channels into register.",
+    ),
     Task.DECONVOLVE: ("Deconvolve", "Take the blur of the instrument away."),
     Task.SUPER_RESOLUTION: ("Upscale", "Make pixels finer, and voxels cubic. More pixels do not mean more resolution."),
     Task.INPAINT: ("Inpaint", "Fill what is scratched, dusty, dead, burnt or missing."),
