@@ -166,19 +166,22 @@ def _coarse(image: Image, axes: str) -> Doubles:
     """Return the image averaged to few pixels, and over all axes that the field does not have."""
     kept = [axis for axis in image.axes if axis in axes]
     lead = [axis for axis in image.axes if axis not in axes]
-    total: Doubles | None = None
-    count = int(np.prod([image.sizes[axis] for axis in lead]))
+    edges = [min(_COARSE, image.sizes[axis]) for axis in axes]
+    total, weight = np.zeros(edges), np.zeros(edges)
     for index in np.ndindex(*(image.sizes[axis] for axis in lead)):
         volume = image.read(**dict(zip(lead, index, strict=True))).astype(np.float64)
         volume = volume.transpose([kept.index(axis) for axis in axes])
         finite = np.isfinite(volume)
-        volume = np.where(finite, volume, 0.0)
-        pooled = torch.from_numpy(np.ascontiguousarray(volume))[None, None]
-        edges = [min(_COARSE, size) for size in volume.shape]
-        small = np.asarray(functional.interpolate(pooled, size=edges, mode="area")[0, 0]) / count
-        total = small if total is None else total + small
-    assert total is not None
-    return total
+        # Pixels without a value say nothing, and are not dark.
+        total += _pooled(np.where(finite, volume, 0.0), edges)
+        weight += _pooled(finite.astype(np.float64), edges)
+    return np.divide(total, weight, out=np.zeros_like(total), where=weight > 0)
+
+
+def _pooled(volume: Doubles, edges: list[int]) -> Doubles:
+    """Return the mean of a volume over so many parts along each axis."""
+    pixels = torch.from_numpy(np.ascontiguousarray(volume))[None, None]
+    return np.asarray(functional.interpolate(pixels, size=edges, mode="area")[0, 0])
 
 
 def _signal(volume: Doubles) -> npt.NDArray[np.bool_]:

@@ -53,6 +53,17 @@ def test_the_field_goes_and_the_mean_of_the_signal_stays(shape: tuple[int, ...])
         napari_synth.run(run.recipe, seen[..., 1:], axes="ZYX"[-len(shape) :])
 
 
+def test_pixels_without_a_value_are_not_taken_for_shade() -> None:
+    clean = body((72, 80))
+    seen = (clean * bias((72, 80))).astype("f4")
+    seen[np.random.default_rng(0).random(seen.shape) < 0.15] = np.nan
+    seen[30:40, 20:30][::2] = np.nan
+    result = napari_synth.correct(seen, "bias-field")
+    known = np.isfinite(seen)
+    np.testing.assert_array_equal(np.isfinite(result), known)
+    assert left(result[known], clean[known]) < 0.03
+
+
 def test_channels_have_fields_of_their_own_and_frames_share_one() -> None:
     clean = body((48, 56))
     field = bias((48, 56))
