@@ -12,7 +12,8 @@ from typing import Any, Union, cast, get_args, get_origin
 
 from magicgui.widgets import create_widget
 from pydantic.fields import FieldInfo
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QTimer, Signal
+from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
     QCheckBox,
@@ -66,7 +67,7 @@ class ParamsForm(QWidget):
         self.params_type = params_type
         self._fields: dict[str, _Field] = {}
         self._properties = params_type.model_json_schema()["properties"]
-        plain, advanced = rows(), rows()
+        self._rows = plain, advanced = rows(), rows()
         for name, info in params_type.settable().items():
             if name in hidden:
                 continue
@@ -88,6 +89,21 @@ class ParamsForm(QWidget):
         self.more.toggled.connect(self._folded.setVisible)
         layout.addWidget(self.more)
         layout.addWidget(self._folded)
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """Ask for another height where rows break now: Qt keeps the one from before the panel had its width."""
+        super().resizeEvent(event)
+        QTimer.singleShot(0, self._measure_again)
+
+    def _measure_again(self) -> None:
+        layout = self.layout()
+        if layout is None:
+            return
+        for rows_of in self._rows:
+            rows_of.invalidate()
+        layout.invalidate()
+        if layout.heightForWidth(self.width()) > self.height():
+            self.updateGeometry()
 
     def values(self) -> dict[str, Any]:
         """Return the value of every field, None for one that is left on automatic."""
