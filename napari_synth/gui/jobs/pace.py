@@ -40,7 +40,7 @@ def is_worth_measuring(image: Image) -> bool:
     """Tell whether an image is so much larger than a block that its run may take long."""
     block = {axis: part.stop - part.start for axis, part in _middle(image).items()}
     times = [size / block.get(axis, size) for axis, size in image.sizes.items()]
-    return math.prod(times) >= _TIMES_LARGER
+    return bool(math.prod(times) >= _TIMES_LARGER)
 
 
 def pace(request: RestoreRequest, key: str, progress: ProgressCallback, cancel: CancelToken) -> Paced:
