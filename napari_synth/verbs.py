@@ -113,7 +113,7 @@ def correct(
         As for `run`.
     generator : str or Generator
         ``"background"`` (rolling ball, opening or a smooth surface), ``"flat-field"`` (uneven light, learnt from many tiles),
-        ``"bleaching"``, ``"stripes"``, ``"drift"``, ``"chromatic-shift"``, or one of another package.
+        ``"bleaching"``, ``"stripes"``, ``"drift"``, ``"chromatic-shift"``, ``"bias-field"``, or one of another package.
     reference : array-like or Image, optional
         Many tiles or frames of the same microscope, stacked, to learn the light of ``"flat-field"`` from; beads that shine in all
         channels for ``"chromatic-shift"``. The image itself where it is left out.

@@ -439,18 +439,16 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
         return f"The point spread function is in {layer.name!r}."
 
     def _add_light(self, run: PreparedImage, finished: Finished[PreparedImage]) -> str:
-        """Add the shading and the dark field that were taken out, hidden, and say so."""
+        """Add the fields of light that were taken out, hidden, and say so."""
         source = finished.source
-        if run.recipe.steps[-1].generator != "correct/flat-field" or source is None:
+        learnt = [getattr(one.prepared, "learnt", None) for one in run.channels]
+        if not learnt[0] or source is None:
             return ""
-        from napari_synth.methods.correct.flat_field import fields_of
-
-        sizes = (run.source.sizes["Y"], run.source.sizes["X"])
-        fields = [fields_of(one.prepared.resolved["fitted"][0], sizes) for one in run.channels]
         named = []
-        for what, planes in zip(("shading", "dark field"), zip(*fields, strict=True), strict=True):
-            # Channels have each their own, and lie in the order of the sliders then.
-            pixels, axes = (planes[0], "YX") if len(planes) == 1 else (np.stack(planes), "CYX")
+        for what, (axes, pixels) in learnt[0].items():
+            if len(learnt) > 1:
+                # Channels have each their own, and lie in the order of the sliders then.
+                pixels, axes = np.stack([one[what][1] for one in learnt if one]), "C" + axes
             placed = _placed(run, source, axes) if set(axes) <= set(run.source.axes) else {}
             layer = Image(pixels, name=f"{source.name} {what}", visible=False, metadata=mark(LIGHT), **placed)
             insert_layer(self.viewer, layer, finished.result)

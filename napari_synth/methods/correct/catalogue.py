@@ -81,6 +81,34 @@ class ChromaticParams(Params):
     )
 
 
+class BiasFieldParams(Params):
+    """Settings of the bias field."""
+
+    levels: int = Field(
+        3,
+        ge=1,
+        le=4,
+        title="Levels",
+        description="How fine the field may be: each level halves the distance over which it changes. More follow stronger coils,"
+        " and may take large structures for the field.",
+    )
+    iterations: int = advanced(
+        30,
+        ge=1,
+        le=500,
+        title="Iterations",
+        description="At most so many at each level. More take longer and change little after some tens.",
+    )
+    fitted: tuple[Fit, ...] | None = Field(
+        None,
+        min_length=1,
+        title="Fitted fields",
+        description="What an earlier run found, one entry a channel; a recipe holds it, so that it serves for other images of the"
+        " same position of the body.",
+        json_schema_extra={"fitted": True},
+    )
+
+
 class BackgroundParams(Params):
     """Settings of the background."""
 
@@ -297,6 +325,18 @@ METHODS = (
         ),
         ChromaticParams,
         "napari_synth.methods.correct.chromatic_shift:prepare_chromatic_shift",
+    ),
+    Generator(
+        GeneratorInfo(
+            id="correct/bias-field",
+            title="Bias field (MR)",
+            summary="Evens out what the coils of magnetic resonance receive brighter on their side; needs the extra medical.",
+            task=Task.CORRECT,
+            reference="Tustison et al., N4ITK: improved N3 bias correction, IEEE TMI 2010",
+            spatial_dims=(2, 3),
+        ),
+        BiasFieldParams,
+        "napari_synth.methods.correct.bias_field:prepare_bias_field",
     ),
 )
 """In the order in which lists have them: the first generator is the default of the task."""

@@ -220,7 +220,7 @@ def _notes(maps: tuple[ChannelMap, ...], reference: int, size: tuple[int, int], 
         if channel == reference:
             continue
         where = ", ".join(
-            f"{part:+.2f} along {axis}" for axis, part in zip("ZYX"[-len(one.shift) :], one.shift, strict=True)
+            f"{part:+.2f} px along {axis}" for axis, part in zip("ZYX"[-len(one.shift) :], one.shift, strict=True)
         )
         changes = ""
         if any(one.slope):
@@ -230,6 +230,6 @@ def _notes(maps: tuple[ChannelMap, ...], reference: int, size: tuple[int, int], 
                 f" {max(one.largest(size)):.1f} pixels"
             )
         told = f" ({one.parts} parts of the field agree to {max(one.error, 0.01):.2f} pixels)" if one.parts else ""
-        said.append(f"Channel {channel} was displaced by {where} pixels against channel {reference}{changes}{told}.")
+        said.append(f"Channel {channel} was displaced against channel {reference} by {where}{changes}{told}.")
     said.append("What a channel does not show repeats its edge." if repeats else "What a channel does not show is 0.")
     return tuple(said)

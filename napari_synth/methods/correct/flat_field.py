@@ -195,6 +195,12 @@ class Flattened(Prepared):
         """Return how much brighter the corners were made; see `Prepared.gains`."""
         return (1.0 / self._light(block)).expand_as(block)
 
+    @property
+    def learnt(self) -> dict[str, tuple[str, npt.NDArray[np.float32]]]:
+        """What was learnt, as images with their axes, by name: the shading, whose mean is 1, and the dark field in counts."""
+        shading, dark = fields_of(self.resolved["fitted"][0], self._sizes)
+        return {"shading": ("YX", shading), "dark field": ("YX", dark)}
+
     def _light(self, block: Tensor) -> Tensor:
         return self._field(self._shading, block).clamp_min(_DARKEST)
 

@@ -57,7 +57,7 @@ def test_channels_are_moved_onto_the_first_to_a_twentieth_of_a_pixel() -> None:
     off, before = (np.corrcoef(camera()[inner].ravel(), one[1][inner].ravel())[0, 1] for one in (result, source))
     assert off > 0.98 > before
     assert not result[1, :, :2].any()
-    assert "Channel 1 was displaced by +1.68 along Y, -2.30 along X pixels" in run.notes[0]
+    assert "Channel 1 was displaced against channel 0 by +1.68 px along Y, -2.30 px along X" in run.notes[0]
 
 
 def test_edges_tell_what_intensities_do_not() -> None:
