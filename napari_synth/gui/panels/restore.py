@@ -11,14 +11,16 @@ from napari.layers import Image, Labels
 from napari.utils.theme import get_theme
 from qtpy.QtWidgets import QHBoxLayout, QPushButton
 
+from napari_synth import registry
 from napari_synth.batches.inputs import Masked
 from napari_synth.contract.generator import Generator, Task
 from napari_synth.contract.params import Params
-from napari_synth.core.errors import MaskError
+from napari_synth.core.errors import MaskError, SynthError
 from napari_synth.engine.image_run import PreparedImage
 from napari_synth.engine.recipe import Recipe, Step
 from napari_synth.gui.jobs.comparison import Compared, compare
 from napari_synth.gui.jobs.files import FilesRequest
+from napari_synth.gui.jobs.pace import is_worth_measuring
 from napari_synth.gui.jobs.requests import RestoreRequest
 from napari_synth.gui.jobs.restore import RunResult, restore
 from napari_synth.gui.jobs.worker import Work
@@ -28,7 +30,9 @@ from napari_synth.gui.layers.marks import FILLED, LIGHT, PSF, RESULT, mark
 from napari_synth.gui.layers.placement import Placement, result_placement
 from napari_synth.gui.layers.viewer_layers import insert_layer, layer_of_levels
 from napari_synth.gui.layers.visible_field import VisibleField, visible_field
-from napari_synth.gui.panels.layer_panel import LayerPanel
+from napari_synth.gui.panels.layer_panel import WORTH_SAYING, LayerPanel, pixels_of
+from napari_synth.gui.remembered import speed_of
+from napari_synth.gui.widgets.block_pace import BlockPace
 from napari_synth.gui.widgets.comparison_box import ComparisonBox
 from napari_synth.gui.widgets.files_box import FilesBox
 from napari_synth.gui.widgets.form_rows import line
@@ -38,6 +42,7 @@ from napari_synth.gui.widgets.reference_picker import PsfPicker, ReferencePicker
 from napari_synth.gui.widgets.region_picker import WHOLE, RegionPicker
 from napari_synth.gui.widgets.result_box import Finished
 from napari_synth.gui.widgets.run_preview import RunPreview
+from napari_synth.gui.widgets.status import duration
 from napari_synth.gui.widgets.stop_box import StopBox
 from napari_synth.gui.widgets.then_box import ThenBox
 from napari_synth.imaging.image import Image as SomeImage
@@ -99,6 +104,10 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
         self.then = ThenBox(self)
         self.then.changed.connect(self.preview.request)
         self.then.changed.connect(self._clear_error)
+        self.pace = BlockPace(self._to_measure, self)
+        self.pace.measured.connect(self._show_estimate)
+        self.preview_button.toggled.connect(self.pace.request)
+        self.then.changed.connect(self._show_estimate)
         if task == Task.DECONVOLVE:
             self.stop_box = StopBox(self)
         self.comparison = ComparisonBox(self.viewer, self)
@@ -163,7 +172,76 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
     def stop(self) -> None:
         """See `Panel.stop`."""
         super().stop()
+        self.pace.cancel()
         self.comparison.clear()
+
+    # The time before a run
+
+    def _show_estimate(self) -> None:
+        """Say what is known of the time, and have a block measured where nothing is."""
+        super()._show_estimate()
+        self.pace.request()
+
+    def _to_measure(self) -> tuple[str, RestoreRequest] | None:
+        """Return what is to be measured; None where it is known, is not asked for, or would itself take long."""
+        layer, device = self.source.layer, self.device.device
+        is_idle = self._job is None and not self.preview_button.isChecked() and self.isVisible()
+        if layer is None or device is None or not is_idle or self._why_unmeasured() or self.mask_picker is not None:
+            return None
+        image = self.source.image(layer)
+        if speed_of(self._speed_key(), device.title) is not None or not is_worth_measuring(image):
+            return None
+        return self._pace_key(layer), self._wanted(layer)[1]
+
+    def _why_unmeasured(self) -> str:
+        """Return why nothing is measured before a run, "" where it is."""
+        steps = (self.method.info.id, *(step.generator for step in self.then.steps))
+        methods = [registry.generator(one) for one in steps]
+        if any(method.info.trains for method in methods) or self._is_slow:
+            return (
+                "How long this takes is known after its first run: it learns or computes long before the first pixel."
+            )
+        if any(method.model is not None for method in methods):
+            return "How long this takes is known after its first run: a model of your own is not opened before you ask."
+        return ""
+
+    @property
+    def _is_slow(self) -> bool:
+        """Whether a setting is chosen that takes long."""
+        quick = self.method.params_type()
+        fields, values = self.method.params_type.settable(), self.form.values()
+        extras = {name: field.json_schema_extra for name, field in fields.items()}
+        slow = [name for name, extra in extras.items() if isinstance(extra, dict) and extra.get("slow")]
+        return any(values.get(name) != getattr(quick, name) for name in slow)
+
+    def _pace_key(self, layer: napari.layers.Image) -> str:
+        device = self.device.device
+        image = self.source.axes.axes_of(layer)
+        return f"{self._speed_key()} {'' if device is None else device.title} {image} {pixels_of(layer)} {layer.dtype}"
+
+    def _words_on_time(self) -> str:
+        """See `LayerPanel._words_on_time`; where the method was not run yet, from one block or why there is none."""
+        layers, device = self.source.selected, self.device.device
+        known = device is not None and speed_of(self._speed_key(), device.title) is not None
+        if not layers or device is None or known or self.mask_picker is not None:
+            return super()._words_on_time()
+        try:
+            if not is_worth_measuring(self.source.image(layers[0])):
+                return ""
+        except SynthError:
+            # What is wrong with the layer is said when it is run.
+            return ""
+        if why := self._why_unmeasured():
+            return why
+        key = self._pace_key(layers[0])
+        if self.pace.took_too_long(key):
+            return "A run takes long: one small block of this image alone was not done after 20 s."
+        speed = self.pace.speed_of(key)
+        if speed is None:
+            return ""
+        # Most of what is prepared is once for a layer.
+        seconds = sum(speed.preparing + speed.computing * pixels_of(layer) / speed.pixels for layer in layers)
+        return f"About {duration(seconds)}, as fast as one block of this image was." if seconds >= WORTH_SAYING else ""
 
     # What is wanted
 
