@@ -69,7 +69,7 @@ _BOUNDS = (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<"), ("multiple_of
 _COMMANDS = (
     "list", "denoise", "deconvolve", "correct", "upscale", "make-isotropic", "inpaint",
     "translate", "predict-frames", "synthesize",
-    "train denoise/supervised", "augment", "run", "assess", "plan", "finish", "curate export", "curate merge",
+    "train denoise/supervised", "augment", "run", "curves", "assess", "plan", "finish", "curate export", "curate merge",
     "model", "model add", "model show", "model export", "doctor", "bench",
 )  # fmt: skip
 

@@ -34,6 +34,7 @@ from napari_synth.gui.panels.layer_panel import WORTH_SAYING, LayerPanel, pixels
 from napari_synth.gui.remembered import speed_of
 from napari_synth.gui.widgets.block_pace import BlockPace
 from napari_synth.gui.widgets.comparison_box import ComparisonBox
+from napari_synth.gui.widgets.curves_box import CurvesBox
 from napari_synth.gui.widgets.files_box import FilesBox
 from napari_synth.gui.widgets.form_rows import line
 from napari_synth.gui.widgets.hint import Hint
@@ -46,6 +47,7 @@ from napari_synth.gui.widgets.status import duration
 from napari_synth.gui.widgets.stop_box import StopBox
 from napari_synth.gui.widgets.then_box import ThenBox
 from napari_synth.imaging.image import Image as SomeImage
+from napari_synth.methods.correct.curves import curves_of
 
 if TYPE_CHECKING:
     import napari
@@ -79,6 +81,7 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
     """
 
     stop_box: StopBox | None = None
+    curves_box: CurvesBox | None = None
 
     def __init__(self, napari_viewer: napari.Viewer, task: Task) -> None:
         super().__init__(napari_viewer, Generator, task, _ADDS)
@@ -110,6 +113,8 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
         self.then.changed.connect(self._show_estimate)
         if task == Task.DECONVOLVE:
             self.stop_box = StopBox(self)
+        if task == Task.CORRECT:
+            self.curves_box = CurvesBox(self)
         self.comparison = ComparisonBox(self.viewer, self)
         self.comparison.wanted.connect(self.compare)
         self.comparison.taken.connect(self.choose_method)
@@ -137,7 +142,7 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
             self.result,
             self.result_actions,
             self.messages,
-            *([] if self.stop_box is None else [self.stop_box]),
+            *(box for box in (self.stop_box, self.curves_box) if box is not None),
             self.history,
             self.comparison,
             self.files_box,
@@ -351,18 +356,22 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
 
     def _on_theme(self, _event: object = None) -> None:
         super()._on_theme()
-        if self.stop_box is not None:
-            theme = get_theme(self.viewer.theme)
-            self.stop_box.set_theme(theme.text.as_hex(), theme.background.as_hex())
+        theme = get_theme(self.viewer.theme)
+        for box in (self.stop_box, self.curves_box):
+            if box is not None:
+                box.set_theme(theme.text.as_hex(), theme.background.as_hex())
 
     def _show_said(self, finished: Finished[PreparedImage] | None) -> None:
-        """Show what is known of the chosen result; of a deconvolution, where it stopped and with which point spread function."""
+        """Show what is known of the chosen result: where a deconvolution stopped and with which PSF, what a correction found."""
         super()._show_said(finished)
         if self.stop_box is not None:
             fitted = () if finished is None else finished.recipe.params.get("fitted") or ()
             run = None if finished is None else finished.prepared
             psf = None if run is None else getattr(run.channels[0].prepared, "psf", None)
             self.stop_box.show_run(fitted, None if psf is None else psf.pixels)
+        if self.curves_box is not None:
+            found = None if finished is None else curves_of(finished.recipe.generator, finished.recipe.params)
+            self.curves_box.show_run(found, "" if finished is None else finished.result.name)
 
     def _offer_preview(self, _event: object = None) -> None:
         """Enable the preview, or say why there can be none and how there will be one."""
