@@ -29,6 +29,7 @@ def _build_app() -> App:
     app.command(_denoise, name="denoise")
     app.command(_neighbours, name="neighbours")
     app.command(_deconvolve, name="deconvolve")
+    app.command(_correct, name="correct")
     app.command(_super_resolution, name="super-resolution")
     app.command(_isotropic, name="isotropic")
     app.command(_inpaint, name="inpaint")
@@ -91,6 +92,19 @@ def _deconvolve(
 
     _check(out)
     return _finish(bench_deconvolve(quick=quick, volumes=volumes, device=device, say=_say), out)
+
+
+def _correct(
+    *,
+    quick: Quick = False,
+    device: Annotated[str, Parameter(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    out: Out = None,
+) -> int:
+    """Measure flat field, stripes, bleaching and chromatic shift against known truths."""
+    from benchmark.correction import bench_correct
+
+    _check(out)
+    return _finish(bench_correct(quick=quick, device=device, say=_say), out)
 
 
 def _super_resolution(

@@ -20,7 +20,7 @@ BRIEF: dict[str, dict[str, Any]] = {
     "super-resolution/adapted": {"steps": 2, "patch": 16, "batch": 1},
     "inpaint/adapted": {"steps": 2, "patch": 32, "batch": 1},
     "translate/patch-style": {"steps": 1, "structure": 7},
-    "correct/flat-field": {"fitted": [{"shading": (1.0,), "dark": (0.0,), "level": (0.0,)}]},
+    "correct/flat-field": {"fitted": [{"shading": (1.0,), "dark": (0.0,), "level": (0.0,), "baseline": (1.0,)}]},
     "synthesize/patches": {"steps": 2, "size": 32},
 }
 THOROUGH: dict[str, dict[str, Any]] = {

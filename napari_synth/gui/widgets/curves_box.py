@@ -30,7 +30,7 @@ class CurvesBox(QWidget):
         layout.setSpacing(2)
         self.words = wrapped(self, "What the correction found; the first is counted as 0.")
         self.plot = Plot(self)
-        self.save = button(self, "Save curve…", _SAVE)
+        self.save = button(self, "Save table…", _SAVE)
         self.save.clicked.connect(self._ask_where)
         for widget in (self.words, self.plot, self.save):
             layout.addWidget(widget)

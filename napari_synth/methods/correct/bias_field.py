@@ -23,6 +23,7 @@ from napari_synth.contract.generator import BlockSpec, Context, Prepared
 from napari_synth.core.errors import InvalidImageError, InvalidParameterError, MissingExtraError, SynthError
 from napari_synth.imaging.image import Image
 from napari_synth.methods.correct.catalogue import BiasFieldParams, Fit
+from napari_synth.methods.correct.smooth_field import field, polynomials
 
 Doubles = npt.NDArray[np.float64]
 
@@ -46,7 +47,7 @@ class Evened(Prepared):
     Parameters
     ----------
     coefficients : Tensor, (K, ...)
-        Of Legendre polynomials along `axes`: the logarithm of the field.
+        Of polynomials along `axes`: the logarithm of the field.
     axes : str
         ``"YX"`` or ``"ZYX"``.
     sizes : mapping of str to int
@@ -96,31 +97,6 @@ class Evened(Prepared):
         return field(
             self._coefficients, [self._sizes[axis] for axis in axes], [self._place[axis] for axis in axes]
         ).exp()
-
-
-def field(coefficients: Tensor, sizes: list[int], part: list[slice]) -> Tensor:
-    """Return a part of a smooth field of any size from its polynomials.
-
-    Parameters
-    ----------
-    coefficients : Tensor, (K, ...)
-        Of Legendre polynomials along each axis.
-    sizes : list of int
-        Of the whole field along each axis.
-    part : list of slice
-        The pixels that are wanted.
-    """
-    result = coefficients
-    for size, wanted in zip(sizes, part, strict=True):
-        # The axis in front goes behind the others: after all of them, they are in order again.
-        result = torch.tensordot(result, _polynomials(size, wanted, len(coefficients)), dims=([0], [1]))
-    return result
-
-
-def _polynomials(size: int, part: slice, order: int) -> Tensor:
-    """Return Legendre polynomials at a part of so many pixels, (pixels, order)."""
-    at = 2.0 * (np.arange(part.start, part.stop) + 0.5) / size - 1.0
-    return torch.from_numpy(np.polynomial.legendre.legvander(at, order - 1))
 
 
 def prepare_bias_field(image: Image, params: BiasFieldParams, context: Context) -> Prepared:
@@ -238,7 +214,7 @@ def _as_polynomials(values: Doubles) -> Tensor:
     result = values
     for size in values.shape:
         order = min(_ORDER, size)
-        basis = np.asarray(_polynomials(size, slice(0, size), order))
+        basis = np.asarray(polynomials(size, slice(0, size), order))
         solved = np.zeros((_ORDER, size))
         solved[:order] = np.linalg.pinv(basis)
         result = np.tensordot(result, solved, axes=([0], [1]))

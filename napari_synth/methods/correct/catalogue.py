@@ -211,8 +211,8 @@ class FlatFieldParams(Params):
         None,
         min_length=1,
         title="Fitted fields",
-        description="The shading and the dark field that an earlier run learnt, one entry a channel, as cosines along Y and X; a"
-        " recipe holds them, so that they serve for other images of the same microscope.",
+        description="The shading and the dark field that an earlier run learnt, one entry a channel, as polynomials along Y and X;"
+        " a recipe holds them, so that they serve for other images of the same microscope.",
         json_schema_extra={"fitted": True},
     )
 

@@ -229,7 +229,8 @@ def _notes(maps: tuple[ChannelMap, ...], reference: int, size: tuple[int, int], 
                 f", {100 * (yy + xx) / 2:+.2f} % larger and turned by {1000 * (xy - yx) / 2:+.2f} mrad: up to"
                 f" {max(one.largest(size)):.1f} pixels"
             )
-        told = f" ({one.parts} parts of the field agree to {max(one.error, 0.01):.2f} pixels)" if one.parts else ""
+        agreeing = f" ({one.parts} parts of the field agree to {max(one.error, 0.01):.2f} pixels)"
+        told = agreeing if one.parts > 1 else ""
         said.append(f"Channel {channel} was displaced against channel {reference} by {where}{changes}{told}.")
     said.append("What a channel does not show repeats its edge." if repeats else "What a channel does not show is 0.")
     return tuple(said)

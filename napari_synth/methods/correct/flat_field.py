@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
-from math import log, pi
+from math import log
 
 import numpy as np
 import numpy.typing as npt
@@ -18,11 +18,12 @@ from napari_synth.core.errors import InvalidImageError, InvalidParameterError
 from napari_synth.core.progress import check_cancelled
 from napari_synth.imaging.image import Image
 from napari_synth.methods.correct.catalogue import Fit, FlatFieldParams
+from napari_synth.methods.correct.smooth_field import field, polynomials
 
 # Planes are averaged to this edge at most; so many of them are looked at.
 _EDGE, _MOST_TILES, _FEWEST, _FEW = 128, 512, 3, 8
-# Cosines along each axis that make up a shading and a dark field.
-_ORDER, _DARK_ORDER = 8, 3
+# Polynomials along each axis that make up a shading and a dark field.
+_ORDER, _DARK_ORDER = 8, 2
 _STEPS, _RIDGE = 30, 1e-9
 # Relative spread of the baseline from which on a dark field can be told from the light.
 _VARIED = 0.05
@@ -39,7 +40,7 @@ class Fields:
     Attributes
     ----------
     shading, dark : torch.Tensor, (K, K)
-        Cosines of the shading, whose mean is 1, and of the dark field in counts: a field of any size is made of them.
+        Polynomials of the shading, whose mean is 1, and of the dark field in counts: a field of any size is made of them.
     baseline : numpy.ndarray, (tiles,)
         How bright the light of each tile was, in counts.
     """
@@ -55,7 +56,7 @@ def fit_fields(tiles: Tensor, *, dark: bool = True) -> Fields:
     The model is that of BaSiC: tile i is ``S * B_i + D + R_i``, with a smooth shading S, a baseline B_i, a smooth dark
     field D, and cells R_i in some of its pixels. It is solved otherwise: by least squares that are weighed anew again and again.
     What stands out of the model by more than three times the spread of what lies below it, the cells, counts no more in the end.
-    S and D are sums of few cosines, so that neither noise nor cells that are in every tile fit into them.
+    S and D are sums of few polynomials, so that neither noise nor cells that are in every tile fit into them.
 
     Parameters
     ----------
@@ -91,7 +92,7 @@ def fit_fields(tiles: Tensor, *, dark: bool = True) -> Fields:
 
 @dataclass(frozen=True)
 class _Solved:
-    """The cosines of shading and dark field, the brightness of each tile, and what is left of the tiles (tiles, pixels)."""
+    """The polynomials of shading and dark field, the brightness of each tile, and what is left of the tiles (tiles, pixels)."""
 
     light: Tensor
     shade: Tensor
@@ -109,7 +110,7 @@ class _Solved:
 
 
 def _solved(data: Tensor, waves: Tensor, darks: Tensor) -> _Solved:
-    """Solve for the light of tiles (tiles, pixels), by cosines (pixels, cosines) of the shading and, if any, of a dark field."""
+    """Solve for the light of tiles (tiles, pixels), by polynomials (pixels, polynomials) of the shading and of a dark field."""
     baseline = data.median(1).values.clamp_min(1e-3)
     shading, offset = torch.ones_like(data[0]), torch.zeros_like(data[0])
     weights, off = torch.ones_like(data), torch.zeros_like(data)
@@ -160,39 +161,17 @@ def _orders(order: int) -> list[tuple[int, int]]:
 
 
 def _waves(height: int, width: int, order: int) -> Tensor:
-    """Return cosines at every pixel, (pixels, cosines), the constant first."""
-    y, x = (_cosines(size, slice(0, size), order) for size in (height, width))
+    """Return polynomials at every pixel, (pixels, polynomials), the constant first."""
+    y, x = (polynomials(size, slice(0, size), order) for size in (height, width))
     return torch.stack([torch.outer(y[:, i], x[:, j]).ravel() for i, j in _orders(order)], 1)
 
 
-def _cosines(size: int, part: slice, order: int) -> Tensor:
-    """Return cosines of unit variance at a part of so many pixels, (pixels, order)."""
-    at = (torch.arange(part.start, part.stop, dtype=torch.float64) + 0.5) / size
-    orders = torch.arange(order, dtype=torch.float64)
-    return torch.cos(pi * at[:, None] * orders) * torch.where(orders > 0, 2.0**0.5, 1.0)
-
-
 def _square(values: Tensor, order: int) -> Tensor:
-    """Return cosines as a square, (order, order)."""
+    """Return polynomials as a square, (order, order)."""
     square = torch.zeros((order, order), dtype=torch.float64)
     for (i, j), value in zip(_orders(order), values.tolist(), strict=True):
         square[i, j] = value
     return square
-
-
-def field(coefficients: Tensor, sizes: tuple[int, int], part: tuple[slice, slice]) -> Tensor:
-    """Return a part of a field of any size from its cosines.
-
-    Parameters
-    ----------
-    coefficients : torch.Tensor, (K, K)
-    sizes : (int, int)
-        Of the whole field along Y and X.
-    part : (slice, slice)
-        The pixels that are wanted.
-    """
-    y, x = (_cosines(size, wanted, len(coefficients)) for size, wanted in zip(sizes, part, strict=True))
-    return y @ coefficients @ x.T
 
 
 class Flattened(Prepared):
@@ -201,7 +180,7 @@ class Flattened(Prepared):
     Parameters
     ----------
     shading, dark : torch.Tensor, (K, K)
-        Cosines; those of the dark field in normalised intensities.
+        Polynomials; those of the dark field in normalised intensities.
     zero : float
         Normalised intensity of no counts.
     sizes : (int, int)
@@ -345,7 +324,9 @@ def _held(fitted: tuple[Fit, ...], channel: int, sizes: tuple[int, int]) -> Fit:
             f"The recipe holds the light of {len(fitted)} channels, and the image has more: learn it from tiles with all of them."
         )
     fit = fitted[min(channel, len(fitted) - 1)]
-    if not {"shading", "dark", "level"} <= set(fit) or any(_edge(fit[name]) is None for name in ("shading", "dark")):
+    if not {"shading", "dark", "level", "baseline"} <= set(fit) or any(
+        _edge(fit[name]) is None for name in ("shading", "dark")
+    ):
         raise InvalidParameterError(
             "The fitted fields are not those of a flat field: take them from a recipe of this method."
         )
