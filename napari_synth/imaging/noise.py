@@ -708,10 +708,11 @@ def _stripe_notes(blocks: _Blocks, fit: _Fit) -> tuple[str, ...]:
     beside = {"rows": spectrum[_STRIPED:, 1], "columns": spectrum[1, _STRIPED:]}
     said = []
     for name, power in along.items():
-        # What is in common stands in the lowest frequency across alone; texture and correlated noise do not.
-        excess = float(np.min(power) - np.max(beside[name]))
-        if excess > _STRIPES:
-            shared = float(power.mean() - beside[name].mean()) / _BLOCK
+        # What is in common stands in the lowest frequency across alone; texture and correlated noise do not, and are stronger at
+        # some frequencies than at others, so that each is compared with what stands beside it.
+        excess = power - beside[name]
+        if excess.min() > _STRIPES:
+            shared = float(excess.mean()) / _BLOCK
             said.append(
                 f"{shared / (1.0 + shared):.0%} of the noise is the same all along {name}: a method that takes each pixel's noise"
                 " for its own leaves it in."
