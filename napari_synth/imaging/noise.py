@@ -53,8 +53,8 @@ _LEAKAGE = 1.09
 _CLASSES = 24
 # For the square of the signal: levels, their range, the error against a line's, and how steady variance over square is.
 _FEWEST_LEVELS, _WIDE, _BETTER, _STEADY = 6, 2.5, 0.5, 2.5
-# Power that a row or a column has over its noise, from which frequency on.
-_STRIPES, _STRIPED = 0.5, 4
+# Power that a row or a column has over its noise, from which frequency on, and the least of it over the most.
+_STRIPES, _STRIPED, _LEVEL = 0.5, 4, 0.4
 # Spread of the lower half of the energies over that of noise: upsampled noise gives 1.6, texture 1.7.
 _SCATTER = 1.65
 
@@ -708,10 +708,12 @@ def _stripe_notes(blocks: _Blocks, fit: _Fit) -> tuple[str, ...]:
     beside = {"rows": spectrum[_STRIPED:, 1], "columns": spectrum[1, _STRIPED:]}
     said = []
     for name, power in along.items():
-        # What is in common stands in the lowest frequency across alone; texture and correlated noise do not, and are stronger at
-        # some frequencies than at others, so that each is compared with what stands beside it.
+        # What is in common stands in the lowest frequency across alone, about as strong at all others along. Texture and correlated
+        # noise stand beside it too, and what they have more of in it falls with them.
         excess = power - beside[name]
-        if excess.min() > _STRIPES:
+        stands_out = power.min() - beside[name].max() > _STRIPES
+        is_level = excess.min() > max(_STRIPES, _LEVEL * excess.max())
+        if stands_out or is_level:
             shared = float(excess.mean()) / _BLOCK
             said.append(
                 f"{shared / (1.0 + shared):.0%} of the noise is the same all along {name}: a method that takes each pixel's noise"
