@@ -23,7 +23,12 @@ def tiles(tmp_path: Path) -> Path:
     glass = np.rint(242 + rng.normal(0, 1.7, (128, 128, 3))).clip(0, 255).astype(np.uint8)
     folded = slide[300:428, 300:428].copy()
     folded[8:120, 8:120] = folded[8:120, 8:120] // 12
-    for name, tile in {"0-glass": glass, "1": slide[:128, :128], "2-folded": folded, "3": slide[128:256, 128:256]}.items():
+    for name, tile in {
+        "0-glass": glass,
+        "1": slide[:128, :128],
+        "2-folded": folded,
+        "3": slide[128:256, 128:256],
+    }.items():
         tifffile.imwrite(folder / f"{name}.tif", tile, photometric="rgb")
     return folder
 

@@ -59,7 +59,13 @@ def test_a_jpeg_is_restored_by_the_noise_before_compression(quality: int, least:
 
 @pytest.mark.parametrize(
     ("name", "quality", "least"),
-    [("astronaut", 30, 30.7), ("astronaut", 50, 31.5), ("astronaut", 70, 32.0), ("chelsea", 30, 30.4), ("chelsea", 50, 31.0)],
+    [
+        ("astronaut", 30, 30.7),
+        ("astronaut", 50, 31.5),
+        ("astronaut", 70, 32.0),
+        ("chelsea", 30, 30.4),
+        ("chelsea", 50, 31.0),
+    ],
 )
 def test_a_colour_jpeg(name: str, quality: int, least: float) -> None:
     # By what is measured on its pixels the first two come to 28.9 and 29.0 dB, with the true noise to 31.0 and 31.9.
