@@ -1,4 +1,4 @@
-"""What is decided once for all images of a batch, where their methods would decide for every image anew and results not be alike."""
+"""What is decided once for all images of a batch, where methods would decide for every image anew and results not be alike."""
 
 from __future__ import annotations
 
