@@ -151,6 +151,34 @@ def corrected(sample: str = "retina", strength: float = 0.08) -> Strip:
     return Strip({"striped": striped, "corrected": np.asarray(correct(striped, "stripes")), "truth": clean}, "truth")
 
 
+def aligned(sample: str = "tissue", shift: tuple[float, float] = (2.4, -3.1), larger: float = 0.006) -> Strip:
+    """Displace the green of a slide and bring it back: the slide with coloured edges, corrected, the truth.
+
+    Parameters
+    ----------
+    sample : str
+        A slide.
+    shift : (float, float)
+        Of green along Y and X, in pixels.
+    larger : float
+        By how much green is larger.
+    """
+    from scipy.ndimage import affine_transform
+
+    from napari_synth import correct
+
+    image = samples.load_truth(sample) or samples.load(sample)
+    clean = np.asarray(image.data)[:360, :480]
+    matrix = np.eye(2) / (1 + larger)
+    middle = (np.array(clean.shape[:2]) - 1) / 2
+    offset = middle - matrix @ (middle + shift)
+    green = affine_transform(clean[..., 1].astype(np.float64), matrix, offset, order=3, mode="nearest")
+    fringed = clean.copy()
+    fringed[..., 1] = np.clip(np.rint(green), 0, 255)
+    found = np.asarray(correct(fringed, "chromatic-shift", axes="YXS"))
+    return Strip({"coloured edges": fringed, "corrected": found, "truth": clean}, "truth")
+
+
 def chained(sample: str = "retina", photons: float = 30.0, tiles: int = 12) -> Strip:
     """Even out the light of a noisy field and denoise it: the field, in two runs, as one chain, the truth.
 
@@ -220,6 +248,7 @@ STRIPS: dict[str, Callable[[], Strip]] = {
     "deconvolve": deconvolved,
     "correct": corrected,
     "chain": chained,
+    "chromatic-shift": aligned,
     "upscale": upscaled,
     "inpaint": inpainted,
     "translate": translated,

@@ -105,7 +105,7 @@ def correct(
     cancel: CancelToken | None = None,
     **params: Any,
 ) -> Any:
-    """Even out what the microscope did to the light: background, shading, bleaching, stripes.
+    """Even out what the microscope did: background, shading, bleaching, stripes, drift, displaced channels.
 
     Parameters
     ----------
@@ -113,10 +113,10 @@ def correct(
         As for `run`.
     generator : str or Generator
         ``"background"`` (rolling ball, opening or a smooth surface), ``"flat-field"`` (uneven light, learnt from many tiles),
-        ``"bleaching"``, ``"stripes"``, or one of another package.
+        ``"bleaching"``, ``"stripes"``, ``"drift"``, ``"chromatic-shift"``, ``"bias-field"``, or one of another package.
     reference : array-like or Image, optional
-        Many tiles or frames of the same microscope, stacked, to learn the light of ``"flat-field"`` from; the planes of the image
-        itself where it is left out.
+        Many tiles or frames of the same microscope, stacked, to learn the light of ``"flat-field"`` from; beads that shine in all
+        channels for ``"chromatic-shift"``. The image itself where it is left out.
     axes, device, precision, dtype, seed, tile, progress, cancel, **params
         As for `run`.
 

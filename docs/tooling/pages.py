@@ -29,7 +29,10 @@ METHODS = "methods/index.md"
 _COLUMNS = "92"
 _TASKS = {
     Task.DENOISE: ("Denoise", "Remove noise."),
-    Task.CORRECT: ("Correct", "Even out light, background, bleaching and stripes."),
+    Task.CORRECT: (
+        "Correct",
+        "Even out light, background, bleaching and stripes, and bring frames and channels into register.",
+    ),
     Task.DECONVOLVE: ("Deconvolve", "Take the blur of the instrument away."),
     Task.SUPER_RESOLUTION: ("Upscale", "Make pixels finer, and voxels cubic. More pixels do not mean more resolution."),
     Task.INPAINT: ("Inpaint", "Fill what is scratched, dusty, dead, burnt or missing."),
@@ -66,7 +69,7 @@ _BOUNDS = (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<"), ("multiple_of
 _COMMANDS = (
     "list", "denoise", "deconvolve", "correct", "upscale", "make-isotropic", "inpaint",
     "translate", "predict-frames", "synthesize",
-    "train denoise/supervised", "augment", "run", "assess", "plan", "finish", "curate export", "curate merge",
+    "train denoise/supervised", "augment", "run", "curves", "assess", "plan", "finish", "curate export", "curate merge",
     "model", "model add", "model show", "model export", "doctor", "bench",
 )  # fmt: skip
 

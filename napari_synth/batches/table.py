@@ -29,11 +29,13 @@ from napari_synth.imaging.assess import MEASURES, SIGNATURE, assess, signature
 
 FORMATS = (".csv", ".parquet")
 NEAR = 0.85
-"""Correlation of signatures from which on two images show the same."""
+"""Correlation of signatures, but for their noise, from which on two images show the same."""
 UNUSUAL = 8.0
 """Robust standard deviations from which on an image is called unusual."""
 _LISTED = 5
 _SAME_FIELD = 0.5
+# What is less alike even without its noise is not looked at closely.
+_PERHAPS = 0.25
 _FARTHEST = SIGNATURE // 4
 _OUTLIERS_OF = tuple(name for name in MEASURES if name not in {"minimum", "maximum"})
 _DESCRIBES = ("shape", "dtype", "axes", "spacing")
@@ -92,7 +94,9 @@ class Measured:
     quality : dict
         The fields of `napari_synth.imaging.assess.Quality`; empty where it cannot be read.
     signature : str
-        Of `napari_synth.imaging.assess.signature`, in base 64.
+        The pixels of `napari_synth.imaging.assess.signature`, in base 64.
+    reliability : float
+        Of the signature; 0 where it is not known.
     error : str
         Why it cannot be read.
     """
@@ -104,6 +108,7 @@ class Measured:
     settings: str
     quality: dict[str, Any]
     signature: str = ""
+    reliability: float = 0.0
     error: str = ""
 
     @property
@@ -215,10 +220,11 @@ def measure_file(path: Path, name: str, axes: str | None = None, series: Series 
         digest = content_hash(path)
         image = read_image(path, axes, series=series)
         quality = asdict(assess(image))
-        small = base64.b64encode(signature(image).tobytes()).decode()
+        seen = signature(image)
+        small = base64.b64encode(seen.pixels.tobytes()).decode()
         if image.origin is not None:
             image.origin.check()
-        return Measured(name, state.bytes, state.time, digest, how, quality, small)
+        return Measured(name, state.bytes, state.time, digest, how, quality, small, seen.reliability)
     except Cancelled:
         raise
     except SynthError as error:
@@ -396,12 +402,14 @@ def _is_known(measured: Measured | None, path: Path, how: str) -> bool:
     # What could not be read is tried again, and so is what an earlier version measured otherwise.
     if measured is None or measured.settings != how or not set(MEASURES) <= set(measured.quality):
         return False
+    if measured.signature and not measured.reliability:
+        return False
     return FileState.of(path) == FileState(measured.bytes, measured.time)
 
 
 def _unreadable(path: Path, name: str, how: str, error: str) -> Measured:
     state = FileState.of(path) or FileState(0, 0)
-    return Measured(name, state.bytes, state.time, "", how, {}, "", error)
+    return Measured(name, state.bytes, state.time, "", how, {}, error=error)
 
 
 def _add_drift(rows: Sequence[dict[str, Any]], measured: Sequence[Measured]) -> None:
@@ -453,16 +461,20 @@ def _add_duplicates(rows: Sequence[dict[str, Any]], measured: Sequence[Measured]
     vectors = np.stack([_halved(measured[index].pixels).ravel() for index in there])
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     vectors /= np.where(norms > 0, norms, 1.0)
+    # Noise takes so much away of a correlation.
+    kept = np.sqrt([measured[index].reliability for index in there])
     for start in range(0, len(there), _AT_ONCE):
         part = vectors[start : start + _AT_ONCE] @ vectors.T
         for offset, alike in enumerate(part):
             at = start + offset
             alike[at] = -1.0
-            # A shift by less than a part of the signature takes away more than another light does.
-            likeliest = np.argpartition(alike, -min(_LOOKED_AT, alike.size))[-min(_LOOKED_AT, alike.size) :]
-            for candidate in likeliest[(alike[likeliest] >= _SAME_FIELD) & (alike[likeliest] < NEAR)]:
+            # A shift by less than a part of the signature takes away more than another light does, and noise more than both.
+            perhaps = alike / (kept[at] * kept)
+            likeliest = np.argpartition(perhaps, -min(_LOOKED_AT, alike.size))[-min(_LOOKED_AT, alike.size) :]
+            for candidate in likeliest[(perhaps[likeliest] >= _PERHAPS) & (alike[likeliest] < NEAR)]:
                 now, other = (measured[there[index]].pixels for index in (at, int(candidate)))
-                alike[candidate] = max(alike[candidate], _best_correlation(now, other))
+                found = _best_correlation(now, other) / (kept[at] * kept[candidate])
+                alike[candidate] = min(1.0, max(alike[candidate], found))
             row = rows[there[at]]
             row["similarity"] = float(alike.max())
             earlier = np.nonzero(alike[:at] >= NEAR)[0]

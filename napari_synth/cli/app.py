@@ -175,6 +175,7 @@ def _build_app(words: Sequence[str]) -> App:
         app.command(_task_command(verb, words), name=verb.name, help=verb.sentence)
     synthesizing.add_command(app, words)
     app.command(_run, name="run")
+    app.command(_curves, name="curves")
     app.command(augmenting.augment, name="augment", help=augmenting.SENTENCE)
     app.command(batching.assess, name="assess", help=batching.ASSESS)
     app.command(batching.plan, name="plan", help=batching.PLAN)
@@ -366,6 +367,28 @@ def _run(
     else:
         referenced = tiles or referenced
     return _process(source, target, repeated, output, instead, masked, referenced, many)
+
+
+def _curves(
+    recipe: Annotated[Path, Parameter(help="The recipe beside the result of a correction.")],
+    table: Annotated[Path | None, Parameter(help="CSV file to write; printed where left out.")] = None,
+    /,
+) -> int:
+    """Write what a correction found as a table: bleaching by frame, drift by frame, brightness by tile, shifts by channel."""
+    from napari_synth.methods.correct.curves import curves_of
+
+    found = [curves_of(step.generator, step.params) for step in Recipe.from_file(recipe).steps]
+    curves = next((one for one in reversed(found) if one is not None), None)
+    if curves is None:
+        raise RecipeError(
+            f"The recipe {recipe.name!r} holds no curve: take that of a correction of bleaching, drift, light or channels."
+        )
+    if table is None:
+        sys.stdout.write(curves.to_csv())
+    else:
+        curves.write(table)
+        say(Console(stderr=True), f"{curves.title}: wrote {table.name}.")
+    return 0
 
 
 def _bench(*arguments: Annotated[str, Parameter(allow_leading_hyphen=True, show=False)]) -> int:

@@ -36,7 +36,8 @@ LearntFrom = Annotated[
     Parameter(
         name="--from",
         group=Group("What the light is learnt from", sort_key=0),
-        help="Tiles of the same microscope for a flat field: a folder, a stack, or a quoted pattern such as 'tiles/*.tif'.",
+        help="What a correction is learnt from: tiles for a flat field, beads for a chromatic shift. A file, a folder or a quoted"
+        " pattern such as 'tiles/*.tif'.",
     ),
 ]
 _BOUNDS = (("ge", "at least"), ("gt", "above"), ("le", "at most"), ("lt", "below"))

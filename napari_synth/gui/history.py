@@ -15,6 +15,8 @@ from napari_synth.engine.recipe import Recipe, Step
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
+    from napari_synth.augmentation.pipeline import Pipeline
+
 _MOST = 200
 
 
@@ -53,6 +55,35 @@ class PastRun:
         return self.recipe.model_copy(update={"before": before, "params": dict(last.params)})
 
 
+@dataclass(frozen=True)
+class PastDraw:
+    """An augmentation of which draws were added or written.
+
+    Attributes
+    ----------
+    layer : str
+        What the source was called.
+    pipeline : Pipeline
+    preset : str
+        What its list was called: the name of a preset, or "".
+    seed : int
+        Of the first draw.
+    what : str
+        What was made, in words.
+    when : datetime.datetime
+    said : tuple of str
+        What was drawn first, a line each transform.
+    """
+
+    layer: str
+    pipeline: Pipeline
+    preset: str
+    seed: int
+    what: str
+    when: datetime
+    said: tuple[str, ...] = ()
+
+
 class History(QObject):
     """The runs of a viewer."""
 
@@ -61,11 +92,22 @@ class History(QObject):
     def __init__(self) -> None:
         super().__init__()
         self._runs: list[PastRun] = []
+        self._draws: list[PastDraw] = []
 
     def add(self, run: PastRun) -> None:
         """Put a run before the others; the oldest is forgotten where there are very many."""
         self._runs = [run, *self._runs][:_MOST]
         self.changed.emit()
+
+    def add_draw(self, draw: PastDraw) -> None:
+        """Put an augmentation before the others."""
+        self._draws = [draw, *self._draws][:_MOST]
+        self.changed.emit()
+
+    @property
+    def draws(self) -> Sequence[PastDraw]:
+        """The augmentations, the newest first."""
+        return tuple(self._draws)
 
     def runs(self, task: str = "") -> Sequence[PastRun]:
         """Return the runs of a task, or all, the newest first."""

@@ -43,6 +43,8 @@ _DECADES = 4.0
 _PILED_UP, _FEWEST_PILED_UP = 1e-4, 8
 _BLOCKS = 16
 _ROUNDING = 12**-0.5
+# Of a signature: below, what two have in common by chance would count as much as what they show.
+_LEAST_RELIABLE = 0.15
 # Parts of a row that are compared, and what a step in one is cut off at, in standard deviations of the noise.
 _PARTS, _SURE, _FARTHEST = 8, 4.0, 5.0
 
@@ -139,39 +141,71 @@ def assess(image: Image) -> Quality:
     return Quality(tuple(image.shape), str(image.dtype), image.axes, spacing, **means)
 
 
-def signature(image: Image) -> npt.NDArray[np.int8]:
-    """Return what an image looks like in small: structure between a sixteenth and a sixty-fourth of its field.
+@dataclass(frozen=True)
+class Signature:
+    """What an image looks like in small: structure between a sixteenth and a sixty-fourth of its field.
 
-    Alike images have signatures that correlate, whatever their noise, brightness and background.
+    Alike images have signatures that correlate, whatever their brightness and background; their noise multiplies that correlation
+    by the square root of the product of their reliabilities.
+
+    Attributes
+    ----------
+    pixels : numpy.ndarray of int8, (64, 64)
+        All 0 where the image has no structure.
+    reliability : float
+        Which share of its variance is no noise, above 0 to 1.
+    """
+
+    pixels: npt.NDArray[np.int8]
+    reliability: float
+
+
+def signature(image: Image) -> Signature:
+    """Return what an image looks like in small.
 
     Parameters
     ----------
     image : Image
         Of several planes the middle one, of several channels the first.
-
-    Returns
-    -------
-    numpy.ndarray of int8, (64, 64)
-        All 0 where the image has no structure.
     """
-    from scipy.ndimage import gaussian_filter
-
     middle = {axis: size // 2 for axis, size in image.sizes.items() if axis in "TZ"}
     first = {axis: 0 for axis in image.axes if axis in "CS"}
     plane = image.read(**middle, **first).astype(np.float64)
     plane = plane if image.axes.index("Y") < image.axes.index("X") else plane.T
     finite = np.isfinite(plane)
     if not finite.any():
-        return np.zeros((SIGNATURE, SIGNATURE), np.int8)
+        return Signature(np.zeros((SIGNATURE, SIGNATURE), np.int8), 1.0)
     plane = np.where(finite, plane, np.median(plane[finite]))
     # What is far brighter than the rest, such as hot pixels, must not decide alone.
     plane = np.clip(plane, *np.percentile(plane[::2, ::2], (0.5, 99.5)))
-    small = _resampled(_resampled(plane, 0), 1)
-    band = gaussian_filter(small, 0.7, mode="nearest") - gaussian_filter(small, 4.0, mode="nearest")
+    band = _band(plane)
     spread = band.std()
     if not spread > 1e-9 * max(1.0, float(np.abs(plane).max())):
-        return np.zeros((SIGNATURE, SIGNATURE), np.int8)
-    return np.asarray(np.clip(np.rint(band / spread * 24.0), -127, 127), np.int8)
+        return Signature(np.zeros((SIGNATURE, SIGNATURE), np.int8), 1.0)
+    report = noise_of(image)
+    drawn = _correlated(np.random.default_rng(0).normal(size=plane.shape), report.correlation)
+    noise = float(report.model.variance(plane).mean()) * float(_band(drawn).var())
+    pixels = np.asarray(np.clip(np.rint(band / spread * 24.0), -127, 127), np.int8)
+    return Signature(pixels, float(np.clip(1.0 - noise / spread**2, _LEAST_RELIABLE, 1.0)))
+
+
+def _band(plane: Doubles) -> Doubles:
+    """Return the structure of a plane between a sixteenth and a sixty-fourth of its field, (64, 64)."""
+    from scipy.ndimage import gaussian_filter
+
+    small = _resampled(_resampled(plane, 0), 1)
+    return np.asarray(gaussian_filter(small, 0.7, mode="nearest") - gaussian_filter(small, 4.0, mode="nearest"))
+
+
+def _correlated(noise: Doubles, correlation: tuple[float, float]) -> Doubles:
+    """Return white noise (Y, X) with a correlation of direct neighbours, of the same variance."""
+    for axis, rho in enumerate(correlation):
+        if rho > 0.0:
+            # Each pixel with a part of those before and behind: their correlation is 2 part / (1 + 2 part^2).
+            part = (1.0 - np.sqrt(max(0.0, 1.0 - 2.0 * rho**2))) / (2.0 * rho)
+            total = noise + part * (np.roll(noise, 1, axis) + np.roll(noise, -1, axis))
+            noise = total / np.sqrt(1.0 + 2.0 * part**2)
+    return noise
 
 
 def _resampled(plane: Doubles, axis: int) -> Doubles:

@@ -132,6 +132,19 @@ def test_near_duplicates_are_found_at_any_noise_and_a_shift_by_a_pixel(tmp_path:
     assert not any(rows[f"{number:02d}a"]["duplicate"] for number in range(20))
 
 
+def test_noise_makes_no_duplicates_and_hides_none(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for number in range(8):
+        field = scene(number, 129)
+        dim = 8 * field / field.max()
+        tifffile.imwrite(tmp_path / f"{number:02d}a.tif", rng.poisson(dim[:-1, :-1]).astype("u2"))
+        tifffile.imwrite(tmp_path / f"{number:02d}b.tif", rng.poisson(dim[1:, 1:]).astype("u2"))
+        tifffile.imwrite(tmp_path / f"{number:02d}empty.tif", rng.poisson(8, (128, 128)).astype("u2"))
+    rows = rows_of(tmp_path)
+    found = {name: row["duplicate_of"] for name, row in rows.items() if row["duplicate"]}
+    assert found == {f"{number:02d}b": f"{number:02d}a.tif" for number in range(8)}
+
+
 def test_the_command_writes_the_table_and_names_bad_files(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     table = folder / "t.csv"
     assert main(["assess", str(folder / "*.tif"), str(table)]) == 0

@@ -58,6 +58,8 @@ def names(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> dict[str, Any]:
         "labels": mask,
         "outlines": outlines,
         "nuclei": random.poisson(100 + 400 * (outlines > 0)).astype(np.uint16),
+        "channels": random.poisson(np.stack([outlines > 0, outlines > 0]) * 400 + 20).astype(np.uint16),
+        "beads": random.poisson(np.stack([outlines == 8, outlines == 8]) * 900 + 20).astype(np.uint16),
         "points": np.array([[10.0, 20.0]]),
         "folder": folder,
         "slide": slide,

@@ -92,6 +92,21 @@ def docked(viewer: Any, name: str) -> QWidget:
     return panel
 
 
+@pytest.mark.parametrize("name", ["DenoisePanel", "InpaintPanel", "SynthesizePanel"])
+def test_rows_that_break_have_their_room_as_soon_as_a_panel_is_open(name, make_napari_viewer, qtbot) -> None:
+    viewer = make_napari_viewer(show=True)
+    viewer.window.resize(1400, 900)
+    viewer.add_image(np.zeros((32, 32), np.uint16), name="cells")
+    panel = docked(viewer, name)
+    qtbot.wait(300)
+    assert not cut(panel)
+    for row in panel.form.values():
+        editor = panel.form.editor(row)
+        if editor.isVisible():
+            assert editor.height() >= editor.minimumSizeHint().height(), row
+    assert panel.form.height() >= panel.form.heightForWidth(panel.form.width())
+
+
 @pytest.mark.parametrize("name", PANELS)
 def test_nothing_lies_outside_a_narrow_panel(name, make_napari_viewer, qtbot) -> None:
     viewer = make_napari_viewer(show=True)

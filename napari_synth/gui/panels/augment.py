@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from functools import partial
 from html import escape
 from pathlib import Path
@@ -18,6 +19,7 @@ from napari_synth.augmentation.pipeline import PRESETS, TRANSFORMS, Pipeline, pr
 from napari_synth.augmentation.sample import Sample
 from napari_synth.augmentation.transform import Sampling
 from napari_synth.core.errors import InvalidImageError, RecipeError, SynthError
+from napari_synth.gui.history import PastDraw, history_of
 from napari_synth.gui.jobs.augment import Drawn, displacement, draw_samples, in_words, magnitude, mosaic, replay, undo
 from napari_synth.gui.jobs.requests import PreviewRequest
 from napari_synth.gui.jobs.worker import Work
@@ -41,6 +43,7 @@ from napari_synth.gui.widgets.form import ParamsForm
 from napari_synth.gui.widgets.form_rows import copied_text, line, put_on_clipboard
 from napari_synth.gui.widgets.help import show_page, site_page
 from napari_synth.gui.widgets.hint import Hint
+from napari_synth.gui.widgets.history_box import HistoryBox
 from napari_synth.gui.widgets.layer_lists import CompanionList
 from napari_synth.gui.widgets.source_picker import SourcePicker
 from napari_synth.gui.widgets.text_drops import TextDrops
@@ -75,6 +78,7 @@ class AugmentPanel(Panel):
         self._last: tuple[SampleLayers, Pipeline, Draw] | None = None
         self._then: Then
         self._filling = False
+        self._preset = ""
 
         self.source = SourcePicker(self.viewer, self)
         self.along_label = QLabel("Moves along", self)
@@ -85,6 +89,8 @@ class AugmentPanel(Panel):
         self.actions_box = ActionBox(self)
         self.preview_hint = Hint(self)
         self.dataset = DatasetBox(self)
+        self.history = HistoryBox(self.viewer, None, self)
+        self.history.wanted.connect(self.use_again)
         self.preview = AugmentationPreview(self.viewer, self._wanted, self)
         self._lay_out(
             self.source,
@@ -97,6 +103,7 @@ class AugmentPanel(Panel):
             self.progress,
             self.messages,
             self.dataset,
+            self.history,
             line(self),
             self.transforms,
             self.sampling,
@@ -141,6 +148,17 @@ class AugmentPanel(Panel):
     def paste_pipeline(self) -> None:
         """Fill the list with the pipeline on the clipboard."""
         self._take_text(copied_text())
+
+    def use_again(self, past: PastDraw) -> None:
+        """Fill the list with the pipeline of an earlier augmentation, and take its seed."""
+        self._clear()
+        self._fill(past.pipeline)
+        self.presets.seed.setValue(past.seed)
+        if past.preset in PRESETS:
+            self.presets.show_preset(past.preset)
+        else:
+            self.presets.show_own()
+        self.messages.show_notes(["The list and the seed are as they were then."])
 
     def reset(self) -> None:
         """Put everything back to how a new installation begins, and forget what was remembered."""
@@ -214,7 +232,8 @@ class AugmentPanel(Panel):
 
         def ask() -> tuple[Work, Then]:
             wanted = self._wanted()
-            return self.dataset.work(wanted.layers, wanted.pipeline, wanted.seed, folder), self._on_written
+            work = self.dataset.work(wanted.layers, wanted.pipeline, wanted.seed, folder)
+            return work, partial(self._on_written, wanted)
 
         self._augment(ask, "Writing the data set")
 
@@ -339,7 +358,8 @@ class AugmentPanel(Panel):
 
         def asked() -> Work:
             work, self._then = ask()
-            remember(_REMEMBERED, self.presets.presets.currentData() or "", self.pipeline().to_dict())
+            self._preset = self.presets.presets.currentData() or ""
+            remember(_REMEMBERED, self._preset, self.pipeline().to_dict())
             self.actions_box.preview.setChecked(False)
             return work
 
@@ -360,6 +380,8 @@ class AugmentPanel(Panel):
         suffix = f"{len(result.samples)} samples" if several else "augmented"
         self._add(layers, pipeline, samples, place, suffix, result.draws)
         self._remember(layers, pipeline, result.draws[0])
+        made = f"{len(result.samples)} samples" if several else "one sample"
+        self._note(layers, pipeline, result.draws[0].seed, made, in_words(result.draws[0]))
         if several and any(isinstance(layer, Tracks) for layer in layers.companions):
             self.messages.show_notes(["Tracks are left out of several samples: show one sample to see them moved."])
 
@@ -411,7 +433,15 @@ class AugmentPanel(Panel):
             layer = ImageLayer(magnitude(field), name=name, colormap="viridis", metadata=metadata, **where)
         insert_layer(self.viewer, layer)
 
-    def _on_written(self, written: Written) -> None:
+    def _note(self, layers: SampleLayers, pipeline: Pipeline, seed: int, what: str, said: tuple[str, ...] = ()) -> None:
+        """List what was made in the history."""
+        name = layers.source.name
+        past = PastDraw(name, pipeline, self._preset, seed, what, datetime.now(), said)
+        history_of(self.viewer).add_draw(past)
+
+    def _on_written(self, wanted: PreviewRequest, written: Written) -> None:
+        made = f"a data set of {written.training + written.validation} crops"
+        self._note(wanted.layers, wanted.pipeline, wanted.seed, made)
         self.messages.show_notes(
             [f"Wrote {written.training} crops to train on and {written.validation} for validation to {written.folder}."]
         )

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from napari_synth.models.library import Entry
 
 _PAINT_MS = 30
+_LAID_OUT_MS = 250
 _NO_PREVIEW = "The preview shows a plane, and the viewer shows a volume."
 
 M = TypeVar("M", bound=Method[Any])
@@ -362,8 +363,11 @@ class MethodPanel(Panel, Generic[M]):
         self.methods.chosen.connect(self._on_method)
         self.open_model.clicked.connect(self.add_model)
         self.run_button.clicked.connect(self.run)
-        # Once the panel is on the screen: loading torch takes seconds.
-        QTimer.singleShot(0, self._find_device)
+        # Once the panel is laid out and on the screen: loading torch takes seconds, in which little else is done.
+        self._device_timer = QTimer(self)
+        self._device_timer.setSingleShot(True)
+        self._device_timer.timeout.connect(self._find_device)
+        self._device_timer.start(_LAID_OUT_MS)
 
     @property
     def method(self) -> M:

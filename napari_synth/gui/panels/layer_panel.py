@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound=Method[Any])
 R = TypeVar("R", bound=LayerRun)
 
-_WORTH_SAYING = 5.0
+WORTH_SAYING = 5.0
 """Seconds: who starts a run that is over sooner need not know."""
 _MAP_NAMES = {REMOVED: "removed signal", TRUST: "trust", UNCERTAINTY: "relative uncertainty"}
 _MEANINGS = {
@@ -80,7 +80,7 @@ class LayerPanel(FilePanel[M], Generic[M, R]):
     def __init__(self, napari_viewer: napari.Viewer, kind: type[M], task: Task, adds: str) -> None:
         super().__init__(napari_viewer, kind, task, adds)
         self._running: tuple[_Origin, ...] = ()
-        self.estimate = wrapped(self, "How long a run would take; a preview measures it on this image")
+        self.estimate = wrapped(self, "How long a run would take, from an earlier run or from one block of this image")
         self.estimate.hide()
         self.device.found.connect(self._show_estimate)
         self._asked: dict[str, Any] = {}
@@ -243,20 +243,21 @@ class LayerPanel(FilePanel[M], Generic[M, R]):
         self._show_estimate()
 
     def _show_estimate(self) -> None:
-        """Say how long a run over what is selected would take, where the method was run on this device before."""
+        """Say how long a run over what is selected would take, where that is known."""
+        said = "" if self._job is not None or not self._is_whole else self._words_on_time()
+        self.estimate.setText(said)
+        self.estimate.setVisible(bool(said))
+
+    def _words_on_time(self) -> str:
+        """Return the estimate; "" where none can be given, or a run is over too soon."""
         device, layers = self.device.device, self.source.selected
         speed = None if device is None else speed_of(self._speed_key(), device.title)
-        seconds = None
-        if speed is not None and self._is_whole:
-            sizes = [full_resolution(layer).shape[: layer.ndim] for layer in layers]
-            times = [speed.seconds_for(math.prod(map(int, size))) for size in sizes]
-            seconds = None if None in times else sum(filter(None, times))
-        is_shown = seconds is not None and seconds >= _WORTH_SAYING and self._job is None
-        self.estimate.setVisible(is_shown)
-        if seconds is not None:
-            self.estimate.setText(
-                f"About {duration(seconds)}, as fast as the last run of this method on this device was."
-            )
+        if speed is None:
+            return ""
+        times = [speed.seconds_for(pixels_of(layer)) for layer in layers]
+        if None in times or (seconds := sum(filter(None, times))) < WORTH_SAYING:
+            return ""
+        return f"About {duration(seconds)}, as fast as the last run of this method on this device was."
 
     @property
     def _is_whole(self) -> bool:
@@ -270,6 +271,7 @@ class LayerPanel(FilePanel[M], Generic[M, R]):
             extra = field.json_schema_extra
             if isinstance(extra, dict) and extra.get("slow"):
                 words.append(f"{name}={values.get(name)}")
+        words += [f"then {step.generator}" for step in self._steps_behind()]
         return " ".join(words)
 
     def _on_result_chosen(self) -> None:
@@ -435,6 +437,11 @@ class _Origin:
 
     layer: napari.layers.Image
     place: Placement
+
+
+def pixels_of(layer: napari.layers.Image) -> int:
+    """Return how many pixels a layer has, colours left out."""
+    return math.prod(map(int, full_resolution(layer).shape[: layer.ndim]))
 
 
 def _refuse(error: SynthError, _progress: ProgressCallback, _cancel: CancelToken) -> None:

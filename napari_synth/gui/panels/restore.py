@@ -11,14 +11,16 @@ from napari.layers import Image, Labels
 from napari.utils.theme import get_theme
 from qtpy.QtWidgets import QHBoxLayout, QPushButton
 
+from napari_synth import registry
 from napari_synth.batches.inputs import Masked
 from napari_synth.contract.generator import Generator, Task
 from napari_synth.contract.params import Params
-from napari_synth.core.errors import MaskError
+from napari_synth.core.errors import MaskError, SynthError
 from napari_synth.engine.image_run import PreparedImage
 from napari_synth.engine.recipe import Recipe, Step
 from napari_synth.gui.jobs.comparison import Compared, compare
 from napari_synth.gui.jobs.files import FilesRequest
+from napari_synth.gui.jobs.pace import is_worth_measuring
 from napari_synth.gui.jobs.requests import RestoreRequest
 from napari_synth.gui.jobs.restore import RunResult, restore
 from napari_synth.gui.jobs.worker import Work
@@ -28,8 +30,11 @@ from napari_synth.gui.layers.marks import FILLED, LIGHT, PSF, RESULT, mark
 from napari_synth.gui.layers.placement import Placement, result_placement
 from napari_synth.gui.layers.viewer_layers import insert_layer, layer_of_levels
 from napari_synth.gui.layers.visible_field import VisibleField, visible_field
-from napari_synth.gui.panels.layer_panel import LayerPanel
+from napari_synth.gui.panels.layer_panel import WORTH_SAYING, LayerPanel, pixels_of
+from napari_synth.gui.remembered import speed_of
+from napari_synth.gui.widgets.block_pace import BlockPace
 from napari_synth.gui.widgets.comparison_box import ComparisonBox
+from napari_synth.gui.widgets.curves_box import CurvesBox
 from napari_synth.gui.widgets.files_box import FilesBox
 from napari_synth.gui.widgets.form_rows import line
 from napari_synth.gui.widgets.hint import Hint
@@ -38,9 +43,11 @@ from napari_synth.gui.widgets.reference_picker import PsfPicker, ReferencePicker
 from napari_synth.gui.widgets.region_picker import WHOLE, RegionPicker
 from napari_synth.gui.widgets.result_box import Finished
 from napari_synth.gui.widgets.run_preview import RunPreview
+from napari_synth.gui.widgets.status import duration
 from napari_synth.gui.widgets.stop_box import StopBox
 from napari_synth.gui.widgets.then_box import ThenBox
 from napari_synth.imaging.image import Image as SomeImage
+from napari_synth.methods.correct.curves import curves_of
 
 if TYPE_CHECKING:
     import napari
@@ -74,6 +81,7 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
     """
 
     stop_box: StopBox | None = None
+    curves_box: CurvesBox | None = None
 
     def __init__(self, napari_viewer: napari.Viewer, task: Task) -> None:
         super().__init__(napari_viewer, Generator, task, _ADDS)
@@ -100,8 +108,14 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
         self.then = ThenBox(self)
         self.then.changed.connect(self.preview.request)
         self.then.changed.connect(self._clear_error)
+        self.pace = BlockPace(self._to_measure, self)
+        self.pace.measured.connect(self._show_estimate)
+        self.preview_button.toggled.connect(self.pace.request)
+        self.then.changed.connect(self._show_estimate)
         if task == Task.DECONVOLVE:
             self.stop_box = StopBox(self)
+        if task == Task.CORRECT:
+            self.curves_box = CurvesBox(self)
         self.comparison = ComparisonBox(self.viewer, self)
         self.comparison.wanted.connect(self.compare)
         self.comparison.taken.connect(self.choose_method)
@@ -129,7 +143,7 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
             self.result,
             self.result_actions,
             self.messages,
-            *([] if self.stop_box is None else [self.stop_box]),
+            *(box for box in (self.stop_box, self.curves_box) if box is not None),
             self.history,
             self.comparison,
             self.files_box,
@@ -166,7 +180,76 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
     def stop(self) -> None:
         """See `Panel.stop`."""
         super().stop()
+        self.pace.cancel()
         self.comparison.clear()
+
+    # The time before a run
+
+    def _show_estimate(self) -> None:
+        """Say what is known of the time, and have a block measured where nothing is."""
+        super()._show_estimate()
+        self.pace.request()
+
+    def _to_measure(self) -> tuple[str, RestoreRequest] | None:
+        """Return what is to be measured; None where it is known, is not asked for, or would itself take long."""
+        layer, device = self.source.layer, self.device.device
+        is_idle = self._job is None and not self.preview_button.isChecked() and self.isVisible()
+        if layer is None or device is None or not is_idle or self._why_unmeasured() or self.mask_picker is not None:
+            return None
+        image = self.source.image(layer)
+        if speed_of(self._speed_key(), device.title) is not None or not is_worth_measuring(image):
+            return None
+        return self._pace_key(layer), self._wanted(layer)[1]
+
+    def _why_unmeasured(self) -> str:
+        """Return why nothing is measured before a run, "" where it is."""
+        steps = (self.method.info.id, *(step.generator for step in self.then.steps))
+        methods = [registry.generator(one) for one in steps]
+        if any(method.info.trains for method in methods) or self._is_slow:
+            return (
+                "How long this takes is known after its first run: it learns or computes long before the first pixel."
+            )
+        if any(method.model is not None for method in methods):
+            return "How long this takes is known after its first run: a model of your own is not opened before you ask."
+        return ""
+
+    @property
+    def _is_slow(self) -> bool:
+        """Whether a setting is chosen that takes long."""
+        quick = self.method.params_type()
+        fields, values = self.method.params_type.settable(), self.form.values()
+        extras = {name: field.json_schema_extra for name, field in fields.items()}
+        slow = [name for name, extra in extras.items() if isinstance(extra, dict) and extra.get("slow")]
+        return any(values.get(name) != getattr(quick, name) for name in slow)
+
+    def _pace_key(self, layer: napari.layers.Image) -> str:
+        device = self.device.device
+        image = self.source.axes.axes_of(layer)
+        return f"{self._speed_key()} {'' if device is None else device.title} {image} {pixels_of(layer)} {layer.dtype}"
+
+    def _words_on_time(self) -> str:
+        """See `LayerPanel._words_on_time`; where the method was not run yet, from one block or why there is none."""
+        layers, device = self.source.selected, self.device.device
+        known = device is not None and speed_of(self._speed_key(), device.title) is not None
+        if not layers or device is None or known or self.mask_picker is not None:
+            return super()._words_on_time()
+        try:
+            if not is_worth_measuring(self.source.image(layers[0])):
+                return ""
+        except SynthError:
+            # What is wrong with the layer is said when it is run.
+            return ""
+        if why := self._why_unmeasured():
+            return why
+        key = self._pace_key(layers[0])
+        if self.pace.took_too_long(key):
+            return "A run takes long: one small block of this image alone was not done after 20 s."
+        speed = self.pace.speed_of(key)
+        if speed is None:
+            return ""
+        # Most of what is prepared is once for a layer.
+        seconds = sum(speed.preparing + speed.computing * pixels_of(layer) / speed.pixels for layer in layers)
+        return f"About {duration(seconds)}, as fast as one block of this image was." if seconds >= WORTH_SAYING else ""
 
     # What is wanted
 
@@ -279,18 +362,22 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
 
     def _on_theme(self, _event: object = None) -> None:
         super()._on_theme()
-        if self.stop_box is not None:
-            theme = get_theme(self.viewer.theme)
-            self.stop_box.set_theme(theme.text.as_hex(), theme.background.as_hex())
+        theme = get_theme(self.viewer.theme)
+        for box in (self.stop_box, self.curves_box):
+            if box is not None:
+                box.set_theme(theme.text.as_hex(), theme.background.as_hex())
 
     def _show_said(self, finished: Finished[PreparedImage] | None) -> None:
-        """Show what is known of the chosen result; of a deconvolution, where it stopped and with which point spread function."""
+        """Show what is known of the chosen result: where a deconvolution stopped and with which PSF, what a correction found."""
         super()._show_said(finished)
         if self.stop_box is not None:
             fitted = () if finished is None else finished.recipe.params.get("fitted") or ()
             run = None if finished is None else finished.prepared
             psf = None if run is None else getattr(run.channels[0].prepared, "psf", None)
             self.stop_box.show_run(fitted, None if psf is None else psf.pixels)
+        if self.curves_box is not None:
+            found = None if finished is None else curves_of(finished.recipe.generator, finished.recipe.params)
+            self.curves_box.show_run(found, "" if finished is None else finished.result.name)
 
     def _offer_preview(self, _event: object = None) -> None:
         """Enable the preview, or say why there can be none and how there will be one."""
@@ -367,18 +454,16 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
         return f"The point spread function is in {layer.name!r}."
 
     def _add_light(self, run: PreparedImage, finished: Finished[PreparedImage]) -> str:
-        """Add the shading and the dark field that were taken out, hidden, and say so."""
+        """Add the fields of light that were taken out, hidden, and say so."""
         source = finished.source
-        if run.recipe.steps[-1].generator != "correct/flat-field" or source is None:
+        learnt = [getattr(one.prepared, "learnt", None) for one in run.channels]
+        if not learnt[0] or source is None:
             return ""
-        from napari_synth.methods.correct.flat_field import fields_of
-
-        sizes = (run.source.sizes["Y"], run.source.sizes["X"])
-        fields = [fields_of(one.prepared.resolved["fitted"][0], sizes) for one in run.channels]
         named = []
-        for what, planes in zip(("shading", "dark field"), zip(*fields, strict=True), strict=True):
-            # Channels have each their own, and lie in the order of the sliders then.
-            pixels, axes = (planes[0], "YX") if len(planes) == 1 else (np.stack(planes), "CYX")
+        for what, (axes, pixels) in learnt[0].items():
+            if len(learnt) > 1:
+                # Channels have each their own, and lie in the order of the sliders then.
+                pixels, axes = np.stack([one[what][1] for one in learnt if one]), "C" + axes
             placed = _placed(run, source, axes) if set(axes) <= set(run.source.axes) else {}
             layer = Image(pixels, name=f"{source.name} {what}", visible=False, metadata=mark(LIGHT), **placed)
             insert_layer(self.viewer, layer, finished.result)

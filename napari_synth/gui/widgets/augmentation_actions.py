@@ -21,13 +21,14 @@ from qtpy.QtWidgets import (
 from napari_synth.augmentation.pipeline import PRESETS
 from napari_synth.gui.widgets.form_rows import button, help_button, label, menu_button, rows, wrapped
 
-_TITLES = {
+PRESET_TITLES = {
     "light-microscopy": "Light microscopy",
     "electron-microscopy": "Electron microscopy",
     "histology": "Histology",
     "mri": "MRI",
     "ct": "CT",
 }
+"""What presets are called."""
 _OWN = "Own"
 PREVIEW_TOOLTIP = "Show one draw, again whenever a setting, the seed or the slice changes"
 _MOST_SAMPLES = 256
@@ -47,7 +48,7 @@ class PresetRows(QWidget):
         self.presets = QComboBox(self)
         self.presets.setToolTip("Fill the list with what suits such images; everything can be changed then")
         for name in PRESETS:
-            self.presets.addItem(_TITLES.get(name, name), name)
+            self.presets.addItem(PRESET_TITLES.get(name, name), name)
         self.presets.addItem(_OWN, "")
         self.presets.activated.connect(self._on_preset)
         self.seed = QSpinBox(self)

@@ -12,7 +12,7 @@ from typing import Any, Union, cast, get_args, get_origin
 
 from magicgui.widgets import create_widget
 from pydantic.fields import FieldInfo
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QEvent, Signal
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
     QCheckBox,
@@ -36,6 +36,9 @@ _SLIDER_WIDTH = 130
 _NARROWEST, _WIDEST_LIST = 60, 180
 _BESIDE_WORDS = 48
 """Pixels of a list for its margins and its arrow in napari's style."""
+
+
+_MEASURED_AFTER = (QEvent.Type.Resize, QEvent.Type.LayoutRequest, QEvent.Type.Show, QEvent.Type.PolishRequest)
 
 
 class ParamsForm(QWidget):
@@ -66,7 +69,7 @@ class ParamsForm(QWidget):
         self.params_type = params_type
         self._fields: dict[str, _Field] = {}
         self._properties = params_type.model_json_schema()["properties"]
-        plain, advanced = rows(), rows()
+        self._rows = plain, advanced = rows(), rows()
         for name, info in params_type.settable().items():
             if name in hidden:
                 continue
@@ -88,6 +91,23 @@ class ParamsForm(QWidget):
         self.more.toggled.connect(self._folded.setVisible)
         layout.addWidget(self.more)
         layout.addWidget(self._folded)
+
+    def event(self, event: QEvent | None) -> bool:
+        """Ask for the height that rows need where they break: Qt keeps the one from before the panel had its width and style."""
+        is_taken = super().event(event)
+        if event is not None and event.type() in _MEASURED_AFTER:
+            self._measure_again()
+        return is_taken
+
+    def _measure_again(self) -> None:
+        layout = self.layout()
+        if layout is None:
+            return
+        for each in (*self._rows, layout):
+            each.invalidate()
+        needed = layout.totalHeightForWidth(self.width())
+        if needed != self.minimumHeight():
+            self.setMinimumHeight(needed)
 
     def values(self) -> dict[str, Any]:
         """Return the value of every field, None for one that is left on automatic."""

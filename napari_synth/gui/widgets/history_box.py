@@ -11,7 +11,8 @@ from qtpy.QtWidgets import QHBoxLayout, QListWidget, QListWidgetItem, QVBoxLayou
 from napari_synth import registry
 from napari_synth.contract.generator import Task
 from napari_synth.core.errors import UnknownGeneratorError
-from napari_synth.gui.history import PastRun, history_of
+from napari_synth.gui.history import PastDraw, PastRun, history_of
+from napari_synth.gui.widgets.augmentation_actions import PRESET_TITLES
 from napari_synth.gui.widgets.form_rows import FoldButton, button
 
 if TYPE_CHECKING:
@@ -26,24 +27,34 @@ class HistoryBox(QWidget):
     Parameters
     ----------
     viewer : napari.components.ViewerModel
-    task : Task
+    task : Task or None
+        None for augmentations.
     parent : QWidget, optional
     """
 
     wanted = Signal(object)
-    """The settings of a `PastRun` shall be used again."""
+    """The settings of a `PastRun` or of a `PastDraw` shall be used again."""
 
-    def __init__(self, viewer: ViewerModel, task: Task, parent: QWidget | None = None) -> None:
+    def __init__(self, viewer: ViewerModel, task: Task | None, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._history, self._task = history_of(viewer), task
-        self._runs: tuple[PastRun, ...] = ()
+        self._runs: tuple[PastRun | PastDraw, ...] = ()
         self.fold = FoldButton(self, "History", "What was run in this viewer, the newest first")
         self.list = QListWidget(self)
         self.list.setAccessibleName("Runs of this viewer")
-        self.list.setToolTip("A run: when, on which layer, by which method, and how its result was judged")
+        self.list.setToolTip(
+            "A run: when, on which layer, by which method, and how its result was judged"
+            if task is not None
+            else "What was augmented: when, which layer, from which preset and seed, and what was made"
+        )
         self.list.setTextElideMode(Qt.TextElideMode.ElideRight)
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.use = button(self, "Use settings again", "Choose the method of this run, with its settings and its region")
+        again = (
+            "Choose the method of this run, with its settings and its region"
+            if task is not None
+            else "Fill the list with the transforms of this augmentation, with its seed"
+        )
+        self.use = button(self, "Use settings again", again)
         self._inner = QWidget(self)
         inner = QVBoxLayout(self._inner)
         inner.setContentsMargins(0, 0, 0, 0)
@@ -64,13 +75,14 @@ class HistoryBox(QWidget):
         self.refresh()
 
     @property
-    def runs(self) -> tuple[PastRun, ...]:
+    def runs(self) -> tuple[PastRun | PastDraw, ...]:
         """What is listed."""
         return self._runs
 
     def refresh(self) -> None:
         """List what was run."""
-        self._runs = tuple(self._history.runs(self._task))
+        history = self._history
+        self._runs = tuple(history.draws if self._task is None else history.runs(self._task))
         self.list.clear()
         for run in self._runs:
             item = QListWidgetItem(f"{run.when:%H:%M}  {run.layer}\n{_title(run)} · {_verdict(run)}")
@@ -116,13 +128,17 @@ class SettingsRow(QWidget):
         row.addWidget(self.paste, 1)
 
 
-def _title(run: PastRun) -> str:
+def _title(run: PastRun | PastDraw) -> str:
+    if isinstance(run, PastDraw):
+        return f"{PRESET_TITLES.get(run.preset, 'Own')}, seed {run.seed}"
     try:
         return str(registry.of_recipe(run.recipe).title)
     except UnknownGeneratorError:
         return run.recipe.generator
 
 
-def _verdict(run: PastRun) -> str:
+def _verdict(run: PastRun | PastDraw) -> str:
     """Return the sentence that judges a run, which comes first of what was said of it."""
+    if isinstance(run, PastDraw):
+        return run.what
     return run.said[0] if run.said else "no verdict"

@@ -134,13 +134,13 @@ class PsfPicker(ReferencePicker):
 
 
 class TilesPicker(ReferencePicker):
-    """The same for the tiles that the light is learnt from: none is ever guessed, since the image's own planes serve too."""
+    """The same for what a correction is learnt from: none is ever guessed, since the image itself serves too."""
 
     words = Words(
-        "Tiles",
-        "The image layer with many tiles or frames of the same microscope to learn the light from. It is kept in the recipe, so"
-        " that other images can be corrected alike without them.",
-        "the image's planes",
+        "Learn from",
+        "An image layer of the same microscope: many tiles or frames that show its light, or beads that shine in all channels."
+        " What is learnt is kept in the recipe, so that other images can be corrected alike without it.",
+        "the image itself",
     )
 
     def _is_alike(self, layer: napari.layers.Layer) -> bool:

@@ -15,6 +15,7 @@ Level = Literal["zero", "keep"]
 Direction = Literal["columns", "rows", "rings"]
 Bleaching = Literal["exponential", "two exponentials", "ratio", "histogram"]
 Extent = Literal["auto", "whole", "parts"]
+Movement = Literal["auto", "shift", "affine"]
 
 
 Fit = dict[str, tuple[float, ...]]
@@ -51,6 +52,59 @@ class DriftParams(Params):
         title="Shifts",
         description="What an earlier run measured: how far the scene of each frame lies from the reference, in pixels along (Z,) Y"
         " and X; a recipe holds it, so that another channel or its labels are moved alike.",
+        json_schema_extra={"fitted": True},
+    )
+
+
+class ChromaticParams(Params):
+    """Settings of the chromatic shift."""
+
+    reference_channel: int = Field(
+        0,
+        ge=0,
+        title="Channel that stays",
+        description="All others are moved to where this one shows things; 0 is the first.",
+    )
+    movement: Movement = Field(
+        "auto",
+        title="Movement",
+        description="One shift for the whole field, or one that changes over it (affine: magnification and rotation too);"
+        " auto takes the latter where parts of the field say so.",
+    )
+    fitted: tuple[Fit, ...] | None = Field(
+        None,
+        min_length=1,
+        title="Fitted displacements",
+        description="What an earlier run measured, of beads say, one entry a channel; a recipe holds it, so that it serves for"
+        " other images of the same microscope.",
+        json_schema_extra={"fitted": True},
+    )
+
+
+class BiasFieldParams(Params):
+    """Settings of the bias field."""
+
+    levels: int = Field(
+        3,
+        ge=1,
+        le=4,
+        title="Levels",
+        description="How fine the field may be: each level halves the distance over which it changes. More follow stronger coils,"
+        " and may take large structures for the field.",
+    )
+    iterations: int = advanced(
+        30,
+        ge=1,
+        le=500,
+        title="Iterations",
+        description="At most so many at each level. More take longer and change little after some tens.",
+    )
+    fitted: tuple[Fit, ...] | None = Field(
+        None,
+        min_length=1,
+        title="Fitted fields",
+        description="What an earlier run found, one entry a channel; a recipe holds it, so that it serves for other images of the"
+        " same position of the body.",
         json_schema_extra={"fitted": True},
     )
 
@@ -255,6 +309,34 @@ METHODS = (
         ),
         DriftParams,
         "napari_synth.methods.correct.drift:prepare_drift",
+    ),
+    Generator(
+        GeneratorInfo(
+            id="correct/chromatic-shift",
+            title="Chromatic shift",
+            summary="Brings channels into register, by beads that shine in all of them or by what they have in common.",
+            task=Task.CORRECT,
+            reference="Kozubek & Matula, An efficient algorithm for measurement and correction of chromatic aberrations in"
+            " fluorescence microscopy, Journal of Microscopy 2000",
+            spatial_dims=(2, 3),
+            colour="joint",
+            channels="joint",
+            reference_image="optional",
+        ),
+        ChromaticParams,
+        "napari_synth.methods.correct.chromatic_shift:prepare_chromatic_shift",
+    ),
+    Generator(
+        GeneratorInfo(
+            id="correct/bias-field",
+            title="Bias field (MR)",
+            summary="Evens out what the coils of magnetic resonance receive brighter on their side; needs the extra medical.",
+            task=Task.CORRECT,
+            reference="Tustison et al., N4ITK: improved N3 bias correction, IEEE TMI 2010",
+            spatial_dims=(2, 3),
+        ),
+        BiasFieldParams,
+        "napari_synth.methods.correct.bias_field:prepare_bias_field",
     ),
 )
 """In the order in which lists have them: the first generator is the default of the task."""

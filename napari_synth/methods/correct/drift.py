@@ -90,11 +90,17 @@ class _Moved(Prepared):
 
 
 class AsItIs(Prepared):
-    """An image that has no frames."""
+    """An image of which there is nothing to be moved.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    why : str
+        What the user is told.
+    """
+
+    def __init__(self, why: str) -> None:
         self.spec = BlockSpec.plane(0)
-        self.notes = ("There is one frame alone, so that nothing drifts: the image stays as it is.",)
+        self.notes = (why,)
 
     def apply(self, block: Tensor) -> Tensor:
         """Return the block; see `Prepared.apply`."""
@@ -140,7 +146,7 @@ def prepare_drift(image: Image, params: DriftParams, context: Context) -> Prepar
     """
     frames = image.sizes.get("T", 1)
     if frames == 1 and params.shifts is None:
-        return AsItIs()
+        return AsItIs("There is one frame alone, so that nothing drifts: the image stays as it is.")
     axes = "".join(axis for axis in SPATIAL_AXES if axis in image.axes)
     if params.shifts is None:
         drift = estimate_drift(image, channel=params.channel, reference=params.still_frame, report=context.report)

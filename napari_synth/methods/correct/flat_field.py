@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
-from math import pi
+from math import log, pi
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,8 @@ _ORDER, _DARK_ORDER = 8, 3
 _STEPS, _RIDGE = 30, 1e-9
 # Relative spread of the baseline from which on a dark field can be told from the light.
 _VARIED = 0.05
+# Standard deviations from which on pixels stand out of the model.
+_STANDS_OUT = 3.0
 _DARKEST = 0.02
 _DIGITS, _BYTES_PER_PIXEL = 6, 48
 
@@ -70,14 +72,52 @@ def fit_fields(tiles: Tensor, *, dark: bool = True) -> Fields:
     unit = tiles.double().mean().abs().clamp_min(1e-12)
     data = (tiles.double() / unit).flatten(1)
     waves, darks = (_waves(height, width, order).to(data) for order in (_ORDER, _DARK_ORDER))
+    solved = _solved(data, waves, darks[:, :0])
+    varied = float(solved.baseline.std() / solved.baseline.mean()) if len(data) > 1 else 0.0
+    if dark and varied > _VARIED:
+        other = _solved(data, waves, darks)
+        # In even light a dark field is the same as a brighter baseline: it is believed where tiles say so, by Schwarz's criterion.
+        gain = solved.misfit(solved.spread) - other.misfit(solved.spread)
+        told = gain > darks.shape[1] * log(data.numel())
+        level = float((darks @ other.shade).mean())
+        if told and level > 0.0 and float(other.baseline.min()) > _VARIED * float(other.baseline.mean()):
+            solved = other
+    shade = torch.zeros(darks.shape[1]).to(data)
+    shade[: len(solved.shade)] = solved.shade
+    return Fields(
+        _square(solved.light, _ORDER), _square(shade * unit, _DARK_ORDER), (solved.baseline * unit).cpu().numpy()
+    )
+
+
+@dataclass(frozen=True)
+class _Solved:
+    """The cosines of shading and dark field, the brightness of each tile, and what is left of the tiles (tiles, pixels)."""
+
+    light: Tensor
+    shade: Tensor
+    baseline: Tensor
+    left: Tensor
+
+    @property
+    def spread(self) -> Tensor:
+        """The standard deviation of what lies below the model in each tile, (tiles, 1)."""
+        return torch.stack([_spread(tile) for tile in self.left])[:, None].clamp_min(1e-9)
+
+    def misfit(self, spread: Tensor) -> float:
+        """Return how badly the model explains the tiles, in squares of a spread; what stands out of it counts no more."""
+        return float((self.left / spread).square().clamp_max(_STANDS_OUT**2).sum())
+
+
+def _solved(data: Tensor, waves: Tensor, darks: Tensor) -> _Solved:
+    """Solve for the light of tiles (tiles, pixels), by cosines (pixels, cosines) of the shading and, if any, of a dark field."""
     baseline = data.median(1).values.clamp_min(1e-3)
     shading, offset = torch.ones_like(data[0]), torch.zeros_like(data[0])
-    weights = torch.ones_like(data)
+    weights, off = torch.ones_like(data), torch.zeros_like(data)
     light, shade = torch.zeros(waves.shape[1]).to(data), torch.zeros(darks.shape[1]).to(data)
     for step in range(_STEPS):
         check_cancelled()
         varied = float(baseline.std() / baseline.mean()) if len(baseline) > 1 else 0.0
-        fits_dark = dark and step >= _STEPS // 2 and varied > _VARIED
+        fits_dark = darks.shape[1] > 0 and step >= _STEPS // 2 and varied > _VARIED
         per_light = (weights * baseline[:, None] ** 2).sum(0)
         wanted = (weights * baseline[:, None] * data).sum(0)
         matrix = waves.T @ (per_light[:, None] * waves)
@@ -104,9 +144,9 @@ def fit_fields(tiles: Tensor, *, dark: bool = True) -> Fields:
         off = data - shading * baseline[:, None] - offset
         # The lower side is background alone; cells are on the upper one.
         spread = torch.stack([_spread(tile) for tile in off])[:, None].clamp_min(1e-9)
-        reach = max(3.0, 8.0 * 0.8**step)
+        reach = max(_STANDS_OUT, 8.0 * 0.8**step)
         weights = (1.0 - (off / (reach * spread)).square()).clamp_min(0.0).square()
-    return Fields(_square(light, _ORDER), _square(shade * unit, _DARK_ORDER), (baseline * unit).cpu().numpy())
+    return _Solved(light, shade, baseline, off)
 
 
 def _spread(off: Tensor) -> Tensor:
@@ -195,6 +235,12 @@ class Flattened(Prepared):
         """Return how much brighter the corners were made; see `Prepared.gains`."""
         return (1.0 / self._light(block)).expand_as(block)
 
+    @property
+    def learnt(self) -> dict[str, tuple[str, npt.NDArray[np.float32]]]:
+        """What was learnt, as images with their axes, by name: the shading, whose mean is 1, and the dark field in counts."""
+        shading, dark = fields_of(self.resolved["fitted"][0], self._sizes)
+        return {"shading": ("YX", shading), "dark field": ("YX", dark)}
+
     def _light(self, block: Tensor) -> Tensor:
         return self._field(self._shading, block).clamp_min(_DARKEST)
 
@@ -238,6 +284,7 @@ def prepare_flat_field(image: Image, params: FlatFieldParams, context: Context) 
             "shading": _numbers(fields.shading),
             "dark": _numbers(fields.dark),
             "level": (params.dark,),
+            "baseline": tuple(float(f"{value:.{_DIGITS}g}") for value in fields.baseline),
         }
         notes = _notes(fields, params)
     shading, dark = (_squared(fit[name]) for name in ("shading", "dark"))
@@ -335,10 +382,9 @@ def _notes(fields: Fields, params: FlatFieldParams) -> tuple[str, ...]:
     ]
     if count < _FEW:
         said.append(f"{count} planes are few: cells may be taken for light; 25 are enough.")
-    varied = float(fields.baseline.std() / max(abs(fields.baseline.mean()), 1e-12))
-    if params.dark_field and varied <= _VARIED:
+    if params.dark_field and not fields.dark.any():
         said.append(
-            "The planes are about equally bright, so that what is there without light cannot be told from it: set the dark level"
-            " where the camera has one."
+            "These planes do not tell what is there without light, so that nothing was subtracted for it: set the dark level where"
+            " the camera has one."
         )
     return tuple(said)

@@ -482,3 +482,28 @@ def test_help_says_what_every_transform_does(panel, qtbot, monkeypatch, tmp_path
     words = panel.findChild(helping.HelpDialog).text.toPlainText()
     assert Rotate.title in words
     assert Rotate.summary in words
+
+
+def test_what_was_drawn_is_listed_and_its_pipeline_and_seed_are_used_again(panel: AugmentPanel, qtbot: Any) -> None:
+    assert panel.history.isHidden()
+    panel.presets.seed.setValue(7)
+    panel.actions_box.count.setValue(2)
+    qtbot.mouseClick(panel.actions_box.samples, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: panel._job is None and bool(panel.history.runs))
+    drawn = panel.pipeline()
+    assert not panel.history.isHidden()
+    (past,) = panel.history.runs
+    assert (past.layer, past.seed, past.what, past.pipeline) == ("cells", 7, "2 samples", drawn)
+    item = panel.history.list.item(0)
+    assert item.text().endswith("cells\nOwn, seed 7 · 2 samples")
+    assert "Flip" in item.toolTip()
+
+    panel.load_preset("mri")
+    panel.presets.seed.setValue(0)
+    qtbot.mouseClick(panel.history.fold, Qt.MouseButton.LeftButton)
+    rect = panel.history.list.visualItemRect(item)
+    qtbot.mouseClick(panel.history.list.viewport(), Qt.MouseButton.LeftButton, pos=rect.center())
+    qtbot.mouseClick(panel.history.use, Qt.MouseButton.LeftButton)
+    assert panel.pipeline() == drawn
+    assert panel.presets.seed.value() == 7
+    assert panel.presets.presets.currentData() == ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from qtpy.QtWidgets import QFileDialog
 
 from napari_synth.gui.panels import base
 from napari_synth.gui.panels.restore import CorrectPanel
@@ -65,3 +66,24 @@ def test_the_light_that_was_learnt_is_in_hidden_layers(panel, viewer, qtbot) -> 
     assert np.mean(shading.data) == pytest.approx(1, abs=0.01)
     assert tuple(shading.scale) == (0.5, 0.5)
     assert panel.source.layer is viewer.layers["tiles"]
+
+
+def test_the_curve_of_bleaching_is_drawn_and_saved(panel, viewer, qtbot, monkeypatch, tmp_path) -> None:
+    fading = np.exp(-np.arange(9) / 6)
+    movie = np.random.default_rng(0).poisson(400 * fading[:, None, None] * np.ones((32, 32))).astype(np.uint16)
+    viewer.add_image(movie, name="movie", axis_labels=("t", "y", "x"))
+    assert panel.curves_box.isHidden()
+    panel.methods.choose("correct/bleaching")
+    panel.run()
+    qtbot.waitUntil(lambda: panel._job is None, timeout=60_000)
+    assert panel.messages.error.isHidden(), panel.messages.error.text()
+    assert not panel.curves_box.isHidden()
+    assert "multiplied" in panel.curves_box.words.text()
+    table = tmp_path / "curve.csv"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(table), ""))
+    panel.curves_box.save.click()
+    gains = [float(line.split(",")[1]) for line in table.read_text().splitlines()[1:]]
+    assert gains[-1] == pytest.approx(1 / fading[-1], rel=0.1)
+    panel.methods.choose("correct/background")
+    viewer.layers.remove("movie corrected")
+    assert panel.curves_box.isHidden()

@@ -9,7 +9,7 @@ import pytest
 from napari.components import ViewerModel
 from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent, QGuiApplication
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QAbstractSlider, QApplication
 
 from napari_synth.contract.generator import Task
 from napari_synth.engine.recipe import Recipe
@@ -204,3 +204,57 @@ def test_the_time_of_a_run_is_told_from_the_last_one_of_the_method_on_this_devic
     note_speed(key, title, Speed(preparing=1.0, computing=2.0, pixels=16))
     viewer.add_image(noisy(60, 60), name="large")
     assert made.estimate.isHidden()
+
+
+def test_the_time_of_a_first_run_is_told_from_one_block(viewer, panel, control, qtbot, noisy) -> None:
+    viewer.add_image(noisy(8, 400, 400), name="cells")
+    made = panel()
+    qtbot.waitUntil(lambda: made.device.device is not None, timeout=60_000)
+    qtbot.waitUntil(lambda: bool(made.pace._speeds), timeout=60_000)
+    assert control.prepared == [(8, 192, 192)]
+    (key,) = made.pace._speeds
+    assert made.pace.speed_of(key).pixels == np.prod(control.prepared[0])
+    # The fake takes no time; a slower one would be told.
+    pixels = made.pace.speed_of(key).pixels
+    made.pace._speeds[key] = Speed(preparing=2.0, computing=3.0, pixels=pixels)
+    made.pace.measured.emit()
+    seconds = round(2 + 3 * 8 * 400 * 400 / pixels)
+    assert made.estimate.text() == f"About {seconds} s, as fast as one block of this image was."
+    assert not made.estimate.isHidden()
+    made.pace._speeds[key] = None
+    made.pace.measured.emit()
+    assert made.estimate.text().startswith("A run takes long")
+    # What a real run took is better known.
+    run(qtbot, made)
+    assert made.estimate.isHidden()
+
+
+def test_measuring_a_block_gives_way_to_a_run_and_to_any_change(viewer, panel, control, qtbot, noisy) -> None:
+    viewer.add_image(noisy(512, 512), name="cells")
+    made = panel()
+    control.go_on.clear()
+    qtbot.waitUntil(control.started.is_set, timeout=60_000)
+    handle = made.form.editor("gain").findChildren(QAbstractSlider)[-1]
+    handle.setFocus()
+    qtbot.keyClick(handle, Qt.Key.Key_Right)
+    assert made.form.values()["gain"] != 0.5
+    qtbot.waitUntil(control.stopped.is_set, timeout=5000)
+    assert not made.pace._speeds
+    control.started.clear()
+    control.stopped.clear()
+    qtbot.waitUntil(control.started.is_set, timeout=60_000)
+    qtbot.mouseClick(made.run_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(control.stopped.is_set, timeout=5000)
+    control.go_on.set()
+    qtbot.waitUntil(lambda: "cells denoised" in viewer.layers)
+    assert not made.pace._speeds
+
+
+def test_a_method_that_learns_says_why_its_time_is_not_known(viewer, panel, control, qtbot, noisy) -> None:
+    viewer.add_image(noisy(512, 512), name="cells")
+    made = panel()
+    made.choose_method("denoise/learning")
+    qtbot.waitUntil(lambda: made.device.device is not None, timeout=60_000)
+    qtbot.wait(1800)
+    assert made.estimate.text().startswith("How long this takes is known after its first run: it learns")
+    assert control.prepared == []

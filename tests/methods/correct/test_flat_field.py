@@ -69,6 +69,17 @@ def test_the_shading_is_found(given: dict[str, Any], most: float) -> None:
     assert error(field_of(found.shading, (SIZE, SIZE), whole).numpy()) < most
 
 
+@pytest.mark.parametrize("light", [0.0, 0.05, 0.3])
+def test_a_dark_field_that_tiles_do_not_tell_is_none(light: float) -> None:
+    draws = np.random.default_rng(0)
+    even = 1 - light * ((2 * Y - 1) ** 2 + (2 * X - 1) ** 2)
+    levels = draws.uniform(80, 130, 8)
+    seen = draws.poisson(levels[:, None, None] * even)[:, ::2, ::2].astype("f8")
+    found = fit_fields(torch.from_numpy(seen))
+    assert not found.dark.any()
+    np.testing.assert_allclose(found.baseline, levels * even.mean(), rtol=0.03)
+
+
 def test_the_recipe_holds_the_light_for_other_images() -> None:
     first = napari_synth.prepare("correct/flat-field", TILES[0], reference=TILES, device="cpu")
     shading, dark = fields_of(first.recipe.params["fitted"][0], (SIZE, SIZE))
