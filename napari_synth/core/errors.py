@@ -154,7 +154,8 @@ _CAUSES = (
     ),
     (r"no space|disk|permission|input/output|stale", "the disk does not give it"),
     (
-        r"offset|truncat|ends? (too )?early|end of file|eof|unexpected end|unpack|buffer|index out of range|missing|could not read all"
+        r"offset|truncat|ends? (too )?early|end of file|eof|unexpected end|unpack|buffer|index out of range|missing"
+        r"|could not read all"
         r"|too short|failed to read|cannot reshape|zero-size",
         "parts of it are missing",
     ),
