@@ -431,13 +431,15 @@ class PatchFill:
         beside = punched(crop)
         if beside is None:
             return _USUAL_SHARE
-        narrow: dict[Literal["guide", "smooth"], float] = {}
         guide = self._guided(beside, generator)
+        alone: Literal["guide", "smooth"] | None = None
+        least = float("inf")
         if self.guide is not None and _radius(crop.holes) <= _NARROW:
-            for name, filled in (("guide", guide), ("smooth", beside.pixels)):
-                narrow[name] = float((filled - crop.pixels)[:, beside.holes].square().mean())
-        alone = min(narrow, key=lambda name: narrow[name]) if narrow else None
-        if alone and narrow[alone] < _EXPLAINED * float(crop.pixels[:, beside.holes].var(1, correction=0).mean()):
+            network, smooth = (
+                float((filled - crop.pixels)[:, beside.holes].square().mean()) for filled in (guide, beside.pixels)
+            )
+            alone, least = ("guide", network) if network <= smooth else ("smooth", smooth)
+        if alone and least < _EXPLAINED * float(crop.pixels[:, beside.holes].var(1, correction=0).mean()):
             return alone
         parts = from_patches(beside, self.radius, self.share != 0.0, generator), guide
         errors: dict[float, float] = {}
@@ -445,7 +447,7 @@ class PatchFill:
             off = (levelled(*parts, beside.holes, share, _TEXTURE_SPREAD) - crop.pixels)[:, beside.holes]
             errors[share] = float(off.square().mean())
         best = min(errors, key=lambda share: errors[share])
-        if alone and narrow[alone] < errors[best]:
+        if alone and least < errors[best]:
             return alone
         return best if errors[best] < _CLEARLY * errors[_USUAL_SHARE] else _USUAL_SHARE
 
