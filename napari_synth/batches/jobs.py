@@ -176,6 +176,7 @@ def run_job(
     referenced: Referenced = NO_REFERENCE,
     yardstick: Image | None = None,
     batch: str = "",
+    said: str = "",
     resumes: bool = False,
     overwrite: bool,
     write_recipe: bool,
@@ -208,6 +209,8 @@ def run_job(
         Whose intensities and noise are taken for those of the image.
     batch : str
         Hash of the settings of the batch, for the record.
+    said : str
+        What is to be noted of what was decided for all images of the batch.
     resumes : bool
         Whether an earlier run of the same batch may have ended between a result and what is remembered of it.
     overwrite : bool
@@ -252,7 +255,7 @@ def run_job(
         yardstick=yardstick,
     )
     image = prepared.source
-    notes = [*(image.notes if image is not None else ()), *prepared.notes]
+    notes = [*(image.notes if image is not None else ()), *prepared.notes, *([said] if said else [])]
     target = job.target if into_folder else _fitting(job, alone(prepared))
     if target != job.target:
         _check_target(job.source, target, overwrite)
@@ -271,7 +274,10 @@ def run_job(
         target = target.with_name(target.name[: -len(image_suffix(target))] + ".ome.zarr")
         _check_target(job.source, target, overwrite)
         notes.append(f"The result is larger than the memory that a run may take: it is written to {target.name}.")
-    result, made = prepared.result, prepared.recipe.model_copy(update={"batch": batch})
+    result = prepared.result
+    made = prepared.recipe.model_copy(
+        update={"batch": batch, "notes": (*prepared.recipe.notes, *([said] if said else []))}
+    )
     record = target / f"images{RECIPE_SUFFIX}" if into_folder else target.with_name(target.name + RECIPE_SUFFIX)
 
     def with_verdict(pixels: Any) -> Recipe:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
+from napari_synth.batches.deciding import decide
 from napari_synth.batches.jobs import Job, prepare_job
 from napari_synth.batches.manifest import NAME, BatchReport, JobRecord, Manifest, Status, known_records
 from napari_synth.batches.planning import Planned, Shard, plan
@@ -15,6 +17,7 @@ from napari_synth.batches.work import do_job, make_folder
 from napari_synth.core.errors import Cancelled, ImageFileError
 from napari_synth.core.progress import Reporter
 from napari_synth.core.result_dtype import DtypeChoice
+from napari_synth.engine.prepared import PreparedRun
 from napari_synth.files import clear_abandoned, clear_leftovers, image_suffix
 
 Tell = Callable[[JobRecord], None]
@@ -79,6 +82,7 @@ def run_batch(
         if shard is not None:
             begin(manifest, shard, jobs, settings)
         several = shard is not None or workers > 1 or dask is not None
+        settings = _agreed(jobs, settings, manifest, told) if left else settings
         decided = _decided(jobs, settings, folder, told, several=several) if left else settings.options.dtype
 
         def keep(record: JobRecord) -> None:
@@ -124,26 +128,46 @@ def _decided(jobs: Sequence[Job], settings: Settings, folder: Path, report: Repo
     if not several:
         return "auto"
     for job in jobs:
-        report.cancel.check()
         try:
-            prepared = prepare_job(
-                job,
-                settings.recipe,
-                settings.options,
-                report,
-                axes=settings.axes,
-                series=settings.series,
-                masked=settings.masked,
-                drawn=settings.drawn,
-                referenced=settings.referenced,
-                yardstick=settings.yardstick,
-            )
-            return prepared.dtype_choice
+            return _looked_at(job, settings, report).dtype_choice
         except Cancelled:
             raise
         except Exception:  # noqa: BLE001 - what is wrong with it is told when its turn comes
             continue
     return "auto"
+
+
+def _looked_at(job: Job, settings: Settings, report: Reporter) -> PreparedRun:
+    report.cancel.check()
+    return prepare_job(
+        job,
+        settings.settled,
+        settings.options,
+        report,
+        axes=settings.axes,
+        series=settings.series,
+        masked=settings.masked,
+        drawn=settings.drawn,
+        referenced=settings.referenced,
+        yardstick=settings.yardstick,
+    )
+
+
+def _agreed(jobs: Sequence[Job], settings: Settings, manifest: Manifest, report: Reporter) -> Settings:
+    """Return the settings with what holds for all images of the batch where it was left open."""
+    done = [
+        manifest.path_of(record.target)
+        for record in known_records(manifest.folder).values()
+        if record.status == Status.DONE and record.recipe == settings.hash
+    ]
+    decision = decide(
+        jobs,
+        settings.recipe,
+        done,
+        lambda job: _looked_at(job, settings, report).recipe,
+        has_reference=settings.referenced.reference is not None,
+    )
+    return replace(settings, decision=decision)
 
 
 @contextmanager

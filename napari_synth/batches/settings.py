@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_synth import registry
+from napari_synth.batches.deciding import UNDECIDED, Decision
 from napari_synth.batches.inputs import AS_IN_RECIPE, AS_RECORDED, NO_REFERENCE, Drawn, Masked, Referenced
 from napari_synth.batches.states import content_hash
 from napari_synth.contract.generator import Chain, Method
@@ -49,6 +50,8 @@ class Settings:
         Whether each result gets its record beside it.
     drawn : Drawn
         What runs are limited to, where that was drawn.
+    decision : Decision
+        What was left open, and is decided for all images; it follows from the images and the rest.
     """
 
     recipe: Recipe
@@ -61,6 +64,12 @@ class Settings:
     overwrite: bool = False
     write_recipe: bool = True
     drawn: Drawn = AS_RECORDED
+    decision: Decision = UNDECIDED
+
+    @property
+    def settled(self) -> Recipe:
+        """The recipe that images are made by, with what was decided for all of them."""
+        return self.decision.applied(self.recipe)
 
     @property
     def method(self) -> Method[Any]:

@@ -98,7 +98,7 @@ def _outcome(
         overwrite = before is not None
     return run_job(
         job,
-        settings.recipe,
+        settings.settled,
         replace(settings.options, dtype=dtype),
         report,
         axes=settings.axes,
@@ -108,6 +108,7 @@ def _outcome(
         referenced=settings.referenced,
         yardstick=settings.yardstick,
         batch=settings.hash,
+        said=settings.decision.said,
         resumes=manifest.path.exists(),
         overwrite=overwrite,
         write_recipe=settings.write_recipe,

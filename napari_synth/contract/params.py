@@ -39,7 +39,8 @@ class Params(pydantic.BaseModel):
     """The settings of a generator: every field has a title, a description, bounds and a default.
 
     A field with ``json_schema_extra={"advanced": True}`` is folded away in the panel; one with ``{"fitted": True}`` holds what a
-    run learnt of its reference image, so that it is set by recipes alone.
+    run learnt of its reference image, so that it is set by recipes alone; one with ``{"decided_once": True}`` that is left out is
+    decided by the image, and in a batch once for all of its images, since they would not be comparable otherwise.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -54,6 +55,12 @@ class Params(pydantic.BaseModel):
         """Return the names of the fields that hold what was learnt of a reference image."""
         extras = {name: field.json_schema_extra for name, field in cls.model_fields.items()}
         return tuple(name for name, extra in extras.items() if isinstance(extra, dict) and extra.get("fitted"))
+
+    @classmethod
+    def decided_once(cls) -> tuple[str, ...]:
+        """Return the names of the fields that hold for all images of a batch where the image decides on them."""
+        extras = {name: field.json_schema_extra for name, field in cls.model_fields.items()}
+        return tuple(name for name, extra in extras.items() if isinstance(extra, dict) and extra.get("decided_once"))
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> Params:

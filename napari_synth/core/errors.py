@@ -6,6 +6,7 @@ None of them is a ``RuntimeError``: Qt workers swallow that type, and torch rais
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
@@ -140,6 +141,50 @@ def is_memory_short(error: BaseException) -> bool:
         return False
     said = str(error).lower()
     return any(words in said for words in _SAID)
+
+
+_CAUSES = (
+    (
+        r"not a tiff|not a .* file|cannot identify|unknown file|magic|not recogni|unable to determine",
+        "it does not begin as one does",
+    ),
+    (
+        r"imagecodecs|requires the .* package|no module named",
+        "it is compressed in a way for which a package is missing",
+    ),
+    (r"no space|disk|permission|input/output|stale", "the disk does not give it"),
+    (
+        r"offset|truncat|ends? (too )?early|end of file|eof|unexpected end|unpack|buffer|index out of range|missing"
+        r"|could not read all"
+        r"|too short|failed to read|cannot reshape|zero-size",
+        "parts of it are missing",
+    ),
+    (
+        r"decod|decompress|corrupt|zlib|lzw|zstd|deflate|incorrect|checksum|crc|huffman|lz4|blosc",
+        "its pixels cannot be decoded",
+    ),
+    (
+        r"xml|json|tag|metadata|description|header|not well-formed|syntax|invalid",
+        "what it says of itself cannot be understood",
+    ),
+)
+
+
+def plain_cause(error: BaseException | str) -> str:
+    """Say in plain words why a foreign decoder gave up; what it said itself stays in the error's cause, for who looks for it.
+
+    Parameters
+    ----------
+    error : BaseException or str
+        What it raised, or wrote to its log.
+
+    Returns
+    -------
+    str
+        The middle of a sentence.
+    """
+    said = str(error).lower() if isinstance(error, str) else f"{type(error).__name__} {error}".lower()
+    return next((plain for pattern, plain in _CAUSES if re.search(pattern, said)), "its content cannot be understood")
 
 
 P = ParamSpec("P")

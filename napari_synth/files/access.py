@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from napari_synth.core.errors import ImageFileError, SynthError
+from napari_synth.core.errors import ImageFileError, SynthError, plain_cause
 from napari_synth.files.atomic import replacing
 from napari_synth.files.choosing import Series, chosen_series
 from napari_synth.files.listing import (
@@ -215,5 +215,5 @@ def _naming_the_file(path: Path) -> Iterator[None]:
         raise ImageFileError(f"{path.name!r} does not fit into memory: convert it to OME-Zarr.") from error
     except Exception as error:
         raise ImageFileError(
-            f"{path.name!r} cannot be read: it is damaged, or not what its name says ({error or type(error).__name__})."
+            f"{path.name!r} cannot be read: it is damaged, or not what its name says ({plain_cause(error)})."
         ) from error

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
-from napari_synth.core.errors import AxesError, ImageFileError
+from napari_synth.core.errors import AxesError, ImageFileError, plain_cause
 from napari_synth.files.choosing import Series, chosen_series, joined
 from napari_synth.files.pixels import (
     as_dask,
@@ -301,14 +301,22 @@ def _judged(path: Path, records: Sequence[str]) -> list[str]:
     """
     harmless = []
     for record in records:
-        sentence = re.sub(r"<tifffile\.\w+[^>]*> ?", "", record).strip()
         tag = _BAD_TAG.search(record)
         if (tag and int(tag[1]) in _NEEDED_TAGS) or (not tag and _LOST.search(record)):
             raise ImageFileError(
-                f"{path.name!r} cannot be read whole, it is damaged or cut off ({sentence}): copy it again."
+                f"{path.name!r} cannot be read whole, it is damaged or cut off ({_in_plain_words(record)}): copy it again."
             )
-        harmless.append(sentence)
+        harmless.append(f"the tag {tag[1]}" if tag else _in_plain_words(record))
     return [f"A part of the metadata of {path.name!r} is not understood ({harmless[0]})."] if harmless else []
+
+
+def _in_plain_words(record: str) -> str:
+    """Return what tifffile said, without what only its authors understand, in the middle of a sentence."""
+    if counts := re.search(r"expected (\d+) frames?, got (\d+)", record):
+        return f"it speaks of {counts[1]} planes, and the file holds {counts[2]}"
+    if other := re.search(r"failed to re\w+ '?([^'\s]+\.\w+)", record):
+        return f"the file {Path(other[1]).name!r}, in which parts of it lie, cannot be read"
+    return plain_cause(record)
 
 
 class _Listener(logging.Filter):

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import tifffile
 
+from napari_synth.core.errors import plain_cause
 from napari_synth.files.units import unit_name
 from napari_synth.imaging.image import ChannelInfo, ChannelOptics
 
@@ -76,6 +77,9 @@ class Described:
         self.units = {axis.translate(change): unit for axis, unit in self.units.items()}
 
 
+_NAMED = {"ome": "OME-XML", "imagej": "that of ImageJ", "shaped": "that of tifffile", "lsm": "that of LSM"}
+
+
 def described(file: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> Described:
     """Return what a file says of a series; metadata that cannot be understood are left out, the pixels stay readable."""
     found = Described()
@@ -83,7 +87,10 @@ def described(file: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> Descr
         try:
             read(file, series, found)
         except Exception as error:  # noqa: BLE001 - metadata of other programs hold anything, and pixels come first
-            found.notes.append(f"A part of its metadata cannot be understood ({type(error).__name__}: {error}).")
+            what = read.__name__.removeprefix("_read_")
+            found.notes.append(
+                f"A part of its metadata ({_NAMED.get(what, what)}) cannot be understood: {plain_cause(error)}."
+            )
     return found
 
 

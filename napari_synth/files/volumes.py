@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_synth.core.errors import ImageFileError, MissingExtraError
+from napari_synth.core.errors import ImageFileError, MissingExtraError, plain_cause
 from napari_synth.imaging.image import Image, guess_axes
 
 _NIFTI = (".nii", ".nii.gz")
@@ -40,9 +40,8 @@ def read_volume(path: Path) -> Image:
         with itk_quietly():
             volume = reader.Execute()
     except RuntimeError as error:
-        cause = str(error).strip().splitlines()[-1].strip()
         raise ImageFileError(
-            f"{path.name!r} cannot be read whole, it is damaged or cut off ({cause}): copy it again."
+            f"{path.name!r} cannot be read whole, it is damaged or cut off ({plain_cause(error)}): copy it again."
         ) from error
     data = sitk.GetArrayFromImage(volume)
     n_samples = volume.GetNumberOfComponentsPerPixel()

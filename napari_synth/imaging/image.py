@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from napari_synth.core.errors import AxesError, InvalidImageError, SynthError, is_memory_short
+from napari_synth.core.errors import AxesError, InvalidImageError, SynthError, is_memory_short, plain_cause
 from napari_synth.core.texts import shown
 
 AXIS_ROLES = "TCZYXS"
@@ -338,7 +338,7 @@ class Image:
             if is_memory_short(error):
                 raise MemoryError from error
             raise InvalidImageError(
-                f"A part of the image cannot be read ({type(error).__name__}: {error}): check the file it comes from."
+                f"A part of the image cannot be read ({plain_cause(error)}): check the file it comes from."
             ) from error
 
     def select(self, **selection: slice | int) -> Image:

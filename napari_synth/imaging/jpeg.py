@@ -24,8 +24,9 @@ _BLOCK = 8
 _BASIS = cosine_basis(_BLOCK)
 _TRANSFORM = np.ascontiguousarray(np.kron(_BASIS, _BASIS).T, dtype=np.float32)
 _Y, _X = (axis.ravel() for axis in np.meshgrid(np.arange(_BLOCK), np.arange(_BLOCK), indexing="ij"))
-_HIGH = _Y + _X >= 9
-_FLAT, _MEASURED = (_Y + _X > 0) & (_Y + _X < 2), (_Y + _X >= 2) & (_Y + _X <= 5)
+_HEIGHT = _Y + _X
+_HIGH = _HEIGHT >= 9
+_FLAT, _MEASURED = (_HEIGHT > 0) & (_HEIGHT < 2), (_HEIGHT >= 2) & (_HEIGHT <= 5)
 # Coefficients this small are zero, but for the rounding of pixels.
 _ZERO = 1.2
 _PER_PHASE, _MOST_BLOCKS = 96, 8000
@@ -35,8 +36,10 @@ _FLATTEST = 0.25
 # Shares of zeros that tell how wide the coefficients scatter over their step.
 _TELLING = (0.02, 0.97)
 _QUANTILE = 0.4
-# Flat blocks are about equally noisy; texture is not.
-_LEAST_EVEN, _MOST_EVEN = 0.3, 3.0
+# Textures without noise exceed white noise of their strength 2.8 times or more among the strongest of their flat blocks, or lose a
+# quarter of it from low to higher frequencies; noise of 15 counts mostly keeps below 2.5 times, and loses a fifth at most.
+_STRONG, _MOST_EVEN, _LEVEL, _MOST_OF = 0.95, 2.5, 0.78, 0.8
+_LOW, _FINE, _DRAWN = 3, 2.0, 4000
 # Of the brightness of red, green and blue.
 BRIGHTNESS = (0.299, 0.587, 0.114)
 
@@ -91,10 +94,7 @@ def sigma_before_jpeg(planes: Sequence[Plane], grid: tuple[int, int]) -> tuple[f
         return None
     energy = np.abs(coefficients[:, _FLAT]).sum(axis=1)
     flat = coefficients[np.argsort(energy, kind="stable")[: max(_FEWEST_BLOCKS, int(_FLATTEST * len(energy)))]]
-    energies = np.square(flat[:, _MEASURED]).mean(axis=1)
-    low, middle, high = np.quantile(energies, (0.05, 0.5, 0.95))
-    certain = bool(low >= _LEAST_EVEN * middle and high <= _MOST_EVEN * middle)
-    found = []
+    told, steps, found = [], [], []
     for index in np.flatnonzero(_MEASURED):
         size = np.abs(flat[:, index])
         left = size[size > _ZERO]
@@ -102,11 +102,43 @@ def sigma_before_jpeg(planes: Sequence[Plane], grid: tuple[int, int]) -> tuple[f
             continue
         step = float(np.quantile(left, 0.1))
         zero = float((size < step / 2).mean())
-        if _TELLING[0] < zero < _TELLING[1]:
-            found.append(step / (2.0 * np.sqrt(2.0) * float(erfinv(zero))))
-        elif zero <= _TELLING[0]:
-            found.append(float(1.4826 * np.median(size)))
-    return (float(np.quantile(found, _QUANTILE)), certain) if found else None
+        if zero >= _TELLING[1]:
+            continue
+        # Where few are zero, or the smallest step is no more than the rounding of pixels, they scatter as they did before.
+        is_fine = zero <= _TELLING[0] or step < _FINE * _ZERO
+        told.append(index)
+        steps.append(0.0 if is_fine else step)
+        found.append(
+            1.4826 * float(np.median(size)) if is_fine else step / (2.0 * np.sqrt(2.0) * float(erfinv(max(zero, 1e-9))))
+        )
+    if not found:
+        return None
+    sigma = float(np.quantile(found, _QUANTILE))
+    return sigma, _is_noise(flat[:, told], np.array(steps), np.array(found), sigma, _HEIGHT[told])
+
+
+def _is_noise(
+    coefficients: npt.NDArray[np.float32],
+    steps: npt.NDArray[np.float64],
+    found: npt.NDArray[np.float64],
+    sigma: float,
+    height: npt.NDArray[np.int_],
+) -> bool:
+    """Return whether flat blocks are what is left of white noise: as strong at all frequencies, and nearly as even.
+
+    White noise that goes through the same steps is what they are compared with. Texture is stronger at low frequencies, and in some
+    blocks far stronger than in others.
+    """
+    is_low = height <= _LOW
+    if len(found) < _MOST_OF * _MEASURED.sum() or is_low.all() or not is_low.any() or sigma <= 0.0:
+        return False
+    if np.median(found[~is_low]) < _LEVEL * np.median(found[is_low]):
+        return False
+    noise = np.random.default_rng(0).normal(0.0, sigma, (_DRAWN, len(steps)))
+    rounded = np.rint(noise / np.where(steps > 0.0, steps, 1.0)) * steps
+    expected = np.square(np.where(steps > 0.0, rounded, noise)).mean(axis=1)
+    energies = np.square(coefficients).mean(axis=1)
+    return bool(np.quantile(energies, _STRONG) <= _MOST_EVEN * np.quantile(expected, _STRONG))
 
 
 def _coefficients(plane: Plane, grid: tuple[int, int]) -> npt.NDArray[np.float32]:

@@ -77,6 +77,8 @@ def as_mask(mask: Any, image: Image, axes: str | None = None) -> Mask:
         axes, mask = axes or mask.axes, _without_colours(mask) if "S" in mask.axes else mask.data
         axes = axes.replace("S", "")
     mask = mask_array(mask)
+    if 0 in known_shape(mask):
+        raise MaskError("The mask has no pixels: give one of the size of the image, not 0 where pixels are meant.")
     if axes is None and _is_coloured(tuple(mask.shape), image):
         mask = _without_colours(Image(mask, _axes_by_size(tuple(mask.shape[:-1]), image) + "S"))
     if not isinstance(mask, np.ndarray) and not hasattr(mask, "dask"):

@@ -41,6 +41,9 @@ _MIN_CHOSEN = 10
 _MIN_DIFFERENCES = 8
 _CLIPPED = 1e-3
 _FEWEST_CLIPPED = 12
+# Weight of levels that are cut off, and shares of zeros that tell what was.
+_OF_CLIPPED = 10.0
+_FEWEST_ZEROS, _MOST_ZEROS = 0.01, 0.6
 # Pixels this many spreads away from the rest are no signal, and their square would not fit single precision.
 _ABSURD = 1e12
 # Ratio of the power near the Nyquist frequency to that at half of it below which noise counts as correlated: white
@@ -53,8 +56,8 @@ _LEAKAGE = 1.09
 _CLASSES = 24
 # For the square of the signal: levels, their range, the error against a line's, and how steady variance over square is.
 _FEWEST_LEVELS, _WIDE, _BETTER, _STEADY = 6, 2.5, 0.5, 2.5
-# Power that a row or a column has over its noise, from which frequency on.
-_STRIPES, _STRIPED = 0.5, 4
+# Power that a row or a column has over its noise, from which frequency on, and the least of it over the most.
+_STRIPES, _STRIPED, _LEVEL = 0.5, 4, 0.4
 # Spread of the lower half of the energies over that of noise: upsampled noise gives 1.6, texture 1.7.
 _SCATTER = 1.65
 
@@ -468,13 +471,15 @@ def _fit_line(blocks: _Blocks, clipped: Floats, band: _Band) -> _Fit:
     energy, flatness = (blocks.power @ weights).T
     to_mean = freedom / stats.chi2.ppf(0.5, freedom)
     level, variance, weight = [], [], []
-    dropped = []
+    dropped, zeros = [], []
+    lowest = float(blocks.values.min())
     for members in _intensity_classes(blocks.mean):
         count = max(int(_FLATTEST * len(members)), min(_MIN_CHOSEN, len(members)))
         chosen = members[np.argpartition(flatness[members], count - 1)[:count]]
         point = (float(blocks.mean[chosen].mean()), float(np.median(energy[chosen]) * to_mean))
         if clipped[chosen].mean() > 0.01:
             dropped.append(point)
+            zeros.append(float((blocks.values[chosen] <= lowest).mean()))
             continue
         level.append(point[0])
         variance.append(point[1])
@@ -488,11 +493,56 @@ def _fit_line(blocks: _Blocks, clipped: Floats, band: _Band) -> _Fit:
     # What is cut off, and where nothing varies, tells less than a single class of intensity that is neither.
     if not level:
         level, variance = [point[0] for point in dropped], [point[1] for point in dropped]
-        weight = [10.0] * len(dropped)
+        weight = [_OF_CLIPPED] * len(dropped)
         notes = ("Most intensities are cut off at the smallest or largest value: the noise may be larger.",)
     points = np.array(level), np.array(variance), np.array(weight)
     slope, intercept, floor = _robust_line(*points)
+    if dropped and (slope <= 0.0 or len(points[0]) == len(dropped)):
+        # What is left may span too little to see the noise grow.
+        whole = _before_clipping(np.array(dropped), np.array(zeros), lowest)
+        if whole is not None and weight[0] == _OF_CLIPPED:
+            points = whole
+        elif whole is not None:
+            points = tuple(np.concatenate([own, other]) for own, other in zip(points, whole, strict=True))  # type: ignore[assignment]
+        if whole is not None:
+            slope, intercept, floor = _robust_line(*points)
+            level = list(points[0])
+            notes = (
+                "What the noise is at the smallest values, where it may be cut off, is estimated from what is left of it.",
+            )
     return _Fit(slope, intercept, floor, float(blocks.mean.min()), (min(level), max(level)), notes, points)
+
+
+def _before_clipping(found: Doubles, zeros: Doubles, lowest: float) -> tuple[Doubles, Doubles, Doubles] | None:
+    """Return level, variance and weight of what was cut off at the smallest value, had it not been; None where nothing tells.
+
+    How many values were cut off and how much the rest scatters tells the normal distribution that they come from. Photons without
+    read noise are not cut off, and stay as they are: of them, the number of zeros follows from the mean.
+
+    Parameters
+    ----------
+    found : numpy.ndarray, (classes, 2)
+        Level and variance of what is left.
+    zeros : numpy.ndarray, (classes,)
+        The share of smallest values.
+    lowest : float
+        The smallest value.
+    """
+    from scipy.stats import norm
+
+    told = (zeros > _FEWEST_ZEROS) & (zeros < _MOST_ZEROS) & (found[:, 1] > 0.0) & (found[:, 0] > lowest)
+    if not told.any():
+        return None
+    (mean, variance), zeros = found[told].T, zeros[told]
+    above = -norm.ppf(zeros)
+    first = above * norm.cdf(above) + norm.pdf(above)
+    second = (above**2 + 1.0) * norm.cdf(above) + above * norm.pdf(above)
+    sigma = np.sqrt(variance / (second - first**2))
+    gain = np.median(variance / (mean - lowest))
+    as_photons = np.median(np.abs(np.log(-np.log(zeros) * gain / (mean - lowest))))
+    if as_photons <= np.median(np.abs(np.log(first * sigma / (mean - lowest)))):
+        return mean, variance, np.full(len(mean), _OF_CLIPPED)
+    return lowest + above * sigma, sigma**2, np.full(len(sigma), _OF_CLIPPED)
 
 
 def _intensity_classes(mean: Floats) -> list[npt.NDArray[np.intp]]:
@@ -708,10 +758,13 @@ def _stripe_notes(blocks: _Blocks, fit: _Fit) -> tuple[str, ...]:
     beside = {"rows": spectrum[_STRIPED:, 1], "columns": spectrum[1, _STRIPED:]}
     said = []
     for name, power in along.items():
-        # What is in common stands in the lowest frequency across alone; texture and correlated noise do not.
-        excess = float(np.min(power) - np.max(beside[name]))
-        if excess > _STRIPES:
-            shared = float(power.mean() - beside[name].mean()) / _BLOCK
+        # What is in common stands in the lowest frequency across alone, about as strong at all others along. Texture and correlated
+        # noise stand beside it too, and what they have more of in it falls with them.
+        excess = power - beside[name]
+        stands_out = power.min() - beside[name].max() > _STRIPES
+        is_level = excess.min() > max(_STRIPES, _LEVEL * excess.max())
+        if stands_out or is_level:
+            shared = float(excess.mean()) / _BLOCK
             said.append(
                 f"{shared / (1.0 + shared):.0%} of the noise is the same all along {name}: a method that takes each pixel's noise"
                 " for its own leaves it in."

@@ -223,13 +223,18 @@ def _brightness(colours: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
 
 def _before_compression(image: Image, planes: Sequence[npt.NDArray[Any]], report: NoiseReport) -> NoiseReport:
     """Return the noise that a JPEG had before it was one, as far as that can be told."""
-    grid = jpeg_grid(planes) if image.dtype == np.uint8 else None
-    if grid is None:
+    if image.dtype != np.uint8:
         return report
-    found, share = None, 1.0
+    found, share, bright = None, 1.0, []
     if image.sizes.get("S", 1) == len(BRIGHTNESS):
         samples = zip(*(sample_planes(image.select(S=i)) for i in range(len(BRIGHTNESS))), strict=True)
-        found = sigma_before_jpeg([_brightness(np.stack(colours)) for colours in samples], grid)
+        bright = [_brightness(np.stack(colours)) for colours in samples]
+    # What a JPEG holds of colours is their brightness, and little else: single colours hardly show the grid.
+    grid = jpeg_grid([np.rint(plane).astype(np.uint8) for plane in bright] or planes)
+    if grid is None:
+        return report
+    if bright:
+        found = sigma_before_jpeg(bright, grid)
         # Noise that is independent between the colours is weaker in their sum.
         share = float(np.linalg.norm(BRIGHTNESS))
     elif "S" not in image.axes:

@@ -46,8 +46,8 @@ _LOUDEST = 1e6
 
 MEAN_SPREAD = 1.0
 """Over how many cells of `local_mean` the mean of faint images is put right."""
-# Noise at the brightest, over the range.
-_FAINT = 0.3
+FAINT = 0.3
+"""Noise at the brightest, over the range, from which on photons are so few that methods err in their mean."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Condition:
     @property
     def is_faint(self) -> bool:
         """Whether so few photons are left that networks, which were shown hardly any such images, err in their mean."""
-        return float(self.model.sigma(1.0)) > _FAINT
+        return float(self.model.sigma(1.0)) > FAINT
 
     def beside(self, gains: Tensor | None, level: float) -> Condition:
         """Return the condition of blocks whose noise was multiplied.

@@ -93,7 +93,7 @@ def test_ome_that_declares_fewer_planes_is_said(tmp_path: Path) -> None:
     with_description(tmp_path / "a.ome.tif", STACK, ome(4))
     image = read_image(tmp_path / "a.ome.tif")
     np.testing.assert_array_equal(image.read(), STACK[:4])
-    assert "expected 4 frames, got 6" in image.notes[0]
+    assert "speaks of 4 planes, and the file holds 6" in image.notes[0]
 
 
 def test_ome_whose_second_file_is_not_there_is_an_error(tmp_path: Path) -> None:

@@ -271,6 +271,37 @@ def test_the_share_of_rows_and_columns(name: str, along: str) -> None:
     assert abs(share - 64 / (64 + 225)) < 0.06
 
 
+@pytest.mark.parametrize("along", ["rows", "columns"])
+@pytest.mark.parametrize(("name", "share"), [("coins", 0.39), ("gravel", 0.36), ("grass", 0.28)])
+def test_stripes_on_texture_are_named(name: str, along: str, share: float) -> None:
+    # On grass texture is taken for noise of 13 where it has 10: 64 of 240 is the share then, with a true one of 0.39.
+    signal, rng = getattr(data, name)().astype(float), np.random.default_rng(0)
+    shape = (signal.shape[0], 1) if along == "rows" else (1, signal.shape[1])
+    noisy = signal + rng.normal(0, 10, signal.shape)
+    assert not any("all along" in note for note in estimate_noise([noisy]).notes)
+    (said,) = [note for note in estimate_noise([noisy + rng.normal(0, 8, shape)]).notes if "all along" in note]
+    assert f"along {along}" in said
+    assert abs(int(said.split("%")[0]) / 100 - share) < 0.06
+
+
+@pytest.mark.parametrize("gain", [1.0, 5.0])
+@pytest.mark.parametrize(("mean", "read"), [(1, 2), (3, 2), (3, 4)])
+def test_read_noise_that_was_cut_off_at_zero_hides_no_gain(mean: float, read: float, gain: float) -> None:
+    rng = np.random.default_rng(1)
+    counts = rng.poisson(_blobs(mean)) * gain + rng.normal(0, read * gain, (256, 256))
+    model = estimate_noise([np.rint(counts.clip(0)).astype(np.uint16)]).model
+    # Of what is left of it, the gain was 0 or three times too large.
+    assert 0.65 < model.gain / gain < 1.45
+    assert 0.75 < model.read_noise / gain / read < 1.45
+
+
+@pytest.mark.parametrize("mean", [1, 3, 10])
+def test_photons_without_read_noise_are_not_taken_for_cut_off(mean: float) -> None:
+    counts = np.random.default_rng(1).poisson(_blobs(mean)) * 5
+    model = estimate_noise([counts.astype(np.uint16)]).model
+    assert 0.8 < model.gain / 5 < 1.2
+
+
 def test_two_classes_of_intensity_are_not_dropped_for_those_that_are_cut_off() -> None:
     rng = np.random.default_rng(0)
     image = np.full((128, 128), 0.0)

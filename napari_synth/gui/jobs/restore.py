@@ -66,7 +66,9 @@ class RunResult(Generic[R]):
         return math.prod(limits[axis].stop - limits[axis].start if axis in limits else sizes[axis] for axis in sizes)
 
 
-def restore(request: RestoreRequest, progress: ProgressCallback, cancel: CancelToken) -> RunResult[PreparedImage]:
+def restore(
+    request: RestoreRequest, progress: ProgressCallback, cancel: CancelToken, before: PreparedImage | None = None
+) -> RunResult[PreparedImage]:
     """Run a generator over a whole image; there is no result where its file changes meanwhile.
 
     Parameters
@@ -74,12 +76,13 @@ def restore(request: RestoreRequest, progress: ProgressCallback, cancel: CancelT
     request : RestoreRequest
     progress, cancel
         Of the job.
+    before : PreparedImage, optional
+        What a preview with the same request prepared: it holds where the pixels of a lazy image are still those that it looked at.
     """
-    source = request.source()
-    if isinstance(source.origin, FileOrigin):
-        source = replace(source, origin=source.origin.renewed())
+    source = _looked_at(request)
     begun = time.monotonic()
-    prepared = request.prepare(source, progress, cancel)
+    prepared = before if _still_holds(before, source) else request.prepare(source, progress, cancel)
+    assert prepared is not None
     ready = time.monotonic()
     try:
         made = run_levels(prepared, request.settings.folder, progress, cancel)
@@ -92,6 +95,19 @@ def restore(request: RestoreRequest, progress: ProgressCallback, cancel: CancelT
             return judged
     finally:
         prepared.device.release_memory()
+
+
+def _looked_at(request: RestoreRequest) -> Image:
+    """Return the source of a request, whose file is remembered as it is now."""
+    source = request.source()
+    return replace(source, origin=source.origin.renewed()) if isinstance(source.origin, FileOrigin) else source
+
+
+def _still_holds(before: PreparedImage | None, source: Image) -> bool:
+    """Return whether what was prepared is of the pixels that there are now: arrays in memory may have been drawn on."""
+    if before is None or not source.is_lazy:
+        return False
+    return before.source.origin == source.origin
 
 
 def restore_region(
@@ -136,7 +152,7 @@ def restore_region(
         prepared = request.prepare(crop, interim.take_progress, cancel, interim.show)
         return None, prepared.compute(region=inside, report=Reporter(progress, cancel)), 0.0
     if prepared is None:
-        prepared = request.prepare(request.source(), progress, cancel)
+        prepared = request.prepare(_looked_at(request), progress, cancel)
     asked = {axis: part for axis, part in region.items() if axis not in prepared.joint_axes}
     if prepared.region is not None and request.region is not None and request.region.within(region) is None:  # type: ignore[arg-type]
         raise AxesError(_OUT_OF_SIGHT)

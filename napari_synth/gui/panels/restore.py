@@ -94,6 +94,7 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
         self.preview_hint = Hint(self)
         self.mask_hint = Hint(self)
         self.run_button.setToolTip(with_key(_RUN, RUN))
+        self._previewed: tuple[RestoreRequest, PreparedImage] | None = None
         self.preview = RunPreview(self.viewer, self._wanted, self, look=self._look)
         self._attach(self.preview, self.preview_button)
         self.reference_picker.changed.connect(self.preview.request)
@@ -160,11 +161,13 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
     def run(self) -> None:
         """Run the generator over the chosen layer; its preview goes."""
         if self._job is None:
+            self._previewed = self.preview.made
             self.preview_button.setChecked(False)
             if self.mask_picker is not None:
                 self.mask_picker.stop()
                 self.mask_picker.renew()
         super().run()
+        self._previewed = None
 
     def compare(self) -> None:
         """Run the ticked methods on the visible field, and show what they make beside each other."""
@@ -338,7 +341,10 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
         return tuple(said)
 
     def _ask(self, layer: napari.layers.Image) -> Work:
-        return partial(restore, self._wanted(layer)[1])
+        request = self._wanted(layer)[1]
+        # What a preview has measured need not be measured again.
+        is_same = self._previewed is not None and self._previewed[0].is_like(request)
+        return partial(restore, request, before=self._previewed[1] if self._previewed and is_same else None)
 
     # What changes
 

@@ -111,6 +111,11 @@ class RunPreview(LiveLayer[FieldRequest]):
         self._left_out: tuple[str, ...] = ()
         self._said: tuple[str, ...] = ()
 
+    @property
+    def made(self) -> tuple[RestoreRequest, PreparedImage] | None:
+        """What was prepared for what is shown, and by which request; None where nothing is, or it holds for this part alone."""
+        return None if self._done is None or self._prepared is None else (self._done.run, self._prepared)
+
     def _wanted(self) -> FieldRequest:
         source, run = self._ask()
         quick, left_out = run.quick()

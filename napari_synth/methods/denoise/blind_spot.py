@@ -33,6 +33,7 @@ from napari_synth.methods.denoise.shared import (
     Unchanged,
     conditions,
     is_clean,
+    keeping_photons,
     measure_noise,
     noise_variance,
     training_notes,
@@ -86,7 +87,7 @@ def train_blind_spot(image: Image, params: Noise2VoidParams, context: Context) -
     notes = (*notes, *training_notes(result), *_mask_notes(mask, noise))
     restorer = BlindSpotRestorer(network, mask, model if params.weigh_measurement else None, axes, noise, notes)
     restorer.resolved = {"steps": result.planned}
-    return restorer
+    return keeping_photons(restorer, noise, context)
 
 
 class _Likelihood:
@@ -241,7 +242,7 @@ def train_zero_shot(image: Image, params: ZeroShotNoise2NoiseParams, context: Co
             *notes,
             "The noise of neighbours is correlated, so that the two halves share it and little is removed: take Noise2Void.",
         )
-    return ZeroShotRestorer(network, noise, notes)
+    return keeping_photons(ZeroShotRestorer(network, noise, notes), noise, context)
 
 
 class _Halves:

@@ -18,7 +18,7 @@ from napari_synth.imaging.noise import NoiseModel, NoiseReport
 from napari_synth.methods.denoise.adapted import Calibration, calibrate
 from napari_synth.methods.denoise.catalogue import Neighbours
 from napari_synth.methods.denoise.hidden_pixels import correlation_reach
-from napari_synth.methods.denoise.shared import measure_noise
+from napari_synth.methods.denoise.shared import keeping_photons, measure_noise
 
 _PLANE_WINDOW, _PLANE_COUNT = (1, 128, 128), 8
 _VOLUME_WINDOW, _VOLUME_COUNT = (8, 96, 96), 4
@@ -54,6 +54,9 @@ class Filter:
         How the setting is called in a sentence.
     bytes_per_pixel : int
         Working memory.
+    keeps_means : bool
+        Whether local means are those of the image, which an error of its own takes from the result where photons are few; what
+        answers with a median is meant to have others.
     """
 
     smooth: Callable[[Tensor, float], Tensor]
@@ -65,6 +68,7 @@ class Filter:
     between: bool = True
     shown: float = 1.0
     bytes_per_pixel: int = 96
+    keeps_means: bool = True
 
     def apply(self, image: Tensor, setting: float, volume: bool) -> Tensor:
         """Filter ``(N, 1, Z, Y, X)`` as volumes, or plane by plane.
@@ -128,7 +132,7 @@ class ClassicalPrepared(Prepared):
 
 def prepare_classical(
     image: Image, context: Context, method: Filter, setting: float | None, neighbours: Neighbours
-) -> ClassicalPrepared:
+) -> Prepared:
     """Measure the noise of the image, and choose on held-out pixels what the user left open.
 
     Parameters
@@ -157,7 +161,8 @@ def prepare_classical(
     notes = chosen.sentences(method, setting is None, len(ways) > 1)
     if noise.correlated:
         notes = (*notes, "This method takes the noise of neighbours as independent: denoise/blind does not.")
-    return ClassicalPrepared(method, chosen.setting, chosen.volume, noise, stabilisation, notes)
+    prepared = ClassicalPrepared(method, chosen.setting, chosen.volume, noise, stabilisation, notes)
+    return keeping_photons(prepared, noise, context) if method.keeps_means else prepared
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,7 @@ def prepare_median(image: Image, params: MedianParams, context: Context) -> Prep
         default=1.0,
         between=False,
         setting="radius",
+        keeps_means=False,
         bytes_per_pixel=3 * 4 * (2 * radius + 1) ** 2,
     )
     return prepare_classical(image, context, method, params.radius, params.neighbours)

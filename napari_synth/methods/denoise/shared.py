@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from math import lcm
 from typing import TYPE_CHECKING
 
 from torch import Tensor
@@ -14,7 +16,8 @@ from napari_synth.imaging.image import Image
 from napari_synth.imaging.intensity import IntensityTransform, measure_statistics
 from napari_synth.imaging.noise import NoiseModel, NoiseReport
 from napari_synth.imaging.screening import noise_of
-from napari_synth.methods.noise_conditioning import Condition, measure_condition
+from napari_synth.methods.noise_conditioning import FAINT, MEAN_SPREAD, Condition, measure_condition
+from napari_synth.networks.local_mean import CELL, local_mean, local_mean_reach
 
 if TYPE_CHECKING:
     from napari_synth.training.loop import FitResult
@@ -60,6 +63,60 @@ class Unchanged(Prepared):
     def apply(self, block: Tensor) -> Tensor:
         """Return the block; see `Prepared.apply`."""
         return block
+
+
+class MeansKept(Prepared):
+    """Restores as another does, with local means that are those of the image.
+
+    Photons are neither made nor lost: what a method adds or takes over some dozen pixels is its own error, such as that of a
+    training that has just begun, or of a few photons whose distribution is not symmetric.
+
+    Parameters
+    ----------
+    restorer : Prepared
+        At the image's own size.
+    """
+
+    def __init__(self, restorer: Prepared) -> None:
+        self._restorer = restorer
+        spec, reach = restorer.spec, local_mean_reach(MEAN_SPREAD)
+        self.spec = replace(
+            spec,
+            halo=(*spec.halo[:-2], *(halo + reach for halo in spec.halo[-2:])),
+            multiple=(*spec.multiple[:-2], *(lcm(multiple, CELL) for multiple in spec.multiple[-2:])),
+        )
+        self.intensity, self.result = restorer.intensity, restorer.result
+        self.noise, self.weights, self.resolved = restorer.noise, restorer.weights, restorer.resolved
+        self.notes = (*restorer.notes, "So few photons are there that local means are put right after it.")
+
+    def apply(self, block: Tensor) -> Tensor:
+        """Restore blocks, and put their means right; see `Prepared.apply`."""
+        made = self._restorer.apply(block)
+        lost = (block - made).reshape(-1, 1, *block.shape[-2:])
+        return made + local_mean(lost, MEAN_SPREAD).reshape(block.shape)
+
+    def transposed(self) -> Prepared:
+        """Return what restores the image with Y and X swapped."""
+        return MeansKept(self._restorer.transposed())
+
+    def flipped(self, y: bool, x: bool) -> Prepared:
+        """Return what restores the image flipped along Y or X."""
+        return MeansKept(self._restorer.flipped(y, x))
+
+
+def keeping_photons(prepared: Prepared, noise: NoiseReport, context: Context) -> Prepared:
+    """Return what restores as another does, and keeps local means where there are so few photons that it would not.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    noise : NoiseReport
+        Of the image, in counts.
+    context : Context
+    """
+    model = noise.model.scaled(context.intensity.scale, context.intensity.offset)
+    is_faint = model.gain > 0.0 and float(model.sigma(1.0)) > FAINT
+    return MeansKept(prepared) if is_faint else prepared
 
 
 class TransposedRestorer(Prepared):

@@ -15,7 +15,7 @@ from napari_synth.imaging.image import Image
 from napari_synth.imaging.intensity import IntensityTransform
 from napari_synth.methods.denoise.blind_spot import BlindSpotRestorer
 from napari_synth.methods.denoise.catalogue import OverTimeTrainParams
-from napari_synth.methods.denoise.shared import Unchanged, is_clean, measure_noise
+from napari_synth.methods.denoise.shared import Unchanged, is_clean, keeping_photons, measure_noise
 from napari_synth.models.card import reading_card
 from napari_synth.networks.blind_spot_unet import BlindSpotMask, BlindSpotUNet
 from napari_synth.networks.frame_predictors import SimVP
@@ -94,7 +94,7 @@ def blind_spot_restorer_of(
     model = noise.model.scaled(context.intensity.scale, context.intensity.offset)
     prepared = BlindSpotRestorer(network, mask, model if weigh_measurement else None, axes, noise, ())
     prepared.weights = weights
-    return prepared
+    return keeping_photons(prepared, noise, context)
 
 
 _OVER_TIME_BYTES_PER_PIXEL = 1024

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import prod
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -342,6 +342,8 @@ _CLEARLY = 0.8
 _RADIUS = 3
 # In pixels: radius up to which a hole is a band or a spot that shows no texture of its own.
 _NARROW = 6.0
+# Of the variance of what is missing: an error below is no lack of texture.
+_EXPLAINED = 0.5
 # What is tried on: pixels along each side of a hole, around it, and planes.
 _TRIED_EDGE, _TRIED_CONTEXT, _TRIED_PLANES = 64, 64, 3
 
@@ -403,38 +405,50 @@ class PatchFill:
     def __call__(self, crop: Crop, generator: torch.Generator) -> Tensor:
         """Copy patches; see `Fill`."""
         share = self._tried(crop, generator) if self.share is None else self.share
-        if share is None:
+        if share == "smooth":
+            return crop.pixels
+        if share == "guide":
             assert self.guide is not None
             return self.guide(crop, generator)
         return levelled(*self._parts(crop, generator), crop.holes, share, _TEXTURE_SPREAD)
 
     def _parts(self, crop: Crop, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Return the texture and the guide."""
-        rough = from_patches(crop, self.radius, self.share != 0.0, generator)
-        guide = crop.pixels
-        if self.guide is not None and self.share != 0.0:
-            guide = torch.where(crop.holes, self.guide(crop, generator), guide)
-        return rough, guide
+        return from_patches(crop, self.radius, self.share != 0.0, generator), self._guided(crop, generator)
 
-    def _tried(self, crop: Crop, generator: torch.Generator) -> float | None:
+    def _guided(self, crop: Crop, generator: torch.Generator) -> Tensor:
+        if self.guide is None or self.share == 0.0:
+            return crop.pixels
+        return torch.where(crop.holes, self.guide(crop, generator), crop.pixels)
+
+    def _tried(self, crop: Crop, generator: torch.Generator) -> float | Literal["guide", "smooth"]:
         """Return the share that fills a hole beside best; the usual one unless another is clearly better.
 
-        It is None for the guide alone, in bands so narrow that texture does not show.
+        In bands so narrow that texture does not show, it is the guide alone, or the smooth surface where that is nearer. There
+        patches, which take far longer than both, are tried only where these explain little of what is missing.
         """
         crop = part_to_try_on(crop)
         beside = punched(crop)
         if beside is None:
             return _USUAL_SHARE
-        parts = self._parts(beside, generator)
-        errors = {}
+        guide = self._guided(beside, generator)
+        alone: Literal["guide", "smooth"] | None = None
+        least = float("inf")
+        if self.guide is not None and _radius(crop.holes) <= _NARROW:
+            network, smooth = (
+                float((filled - crop.pixels)[:, beside.holes].square().mean()) for filled in (guide, beside.pixels)
+            )
+            alone, least = ("guide", network) if network <= smooth else ("smooth", smooth)
+        if alone and least < _EXPLAINED * float(crop.pixels[:, beside.holes].var(1, correction=0).mean()):
+            return alone
+        parts = from_patches(beside, self.radius, self.share != 0.0, generator), guide
+        errors: dict[float, float] = {}
         for share in _SHARES:
             off = (levelled(*parts, beside.holes, share, _TEXTURE_SPREAD) - crop.pixels)[:, beside.holes]
             errors[share] = float(off.square().mean())
         best = min(errors, key=lambda share: errors[share])
-        if self.guide is not None and _radius(crop.holes) <= _NARROW:
-            wrong = (parts[1] - crop.pixels)[:, beside.holes]
-            if float(wrong.square().mean()) < errors[best]:
-                return None
+        if alone and least < errors[best]:
+            return alone
         return best if errors[best] < _CLEARLY * errors[_USUAL_SHARE] else _USUAL_SHARE
 
 

@@ -298,7 +298,10 @@ class AutoParams(FittedParams):
     """Settings of `Auto`."""
 
     method: Literal["macenko", "colour-transfer", "quantile-matching", "contrast"] | None = advanced(
-        None, title="Method", description="Empty to choose by the image and the reference."
+        None,
+        title="Method",
+        description="Empty to choose by the reference, or by the image where there is none; the images of a batch go one way.",
+        json_schema_extra={"decided_once": True},
     )
 
 

@@ -65,7 +65,9 @@ def prepare_choice(image: Image, params: AutoParams, context: Context) -> Prepar
     else:
         prepared = method.prepare(image, method.params_type.parse(values), context)
     prepared.notes = (f"Done by {method.info.title} ({method.info.id}).", *prepared.notes)
-    prepared.resolved = {**prepared.resolved, "method": name}
+    if params.method or not isinstance(prepared, AsItIs):
+        # What shows nothing decides nothing, neither here nor for the rest of a batch.
+        prepared.resolved = {**prepared.resolved, "method": name}
     return prepared
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from napari_synth.core.errors import AxesError, ImageFileError, InvalidImageErro
 from napari_synth.core.progress import CancelToken, Progress
 from napari_synth.files import write_image
 from napari_synth.gui.jobs.requests import RestoreRequest
-from napari_synth.gui.jobs.restore import restore
+from napari_synth.gui.jobs.restore import restore, restore_region
 from napari_synth.gui.layers.appearance import appearance
 from napari_synth.gui.layers.images import full_resolution, guess_layer_axes, to_image
 from napari_synth.gui.layers.marks import PREVIEW, is_source, kind_of, mark
@@ -162,6 +163,28 @@ def test_names_are_never_taken_twice() -> None:
 )
 def test_units_guide_the_axes(shape: tuple[int, ...], units: tuple[str, ...], axes: str) -> None:
     assert guess_layer_axes(layer(shape, units=units)) == axes
+
+
+def test_what_a_preview_has_measured_is_not_measured_again(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).poisson(50, (96, 96)).astype(np.uint16)
+    write_image(tmp_path / "a.zarr", Image(pixels, "YX"))
+    stored = zarr.open(str(tmp_path / "a.zarr" / "0"), mode="r")
+    with layer_source(path=str(tmp_path / "a.zarr")):
+        opened = ImageLayer(stored, contrast_limits=(0, 100))
+    settings = RunSettings("cpu", "auto", None, tmp_path)
+    request = RestoreRequest("denoise/median", to_image(opened, "YX"), {"radius": 1}, settings)
+    part = {"Y": slice(0, 32), "X": slice(0, 32)}
+    made, _, _ = restore_region(request, part, None, lambda progress: None, CancelToken())
+    assert made is not None
+    run = restore(request, lambda progress: None, CancelToken(), before=made)
+    assert run.prepared is made
+    # The file is another than it was, and an array may have been drawn on.
+    write_image(tmp_path / "a.zarr", Image(pixels + 1, "YX"), overwrite=True)
+    again = restore(request, lambda progress: None, CancelToken(), before=made)
+    assert again.prepared is not made
+    held = replace(request, image=Image(pixels, "YX"))
+    made, _, _ = restore_region(held, part, None, lambda progress: None, CancelToken())
+    assert restore(held, lambda progress: None, CancelToken(), before=made).prepared is not made
 
 
 def test_the_file_of_a_layer_that_is_not_loaded_is_watched(tmp_path: Path) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from skimage import data
 
 import napari_synth
 from benchmark.inpainting import judged
+from napari_synth.methods.inpaint import filling
 from napari_synth.methods.inpaint.filling import Crop, Holes, part_to_try_on
 
 
@@ -77,3 +79,25 @@ def test_what_is_tried_does_not_grow_with_the_hole() -> None:
     assert part.holes.any()
     assert part.holes.sum() <= 3 * 10 * 65
     assert bool((part.unknown | ~part.holes).all())
+
+
+def test_patches_are_not_tried_where_the_network_or_a_surface_explains_a_narrow_hole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tried = []
+    patches = filling.from_patches
+    monkeypatch.setattr(filling, "from_patches", lambda *given: tried.append(1) or patches(*given))
+    hole = np.zeros((128, 128), bool)
+    hole[60:68, 10:118] = True
+    camera = data.camera()[100:228, 100:228]
+    auto = napari_synth.inpaint(np.where(hole, 0, camera), hole, device="cpu")
+    # Patches take ten times as long as what is taken in the end.
+    assert not tried
+    error = np.square(auto[hole].astype(float) - camera[hole]).mean()
+    smooth = napari_synth.inpaint(np.where(hole, 0, camera), hole, "biharmonic", device="cpu")
+    assert error <= 1.05 * np.square(smooth[hole].astype(float) - camera[hole]).mean()
+    # Of a fine pattern a surface explains nothing.
+    y, x = np.mgrid[:128, :128]
+    pattern = (128 + 60 * np.sin(x * 1.3) * np.sin(y * 1.1)).astype(np.uint8)
+    napari_synth.inpaint(np.where(hole, 0, pattern), hole, device="cpu")
+    assert tried
