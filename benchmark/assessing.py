@@ -93,13 +93,14 @@ def _focus(pixels: npt.NDArray[np.uint16]) -> float:
 
 
 def _duplicates(crops: Sequence[Doubles], rng: np.random.Generator) -> tuple[float, float]:
-    """Return recall and precision of near duplicates: every crop comes again, moved by a pixel, with other noise."""
+    """Return recall and precision of near duplicates: two of three crops come again, moved by a pixel, with other noise."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for number, crop in enumerate(crops):
             tifffile.imwrite(folder / f"{number:04d}_a.tif", _counts(crop, rng))
-            tifffile.imwrite(folder / f"{number:04d}_b.tif", _counts(shift(crop, (1, 1), mode="nearest"), rng))
+            if number % 3:
+                tifffile.imwrite(folder / f"{number:04d}_b.tif", _counts(shift(crop, (1, 1), mode="nearest"), rng))
         rows = assess_files(sorted(folder.glob("*.tif")), folder / "table.csv")
     found = {Path(row["source"]).stem: Path(row["duplicate_of"]).stem for row in rows if row["duplicate"]}
     right = sum(name[:4] == other[:4] for name, other in found.items())
-    return right / len(crops), right / max(1, len(found))
+    return right / sum(bool(number % 3) for number in range(len(crops))), right / max(1, len(found))
