@@ -171,6 +171,17 @@ def patch_field(default: int, *, least: int = 16, most: int = 512, multiple_of: 
     )
 
 
+def fitted_field(title: str, description: str) -> Any:
+    """Return the field of what a run measures once: the recipe holds it, so that the run can be repeated and used elsewhere.
+
+    Parameters
+    ----------
+    title, description : str
+        What it is called, and what it holds.
+    """
+    return Field(None, min_length=1, title=title, description=description, json_schema_extra={"fitted": True})
+
+
 def batch_field(default: int, *, most: int = 512) -> Any:
     """Return the field ``batch``, the patches of a training step."""
     return advanced(

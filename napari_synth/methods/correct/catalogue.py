@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from napari_synth.contract.generator import Generator, GeneratorInfo, Task
-from napari_synth.contract.params import Params, advanced
+from napari_synth.contract.params import Params, advanced, fitted_field
 
 Surface = Literal["rolling ball", "opening", "smooth surface"]
 Operation = Literal["subtract", "divide"]
@@ -46,13 +46,10 @@ class DriftParams(Params):
         title="Smooth over frames",
         description="Take out slow drift alone, smoothed over so many frames; 0 takes out all movement.",
     )
-    shifts: tuple[tuple[float, ...], ...] | None = Field(
-        None,
-        min_length=1,
+    shifts: tuple[tuple[float, ...], ...] | None = fitted_field(
         title="Shifts",
         description="What an earlier run measured: how far the scene of each frame lies from the reference, in pixels along (Z,) Y"
         " and X; a recipe holds it, so that another channel or its labels are moved alike.",
-        json_schema_extra={"fitted": True},
     )
 
 
@@ -71,13 +68,10 @@ class ChromaticParams(Params):
         description="One shift for the whole field, or one that changes over it (affine: magnification and rotation too);"
         " auto takes the latter where parts of the field say so.",
     )
-    fitted: tuple[Fit, ...] | None = Field(
-        None,
-        min_length=1,
+    fitted: tuple[Fit, ...] | None = fitted_field(
         title="Fitted displacements",
         description="What an earlier run measured, of beads say, one entry a channel; a recipe holds it, so that it serves for"
         " other images of the same microscope.",
-        json_schema_extra={"fitted": True},
     )
 
 
@@ -99,13 +93,10 @@ class BiasFieldParams(Params):
         title="Iterations",
         description="At most so many at each level. More take longer and change little after some tens.",
     )
-    fitted: tuple[Fit, ...] | None = Field(
-        None,
-        min_length=1,
+    fitted: tuple[Fit, ...] | None = fitted_field(
         title="Fitted fields",
         description="What an earlier run found, one entry a channel; a recipe holds it, so that it serves for other images of the"
         " same position of the body.",
-        json_schema_extra={"fitted": True},
     )
 
 
@@ -207,13 +198,10 @@ class FlatFieldParams(Params):
         title="Dark level",
         description="Counts of the camera without light, where you know them: they are subtracted first.",
     )
-    fitted: tuple[Fit, ...] | None = Field(
-        None,
-        min_length=1,
+    fitted: tuple[Fit, ...] | None = fitted_field(
         title="Fitted fields",
         description="The shading and the dark field that an earlier run learnt, one entry a channel, as polynomials along Y and X;"
         " a recipe holds them, so that they serve for other images of the same microscope.",
-        json_schema_extra={"fitted": True},
     )
 
 
@@ -237,12 +225,9 @@ class BleachingParams(Params):
         description="Counts without light, which do not bleach; those of the darkest pixels where it is left out.",
         json_schema_extra={"advanced": True, "start": 100.0},
     )
-    fitted: tuple[Fit, ...] | None = Field(
-        None,
-        min_length=1,
+    fitted: tuple[Fit, ...] | None = fitted_field(
         title="Fitted curve",
         description="By what an earlier run multiplied each frame, one entry a channel; a recipe holds it.",
-        json_schema_extra={"fitted": True},
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from math import ceil
 
 import torch
@@ -18,10 +19,8 @@ from napari_synth.core.errors import InvalidParameterError
 from napari_synth.imaging.channel_shifts import ChannelMap, estimate_channel_maps
 from napari_synth.imaging.image import Image, colour_samples
 from napari_synth.methods.correct.catalogue import ChromaticParams, Fit
-from napari_synth.methods.correct.drift import AsItIs, shifted
+from napari_synth.methods.correct.moving import SEEN, TAPS, AsItIs, MovedAtPlace, displaced, shifted
 
-_TAPS = 3
-_SEEN = 0.05
 # In pixels: less is not worth the softness of resampled pixels.
 _STAYS = 0.02
 _BYTES_PER_PIXEL = 96
@@ -48,13 +47,13 @@ class Registered(Prepared):
         along = [max(abs(one.shift[0]) if len(one.shift) > 2 else 0.0 for one in maps)]
         largest = along + [max(one.largest(size)[axis] for one in maps) for axis in (0, 1)]
         axes = "ZYX" if largest[0] > _STAYS else "YX"
-        halo = tuple(min(ceil(one) + _TAPS, sizes[axis]) for axis, one in zip(axes, largest[-len(axes) :], strict=True))
+        halo = tuple(min(ceil(one) + TAPS, sizes[axis]) for axis, one in zip(axes, largest[-len(axes) :], strict=True))
         dims = len(axes)
         self.spec = BlockSpec(axes, halo, (1,) * dims, (1,) * dims, bytes_per_pixel=_BYTES_PER_PIXEL)
 
     def at(self, place: Mapping[str, slice]) -> Prepared:
         """Return what moves the blocks at a place; see `Prepared.at`."""
-        return _Placed(self, place)
+        return MovedAtPlace(self.spec, partial(self.moved, place=place))
 
     def apply(self, block: Tensor) -> Tensor:
         """Return the block: where it lies is not known."""
@@ -93,52 +92,13 @@ class Registered(Prepared):
             (-2, "Y", displacement[0], y[:, None] + displacement[0]),
         ):
             result = displaced(result, axis, part)
-            shows &= (at >= -_SEEN) & (at <= self._sizes[name] - 1 + _SEEN)
+            shows &= (at >= -SEEN) & (at <= self._sizes[name] - 1 + SEEN)
         if self._empty is None:
             return result
         if along:
             z = torch.arange(block.shape[2], device=block.device) + place["Z"].start + along
-            shows = shows & ((z >= -_SEEN) & (z <= self._sizes["Z"] - 1 + _SEEN))[:, None, None]
+            shows = shows & ((z >= -SEEN) & (z <= self._sizes["Z"] - 1 + SEEN))[:, None, None]
         return torch.where(shows, result, self._empty)
-
-
-class _Placed(Prepared):
-    """What moves the blocks at one place."""
-
-    def __init__(self, image: Registered, place: Mapping[str, slice]) -> None:
-        self.spec, self._image, self._place = image.spec, image, place
-
-    def apply(self, block: Tensor) -> Tensor:
-        """Move the channels of the blocks; see `Prepared.apply`."""
-        return self._image.moved(block, self._place)
-
-
-def displaced(block: Tensor, axis: int, displacement: Tensor) -> Tensor:
-    """Return a tensor as it is at ``x + displacement`` along Y or X, by Lanczos' kernel of three lobes.
-
-    Parameters
-    ----------
-    block : Tensor, (..., Y, X)
-    axis : {-2, -1}
-    displacement : Tensor, (Y, X)
-        In pixels, one for each of the result. Outside, the edge is repeated.
-    """
-    if float(displacement.max() - displacement.min()) == 0.0:
-        return shifted(block, axis % block.ndim, float(displacement[0, 0]))
-    size = block.shape[axis]
-    places = torch.arange(size, device=block.device, dtype=displacement.dtype)
-    at = displacement + (places[:, None] if axis == -2 else places[None, :])
-    whole = at.floor()
-    part = at - whole
-    offsets = torch.arange(1 - _TAPS, _TAPS + 1, device=block.device, dtype=displacement.dtype)
-    away = offsets[:, None, None] - part
-    weights = torch.sinc(away) * torch.sinc(away / _TAPS)
-    weights = (weights / weights.sum(0)).to(block.dtype)
-    total = torch.zeros_like(block)
-    for offset, weight in zip(offsets, weights, strict=True):
-        index = (whole + offset).clamp(0, size - 1).long().expand(block.shape)
-        total += weight * block.gather(axis, index)
-    return total
 
 
 def prepare_chromatic_shift(image: Image, params: ChromaticParams, context: Context) -> Prepared:

@@ -7,9 +7,9 @@ it lies, and is moved by that of its frame: a tile is moved like the same pixels
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import ceil, floor
+from functools import partial
+from math import ceil
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,10 +17,8 @@ from napari_synth.contract.generator import BlockSpec, Context, Prepared
 from napari_synth.imaging.image import SPATIAL_AXES, Image
 from napari_synth.imaging.registration import Drift, check_movie, estimate_drift
 from napari_synth.methods.correct.catalogue import DriftParams
+from napari_synth.methods.correct.moving import SEEN, TAPS, AsItIs, MovedAtPlace, shifted
 
-_TAPS = 3
-_SHARP = 0.02
-_SEEN = 0.05
 _BYTES_PER_PIXEL = 48
 
 
@@ -40,7 +38,7 @@ class Stabilised(Prepared):
 
     def __init__(self, drift: Drift, sizes: Mapping[str, int], empty: float) -> None:
         self._drift, self._sizes, self._empty = drift, dict(sizes), empty
-        halo = tuple(min(ceil(one) + _TAPS, sizes[axis]) for axis, one in zip(drift.axes, drift.largest, strict=True))
+        halo = tuple(min(ceil(one) + TAPS, sizes[axis]) for axis, one in zip(drift.axes, drift.largest, strict=True))
         dims = len(drift.axes)
         self.spec = BlockSpec(drift.axes, halo, (1,) * dims, (1,) * dims, bytes_per_pixel=_BYTES_PER_PIXEL)
         self.resolved = {"shifts": [list(one) for one in drift.displacements]}
@@ -48,7 +46,8 @@ class Stabilised(Prepared):
 
     def at(self, place: Mapping[str, slice]) -> Prepared:
         """Return what moves the blocks of one frame; see `Prepared.at`."""
-        return _Moved(self, self._drift.displacements[place["T"].start], place)
+        displacement = self._drift.displacements[place["T"].start]
+        return MovedAtPlace(self.spec, partial(self.moved, displacement=displacement, place=place))
 
     def apply(self, block: Tensor) -> Tensor:
         """Return the block: of which frame it is, is not known."""
@@ -70,66 +69,12 @@ class Stabilised(Prepared):
             result = shifted(result, axis, shift)
         for axis, (name, shift) in enumerate(zip(self._drift.axes, displacement, strict=True), start=2):
             at = torch.arange(block.shape[axis], device=block.device) + place[name].start + shift
-            shows = (at >= -_SEEN) & (at <= self._sizes[name] - 1 + _SEEN)
+            shows = (at >= -SEEN) & (at <= self._sizes[name] - 1 + SEEN)
             if not bool(shows.all()):
                 result = torch.where(
                     shows.reshape([-1 if i == axis else 1 for i in range(block.ndim)]), result, self._empty
                 )
         return result
-
-
-class _Moved(Prepared):
-    """One frame of a movie that is moved back."""
-
-    def __init__(self, movie: Stabilised, displacement: Sequence[float], place: Mapping[str, slice]) -> None:
-        self.spec, self._movie, self._displacement, self._place = movie.spec, movie, displacement, place
-
-    def apply(self, block: Tensor) -> Tensor:
-        """Move the blocks; see `Prepared.apply`."""
-        return self._movie.moved(block, self._displacement, self._place)
-
-
-class AsItIs(Prepared):
-    """An image of which there is nothing to be moved.
-
-    Parameters
-    ----------
-    why : str
-        What the user is told.
-    """
-
-    def __init__(self, why: str) -> None:
-        self.spec = BlockSpec.plane(0)
-        self.notes = (why,)
-
-    def apply(self, block: Tensor) -> Tensor:
-        """Return the block; see `Prepared.apply`."""
-        return block
-
-
-def shifted(block: Tensor, axis: int, shift: float) -> Tensor:
-    """Return a tensor as it is at ``x + shift`` along an axis, by Lanczos' kernel of three lobes; outside, the edge is repeated.
-
-    Parameters
-    ----------
-    block : Tensor
-    axis : int
-    shift : float
-        In pixels.
-    """
-    whole = floor(shift)
-    part = shift - whole
-    size = block.shape[axis]
-    places = torch.arange(size, device=block.device)
-    if part < _SHARP or part > 1 - _SHARP:
-        return block.index_select(axis, (places + round(shift)).clamp(0, size - 1))
-    offsets = np.arange(1 - _TAPS, _TAPS + 1)
-    weights = np.sinc(offsets - part) * np.sinc((offsets - part) / _TAPS)
-    weights /= weights.sum()
-    total = torch.zeros_like(block)
-    for offset, weight in zip(offsets, weights, strict=True):
-        total += float(weight) * block.index_select(axis, (places + whole + int(offset)).clamp(0, size - 1))
-    return total
 
 
 def prepare_drift(image: Image, params: DriftParams, context: Context) -> Prepared:

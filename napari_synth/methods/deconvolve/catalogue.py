@@ -8,7 +8,7 @@ import pydantic
 from pydantic import Field
 
 from napari_synth.contract.generator import Generator, GeneratorInfo, Task
-from napari_synth.contract.params import Params, advanced, outliers_field
+from napari_synth.contract.params import Params, advanced, fitted_field, outliers_field
 
 PsfModel = Literal["auto", "image", "beads", "gaussian", "wide-field", "confocal", "light-sheet", "estimated"]
 
@@ -157,13 +157,10 @@ class DeconvolveParams(Params):
         "Gaussian width along Z (planes)", "The same along Z; if empty, planes are restored one by one.", 1.5, 50.0
     )
     outliers: Literal["keep", "replace"] = outliers_field("replace")
-    fitted: tuple[Fit, ...] | None = Field(
-        None,
-        min_length=1,
+    fitted: tuple[Fit, ...] | None = fitted_field(
         title="Fitted",
         description="What an earlier run was given or measured, one entry a channel: the point spread function and where it"
         " stopped; a recipe holds it.",
-        json_schema_extra={"fitted": True},
     )
 
 

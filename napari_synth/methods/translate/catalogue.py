@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from napari_synth.contract.generator import Generator, GeneratorInfo, Task
-from napari_synth.contract.params import Params, advanced
+from napari_synth.contract.params import Params, advanced, fitted_field
 from napari_synth.contract.trainable import Dimensions, Trainable, TrainableInfo, TrainParams
 
 Fit = dict[str, tuple[float, ...]]
@@ -29,13 +29,10 @@ class StrengthParams(Params):
 class FittedParams(StrengthParams):
     """Settings of a method that needs no more of a reference image than a few numbers."""
 
-    fitted: tuple[Fit, ...] | None = Field(
-        None,
-        min_length=1,
+    fitted: tuple[Fit, ...] | None = fitted_field(
         title="Fitted reference",
         description="What an earlier run learnt of its reference image, one entry a channel; a recipe holds it, so that no"
         " reference image is needed to repeat it.",
-        json_schema_extra={"fitted": True},
     )
 
 
