@@ -117,10 +117,11 @@ def _done_in_workers(shared: SharedRun, units: Sequence[Unit], report: Reporter,
     finally:
         if tasks:
             # Workers stop within a block once the file of the run is gone; nobody may write when the folder is removed.
+            # They are waited for before their units are given up: what was given up counts as ended while it still runs.
             shared.path.unlink(missing_ok=True)
-            client.cancel(list(tasks))
             with suppress(Exception):
                 wait(list(tasks), timeout=_GRACE)
+            client.cancel(list(tasks))
 
 
 class WorkerWatch:
