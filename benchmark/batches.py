@@ -291,15 +291,13 @@ def _bad_files(folder: Path, size: Size) -> Iterator[tuple[str, str | float]]:
     yield "exit code", float(process.returncode)
     yield "bad files that are named", float(len(set(re.findall(r"bad\d\.tif", said))))
     # Bad ones are tried again: they would be good where somebody has mended them.
-    start = time.perf_counter()
-    _command(None, *words).wait()
-    again = time.perf_counter() - start
+    again = _spent(_command(None, *words))
     # A start: the same command where there is one file, a bad one.
     (folder / "one").mkdir()
     (folder / "one" / "bad.tif").write_bytes(b"II*\0")
-    start = time.perf_counter()
-    _command(None, "denoise", str(folder / "one"), str(folder / "none"), *_MEDIAN).wait()
-    yield "seconds of a repetition beyond a start", max(0.0, again - (time.perf_counter() - start))
+    once = _spent(_command(None, "denoise", str(folder / "one"), str(folder / "none"), *_MEDIAN))
+    yield "seconds of a repetition beyond a start", max(0.0, again[0] - once[0])
+    yield "seconds of processor of that", max(0.0, again[1] - once[1])
 
 
 def _cost(folder: Path, size: Size) -> Iterator[tuple[str, str | float]]:
@@ -356,6 +354,15 @@ def _command(log: Path | None, *words: str, piped: bool = False) -> subprocess.P
     environment["SYNTH_BENCH_LOG"] = str(log or "")
     out = subprocess.PIPE if piped else subprocess.DEVNULL
     return subprocess.Popen([sys.executable, "-c", code, *words], env=environment, stdout=out, stderr=out, text=True)
+
+
+def _spent(process: subprocess.Popen[str]) -> tuple[float, float]:
+    """Wait for a process, and return the seconds that it took from now, and those of processor."""
+    times, start = os.times(), time.perf_counter()
+    process.wait()
+    now = os.times()
+    used = now.children_user + now.children_system - times.children_user - times.children_system
+    return time.perf_counter() - start, used
 
 
 def _answer(code: str, *words: str) -> dict[str, Any]:

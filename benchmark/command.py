@@ -310,8 +310,8 @@ def _batch(
         list[str] | None,
         Parameter(
             negative=(),
-            help="A part that alone is measured, given again for each: kills, workers (needs the extra cluster), shards, files, cost,"
-            " plan, soak.",
+            help="A part that alone is measured, given again for each: kills, workers (needs the extra cluster), shards, files,"
+            " cost, plan, soak.",
         ),
     ] = None,
     quick: Quick = False,

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from napari_synth.core.errors import ImageFileError
+from napari_synth.core.errors import ImageFileError, RecipeError
 from napari_synth.files import naming_the_cause
 
 NAME = "manifest.jsonl"
@@ -224,6 +224,30 @@ def read_manifest(path: str | Path) -> tuple[Manifest, dict[str, JobRecord]]:
     if not manifest.path.is_file():
         raise ImageFileError(f"There is no manifest {str(manifest.path)!r}: name the folder of a batch's results.")
     return manifest, known_records(manifest.folder) if manifest.path.name == NAME else manifest.read()
+
+
+def check_same_settings(known: Mapping[str, JobRecord], settings: str, manifest: Manifest, *, overwrite: bool) -> None:
+    """Raise `RecipeError` where a folder holds results of other settings, and may not be overwritten.
+
+    Parameters
+    ----------
+    known : mapping of str to JobRecord
+        What the manifests of the folder hold.
+    settings : str
+        The hash of the settings.
+    manifest : Manifest
+    overwrite : bool
+    """
+    others = [
+        record
+        for record in known.values()
+        if record.recipe != settings and record.status == Status.DONE and manifest.path_of(record.target).exists()
+    ]
+    if others and not overwrite:
+        raise RecipeError(
+            f"{str(manifest.folder)!r} holds results of other settings, such as {others[0].target!r}: choose another folder,"
+            " since results of different settings never mix, or allow to overwrite them."
+        )
 
 
 @contextmanager
