@@ -59,7 +59,9 @@ _NEED_TIP = {
     "labels": "The labels that images are made for",
     "optional labels": "The labels that images are made for; or new ones are drawn for each image, and come beside it as a layer",
 }
-_FILES_TIP = "A folder or a pattern of files, each of which gets a file of images; what is chosen above where none is named"
+_FILES_TIP = (
+    "A folder or a pattern of files, each of which gets a file of images; what is chosen above where none is named"
+)
 _CONTRAST = (0.1, 99.9)
 
 
