@@ -124,9 +124,8 @@ class PictureDelegate(QStyledItemDelegate):
             painter.setPen(palette.mid().color())
             painter.drawRect(inside)
         name = str(index.data())
-        if option.fontMetrics.horizontalAdvance(name) > place.width() - 8:
-            # What all names have in common takes room from what tells them apart.
-            name = name[: len(name) - len(image_suffix(name))] or name
+        # What all names have in common takes room from what tells them apart.
+        name = name[: len(name) - len(image_suffix(name))] or name
         name = option.fontMetrics.elidedText(name, Qt.TextElideMode.ElideMiddle, place.width() - 8)
         painter.setPen(palette.text().color())
         painter.drawText(place.adjusted(4, place.height() - 20, -4, 0), int(Qt.AlignmentFlag.AlignHCenter), name)
