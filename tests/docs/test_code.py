@@ -55,6 +55,7 @@ def names(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> dict[str, Any]:
         "noisy": random.poisson(100, (128, 128)).astype(np.uint16),
         "clean": np.add.outer(np.arange(128), np.arange(128)).astype(np.uint16),
         "mask": mask,
+        "dust": mask[:48, :48],
         "labels": mask,
         "outlines": outlines,
         "nuclei": random.poisson(100 + 400 * (outlines > 0)).astype(np.uint16),

@@ -20,6 +20,7 @@ from napari_synth.core.progress import check_cancelled
 from napari_synth.imaging.image import Image, colour_samples
 from napari_synth.methods.inpaint.biharmonic import fill_smoothly
 from napari_synth.methods.inpaint.catalogue import AutoParams, FillerParams, NeighbourParams, PatchParams
+from napari_synth.methods.inpaint.mosaic import seen_together
 from napari_synth.methods.inpaint.neighbours import alikeness, between, between_in_motion, explained
 from napari_synth.methods.inpaint.patches import Search, copied, levelled
 from napari_synth.methods.noise_conditioning import bundled_network, from_opponents, to_opponents
@@ -144,10 +145,17 @@ class Filling(Prepared):
         crop, unknown = pixels[:, *around], left[around]
         holes = torch.zeros_like(unknown)
         holes[at] = unknown[at]
+        thick = self._method.thick
+        assert thick is not None
+
+        def fill(plane: Tensor, holes: Tensor, unknown: Tensor) -> Tensor:
+            return thick(Crop(plane, holes, unknown), generator)
+
         filled = explained(crop, holes, unknown) if self._method.along else None
+        if filled is None and self._method.along:
+            filled = seen_together(crop, holes, unknown, fill)
         if filled is None:
-            assert self._method.thick is not None
-            filled = self._method.thick(Crop(crop, holes, unknown), generator)
+            filled = fill(crop, holes, unknown)
         pixels = pixels.clone()
         pixels[:, *around] = torch.where(holes, filled, crop)
         left = left.clone()
