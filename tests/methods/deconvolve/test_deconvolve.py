@@ -19,7 +19,7 @@ from napari_synth.engine.recipe import Recipe
 from napari_synth.engine.verdict import verdicts
 from napari_synth.files import read_image, write_image
 from napari_synth.imaging.image import Image
-from napari_synth.methods.deconvolve.held_out import best_of, curve_of, split_pixels
+from napari_synth.methods.deconvolve.held_out import curve_of, split_pixels
 from napari_synth.methods.deconvolve.methods import Iterations
 from napari_synth.methods.deconvolve.psf import gaussian_psf
 from napari_synth.methods.deconvolve.solvers import Light, Optics
@@ -104,8 +104,8 @@ def test_pixels_are_held_out_where_photons_cannot_be() -> None:
         step: float(np.mean((optics.crop(found)[0, 0].numpy() * 0.03**2 - truth) ** 2))
         for step, found in Iterations(most=20).trail(optics, light)
     }
-    assert 1 < best_of(curve) < 20
-    assert errors[best_of(curve)] < 1.1 * min(errors.values())
+    assert 1 < curve.best[0] < 20
+    assert errors[curve.best[0]] < 1.1 * min(errors.values())
 
 
 def test_a_volume_and_one_psf_a_channel() -> None:
