@@ -251,8 +251,6 @@ class Prepared(ABC):
         Whether its `gains` are other than 1 anywhere: they are asked for only then.
     wants_gains : bool
         Whether it is to be told by `with_gains` how the corrections before it changed the noise.
-    passes_gains : bool
-        Whether the noise that is left in its result is stronger where that of the image was multiplied by those corrections.
     """
 
     spec: BlockSpec
@@ -265,7 +263,6 @@ class Prepared(ABC):
     noise_level: float | None = None
     multiplies: bool = False
     wants_gains: bool = False
-    passes_gains: bool = False
 
     @abstractmethod
     def apply(self, block: torch.Tensor) -> torch.Tensor:

@@ -84,10 +84,9 @@ def _result(prepared: PreparedImage, report: Reporter) -> Image:
     data: Any = prepared.compute(report=report) if source.n_pixels <= AT_ONCE else StepArray(prepared)
     found = replace(source, data=data, mask=None, channels=source.channels, gains=())
     run = prepared.gains()
-    gains = prepared.seen.gains
     if run is None:
-        passed = all(channel.prepared.passes_gains for channel in prepared.channels)
-        return replace(found, gains=gains) if passed else found
+        return found
+    gains = prepared.seen.gains
     if any(channel.prepared.multiplies for channel in prepared.channels):
         levels = tuple(channel.prepared.noise_level or 0.0 for channel in prepared.channels)
         gains = (*gains, Gain(replace(found, data=StepArray(run)), levels))

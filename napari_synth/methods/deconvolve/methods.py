@@ -282,7 +282,7 @@ class PlugAndPlay(Stepwise):
     """
 
     network: Network
-    most: int = 9
+    most: int = 12
     inner: int = 16
     weight: float = 0.05
     last: float = 1.5

@@ -96,7 +96,6 @@ class Deconvolved(Prepared):
     ) -> None:
         self.psf, self.electrons, self.solver, self.stop = psf, electrons, solver, stop
         self.noise, self.spec = noise, spec
-        self.passes_gains = True
         self._gains: Tensor | None = None
 
     def with_gains(self, gains: Tensor) -> Prepared:
