@@ -3,7 +3,9 @@
 The image is cut into overlapping 8 x 8 blocks and each block is taken to its discrete cosine transform. The low
 frequencies say how flat a block is, the high ones how noisy: because the two are independent in a noisy image, the
 flattest blocks can be chosen without choosing the least noisy ones. In each class of intensity the flattest blocks
-give one variance, and a robust line through the classes gives gain and read noise. The spectrum of blocks on flat
+give one variance, and a robust line through the classes gives gain and read noise. How far texture reaches into the
+high frequencies is read off those in between: what it adds is taken off, and what is uncertain counts less. So spots and
+filaments tell the noise at their brightness as soon as they are not sharper than the pixels. The spectrum of blocks on flat
 ground tells whether the noise of neighbouring pixels is correlated, and by how much the marginal variance then exceeds
 what the high frequencies show.
 
@@ -54,6 +56,12 @@ _CORRELATED = 0.2
 _EXTRAPOLATE = 0.7
 _LEAKAGE = 1.09
 _CLASSES = 24
+# Of the chance error of what texture has at middle frequencies, which the variance at high ones adds to.
+_MIDDLE_ERROR = 1.25
+# By how much more, over its scatter, a fit without offset may miss the variances: two standard deviations of one number more.
+_NO_WORSE = 4.0
+# From middle to high frequencies over from low to middle ones, in octaves.
+_TO_HIGH = 0.515
 # For the square of the signal: levels, their range, the error against a line's, and how steady variance over square is.
 _FEWEST_LEVELS, _WIDE, _BETTER, _STEADY = 6, 2.5, 0.5, 2.5
 # Power that a row or a column has over its noise, from which frequency on, and the least of it over the most.
@@ -251,10 +259,10 @@ def estimate_noise(
     if len(blocks.mean) < _MIN_BLOCKS:
         return _estimate_tiny(planes)
     clipped = _clipped_share(blocks.values) if mask_saturated else np.zeros(len(blocks.values), np.float32)
-    fit = _fit_line(blocks, clipped, _WHITE_BAND)
+    fit = _fit_line(blocks, clipped, _WHITE_BAND, unit.zero)
     band = _correlated_band(blocks, fit)
     if band is not None:
-        fit = _fit_line(blocks, clipped, band)
+        fit = _fit_line(blocks, clipped, band, unit.zero)
     correlation = (0.0, 0.0) if band is None else band.correlation
     report = _report(blocks, fit, correlation, unit, sum(tile.size for tile in tiles))
     if band is None and _varies_as_photons(fit, unit) and _counts_photons(tiles):
@@ -319,6 +327,11 @@ class _Unit:
     centre: float
     scale: float
 
+    @property
+    def zero(self) -> float:
+        """What 0 counts become."""
+        return -self.centre / self.scale
+
     def mean(self, blocks: _Blocks) -> float:
         """Return the mean of blocks in counts."""
         return float(blocks.mean.mean()) * self.scale + self.centre
@@ -336,12 +349,16 @@ class _Blocks:
 
 @dataclass(frozen=True)
 class _Band:
-    """Coefficients that measure the noise and those that tell flat blocks, with the spectrum of unit noise."""
+    """Coefficients that measure the noise and those that tell flat blocks, with the spectrum of unit noise.
+
+    Those between them, where the noise is known to be as strong there, tell how far texture reaches.
+    """
 
     measure: npt.NDArray[np.bool_]
     select: npt.NDArray[np.bool_]
     spectrum: Doubles
     correlation: tuple[float, float]
+    between: npt.NDArray[np.bool_] | None = None
 
     @property
     def flat_power(self) -> float:
@@ -384,7 +401,7 @@ def _from(diagonal: int) -> npt.NDArray[np.bool_]:
     return np.asarray((_FREQ_Y + _FREQ_X).ravel() >= diagonal)
 
 
-_WHITE_BAND = _Band(_from(9), _below(8), np.ones((_BLOCK, _BLOCK)), (0.0, 0.0))
+_WHITE_BAND = _Band(_from(9), _below(8), np.ones((_BLOCK, _BLOCK)), (0.0, 0.0), _from(6) & _below(9))
 
 
 def _tiles(planes: Sequence[npt.NDArray[np.generic]]) -> list[npt.NDArray[np.generic]]:
@@ -460,8 +477,8 @@ def _clipped_share(values: Floats) -> Floats:
     return share
 
 
-def _fit_line(blocks: _Blocks, clipped: Floats, band: _Band) -> _Fit:
-    """Fit variance over signal to the flattest blocks of each class of intensity."""
+def _fit_line(blocks: _Blocks, clipped: Floats, band: _Band, zero: float) -> _Fit:
+    """Fit variance over signal to the flattest blocks of each class of intensity; ``zero`` is the level of 0 counts."""
     from scipy import stats
 
     freedom = int(band.measure.sum())
@@ -470,6 +487,7 @@ def _fit_line(blocks: _Blocks, clipped: Floats, band: _Band) -> _Fit:
     weights[band.select, 1] = 1.0 / band.select.sum()
     energy, flatness = (blocks.power @ weights).T
     to_mean = freedom / stats.chi2.ppf(0.5, freedom)
+    reach = None if band.between is None else _Reach.of(blocks, band.between)
     level, variance, weight = [], [], []
     dropped, zeros = [], []
     lowest = float(blocks.values.min())
@@ -485,8 +503,13 @@ def _fit_line(blocks: _Blocks, clipped: Floats, band: _Band) -> _Fit:
         variance.append(point[1])
         # Classes without flat ground have more power in the low frequencies than noise has.
         texture = float(flatness[chosen].mean()) / (point[1] * band.flat_power) if point[1] > 0 else 1.0
-        relative = np.sqrt(2.5 / (count * freedom) + 0.03**2) * max(texture, 1.0)
-        weight.append(1.0 / relative)
+        chance = 2.5 / (count * freedom) + 0.03**2
+        if reach is None:
+            weight.append(1.0 / (np.sqrt(chance) * max(texture, 1.0)))
+        else:
+            added, doubt = reach.into_noise(chosen, point[1], texture)
+            variance[-1] /= 1.0 + added
+            weight.append(1.0 / np.hypot(np.sqrt(chance), doubt))
     notes: tuple[str, ...] = ()
     if dropped:
         notes = ("Intensities whose noise is cut off at the smallest or largest value were left out.",)
@@ -496,7 +519,7 @@ def _fit_line(blocks: _Blocks, clipped: Floats, band: _Band) -> _Fit:
         weight = [_OF_CLIPPED] * len(dropped)
         notes = ("Most intensities are cut off at the smallest or largest value: the noise may be larger.",)
     points = np.array(level), np.array(variance), np.array(weight)
-    slope, intercept, floor = _robust_line(*points)
+    slope, intercept, floor = _robust_line(*points, zero)
     if dropped and (slope <= 0.0 or len(points[0]) == len(dropped)):
         # What is left may span too little to see the noise grow.
         whole = _before_clipping(np.array(dropped), np.array(zeros), lowest)
@@ -505,12 +528,56 @@ def _fit_line(blocks: _Blocks, clipped: Floats, band: _Band) -> _Fit:
         elif whole is not None:
             points = tuple(np.concatenate([own, other]) for own, other in zip(points, whole, strict=True))  # type: ignore[assignment]
         if whole is not None:
-            slope, intercept, floor = _robust_line(*points)
+            slope, intercept, floor = _robust_line(*points, zero)
             level = list(points[0])
             notes = (
                 "What the noise is at the smallest values, where it may be cut off, is estimated from what is left of it.",
             )
     return _Fit(slope, intercept, floor, float(blocks.mean.min()), (min(level), max(level)), notes, points)
+
+
+@dataclass(frozen=True)
+class _Reach:
+    """How far texture reaches: the energy of blocks at middle frequencies, as a mean and behind a median.
+
+    Attributes
+    ----------
+    energy : numpy.ndarray
+        Of each block.
+    freedom : int
+        Number of frequencies.
+    """
+
+    energy: Floats
+    freedom: int
+
+    @classmethod
+    def of(cls, blocks: _Blocks, between: npt.NDArray[np.bool_]) -> _Reach:
+        return cls(blocks.power[:, between].mean(axis=1), int(between.sum()))
+
+    def into_noise(self, chosen: npt.NDArray[np.intp], variance: float, texture: float) -> tuple[float, float]:
+        """Return what texture adds to a measured variance and how doubtful that is, both over the variance.
+
+        Texture falls with the frequency by some power; low and middle frequencies tell by which.
+
+        Parameters
+        ----------
+        chosen : numpy.ndarray of int
+            The flattest blocks of a class.
+        variance : float
+            Measured at high frequencies.
+        texture : float
+            The power at low frequencies over that of noise.
+        """
+        from scipy import stats
+
+        if variance <= 0.0:
+            return 0.0, 1.0
+        middle = float(np.median(self.energy[chosen])) * self.freedom / stats.chi2.ppf(0.5, self.freedom)
+        beyond, chance = middle / variance - 1.0, _MIDDLE_ERROR * np.sqrt(2.5 / (len(chosen) * self.freedom))
+        doubt = max(beyond, chance)
+        falls = (doubt / max(texture - 1.0, doubt)) ** _TO_HIGH
+        return max(beyond - chance, 0.0) * falls, doubt
 
 
 def _before_clipping(found: Doubles, zeros: Doubles, lowest: float) -> tuple[Doubles, Doubles, Doubles] | None:
@@ -563,8 +630,17 @@ def _intensity_classes(mean: Floats) -> list[npt.NDArray[np.intp]]:
     return classes
 
 
-def _robust_line(level: Doubles, variance: Doubles, weight: Doubles) -> tuple[float, float, float]:
-    """Fit ``variance = slope * level + intercept``; return both and the smallest variance to believe in."""
+def _robust_line(level: Doubles, variance: Doubles, weight: Doubles, zero: float) -> tuple[float, float, float]:
+    """Fit ``variance = slope * level + intercept``; return both and the smallest variance to believe in.
+
+    A line that falls to nothing above 0 counts means an offset; where none explains the variance about as well, there is none.
+
+    Parameters
+    ----------
+    level, variance, weight : numpy.ndarray
+    zero : float
+        The level of 0 counts.
+    """
     typical = float(np.median(variance))
     if typical <= 0.0:
         positive = variance > 0.0
@@ -579,6 +655,11 @@ def _robust_line(level: Doubles, variance: Doubles, weight: Doubles) -> tuple[fl
     rise = line.slope * (level.max() - level.min())
     if line.slope <= 0.0 or line.slope < 3.0 * line.slope_error or rise < 0.05 * typical:
         return 0.0, constant.intercept, floor
+    if level.min() > zero and line.slope * zero + line.intercept < 0.0:
+        through = _robust_fit(level - zero, variance, weight, floor, slope=True, through=True)
+        scatter = max(line.cost / max(len(level) - 2, 1), 1.0)
+        if through.cost - line.cost < _NO_WORSE * scatter:
+            return through.slope, -through.slope * zero, min(floor, 1e-4 * typical)
     return line.slope, line.intercept, floor
 
 
@@ -587,12 +668,26 @@ class _Line:
     slope: float
     intercept: float
     slope_error: float
+    cost: float
 
 
-def _robust_fit(level: Doubles, variance: Doubles, weight: Doubles, floor: float, *, slope: bool) -> _Line:
-    """Reweighted least squares with relative errors; what lies above the line, as texture does, counts least."""
+def _robust_fit(
+    level: Doubles, variance: Doubles, weight: Doubles, floor: float, *, slope: bool, through: bool = False
+) -> _Line:
+    """Reweighted least squares with relative errors; what lies far off the line, as texture does, counts least.
+
+    Parameters
+    ----------
+    level, variance, weight : numpy.ndarray
+    floor : float
+        The smallest variance to believe in.
+    slope : bool
+        Whether the variance grows with the level.
+    through : bool
+        Whether it is 0 at level 0.
+    """
     ones = np.ones_like(level)
-    design = np.stack([level, ones], axis=1) if slope else ones[:, None]
+    design = np.stack([level, ones][: 1 if through else 2], axis=1) if slope else ones[:, None]
     predicted = np.full_like(level, max(float(np.median(variance)), floor))
     for _ in range(15):
         residual = (variance / predicted - 1.0) * weight
@@ -603,9 +698,9 @@ def _robust_fit(level: Doubles, variance: Doubles, weight: Doubles, floor: float
     freedom = max(len(level) - design.shape[1], 1)
     covariance = np.linalg.pinv((design * robust[:, None]).T @ (design * robust[:, None]))
     error = float(np.sqrt(covariance[0, 0] * (residual @ residual) / freedom))
-    if slope:
-        return _Line(float(solution[0]), float(solution[1]), error)
-    return _Line(0.0, float(solution[0]), error)
+    cost = float(residual @ residual)
+    grows, rest = (float(solution[0]), 0.0 if through else float(solution[-1])) if slope else (0.0, float(solution[0]))
+    return _Line(grows, rest, error if slope else 0.0, cost)
 
 
 def _correlated_band(blocks: _Blocks, fit: _Fit) -> _Band | None:
@@ -703,7 +798,7 @@ def _report(blocks: _Blocks, fit: _Fit, correlation: tuple[float, float], unit: 
     notes = fit.notes
     if model.gain == 0.0 and variance > 0.0:
         notes = (*notes, "The noise does not grow with the signal, or the signal varies too little to tell.")
-    if _grows_squared(fit, -unit.centre / unit.scale):
+    if _grows_squared(fit, unit.zero):
         notes = (
             *notes,
             "The variance of the noise grows with the square of the signal, as that of speckle in ultrasound, radar and OCT:"
@@ -780,7 +875,7 @@ def _model(fit: _Fit, unit: _Unit) -> NoiseModel:
     """
     if fit.slope <= 0.0:
         return NoiseModel(0.0, 0.0, float(np.sqrt(max(fit.intercept, fit.floor))) * unit.scale)
-    zero = -unit.centre / unit.scale
+    zero = unit.zero
     offset = min(zero, fit.darkest) if fit.slope * zero + fit.intercept >= 0.0 else fit.darkest
     offset = max(offset, (fit.floor - fit.intercept) / fit.slope)
     return NoiseModel(

@@ -19,7 +19,7 @@ PART = {"Y": (10, 80), "X": (5, 60), "T": 1}
 
 @pytest.fixture(scope="module")
 def movie() -> np.ndarray:
-    return np.random.default_rng(0).poisson(100, (3, 100, 90)).astype(np.uint16)
+    return np.random.default_rng(1).poisson(100, (3, 100, 90)).astype(np.uint16)
 
 
 @pytest.fixture(scope="module")

@@ -89,4 +89,4 @@ def test_texture_of_a_jpeg_is_not_taken_for_noise() -> None:
     assert jpeg_grid([image]) is not None
     run = prepare("denoise/blind", Image(image, "YX"))
     assert run.noise[0] is not None
-    assert run.noise[0].sigma_typical < 2
+    assert run.noise[0].sigma_typical < 3.3

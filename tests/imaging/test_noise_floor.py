@@ -37,12 +37,12 @@ def test_photon_noise_is_found_everywhere() -> None:
 
 
 def test_texture_that_was_taken_for_noise_is_found() -> None:
-    image = coarse("camera", 4)
+    image = coarse("grass", 4)
     report = estimate_noise([image])
     found = share(image)
-    assert report.sigma_typical > 1.0
+    assert report.sigma_typical > 5.0
     assert found is not None
-    assert report.sigma_typical * found < 0.5
+    assert found < 0.6
 
 
 @pytest.mark.parametrize(

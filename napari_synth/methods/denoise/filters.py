@@ -207,7 +207,7 @@ def prepare_total_variation(image: Image, params: TotalVariationParams, context:
     method = Filter(
         smooth=lambda x, weight: total_variation(x, weight, iterations=params.iterations, axial=axial_weight),
         halo=24,
-        planes=12,
+        planes=16,
         values=(0.2, 0.35, 0.6, 0.9, 1.4, 2.2),
         shown=1.15,
         default=0.65,
