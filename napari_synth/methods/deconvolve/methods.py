@@ -144,9 +144,7 @@ class Electrons:
 
     def fewer(self, times: float) -> Electrons:
         """Return the same for so many times fewer electrons, each of so many times the intensity."""
-        return replace(
-            self, gain=self.gain * times, ground=self.ground / times**2, level=max(self.level / times, 1e-3)
-        )
+        return replace(self, gain=self.gain * times, ground=self.ground / times**2, level=max(self.level / times, 1e-3))
 
     def light(self, block: Tensor, gains: Tensor | None = None) -> Light:
         """Return normalised intensities as counts of the camera.

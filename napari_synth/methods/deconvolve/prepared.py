@@ -67,8 +67,9 @@ _LEAST_EDGE = 48
 _QUIET = 1e-3
 # How the darkest level is found: on so many pixels, behind a Gaussian, at a quantile.
 _SAMPLED, _SAMPLE_EDGE, _SMOOTH, _DARKEST = 2**19, 256, 1.5, 0.01
-# Where noise is so many times stronger than that of the measured gain, the stop is looked for again with a larger one, so often.
-_STRONGER, _AGAIN = 1.2, 3
+# Where noise is so many times stronger than that of the measured gain, the stop is looked for again with a larger one, until it is
+# nearly as strong, or so often.
+_STRONGER, _NEARLY, _AGAIN = 1.2, 1.05, 3
 _WIDTHS = tuple(0.6 * 1.28**i for i in range(9))
 _MOST = 60
 # Where the total variation is weighed: later ones gain nothing, and rounding grows in them until blocks differ.
@@ -96,12 +97,12 @@ class Deconvolved(Prepared):
     ) -> None:
         self.psf, self.electrons, self.solver, self.stop = psf, electrons, solver, stop
         self.noise, self.spec = noise, spec
-        self._gains: Tensor | None = None
+        self.told_gains: Tensor | None = None
 
     def with_gains(self, gains: Tensor) -> Prepared:
         """Return what knows of these very blocks how many photons a correction multiplied; see `Prepared.with_gains`."""
         told = copy(self)
-        told._gains = gains
+        told.told_gains = gains
         return told
 
     def apply(self, block: Tensor) -> Tensor:
@@ -109,7 +110,7 @@ class Deconvolved(Prepared):
         with torch.autocast(block.device.type, enabled=False):
             psf = torch.from_numpy(self.psf.pixels).to(block.device)
             optics = self.solver.optics(psf, tuple(block.shape[2:]))
-            gains = None if self._gains is None else self._gains.float()
+            gains = None if self.told_gains is None else self.told_gains.float()
             estimate = self.solver.at(optics, self.electrons.light(block.float(), gains), self.stop)
             return self.electrons.intensity(optics.crop(estimate), gains)
 
@@ -139,7 +140,7 @@ class Deconvolved(Prepared):
         )
         turned.notes, turned.weights, turned.resolved = self.notes, self.weights, self.resolved
         turned.wants_gains = self.wants_gains
-        turned._gains = None if self._gains is None else self._gains.mT
+        turned.told_gains = None if self.told_gains is None else self.told_gains.mT
         return turned
 
     def flipped(self, y: bool, x: bool) -> Prepared:
@@ -147,7 +148,7 @@ class Deconvolved(Prepared):
         axes = [axis for axis, turns in ((-2, y), (-1, x)) if turns]
         turned = copy(self)
         turned.psf = Psf(np.ascontiguousarray(np.flip(self.psf.pixels, axes)), self.psf.said)
-        turned._gains = None if self._gains is None else self._gains.flip(axes)
+        turned.told_gains = None if self.told_gains is None else self.told_gains.flip(axes)
         return turned
 
 
@@ -304,8 +305,8 @@ def _prepare(
         stop, curve = fit.stop, fit.curve
     elif asked is None:
         found_curve = _curve(seen, psf, solver)
-        for _ in range(_AGAIN):
-            if found_curve.dispersion < _STRONGER:
+        for time in range(_AGAIN):
+            if found_curve.dispersion < (_STRONGER if time == 0 else _NEARLY):
                 break
             # What is thinned as photons and holds fewer of them goes together in both parts: its noise would explain itself.
             seen = seen.with_excess(seen.excess * found_curve.dispersion)
@@ -317,13 +318,15 @@ def _prepare(
         notes.append(_said_of_stop(stop, curve, seen.counted, solver))
     if seen.excess > 1.0:
         notes.append(
-            f"Beside what the point spread function passes, noise is {seen.excess**0.5:.2g} times as strong as measured: the gain was"
-            f" taken for {three_digits(seen.electrons.gain * context.intensity.scale)} counts per electron."
+            f"What is no light behind the point spread function is noise {seen.excess**0.5:.2g} times as strong as measured: the gain"
+            f" was taken for {three_digits(seen.electrons.gain * context.intensity.scale)} counts per electron."
         )
     prepared = Deconvolved(psf, seen.electrons, solver, stop, noise, _spec(seen, psf, solver, multiple))
     prepared.notes = (*notes, *(_said_of_plane(seen, volume)))
     prepared.wants_gains = bool(image.gains)
-    record = found.model_copy(update={"stop": None if asked is not None else stop, "curve": curve, "excess": seen.excess})
+    record = found.model_copy(
+        update={"stop": None if asked is not None else stop, "curve": curve, "excess": seen.excess}
+    )
     prepared.resolved = {"fitted": [record.model_dump(mode="json")]} if record != Fit() else {}
     return prepared
 

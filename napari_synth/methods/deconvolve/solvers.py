@@ -290,7 +290,7 @@ def wiener(optics: Optics, light: Light, regularization: float) -> Tensor:
 
 
 def extended(optics: Optics, light: Light) -> Tensor:
-    """Return counts without the ground on the domain, mirrored at the borders of the field: where the mirrors meet is far from it."""
+    """Return counts without the ground on the domain, mirrored at the borders of the field; the mirrors meet far from it."""
     counts = light.even
     if light.mask is not None:
         counts = filled(counts, light.mask)

@@ -226,10 +226,6 @@ def train_zero_shot(image: Image, params: ZeroShotNoise2NoiseParams, context: Co
 
     For its parameters see `Generator.prepare`.
     """
-    return with_even_noise(image, context, lambda even: _train_zero_shot(even, params, context))
-
-
-def _train_zero_shot(image: Image, params: ZeroShotNoise2NoiseParams, context: Context) -> Prepared:
     noise = measure_noise(image, context)
     if is_clean(noise):
         return Unchanged(noise)

@@ -149,9 +149,7 @@ def prepare_classical(
     return with_even_noise(image, context, lambda even: _prepare(even, context, method, setting, neighbours))
 
 
-def _prepare(
-    image: Image, context: Context, method: Filter, setting: float | None, neighbours: Neighbours
-) -> Prepared:
+def _prepare(image: Image, context: Context, method: Filter, setting: float | None, neighbours: Neighbours) -> Prepared:
     noise = measure_noise(image, context)
     model = noise.model.scaled(context.intensity.scale, context.intensity.offset)
     stabilisation = VarianceStabilisation.of(model)

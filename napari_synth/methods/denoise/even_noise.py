@@ -1,7 +1,7 @@
 """Denoises what a correction has brightened in places as the camera saw it: there, one noise law holds for all of the image.
 
-Where a flat field was divided by, say, the corners are brighter, and so is their noise. Methods that know one noise law are given the
-image as it was before, and what they make of it is brightened again. A gain that changes from pixel to pixel, such as that of
+Where a flat field was divided by, say, the corners are brighter, and so is their noise. Methods that know one noise law are given
+the image as it was before, and what they make of it is brightened again. A gain that changes from pixel to pixel, such as that of
 stripes, is smoothed before: to put it back would be to draw it into the image, and the noise hardly differs by it.
 """
 
