@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from napari_synth.contract.generator import Generator
-from napari_synth.core.errors import AxesError, ReferenceImageError
+from napari_synth.core.errors import AxesError, PsfError, ReferenceImageError
 from napari_synth.engine.recipe import Recipe
 from napari_synth.files import read_image
 from napari_synth.imaging.image import Image, as_array, guess_axes, known_shape
@@ -55,6 +55,8 @@ def as_psf(given: Any, image: Image) -> Image:
     ------
     AxesError
         It has other dimensions.
+    PsfError
+        It has no pixels, or they are no real numbers.
     ImageFileError, InvalidImageError
         It cannot be read, or it is no image.
     """
@@ -62,10 +64,17 @@ def as_psf(given: Any, image: Image) -> Image:
         given = read_image(given)
     if isinstance(given, Image):
         return replace(given, axes=given.axes.replace("T", "Z")) if _is_stack(given) else given
-    if hasattr(given, "dims"):
-        return Image.from_array(given)
-    given = as_array(given)
+    is_named = hasattr(given, "dims")
+    given = given if is_named else as_array(given)
     shape = known_shape(given)
+    if 0 in shape:
+        raise PsfError(f"The point spread function has no pixels (shape {shape}): give the image of a point.")
+    if given.dtype.kind not in "iuf":
+        raise PsfError(
+            f"A point spread function of dtype {given.dtype} holds no intensities: give the image of a point as integers or floats."
+        )
+    if is_named:
+        return Image.from_array(given)
     per_channel = "Z" not in image.axes and len(shape) == 3 and shape[0] == image.sizes.get("C", 0) > 1
     axes = {2: "YX", 3: "CYX" if per_channel else "ZYX", 4: "CZYX"}.get(len(shape))
     if axes is None:

@@ -120,6 +120,10 @@ class Condition:
         )
         return replace(self, model=model)
 
+    def with_gain(self, gain: float) -> Condition:
+        """Return the condition with another gain, normalised."""
+        return replace(self, model=replace(self.model, gain=gain))
+
     def variance(self, signal: Tensor) -> Tensor:
         """Return the variance of the noise at every pixel of a noisy image (N, C, H, W)."""
         if self.gains is not None:

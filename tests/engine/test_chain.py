@@ -8,6 +8,7 @@ import cloudpickle
 import numpy as np
 import numpy.typing as npt
 import pytest
+from scipy.ndimage import gaussian_filter
 
 import napari_synth
 from napari_synth.core.errors import InvalidParameterError, RecipeError, ReferenceImageError, SynthError
@@ -311,3 +312,60 @@ def test_what_only_takes_away_multiplies_no_noise() -> None:
     np.testing.assert_allclose(run.compute(), apart, atol=1e-3 * float(np.ptp(apart)))
     divided = prepared([(LEVEL, {"operation": "divide"}), BLIND], noisy, dtype="float32")
     assert any("multiplied the noise" in note for note in divided.notes)
+
+
+@pytest.mark.parametrize(
+    ("step", "settings", "share"),
+    [
+        ("denoise/non-local-means", {}, 0.95),
+        ("denoise/total-variation", {}, 0.95),
+        ("denoise/wavelet", {}, 0.95),
+        # Few steps tell little apart: it gains with more of them.
+        ("denoise/noise2void", {"steps": 150}, 1.05),
+        ("deconvolve/richardson-lucy", {"psf_model": "gaussian", "width": 1.0}, 0.95),
+        # A linear filter, which gains from the better stop alone.
+        ("deconvolve/wiener", {"psf_model": "gaussian", "width": 1.0}, 1.02),
+        ("deconvolve/network", {"psf_model": "gaussian", "width": 1.0}, 0.95),
+    ],
+)
+def test_every_method_that_knows_the_noise_is_told_by_what_the_light_was_evened(
+    step: str, settings: dict[str, Any], share: float
+) -> None:
+    truth = TRUTH * 0.15 + 4
+    light = gaussian_filter(truth, 1.0) if step.startswith("deconvolve") else truth
+    noisy = seen(light, 5)
+    flat = napari_synth.run(FLAT, noisy, reference=TILES, axes="YX", dtype="float32")
+    apart = napari_synth.run(step, flat, axes="YX", dtype="float32", **settings)
+    together = napari_synth.run([FLAT, (step, settings)], noisy, reference={1: TILES}, axes="YX", dtype="float32")
+    parts = {"corner": (SHADING < 0.7) & (np.minimum(Y, X) < 0.5), "centre": SHADING > 1.2}
+    apart_error, error = (
+        {name: float(np.sqrt(np.mean((made - truth)[part] ** 2))) for name, part in parts.items()}
+        for made in (apart, together)
+    )
+    assert error["corner"] < share * apart_error["corner"]
+    assert error["centre"] < 1.05 * apart_error["centre"]
+
+
+@pytest.mark.parametrize("step", ["denoise/wavelet", "deconvolve/richardson-lucy", "deconvolve/network"])
+def test_blocks_are_told_the_same_as_the_whole(step: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings: dict[str, Any] = {}
+    if step.startswith("deconvolve"):
+        settings = {"psf_model": "gaussian", "width": 1.0, "iterations": 4}
+    given = {"reference": {1: TILES}, "axes": "YX", "dtype": "float32"}
+    whole = napari_synth.run([FLAT, (step, settings)], IMAGE, **given)
+    tiled = napari_synth.run([FLAT, (step, settings)], IMAGE, tile=96, **given)
+    assert np.abs(tiled - whole).max() < 2e-3 * np.ptp(TRUTH)
+
+
+def test_gains_that_change_from_pixel_to_pixel_are_not_drawn_into_the_image() -> None:
+    random = np.random.default_rng(7)
+    columns = np.repeat(random.uniform(0.85, 1.15, SIZE)[None], SIZE, 0)
+    noisy = random.poisson(TRUTH * columns).astype(np.uint16)
+    steps: list[Any] = [("correct/stripes", {"law": "gain"}), "denoise/wavelet"]
+    made = napari_synth.run(steps, noisy, axes="YX", dtype="float32")
+    alone = napari_synth.run(*steps[0][:1], noisy, axes="YX", dtype="float32", law="gain")
+
+    def stripes(image: Any) -> float:
+        return float(np.std(np.diff(np.mean(np.asarray(image) - TRUTH, 0))))
+
+    assert stripes(made) < stripes(alone)

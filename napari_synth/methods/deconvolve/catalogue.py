@@ -71,6 +71,9 @@ class Fit(pydantic.BaseModel):
         The iteration, or for ``wiener`` the regularization, that explains held-out photons best; None where it was set by hand.
     curve : tuple of (float, float)
         Iterations or regularizations, and the deviance of the held-out photons after each.
+    excess : float
+        By how much stronger noise than the measured gain says is left beside what explains the held-out photons: the gain was
+        taken for so many times as large.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -81,6 +84,7 @@ class Fit(pydantic.BaseModel):
     width_curve: tuple[tuple[float, float], ...] = ()
     stop: float | None = Field(None, gt=0.0, le=1e6)
     curve: tuple[tuple[float, float], ...] = ()
+    excess: float = Field(1.0, ge=1.0, le=1e6)
 
 
 _LEAST = 0.001

@@ -21,6 +21,8 @@ KEPT = 0.8
 """Chance of a photon to be worked on."""
 _HIDDEN = 0.08
 _TINY = 1e-6
+# Photons of a pixel from which on it tells how strong noise is, and how many such pixels do.
+_BRIGHT, _FEWEST = 4.0, 500
 
 
 class Solver(Protocol):
@@ -73,8 +75,9 @@ class Split:
         Parameters
         ----------
         expected : Tensor
-            Like the counts, without the ground.
+            Like the counts, as a correction multiplied them, without the ground.
         """
+        expected = self.light.expected(expected)
         if self.by_pixels:
             assert self.light.mask is not None
             hidden = self.light.mask == 0
@@ -85,25 +88,60 @@ class Split:
         terms = rate - held + torch.where(held > 0, held * (held.clamp_min(1.0) / rate).log(), 0.0)
         return 2.0 * float(terms.mean(dtype=torch.float64))
 
+    def dispersion(self, expected: Tensor) -> float:
+        """Return how many times stronger the noise of the light is than that of photons; 1 where too few pixels are bright.
+
+        Parameters
+        ----------
+        expected : Tensor
+            As for `deviance`.
+        """
+        rate = self.light.expected(expected).clamp_min(0.0)
+        bright = rate > max(_BRIGHT, 2.0 * self.light.ground)
+        if self.by_pixels or int(bright.sum()) < _FEWEST:
+            return 1.0
+        rate, counts = rate[bright], self.light.counts[bright]
+        chi2 = (counts - rate - self.light.ground).square() / (rate + self.light.ground)
+        return 1.0 + (float(chi2.mean(dtype=torch.float64)) - 1.0) / self.light.share
+
 
 def split_photons(light: Light, generator: torch.Generator) -> Split:
     """Hold out a fifth of the photons."""
     whole = light.counts.round()
     kept = torch.binomial(whole.cpu(), torch.full(whole.shape, KEPT), generator=generator).to(whole.device)
-    part = Light(kept, light.ground * KEPT, light.level * KEPT, share=KEPT)
+    part = Light(kept, light.ground * KEPT, light.level * KEPT, share=KEPT, gains=light.gains)
     return Split(part, whole - kept, (1.0 - KEPT) / KEPT, by_pixels=False)
 
 
 def split_pixels(light: Light, generator: torch.Generator) -> Split:
     """Hold out one pixel of twelve."""
     mask = (torch.rand(light.counts.shape, generator=generator) >= _HIDDEN).to(light.counts)
-    part = Light(light.counts * mask, light.ground, light.level, mask=mask)
+    part = Light(light.counts * mask, light.ground, light.level, mask=mask, gains=light.gains)
     return Split(part, light.counts, 1.0, by_pixels=True)
 
 
-def curve_of(
-    solver: Solver, psf: Tensor, splits: Sequence[Split], report: Reporter, stage: str
-) -> list[tuple[float, float]]:
+@dataclass(frozen=True)
+class Curve:
+    """How well the steps of a method explain what was held out.
+
+    Attributes
+    ----------
+    points : tuple of (float, float)
+        The number of each step, and its deviance.
+    dispersion : float
+        Of the step with the smallest deviance, see `Split.dispersion`.
+    """
+
+    points: tuple[tuple[float, float], ...]
+    dispersion: float
+
+    @property
+    def best(self) -> tuple[float, float]:
+        """The number with the smallest deviance, and that."""
+        return min(self.points, key=lambda point: point[1])
+
+
+def curve_of(solver: Solver, psf: Tensor, splits: Sequence[Split], report: Reporter, stage: str) -> Curve:
     """Return the deviance of what was held out after every step of a method, until it has risen for long enough.
 
     Parameters
@@ -120,18 +158,16 @@ def curve_of(
     optics = [solver.optics(psf, tuple(split.held.shape[2:])) for split in splits]
     trails = [solver.trail(one, split.light) for one, split in zip(optics, splits, strict=True)]
     curve: list[tuple[float, float]] = []
+    best, dispersion = 0, 1.0
     for steps in zip(*trails, strict=True):
-        deviances = []
-        for (_, estimate), one, split in zip(steps, optics, splits, strict=True):
-            deviances.append(split.deviance(one.crop(one.blur(estimate))))
+        seen = [one.crop(one.blur(estimate)) for (_, estimate), one in zip(steps, optics, strict=True)]
+        deviances = [split.deviance(one) for split, one in zip(splits, seen, strict=True)]
         curve.append((steps[0][0], sum(deviances) / len(deviances)))
         report.cancel.check()
-        best = min(range(len(curve)), key=lambda i: curve[i][1])
+        if len(curve) == 1 or curve[-1][1] < curve[best][1]:
+            best = len(curve) - 1
+            found = [split.dispersion(one) for split, one in zip(splits, seen, strict=True)]
+            dispersion = sum(found) / len(found)
         if len(curve) - 1 - best >= solver.patience:
             break
-    return curve
-
-
-def best_of(curve: Sequence[tuple[float, float]]) -> float:
-    """Return the number with the smallest deviance."""
-    return min(curve, key=lambda point: point[1])[0]
+    return Curve(tuple(curve), dispersion)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Literal
 
@@ -132,20 +132,43 @@ class Electrons:
         Variance of the read noise in electrons.
     level : float
         Mean of the image in electrons.
+    kept : float
+        The intensity from which on corrections multiplied, where there were any.
     """
 
     gain: float
     offset: float
     ground: float
     level: float
+    kept: float = 0.0
 
-    def light(self, block: Tensor) -> Light:
-        """Return normalised intensities as counts."""
-        return Light(((block - self.offset) / self.gain + self.ground).clamp_min(0.0), self.ground, self.level)
+    def fewer(self, times: float) -> Electrons:
+        """Return the same for so many times fewer electrons, each of so many times the intensity."""
+        return replace(self, gain=self.gain * times, ground=self.ground / times**2, level=max(self.level / times, 1e-3))
 
-    def intensity(self, electrons: Tensor) -> Tensor:
-        """Return electrons without a ground as normalised intensities."""
-        return electrons * self.gain + self.offset
+    def light(self, block: Tensor, gains: Tensor | None = None) -> Light:
+        """Return normalised intensities as counts of the camera.
+
+        Parameters
+        ----------
+        block : Tensor
+        gains : Tensor, like the block, or None
+            By what corrections multiplied it.
+        """
+        seen = block if gains is None else (block - self.kept) / gains + self.kept
+        counts = ((seen - self.offset) / self.gain + self.ground).clamp_min(0.0)
+        return Light(counts, self.ground, self.level, gains=gains)
+
+    def intensity(self, electrons: Tensor, gains: Tensor | None = None) -> Tensor:
+        """Return electrons without a ground, which corrections multiplied, as normalised intensities.
+
+        Parameters
+        ----------
+        electrons : Tensor
+        gains : Tensor, like the electrons, or None
+        """
+        dark = self.offset if gains is None else (self.offset - self.kept) * gains + self.kept
+        return electrons * self.gain + dark
 
 
 @dataclass(frozen=True)
@@ -167,14 +190,14 @@ class Network:
         """Return counts without their noise."""
         if self.condition.is_clean:
             return light
-        counts = light.counts if light.mask is None else filled(light.counts, light.mask)
-        image = self.electrons.intensity((counts - light.ground) / light.share)
+        counts = light.even if light.mask is None else filled(light.even, light.mask)
+        image = self.electrons.intensity(counts / light.share, light.gains)
         # Of fewer photons, brought back to the brightness of all of them.
-        told = self.condition.stronger(light.share**-0.5)
+        told = self.condition.stronger(light.share**-0.5).beside(light.gains, self.electrons.kept)
         planes = image.reshape(-1, 1, *image.shape[-2:])
         clean = self.run(planes, told.variance(planes).sqrt(), told.correlation).reshape(image.shape)
-        again = ((clean - self.electrons.offset) / self.electrons.gain * light.share + light.ground).clamp_min(0.0)
-        return Light(again, light.ground, light.level, light.mask, light.share)
+        again = self.electrons.light(clean, light.gains).counts - self.electrons.ground
+        return replace(light, counts=(again * light.share + light.ground).clamp_min(0.0))
 
     def run(self, planes: Tensor, sigma: Tensor, correlation: tuple[float, float] = (0.0, 0.0)) -> Tensor:
         """Return planes (P, 1, Y, X) of any size and unit behind the network.
@@ -257,7 +280,7 @@ class PlugAndPlay(Stepwise):
     """
 
     network: Network
-    most: int = 9
+    most: int = 12
     inner: int = 16
     weight: float = 0.05
     last: float = 1.5

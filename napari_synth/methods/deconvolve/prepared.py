@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from math import ceil
 from typing import Any
@@ -14,10 +15,11 @@ from torch import Tensor
 
 from napari_synth.contract.generator import BlockSpec, Context, Prepared
 from napari_synth.core.errors import InvalidParameterError, PsfError
+from napari_synth.core.texts import three_digits
 from napari_synth.imaging.image import Image
 from napari_synth.imaging.noise import NoiseReport
 from napari_synth.imaging.outliers import ceiling
-from napari_synth.imaging.sampling import sample_planes
+from napari_synth.imaging.sampling import sample_windows
 from napari_synth.imaging.screening import noise_of
 from napari_synth.methods.deconvolve.catalogue import (
     ConsensusParams,
@@ -29,7 +31,7 @@ from napari_synth.methods.deconvolve.catalogue import (
     TotalVariationParams,
     WienerParams,
 )
-from napari_synth.methods.deconvolve.held_out import Solver, best_of, curve_of, split_photons, split_pixels
+from napari_synth.methods.deconvolve.held_out import Curve, Solver, curve_of, split_photons, split_pixels
 from napari_synth.methods.deconvolve.methods import (
     DenoisedFirst,
     Electrons,
@@ -65,6 +67,9 @@ _LEAST_EDGE = 48
 _QUIET = 1e-3
 # How the darkest level is found: on so many pixels, behind a Gaussian, at a quantile.
 _SAMPLED, _SAMPLE_EDGE, _SMOOTH, _DARKEST = 2**19, 256, 1.5, 0.01
+# Where noise is so many times stronger than that of the measured gain, the stop is looked for again with a larger one, until it is
+# nearly as strong, or so often.
+_STRONGER, _NEARLY, _AGAIN = 1.2, 1.05, 3
 _WIDTHS = tuple(0.6 * 1.28**i for i in range(9))
 _MOST = 60
 # Where the total variation is weighed: later ones gain nothing, and rounding grows in them until blocks differ.
@@ -92,14 +97,22 @@ class Deconvolved(Prepared):
     ) -> None:
         self.psf, self.electrons, self.solver, self.stop = psf, electrons, solver, stop
         self.noise, self.spec = noise, spec
+        self.told_gains: Tensor | None = None
+
+    def with_gains(self, gains: Tensor) -> Prepared:
+        """Return what knows of these very blocks how many photons a correction multiplied; see `Prepared.with_gains`."""
+        told = copy(self)
+        told.told_gains = gains
+        return told
 
     def apply(self, block: Tensor) -> Tensor:
         """Restore blocks (N, 1, [Z,] Y, X); see `Prepared.apply`."""
         with torch.autocast(block.device.type, enabled=False):
             psf = torch.from_numpy(self.psf.pixels).to(block.device)
             optics = self.solver.optics(psf, tuple(block.shape[2:]))
-            estimate = self.solver.at(optics, self.electrons.light(block.float()), self.stop)
-            return self.electrons.intensity(optics.crop(estimate))
+            gains = None if self.told_gains is None else self.told_gains.float()
+            estimate = self.solver.at(optics, self.electrons.light(block.float(), gains), self.stop)
+            return self.electrons.intensity(optics.crop(estimate), gains)
 
     def seen_again(self, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return what the instrument would see of a result; see `Prepared.seen_again`."""
@@ -126,6 +139,16 @@ class Deconvolved(Prepared):
             ),
         )
         turned.notes, turned.weights, turned.resolved = self.notes, self.weights, self.resolved
+        turned.wants_gains = self.wants_gains
+        turned.told_gains = None if self.told_gains is None else self.told_gains.mT
+        return turned
+
+    def flipped(self, y: bool, x: bool) -> Prepared:
+        """Return the same for the image flipped along Y or X."""
+        axes = [axis for axis, turns in ((-2, y), (-1, x)) if turns]
+        turned = copy(self)
+        turned.psf = Psf(np.ascontiguousarray(np.flip(self.psf.pixels, axes)), self.psf.said)
+        turned.told_gains = None if self.told_gains is None else self.told_gains.flip(axes)
         return turned
 
 
@@ -151,6 +174,17 @@ class _Seen:
     noise: NoiseReport
     electrons: Electrons
     counted: bool
+    excess: float = 1.0
+
+    def with_excess(self, excess: float) -> _Seen:
+        """Return the same with a gain that is so many times the measured one.
+
+        Parameters
+        ----------
+        excess : float
+        """
+        excess = float(f"{excess:.6g}")
+        return replace(self, electrons=self.electrons.fewer(excess / self.excess), excess=excess)
 
     @property
     def known(self) -> Fit | None:
@@ -208,9 +242,10 @@ class _Seen:
 def prepare_network(image: Image, params: NetworkParams, context: Context) -> Prepared:
     """Prepare the network and an inversion; see `Generator.prepare`."""
     network, weights = bundled_network(MODEL, context.device)
+    condition = measure_condition(image, context)
 
     def solver(seen: _Seen, volume: bool) -> Solver:
-        inside = Network(network, measure_condition(image, context), seen.electrons)
+        inside = Network(network, condition.with_gain(seen.excess * condition.model.gain), seen.electrons)
         if volume:
             # As many steps as are asked for are another way from much noise to little, and not the beginning of a longer one.
             return PlugAndPlay(inside, most=params.iterations) if params.iterations else PlugAndPlay(inside)
@@ -257,6 +292,8 @@ def _prepare(
     noise = noise_of(image)
     seen = _Seen(image, context, params, noise, *_electrons(image, noise, context))
     fit = seen.known or Fit()
+    if asked is None and context.reference is None:
+        seen = seen.with_excess(fit.excess)
     if context.statistics.maximum == context.statistics.minimum and context.reference is None:
         return Flat(noise)
     psf, found = _psf(seen, fit)
@@ -267,18 +304,37 @@ def _prepare(
     if asked is None and fit.stop is not None and context.reference is None:
         stop, curve = fit.stop, fit.curve
     elif asked is None:
-        points = curve_of(
-            solver, torch.from_numpy(psf.pixels), _splits(seen, psf), context.report, "Looking for the stop"
-        )
-        stop, curve = best_of(points), tuple((step, float(f"{value:.6g}")) for step, value in points)
+        found_curve = _curve(seen, psf, solver)
+        for time in range(_AGAIN):
+            if found_curve.dispersion < (_STRONGER if time == 0 else _NEARLY):
+                break
+            # What is thinned as photons and holds fewer of them goes together in both parts: its noise would explain itself.
+            seen = seen.with_excess(seen.excess * found_curve.dispersion)
+            solver = solver_of(seen, volume)
+            found_curve = _curve(seen, psf, solver)
+        stop, curve = found_curve.best[0], tuple((step, float(f"{value:.6g}")) for step, value in found_curve.points)
     assert stop is not None
     if asked is None:
         notes.append(_said_of_stop(stop, curve, seen.counted, solver))
+    if seen.excess > 1.0:
+        notes.append(
+            f"What is no light behind the point spread function is noise {seen.excess**0.5:.2g} times as strong as measured: the gain"
+            f" was taken for {three_digits(seen.electrons.gain * context.intensity.scale)} counts per electron."
+        )
     prepared = Deconvolved(psf, seen.electrons, solver, stop, noise, _spec(seen, psf, solver, multiple))
     prepared.notes = (*notes, *(_said_of_plane(seen, volume)))
-    record = found.model_copy(update={"stop": None if asked is not None else stop, "curve": curve})
+    prepared.wants_gains = bool(image.gains)
+    record = found.model_copy(
+        update={"stop": None if asked is not None else stop, "curve": curve, "excess": seen.excess}
+    )
     prepared.resolved = {"fitted": [record.model_dump(mode="json")]} if record != Fit() else {}
     return prepared
+
+
+def _curve(seen: _Seen, psf: Psf, solver: Solver) -> Curve:
+    """Return how well the steps of a method explain what was held out."""
+    splits = _splits(seen, psf)
+    return curve_of(solver, torch.from_numpy(psf.pixels), splits, seen.context.report, "Looking for the stop")
 
 
 def _electrons(image: Image, noise: NoiseReport, context: Context) -> tuple[Electrons, bool]:
@@ -290,23 +346,25 @@ def _electrons(image: Image, noise: NoiseReport, context: Context) -> tuple[Elec
     to, statistics = context.intensity, context.statistics
     model = noise.model.scaled(to.scale, to.offset)
     mean = (statistics.mean - to.offset) / to.scale
+    kept = (float(image.gains[-1].levels[0]) - to.offset) / to.scale if image.gains else 0.0
     if model.gain > 0.0:
         # Where much is darker than the measured offset, that is none: photons take the place of the read noise.
         offset = min(model.offset, (_dark_level(image) - to.offset) / to.scale)
         variance = max(model.read_noise**2 - model.gain * (model.offset - offset), 0.0)
         level = max((mean - offset) / model.gain, 1e-3)
-        return Electrons(model.gain, offset, variance / model.gain**2, level), True
+        return Electrons(model.gain, offset, variance / model.gain**2, level, kept), True
     lowest = (statistics.minimum - to.offset) / to.scale
     sigma = max(model.read_noise, _QUIET)
     gain = sigma**2
-    return Electrons(gain, lowest, (sigma / gain) ** 2, max((mean - lowest) / gain, 1e-3)), False
+    return Electrons(gain, lowest, (sigma / gain) ** 2, max((mean - lowest) / gain, 1e-3), kept), False
 
 
 def _dark_level(image: Image) -> float:
-    """Return how dark an image is, in counts, where it is darkest, apart from its noise."""
+    """Return how dark an image was for the camera, in counts, where it is darkest, apart from its noise."""
     from scipy.ndimage import gaussian_filter
 
-    planes = [plane.astype(np.float64) for plane in sample_planes(image, _SAMPLED, _SAMPLE_EDGE)]
+    windows = sample_windows(image, _SAMPLED, _SAMPLE_EDGE)
+    planes = [image.even_noise(image.read(**at), **at).astype(np.float64) for at in windows]
     levels = [
         gaussian_filter(np.where(known, plane, plane[known].mean()), _SMOOTH).ravel()
         for plane, known in ((plane, np.isfinite(plane)) for plane in planes)
@@ -436,7 +494,7 @@ def _estimated_width(seen: _Seen) -> tuple[float, tuple[tuple[float, float], ...
     for width in _WIDTHS:
         psf = torch.from_numpy(gaussian_psf((width, width)))
         curve = curve_of(solver, psf, splits, seen.context.report, "Estimating the point spread function")
-        tried.append((width, min(value for _, value in curve)))
+        tried.append((width, curve.best[1]))
     best = min(range(len(tried)), key=lambda i: tried[i][1])
     width = tried[best][0]
     if 0 < best < len(tried) - 1:
@@ -461,17 +519,19 @@ def _splits(seen: _Seen, psf: Psf) -> list[Any]:
     # One bead that outshines the rest would stop for itself alone.
     level = ceiling(seen.image, seen.noise.model, seen.context.statistics.maximum)
     windows = _windows(seen.image, psf.pixels.ndim == 3)
-    for counts in windows if len(windows) == _WINDOWS else windows * _WINDOWS:
+    for counts, factors in windows if len(windows) == _WINDOWS else windows * _WINDOWS:
         counts = counts if level is None else np.minimum(counts, level)
         block = torch.from_numpy(seen.context.intensity.forward(counts))[None, None]
         known = torch.isfinite(block)
         block = torch.where(known, block, 0.5)
-        splits.append(split(seen.electrons.light(block.to(seen.context.device.torch_name)), generator))
+        device = seen.context.device.torch_name
+        gains = None if factors is None else torch.from_numpy(factors.copy())[None, None].to(device)
+        splits.append(split(seen.electrons.light(block.to(device), gains), generator))
     return splits
 
 
-def _windows(image: Image, volume: bool) -> list[npt.NDArray[Any]]:
-    """Return windows (Y, X), or (Z, Y, X), where the image varies most."""
+def _windows(image: Image, volume: bool) -> list[tuple[npt.NDArray[Any], npt.NDArray[Any] | None]]:
+    """Return windows (Y, X), or (Z, Y, X), where the image varies most, each with what corrections multiplied it by."""
     axes = "ZYX" if volume else "YX"
     depth = image.sizes["Z"] if volume else 1
     edge = max(_LEAST_EDGE, min(_WINDOW_EDGE, int((_WINDOW_PIXELS / depth) ** 0.5)))
@@ -480,17 +540,19 @@ def _windows(image: Image, volume: bool) -> list[npt.NDArray[Any]]:
         {axis: (0 if image.sizes[axis] == 1 else round(share * (image.sizes[axis] - 1))) for axis in lead}
         for share in ((0.5,) if not lead else (0.3, 0.5, 0.7))
     ]
-    found: list[tuple[float, npt.NDArray[Any]]] = []
+    found: list[tuple[float, npt.NDArray[Any], dict[str, slice | int]]] = []
+    order = [[axis for axis in image.axes if axis in axes].index(axis) for axis in axes]
     for at in places:
         for y in _starts(image.sizes["Y"], edge):
             for x in _starts(image.sizes["X"], edge):
-                part = image.read(**at, Y=slice(y, y + edge), X=slice(x, x + edge))
-                order = [[axis for axis in image.axes if axis in axes].index(axis) for axis in axes]
-                part = np.transpose(part, order)
+                where: dict[str, slice | int] = {**at, "Y": slice(y, y + edge), "X": slice(x, x + edge)}
+                part = np.transpose(image.read(**where), order)
                 finite = part[np.isfinite(part)]
-                found.append((float(finite.astype(np.float64).std()) if finite.size else 0.0, part))
+                found.append((float(finite.astype(np.float64).std()) if finite.size else 0.0, part, where))
     found.sort(key=lambda item: -item[0])
-    return [part for _, part in found[:_WINDOWS]]
+    return [
+        (part, np.transpose(image.gain(**where), order) if image.gains else None) for _, part, where in found[:_WINDOWS]
+    ]
 
 
 def _starts(size: int, edge: int) -> list[int]:

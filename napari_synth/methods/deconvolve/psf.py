@@ -36,7 +36,8 @@ _MICROMETERS = {
     "angstrom": 1e-4,
 }
 _ENERGY = 0.999
-_MOST_PIXELS = 2**27
+_MOST_PIXELS = 2**26
+_SMALLEST = 3
 _LARGEST_RADIUS = {"Z": 64, "Y": 64, "X": 64}
 # Of a model in a volume: beyond, the light of a plane is spread so far that it hardly differs from an even ground.
 _MODELLED = 24
@@ -218,6 +219,12 @@ def _read(given: Image) -> Doubles:
 
 
 def _check(pixels: Doubles) -> None:
+    if min(pixels.shape[-2:]) < _SMALLEST:
+        height, width = pixels.shape[-2:]
+        raise PsfError(
+            f"The point spread function has {height} by {width} pixels in the plane: give the image of a point with what is around"
+            f" it, at least {_SMALLEST} by {_SMALLEST} pixels."
+        )
     if not np.isfinite(pixels).all():
         raise PsfError("The point spread function has pixels without a value (NaN or inf): crop or fill them first.")
     if float(np.ptp(pixels)) == 0.0:

@@ -45,6 +45,9 @@ class Light:
         1 where a pixel was counted and 0 where not; like `counts`.
     share : float
         Of all photons, those that are in the counts.
+    gains : Tensor or None
+        By what a correction multiplied each pixel of the image whose blur is taken out, so that so many times fewer photons were
+        counted of it; like `counts`, which are those of the camera. None where nothing was multiplied.
     """
 
     counts: Tensor
@@ -52,6 +55,22 @@ class Light:
     level: float
     mask: Tensor | None = None
     share: float = 1.0
+    gains: Tensor | None = None
+
+    @property
+    def seen(self) -> Tensor:
+        """What share of the light of a pixel was counted."""
+        there = torch.ones_like(self.counts) if self.mask is None else self.mask
+        return there if self.gains is None else there / self.gains
+
+    @property
+    def even(self) -> Tensor:
+        """The counts without the ground as a correction multiplied them."""
+        return self.counts - self.ground if self.gains is None else (self.counts - self.ground) * self.gains
+
+    def expected(self, blurred: Tensor) -> Tensor:
+        """Return the counts, without the ground, that are expected behind an image of the field."""
+        return blurred if self.gains is None else blurred / self.gains
 
 
 class Optics:
@@ -139,17 +158,17 @@ def richardson_lucy(optics: Optics, light: Light, *, accelerated: bool = True, w
     weight : float
         Of the total variation (Dey et al., 2006); 0 for none.
     """
-    counts, mask, seen = _on_domain(optics, light)
+    counts, share, seen = _on_domain(optics, light)
     estimate, before = _start(optics, light), None
     step = 0
     while True:
         ahead = estimate
         if accelerated and before is not None:
-            share = step / (step + 3.0) if weight == 0.0 else min(step / (step + 3.0), _CARRIED_ON)
-            ahead = (estimate + share * (estimate - before)).clamp_min_(0.0)
+            further = step / (step + 3.0) if weight == 0.0 else min(step / (step + 3.0), _CARRIED_ON)
+            ahead = (estimate + further * (estimate - before)).clamp_min_(0.0)
             step += 1
-        expected = optics.blur(ahead).add_(light.ground).clamp_min_(_TINY)
-        change = _per_light(optics.back(mask * counts / expected), seen)
+        expected = (share * optics.blur(ahead)).add_(light.ground).clamp_min_(_TINY)
+        change = _per_light(optics.back(share * counts / expected), seen)
         if weight > 0.0:
             change = change / (1.0 - weight * _curvature(ahead, len(optics.sizes), light.level)).clamp_min(0.1)
         before, estimate = estimate, (ahead * change).clamp_min_(0.0)
@@ -162,16 +181,16 @@ def gradient_consensus(optics: Optics, light: Light) -> Iterator[Tensor]:
     The photons are split anew in every iteration, by numbers that follow from the counts around each pixel: so every block that
     sees a pixel splits it in the same way.
     """
-    counts, mask, seen = _on_domain(optics, light)
+    counts, share, seen = _on_domain(optics, light)
     estimate = _start(optics, light)
     words = _words_of(light.counts)
     whole = light.counts.round()
     step = 0
     while True:
         first = optics.embed(_half_of(whole, words, step))
-        expected = optics.blur(estimate).add_(light.ground).clamp_min_(_TINY)
+        expected = (share * optics.blur(estimate)).add_(light.ground).clamp_min_(_TINY)
         both = [
-            _per_light(optics.back(mask * 2.0 * half / expected), seen)
+            _per_light(optics.back(share * 2.0 * half / expected), seen)
             for half in (first, (counts - first).clamp_min(0.0))
         ]
         product = (both[0] - 1.0) * (both[1] - 1.0)
@@ -209,11 +228,13 @@ def plug_and_play(
     inner : int
         Iterations in each step.
     """
-    counts, mask, seen = _on_domain(optics, light)
+    counts, share, seen = _on_domain(optics, light)
     estimate = _start(optics, light)
     level = max(light.level, _TINY)
     noise = (level + light.ground) ** 0.5
-    spread = torch.full_like(estimate, noise)
+    # Of fewer photons, as many times stronger where a correction multiplied them.
+    stronger = 1.0 if light.gains is None else optics.embed(light.gains, 1.0).sqrt_()
+    spread = stronger * torch.full_like(estimate, noise)
     made: list[Tensor] = []
     for step, strength in enumerate(strengths):
         pull = weight / (strength * spread).square()
@@ -221,10 +242,10 @@ def plug_and_play(
         before = None
         for i in range(inner):
             ahead = estimate if before is None else (estimate + i / (i + 3.0) * (estimate - before)).clamp_min_(0.0)
-            expected = optics.blur(ahead).add_(light.ground).clamp_min_(_TINY)
-            gained = ahead * optics.back(mask * counts / expected).clamp_min_(0.0)
+            expected = (share * optics.blur(ahead)).add_(light.ground).clamp_min_(_TINY)
+            gained = ahead * optics.back(share * counts / expected).clamp_min_(0.0)
             before, estimate = estimate, (base + (base.square() + 4.0 * pull * gained).sqrt_()) / (2.0 * pull)
-        spread = noise * (_smooth(estimate) / level).clamp_min_(_DARKEST).sqrt_()
+        spread = stronger * noise * (_smooth(estimate) / level).clamp_min_(_DARKEST).sqrt_()
         made = [*made[1 - _ORIENTATIONS :], _by_planes(denoise, estimate, strength * spread, step).clamp_min_(0.0)]
         yield torch.stack(made).mean(0)
         # What is nothing would stay so.
@@ -265,12 +286,12 @@ def wiener(optics: Optics, light: Light, regularization: float) -> Tensor:
     """
     power = optics.transfer.abs().square()
     inverse = optics.transfer.conj() / (power + regularization * optics.frequencies).clamp_min(1e-12)
-    return optics.filtered(extended(optics, light) - light.ground, inverse)
+    return optics.filtered(extended(optics, light), inverse)
 
 
 def extended(optics: Optics, light: Light) -> Tensor:
-    """Return counts on the domain, mirrored at the borders of the field: where the mirrors meet is far from it."""
-    counts = light.counts
+    """Return counts without the ground on the domain, mirrored at the borders of the field; the mirrors meet far from it."""
+    counts = light.even
     if light.mask is not None:
         counts = filled(counts, light.mask)
     for axis, (length, part) in enumerate(zip(optics.domain, optics.field, strict=True)):
@@ -304,10 +325,9 @@ def mirrored(values: Tensor, axis: int, places: Tensor) -> Tensor:
 
 
 def _on_domain(optics: Optics, light: Light) -> tuple[Tensor, Tensor, Tensor]:
-    """Return counts and mask on the domain, and what share of each pixel's light is counted."""
-    there = torch.ones_like(light.counts) if light.mask is None else light.mask
-    mask = optics.embed(there)
-    return optics.embed(light.counts), mask, optics.back(mask)
+    """Return counts on the domain, what share of the light of each of its pixels is counted, and of that which comes from each."""
+    share = optics.embed(light.seen)
+    return optics.embed(light.counts), share, optics.back(share)
 
 
 def _start(optics: Optics, light: Light) -> Tensor:

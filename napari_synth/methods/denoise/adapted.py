@@ -26,6 +26,7 @@ from napari_synth.imaging.image import Image
 from napari_synth.methods.adapting import CONVINCING, NOT_SETTLED, adapt_to_image
 from napari_synth.methods.denoise.blind_spot import validation_pixels
 from napari_synth.methods.denoise.conditioned import HALO, MODEL, Conditioned, find_evidence
+from napari_synth.methods.denoise.even_noise import with_even_noise
 from napari_synth.methods.denoise.hidden_pixels import hold_out
 from napari_synth.methods.denoise.shared import TransposedRestorer, noise_variance
 from napari_synth.methods.noise_conditioning import Condition, bundled_network, measure_condition
@@ -51,6 +52,10 @@ def adapt(image: Image, params: AdaptParams, context: Context) -> Prepared:
 
     For its parameters see `Generator.prepare`.
     """
+    return with_even_noise(image, context, lambda even: _adapt(even, params, context))
+
+
+def _adapt(image: Image, params: AdaptParams, context: Context) -> Prepared:
     network, weights = bundled_network(MODEL, context.device)
     condition = measure_condition(image, context)
     wanted = condition.stronger(params.strength)

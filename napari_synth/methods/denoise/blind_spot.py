@@ -28,6 +28,7 @@ from napari_synth.imaging.image import Image
 from napari_synth.imaging.intensity import IntensityTransform
 from napari_synth.imaging.noise import NoiseModel, NoiseReport
 from napari_synth.methods.denoise.catalogue import Noise2VoidTrainParams
+from napari_synth.methods.denoise.even_noise import with_even_noise
 from napari_synth.methods.denoise.shared import (
     TransposedRestorer,
     Unchanged,
@@ -64,6 +65,10 @@ def train_blind_spot(image: Image, params: Noise2VoidParams, context: Context) -
 
     For its parameters see `Generator.prepare`.
     """
+    return with_even_noise(image, context, lambda even: _train_blind_spot(even, params, context))
+
+
+def _train_blind_spot(image: Image, params: Noise2VoidParams, context: Context) -> Prepared:
     noise = measure_noise(image, context)
     if is_clean(noise):
         return Unchanged(noise)

@@ -17,6 +17,7 @@ from napari_synth.imaging.image import Image
 from napari_synth.imaging.noise import NoiseModel, NoiseReport
 from napari_synth.methods.denoise.adapted import Calibration, calibrate
 from napari_synth.methods.denoise.catalogue import Neighbours
+from napari_synth.methods.denoise.even_noise import with_even_noise
 from napari_synth.methods.denoise.hidden_pixels import correlation_reach
 from napari_synth.methods.denoise.shared import keeping_photons, measure_noise
 
@@ -145,6 +146,10 @@ def prepare_classical(
     neighbours : {"auto", "ignore", "use"}
         Whether the planes of a volume are evidence for each other.
     """
+    return with_even_noise(image, context, lambda even: _prepare(even, context, method, setting, neighbours))
+
+
+def _prepare(image: Image, context: Context, method: Filter, setting: float | None, neighbours: Neighbours) -> Prepared:
     noise = measure_noise(image, context)
     model = noise.model.scaled(context.intensity.scale, context.intensity.offset)
     stabilisation = VarianceStabilisation.of(model)

@@ -19,6 +19,7 @@ from napari_synth.imaging.image import Image
 from napari_synth.imaging.noise import NoiseReport
 from napari_synth.methods.denoise.catalogue import METHODS, AutoParams
 from napari_synth.methods.denoise.classical import sample_windows
+from napari_synth.methods.denoise.even_noise import with_even_noise
 from napari_synth.methods.denoise.hidden_pixels import HeldOut, correlation_reach, hold_out
 from napari_synth.methods.denoise.shared import measure_noise, noise_variance
 
@@ -298,6 +299,10 @@ def prepare_auto(image: Image, params: AutoParams, context: Context) -> Prepared
 
     For its parameters see `Generator.prepare`.
     """
+    return with_even_noise(image, context, lambda even: _prepare_auto(even, params, context))
+
+
+def _prepare_auto(image: Image, params: AutoParams, context: Context) -> Prepared:
     quick = ["blind", "wavelet", "non-local-means", "total-variation", "median"]
     names = quick if params.candidates == "all" else quick[1:]
     chosen = select(image, [f"denoise/{name}" for name in names], TRAINED if params.trained else {}, context)

@@ -15,6 +15,7 @@ from napari_synth.imaging.image import Image
 from napari_synth.imaging.intensity import IntensityTransform
 from napari_synth.methods.denoise.blind_spot import BlindSpotRestorer
 from napari_synth.methods.denoise.catalogue import OverTimeTrainParams
+from napari_synth.methods.denoise.even_noise import with_even_noise
 from napari_synth.methods.denoise.shared import Unchanged, is_clean, keeping_photons, measure_noise
 from napari_synth.models.card import reading_card
 from napari_synth.networks.blind_spot_unet import BlindSpotMask, BlindSpotUNet
@@ -86,15 +87,19 @@ def blind_spot_restorer_of(
     weigh_measurement : bool
         Whether the measured value is combined with the prediction.
     """
-    noise = measure_noise(image, context)
-    if is_clean(noise):
-        return Unchanged(noise)
     with reading_card("blind-spot network"):
         mask, axes = BlindSpotMask(tuple(map(int, extras["reach"])), int(extras["gap"])), str(extras["axes"])
-    model = noise.model.scaled(context.intensity.scale, context.intensity.offset)
-    prepared = BlindSpotRestorer(network, mask, model if weigh_measurement else None, axes, noise, ())
-    prepared.weights = weights
-    return keeping_photons(prepared, noise, context)
+
+    def prepare(even: Image) -> Prepared:
+        noise = measure_noise(even, context)
+        if is_clean(noise):
+            return Unchanged(noise)
+        model = noise.model.scaled(context.intensity.scale, context.intensity.offset)
+        prepared = BlindSpotRestorer(network, mask, model if weigh_measurement else None, axes, noise, ())
+        prepared.weights = weights
+        return keeping_photons(prepared, noise, context)
+
+    return with_even_noise(image, context, prepare)
 
 
 _OVER_TIME_BYTES_PER_PIXEL = 1024

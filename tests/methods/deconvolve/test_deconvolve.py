@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +21,10 @@ from napari_synth.engine.recipe import Recipe
 from napari_synth.engine.verdict import verdicts
 from napari_synth.files import read_image, write_image
 from napari_synth.imaging.image import Image
-from napari_synth.methods.deconvolve.held_out import best_of, curve_of, split_pixels
+from napari_synth.imaging.noise import NoiseReport
+from napari_synth.imaging.screening import noise_of
+from napari_synth.methods.deconvolve import prepared as prepared_module
+from napari_synth.methods.deconvolve.held_out import curve_of, split_pixels
 from napari_synth.methods.deconvolve.methods import Iterations
 from napari_synth.methods.deconvolve.psf import gaussian_psf
 from napari_synth.methods.deconvolve.solvers import Light, Optics
@@ -91,6 +96,31 @@ def test_the_verdict_is_of_the_result_blurred_again() -> None:
     assert "looks like the measured noise" not in verdicts(prepared, np.full_like(COUNTS, COUNTS.mean()))[0]
 
 
+def test_a_gain_that_was_measured_too_small_does_not_move_the_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = napari_synth.deconvolve(COUNTS, PSF, "richardson-lucy", device="cpu")
+
+    def halved(image: Image) -> NoiseReport:
+        report = noise_of(image)
+        return replace(report, model=replace(report.model, gain=0.4 * report.model.gain))
+
+    monkeypatch.setattr(prepared_module, "noise_of", halved)
+    run = napari_synth.prepare("deconvolve/richardson-lucy", COUNTS, reference=PSF, axes="YX", device="cpu")
+    assert run.recipe.params["fitted"][0]["excess"] > 1.5
+    assert any("gain was taken for" in note for note in run.notes)
+    found = run.compute()
+    assert psnr(found) > psnr(right) - 0.4
+    again = napari_synth.run(Recipe.from_yaml(run.recipe.to_yaml()), COUNTS, device="cpu")
+    np.testing.assert_allclose(again, found, atol=0.02)
+
+
+@pytest.mark.parametrize("kind", [np.complex64, bool, object, "U1"])
+def test_a_psf_without_intensities_is_named(kind: Any) -> None:
+    with pytest.raises(PsfError, match=r"point spread function of dtype .* holds no intensities"):
+        napari_synth.deconvolve(COUNTS, np.ones((9, 9)).astype(kind), "richardson-lucy", device="cpu")
+    with pytest.raises(PsfError, match="no pixels"):
+        napari_synth.deconvolve(COUNTS, np.ones((0, 9)), "richardson-lucy", device="cpu")
+
+
 def test_pixels_are_held_out_where_photons_cannot_be() -> None:
     truth = TRUTH / PHOTONS
     counts = gaussian_filter(truth, SIGMA) + np.random.default_rng(2).normal(0, 0.03, truth.shape)
@@ -104,8 +134,8 @@ def test_pixels_are_held_out_where_photons_cannot_be() -> None:
         step: float(np.mean((optics.crop(found)[0, 0].numpy() * 0.03**2 - truth) ** 2))
         for step, found in Iterations(most=20).trail(optics, light)
     }
-    assert 1 < best_of(curve) < 20
-    assert errors[best_of(curve)] < 1.1 * min(errors.values())
+    assert 1 < curve.best[0] < 20
+    assert errors[curve.best[0]] < 1.1 * min(errors.values())
 
 
 def test_a_volume_and_one_psf_a_channel() -> None:

@@ -64,6 +64,9 @@ def test_a_clean_centred_one_stays_as_it_is() -> None:
         (np.where(np.eye(9) > 0, np.nan, 1.0), "NaN"),
         (-point((9, 9), (4, 4), 1.0), "negative"),
         (np.ones((3, 9, 9, 9)), "axis T"),
+        (np.ones((1, 1)), "1 by 1 pixels in the plane"),
+        (point((1, 9), (0, 4), 1.0), "1 by 9 pixels in the plane"),
+        (np.broadcast_to(np.float32(1.0), (200_000, 200_000)), "crop it"),
     ],
 )
 def test_what_is_no_point_is_refused(pixels: np.ndarray, said: str) -> None:
