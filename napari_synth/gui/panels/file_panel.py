@@ -73,7 +73,7 @@ class FilePanel(RecallingPanel[M], Generic[M]):
 
     def open_result(self, path: Path) -> None:
         """Show a result of the files as a layer."""
-        self._attempt(lambda: partial(read_result, path), "Opening", self._on_opened)
+        self._attempt(lambda: partial(read_result, path), "Opening", self._on_result_opened)
 
     def curate(self, folder: Path) -> None:
         """Open the board on the results of a folder."""
@@ -135,7 +135,7 @@ class FilePanel(RecallingPanel[M], Generic[M]):
         )
         self.messages.show_error(f"{failed} could not be done:\n{names_of(report.failed)}" if failed else "")
 
-    def _on_opened(self, opened: OpenedResult) -> None:
+    def _on_result_opened(self, opened: OpenedResult) -> None:
         insert_layer(self.viewer, opened.as_layer())
 
     def _on_cancelled(self) -> None:

@@ -147,7 +147,7 @@ class Deconvolved(Prepared):
         """Return the same for the image flipped along Y or X."""
         axes = [axis for axis, turns in ((-2, y), (-1, x)) if turns]
         turned = copy(self)
-        turned.psf = Psf(np.ascontiguousarray(np.flip(self.psf.pixels, axes)), self.psf.said)
+        turned.psf = Psf(np.ascontiguousarray(np.flip(self.psf.pixels, tuple(axes))), self.psf.said)
         turned.told_gains = None if self.told_gains is None else self.told_gains.flip(axes)
         return turned
 
@@ -318,8 +318,8 @@ def _prepare(
         notes.append(_said_of_stop(stop, curve, seen.counted, solver))
     if seen.excess > 1.0:
         notes.append(
-            f"What is no light behind the point spread function is noise {seen.excess**0.5:.2g} times as strong as measured: the gain"
-            f" was taken for {three_digits(seen.electrons.gain * context.intensity.scale)} counts per electron."
+            f"What is no light behind the point spread function is noise {seen.excess**0.5:.2g} times as strong as measured: the"
+            f" gain was taken for {three_digits(seen.electrons.gain * context.intensity.scale)} counts per electron."
         )
     prepared = Deconvolved(psf, seen.electrons, solver, stop, noise, _spec(seen, psf, solver, multiple))
     prepared.notes = (*notes, *(_said_of_plane(seen, volume)))
