@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
     QLabel,
+    QPushButton,
     QScrollArea,
     QStyle,
     QStyleOptionComboBox,
@@ -28,6 +29,8 @@ from napari_synth.gui.widgets.elided import NameBox, NameLabel, breakable
 PANELS = sorted(name for name in commands.__all__ if name.endswith("Panel"))
 NAME = "20261130_HeLa_H2B-GFP_40x_pos003_z021_ch1_t0001.ome.tif"
 WIDTH = 280
+EDGE = 3
+"""Pixels of a button on each side of its words."""
 WITH_WORDS = (QLabel, QAbstractButton, QComboBox)
 
 
@@ -76,6 +79,8 @@ def cut(panel: QWidget) -> list[str]:
             width += widget.width() - inner.width()
         elif isinstance(widget, QCheckBox):
             width = widget.sizeHint().width()
+        elif isinstance(widget, QPushButton) and text:
+            width += 2 * EDGE
         if width > widget.width() or height > widget.height():
             found.append(f"{type(widget).__name__} {text!r} needs {width} x {height}, has {widget.size()}")
     return found

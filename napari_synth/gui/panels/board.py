@@ -84,7 +84,7 @@ class BoardPanel(Panel):
             checkable=True,
         )
         self.locked = button(
-            self, "Lock contrast", "Show all images with the same contrast, which you set in the layer", checkable=True
+            self, "Fix contrast", "Show all images with the same contrast, which you set in the layer", checkable=True
         )
         self.locked.setChecked(True)
         self.name = NameLabel(self)

@@ -107,7 +107,7 @@ class ActionBox(QWidget):
         super().__init__(parent)
         self.preview = button(self, "Preview", PREVIEW_TOOLTIP, checkable=True)
         self.samples = button(
-            self, "Show samples", "Add so many draws as a stack, with the layers that move along beside it"
+            self, "Add draws", "Add so many draws as a stack, with the layers that move along beside it"
         )
         self.samples.clicked.connect(self._on_show)
         self.count = QSpinBox(self)
