@@ -371,8 +371,8 @@ class SetupBox(QWidget):
             widget.setVisible(targets)
         for part in (self.region, self.region_label):
             part.setVisible(not files)
-        for part in (self.file_region, self.file_region_label):
-            part.setVisible(files)
+        for named in (self.file_region, self.file_region_label):
+            named.setVisible(files)
         self._like = None
         if files:
             self.axes.show_files()
