@@ -21,7 +21,7 @@ def find_images(
     ----------
     source : str or Path
         An image, a folder (every image in it whose suffix is one of ours), or a pattern such as ``"day*/**/*.tif"``. One that names
-        no suffix means images alone, as a folder does, and ``**`` goes into no OME-Zarr: that is an image itself.
+        no suffix leaves out texts, tables and records, and ``**`` goes into no OME-Zarr: that is an image itself.
     ignored : str
         How names end that a pattern does not mean, e.g. those of recipes beside images.
     results : pathlib.Path, optional
@@ -74,11 +74,18 @@ def _images_of(pattern: str, matches: Iterable[Path]) -> Iterator[Path]:
         return stores[folder]
 
     for match in matches:
-        if any_suffix and not (_is_image(match) or is_zarr(match)):
+        if any_suffix and not _may_be_image(match):
             continue
         above = takewhile(lambda folder: folder != named and folder != folder.parent, match.parents)
         if "**" not in parts or not any(map(is_store, above)):
             yield match
+
+
+def _may_be_image(path: Path) -> bool:
+    """Return whether a file may be an image, also one for a reader of another package."""
+    if path.name.startswith(".") or image_suffix(path) in _NO_IMAGES:
+        return False
+    return bool(path.suffix) or _is_image(path) or is_zarr(path)
 
 
 def _named(pattern: str) -> Path:
@@ -117,6 +124,10 @@ READABLE_SUFFIXES = (
     *VOLUME_SUFFIXES,
 )
 WRITABLE_SUFFIXES = (".ome.tif", ".ome.tiff", ".tif", ".tiff", ".ome.zarr", ".zarr", ".png", ".npy")
+_NO_IMAGES = (
+    *(".txt", ".md", ".log", ".pdf", ".html", ".csv", ".tsv", ".xlsx", ".parquet"),
+    *(".json", ".jsonl", ".yaml", ".yml", ".toml", ".ini", ".xml", ".py", ".ipynb", ".sh", ".lock"),
+)
 _ZARR_MARKS = ("zarr.json", ".zattrs", ".zgroup", ".zarray")
 _DICOM_MARK = b"DICM"
 _DICOM_PREAMBLE = 128

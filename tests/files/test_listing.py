@@ -20,6 +20,7 @@ def folder(tmp_path: Path) -> Path:
         write_image(tmp_path / name, image)
     (tmp_path / "notes.txt").write_text("no image")
     (tmp_path / "day 1" / "b.png.recipe.yaml").write_text("no image")
+    (tmp_path / "day 1" / "LICENSE").write_text("no image")
     return tmp_path
 
 
@@ -39,5 +40,9 @@ def test_a_pattern_that_names_a_suffix_or_a_store_means_it(folder: Path) -> None
     assert found(folder / "*.txt", folder) == ["notes.txt"]
     inner = folder / "day 1" / "deep" / "c.ome.zarr"
     assert found(inner / "*", folder) == ["day 1/deep/c.ome.zarr/0"]
+    # What another package may read.
+    (folder / "new.czi").write_bytes(b"")
+    assert found(folder / "n*", folder) == ["new.czi"]
+    (folder / "new.czi").unlink()
     with pytest.raises(ImageFileError, match="There is no image"):
         find_images(str(folder / "n*"))

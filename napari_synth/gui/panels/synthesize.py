@@ -165,7 +165,7 @@ class SynthesizePanel(FilePanel[Synthesizer[Any]]):
 
     def _connect(self) -> None:
         self._attach(self.preview, self.explorer.fold, with_progress=False)
-        self.preview.opened.connect(self._on_opened)
+        self.preview.opened.connect(self._on_model_opened)
         self.source.changed.connect(self.explorer.forget)
         self.seed.valueChanged.connect(self.preview.request)
         self.encoded.changed.connect(self.preview.request)
@@ -262,7 +262,7 @@ class SynthesizePanel(FilePanel[Synthesizer[Any]]):
         self.explorer.allow(0)
         self.explorer.forget()
 
-    def _on_opened(self, model: PreparedSynthesis) -> None:
+    def _on_model_opened(self, model: PreparedSynthesis) -> None:
         self._offer_encoder(model.sampler.can_encode)
         self.explorer.allow(model.sampler.latent_size)
 

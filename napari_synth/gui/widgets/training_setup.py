@@ -369,10 +369,10 @@ class SetupBox(QWidget):
             choice.show_files(files)
         for widget in (self.target, self.target_label):
             widget.setVisible(targets)
-        self.region.setVisible(not files)
-        self.region_label.setVisible(not files)
-        self.file_region.setVisible(files)
-        self.file_region_label.setVisible(files)
+        for part in (self.region, self.region_label):
+            part.setVisible(not files)
+        for named in (self.file_region, self.file_region_label):
+            named.setVisible(files)
         self._like = None
         if files:
             self.axes.show_files()

@@ -402,6 +402,11 @@ def test_many_images_go_into_a_folder_and_on_tomorrow(panel, viewer, qtbot, tmp_
     assert len(viewer.layers) == 0
     assert [box.list.item(row).text() for row in range(box.list.count())] == [f"✓ 000{n}.png" for n in range(1, 6)]
     assert "5 of 5 images are done: they are in" in panel.messages.notes.toPlainText()
+    box.list.setCurrentRow(1)
+    box.open.click()
+    finish(qtbot, panel)
+    np.testing.assert_array_equal(viewer.layers[0].data, read_image(tmp_path / "made" / "0002.png").read())
+    viewer.layers.clear()
     panel.run()
     panel.form.set_values({"count": 5})
     finish(qtbot, panel)
