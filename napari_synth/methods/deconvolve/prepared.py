@@ -318,8 +318,8 @@ def _prepare(
         notes.append(_said_of_stop(stop, curve, seen.counted, solver))
     if seen.excess > 1.0:
         notes.append(
-            f"What is no light behind the point spread function is noise {seen.excess**0.5:.2g} times as strong as measured: the gain"
-            f" was taken for {three_digits(seen.electrons.gain * context.intensity.scale)} counts per electron."
+            f"What is no light behind the point spread function is noise {seen.excess**0.5:.2g} times as strong as measured: the"
+            f" gain was taken for {three_digits(seen.electrons.gain * context.intensity.scale)} counts per electron."
         )
     prepared = Deconvolved(psf, seen.electrons, solver, stop, noise, _spec(seen, psf, solver, multiple))
     prepared.notes = (*notes, *(_said_of_plane(seen, volume)))
