@@ -155,38 +155,36 @@ class Size:
 QUICK = Size(rows=4, kills=2, files=12, soak=40, edge=1024, virtual=4096)
 
 
-def bench_batch(size: Size, *, workers: bool = True, say: Say) -> Report:
+def bench_batch(size: Size, *, parts: Sequence[str] = (), say: Say) -> Report:
     """Kill, tear, share and soak, and report what came of it.
 
     Parameters
     ----------
     size : Size
-    workers : bool
-        Whether several processes are measured, which needs the extra ``cluster``.
+    parts : sequence of str
+        What is measured, of `PARTS`; all of it where empty. ``"workers"`` needs the extra ``cluster``.
     say : callable
-        Is told what is being measured.
+        Is told what is being measured, and every figure as it is there.
     """
     report = Report("Many files")
     rows: list[tuple[str | float | None, ...]] = []
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        say("One large image: undisturbed, killed, torn")
-        rows += _killed(folder, size)
-        if workers:
-            say("Two workers, one of them killed every five seconds")
-            rows += _with_workers(folder, size)
-        say("Shards")
-        rows += _shards(folder)
-        say("Files with bad ones among them")
-        rows += _bad_files(folder, size)
-        say("What units of 64 MB cost")
-        rows += _cost(folder, size)
-        say("An image that is only planned")
-        rows += _planned(size)
-        say(f"{size.soak} small images")
-        soak = _soak(folder, size)
-    report.tables.append(Table("Batches", ("What", "Figure"), tuple(rows)))
-    report.tables.append(soak)
+        for part, (what, measured) in _PARTS.items():
+            if parts and part not in parts:
+                continue
+            folder = Path(name) / part
+            folder.mkdir()
+            say(what)
+            for row in measured(folder, size):
+                say(f"  {row[0]}: {row[1]}")
+                rows.append(row)
+        if rows:
+            report.tables.append(Table("Batches", ("What", "Figure"), tuple(rows)))
+        if not parts or SOAK in parts:
+            folder = Path(name) / SOAK
+            folder.mkdir()
+            say(f"{size.soak} small images")
+            report.tables.append(_soak(folder, size))
     report.machine["load at the end"] = load()
     return report
 
@@ -224,6 +222,7 @@ def _killed(folder: Path, size: Size) -> Iterator[tuple[str, str | float]]:
 
 def _with_workers(folder: Path, size: Size) -> Iterator[tuple[str, str | float]]:
     source, whole, markers = folder / "large.tif", folder / "one.zarr", folder / ".two.zarr.underway" / "units"
+    _write(source, (size.rows * TILE, _BLOCKS_ACROSS * TILE))
     slow = ("--generator", "blind", "--device", "cpu", "--tile", str(TILE), "--quiet")
     _command(None, "denoise", str(source), str(whole), *slow).wait()
     start = time.perf_counter()
@@ -260,7 +259,7 @@ def _with_workers(folder: Path, size: Size) -> Iterator[tuple[str, str | float]]
     yield "speed of two workers by one process, their start included", seconds[0] / seconds[1]
 
 
-def _shards(folder: Path) -> Iterator[tuple[str, str | float]]:
+def _shards(folder: Path, _size: Size) -> Iterator[tuple[str, str | float]]:
     (folder / "few").mkdir()
     for number in range(6):
         _write(folder / "few" / f"{number}.tif", (128, 128), number)
@@ -292,15 +291,13 @@ def _bad_files(folder: Path, size: Size) -> Iterator[tuple[str, str | float]]:
     yield "exit code", float(process.returncode)
     yield "bad files that are named", float(len(set(re.findall(r"bad\d\.tif", said))))
     # Bad ones are tried again: they would be good where somebody has mended them.
-    start = time.perf_counter()
-    _command(None, *words).wait()
-    again = time.perf_counter() - start
+    again = _spent(_command(None, *words))
     # A start: the same command where there is one file, a bad one.
     (folder / "one").mkdir()
     (folder / "one" / "bad.tif").write_bytes(b"II*\0")
-    start = time.perf_counter()
-    _command(None, "denoise", str(folder / "one"), str(folder / "none"), *_MEDIAN).wait()
-    yield "seconds of a repetition beyond a start", max(0.0, again - (time.perf_counter() - start))
+    once = _spent(_command(None, "denoise", str(folder / "one"), str(folder / "none"), *_MEDIAN))
+    yield "seconds of a repetition beyond a start", max(0.0, again[0] - once[0])
+    yield "seconds of processor of that", max(0.0, again[1] - once[1])
 
 
 def _cost(folder: Path, size: Size) -> Iterator[tuple[str, str | float]]:
@@ -311,7 +308,7 @@ def _cost(folder: Path, size: Size) -> Iterator[tuple[str, str | float]]:
     yield "share of the time that markers and checksums take, in percent", 100 * found["own"] / found["all"]
 
 
-def _planned(size: Size) -> Iterator[tuple[str, str | float]]:
+def _planned(_folder: Path, size: Size) -> Iterator[tuple[str, str | float]]:
     found = _answer(_PLANNING, str(size.virtual))
     yield "GB of an image that is only planned", found["bytes"] / 1e9
     yield "its units", found["units"]
@@ -332,6 +329,18 @@ def _soak(folder: Path, size: Size) -> Table:
     )
 
 
+_PARTS: dict[str, tuple[str, Callable[[Path, Size], Iterator[tuple[str, str | float]]]]] = {
+    "kills": ("One large image: undisturbed, killed, torn", _killed),
+    "workers": ("Two workers, one of them killed every five seconds", _with_workers),
+    "shards": ("Shards", _shards),
+    "files": ("Files with bad ones among them", _bad_files),
+    "cost": ("What units of 64 MB cost", _cost),
+    "plan": ("An image that is only planned", _planned),
+}
+SOAK = "soak"
+PARTS = (*_PARTS, SOAK)
+
+
 def _write(path: Path, shape: tuple[int, int], seed: int = 0) -> None:
     rng = np.random.default_rng(seed)
     tifffile.imwrite(
@@ -345,6 +354,15 @@ def _command(log: Path | None, *words: str, piped: bool = False) -> subprocess.P
     environment["SYNTH_BENCH_LOG"] = str(log or "")
     out = subprocess.PIPE if piped else subprocess.DEVNULL
     return subprocess.Popen([sys.executable, "-c", code, *words], env=environment, stdout=out, stderr=out, text=True)
+
+
+def _spent(process: subprocess.Popen[str]) -> tuple[float, float]:
+    """Wait for a process, and return the seconds that it took from now, and those of processor."""
+    times, start = os.times(), time.perf_counter()
+    process.wait()
+    now = os.times()
+    used = now.children_user + now.children_system - times.children_user - times.children_system
+    return time.perf_counter() - start, used
 
 
 def _answer(code: str, *words: str) -> dict[str, Any]:

@@ -306,21 +306,30 @@ def _batch(
     soak: Annotated[
         int | None, Parameter(help="Small images in one process; 1000 where left out, 20000 to be sure.")
     ] = None,
-    workers: Annotated[bool, Parameter(help="Measure several processes too, which needs the extra cluster.")] = True,
+    only: Annotated[
+        list[str] | None,
+        Parameter(
+            negative=(),
+            help="A part that alone is measured, given again for each: kills, workers (needs the extra cluster), shards, files,"
+            " cost, plan, soak.",
+        ),
+    ] = None,
     quick: Quick = False,
     out: Out = None,
 ) -> int:
     """Kill batches at random moments, tear files, lose workers, and go through many small images."""
     from dataclasses import replace
 
-    from benchmark.batches import QUICK, Size, bench_batch
+    from benchmark.batches import PARTS, QUICK, Size, bench_batch
 
     _check(out)
     for name, value, least in (("kills", kills, 1), ("files", files, 6), ("soak", soak, 10)):
         if value is not None and value < least:
             raise InvalidParameterError(f"--{name} {value} cannot be: give at least {least}.")
+    if unknown := next((part for part in only or () if part not in PARTS), None):
+        raise InvalidParameterError(f"There is no part {unknown!r}: take of {', '.join(PARTS)}.")
     given = {name: value for name, value in (("kills", kills), ("files", files), ("soak", soak)) if value is not None}
-    return _finish(bench_batch(replace(QUICK if quick else Size(), **given), workers=workers, say=_say), out)
+    return _finish(bench_batch(replace(QUICK if quick else Size(), **given), parts=only or (), say=_say), out)
 
 
 def _assess(*, quick: Quick = False, out: Out = None) -> int:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from math import pi
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +21,7 @@ from benchmark.report import Report, Table, load
 from napari_synth import samples
 from napari_synth.contract.trainable import TrainContext
 from napari_synth.core.device import Device, resolve_device
+from napari_synth.core.progress import Reporter
 from napari_synth.imaging.image import Image
 from napari_synth.methods.synthesize.catalogue import SynthesisTrainParams
 from napari_synth.methods.synthesize.crops import AUC, TOLD, VARIETY, Crops, Judge, learnt_crops
@@ -29,12 +29,12 @@ from napari_synth.methods.synthesize.quality import (
     DIRECTION,
     DISTANCE,
     HISTOGRAM,
-    MADE,
     MEMORY,
     PRECISION,
     RECALL,
     SPECTRUM,
-    report_quality,
+    Measures,
+    nearest_crops,
 )
 from napari_synth.training.dataset import gather
 from napari_synth.training.losses import blurred
@@ -183,23 +183,15 @@ def _climb(image: Image, place: Device, say: Say, *, quick: bool) -> dict[str, d
     """Return what every measure says of every rung."""
     patch, count = (_QUICK_PATCH, _QUICK_COUNT) if quick else (_PATCH, _COUNT)
     crops = learnt_crops(gather(image, kind="one"), SynthesisTrainParams(patch=patch), TrainContext(place))
-    judge = Judge(crops)
+    measures = Measures(Judge(crops))
     found: dict[str, dict[str, float]] = {}
     for rung, spoilt in rungs(crops, count):
-        quality = report_quality(_as_image(spoilt, crops), (image,), place)
-        course = judge.told_apart(spoilt.to(place.torch_name), runs=2).course
-        found[rung] = {**quality.figures[MADE], COURSE: course}
-        say(f"{image.name}, {rung}: told from real ones in {found[rung][TOLD]:.0f} %, course {course:.3f}.")
+        seen = spoilt.to(place.torch_name)
+        told = measures.judge.told_apart(seen, runs=2)
+        _, nearest = nearest_crops(seen, crops, Reporter())
+        found[rung] = {**measures.of(seen, told), MEMORY: nearest, COURSE: told.course}
+        say(f"{image.name}, {rung}: told from real ones in {found[rung][TOLD]:.0f} %, course {told.course:.3f}.")
     return found
-
-
-def _as_image(seen: Tensor, crops: Crops) -> Image:
-    """Return crops (N, C, Y, X) as made images of the source's axes and dtype."""
-    dtype = np.dtype(crops.spec.dtype)
-    counts: Any = crops.as_counts(seen)
-    counts = np.rint(counts).astype(dtype) if dtype.kind != "f" else counts.astype(dtype)
-    shown = {"": counts[:, 0], "C": counts, "S": np.moveaxis(counts, 1, -1)}[crops.spec.axis]
-    return Image(shown, f"T{crops.spec.axes}")
 
 
 def _ranking() -> Sequence[str]:

@@ -37,6 +37,8 @@ def main() -> None:
             show_training(PAGES / "train.png")
             show_report(PAGES / "report.png")
             show_files(PAGES / "files.png")
+            show_grid(PAGES / "curate-grid.png")
+            show_folder(PAGES / "made-into-folder.png")
         else:
             every_panel(asked.out, tuple(asked.only))
 
@@ -126,6 +128,46 @@ def show_files(path: Path) -> None:
         box.fold.click()
         box.images.text.setText(str(images))
         box.folder.setText("cleaned")
+        box.start.click()
+        _wait(lambda: box.list.count() > 0 and box.start.isEnabled())
+        _settle(0.5)
+        _whole(panel).save(str(path))
+
+
+def show_grid(path: Path) -> None:
+    """Save a picture of the board with the pictures of the sample folder side by side, on some of which is decided."""
+    from qtpy.QtCore import Qt
+
+    from napari_synth.curation import Verdict
+    from napari_synth.samples import copy_curation
+
+    with _viewer() as viewer, tempfile.TemporaryDirectory() as folder, chdir(folder):
+        copy_curation(Path("plate"))
+        dock, panel = viewer.window.add_plugin_dock_widget(_PLUGIN, "Curate")
+        dock.parentWidget().resizeDocks([dock], [2 * WIDTH], Qt.Orientation.Horizontal)
+        panel.open("plate")
+        _wait(lambda: panel.views.model.rowCount() > 0 and not panel.progress.isVisible())
+        panel.measure()
+        _wait(lambda: "focus" in panel.views.model.columns and not panel.progress.isVisible())
+        panel.as_grid.setChecked(True)
+        for wish in (Verdict.ACCEPT, 5, Verdict.ACCEPT, Verdict.REJECT, Verdict.FLAG, Verdict.ACCEPT):
+            panel.decide(wish)
+        _settle(2.0)
+        panel.grab().save(str(path))
+
+
+def show_folder(path: Path) -> None:
+    """Save a picture of the panel Synthesize after images like a sample were made into a folder."""
+    with _viewer() as viewer, tempfile.TemporaryDirectory() as folder, chdir(folder):
+        viewer.open_sample(_PLUGIN, "tissue")
+        dock, panel = viewer.window.add_plugin_dock_widget(_PLUGIN, "Synthesize")
+        _make_narrow(dock)
+        _settle(1.0)
+        panel.form.set_values({"count": 12, "size": 64})
+        panel.source.setCurrentIndex(panel.source.count() - 1)
+        box = panel.files_box
+        box.fold.click()
+        box.folder.setText("made")
         box.start.click()
         _wait(lambda: box.list.count() > 0 and box.start.isEnabled())
         _settle(0.5)

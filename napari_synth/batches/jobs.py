@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -118,6 +119,29 @@ def plan_jobs(source: str, target: Path) -> tuple[list[Job], bool]:
             return [Job(found[0], target / _result_name(found[0], by_suffix=False), is_named=False)], False
         return [Job(found[0], target)], False
     return _jobs_of(found, root, target), True
+
+
+def jobs_of_synthesis(source: str | None, target: Path) -> tuple[list[Job], Path | None]:
+    """Return the jobs of what makes images, and the folder of the results where they are a batch.
+
+    Parameters
+    ----------
+    source : str, optional
+        What images are made of or for: one image; or a folder or a pattern, where each gets a file of its own.
+    target : pathlib.Path
+        A file, or a folder.
+
+    Raises
+    ------
+    ImageFileError
+        There is no image.
+    """
+    if source is None:
+        return [Job(None, target)], None
+    path = Path(source)
+    # What is not there is told of when it is read.
+    is_many = is_folder(path) if path.exists() else glob.has_magic(source)
+    return (plan_files(source, target), target) if is_many else ([Job(path, target)], None)
 
 
 def plan_files(sources: str | Path | Sequence[str | Path], target: Path) -> list[Job]:
@@ -278,16 +302,20 @@ def run_job(
     made = prepared.recipe.model_copy(
         update={"batch": batch, "notes": (*prepared.recipe.notes, *([said] if said else []))}
     )
-    record = target / f"images{RECIPE_SUFFIX}" if into_folder else target.with_name(target.name + RECIPE_SUFFIX)
+    if into_folder:
+        assert isinstance(prepared, PreparedSynthesis)
+        written = write_folder(target, prepared, report, overwrite=overwrite, record=made if write_recipe else None)
+        if written.kept:
+            count = f"{len(written.kept)} of {len(written.kept) + len(written.done)}"
+            notes.append(f"{count} images were there already, made with the same settings.")
+        return Outcome(target, tuple(notes), prepared.dtype_choice, made)
+    record = target.with_name(target.name + RECIPE_SUFFIX)
 
     def with_verdict(pixels: Any) -> Recipe:
         return made.model_copy(update={"verdict": judged(prepared, pixels)})
 
     with _recorded(record, write_recipe) as write_record:
-        if into_folder:
-            write_folder(target, prepared, report, overwrite=overwrite)
-            write_record(made)
-        elif image_suffix(target) in ZARR_SUFFIXES and not is_repair:
+        if image_suffix(target) in ZARR_SUFFIXES and not is_repair:
             with create_ome_zarr(
                 target,
                 result,

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from napari_synth.core.errors import ImageFileError
+from napari_synth.core.errors import ImageFileError, RecipeError
 from napari_synth.files import naming_the_cause
 
 NAME = "manifest.jsonl"
@@ -158,8 +159,11 @@ class Manifest:
 
 
 def key_of(record: JobRecord) -> tuple[str, str]:
-    """Return what tells a job from others: its source, and the folder of its result, whose name may follow from its format."""
-    return record.source, record.target.rpartition("/")[0]
+    """Return what tells a job from others: its source, and the folder of its result, whose name may follow from its format.
+
+    What was made of nothing is told by its own name.
+    """
+    return record.source, record.target.rpartition("/")[0] if record.source else record.target
 
 
 def last_of_each(records: Iterable[JobRecord | None]) -> dict[str, JobRecord]:
@@ -220,6 +224,56 @@ def read_manifest(path: str | Path) -> tuple[Manifest, dict[str, JobRecord]]:
     if not manifest.path.is_file():
         raise ImageFileError(f"There is no manifest {str(manifest.path)!r}: name the folder of a batch's results.")
     return manifest, known_records(manifest.folder) if manifest.path.name == NAME else manifest.read()
+
+
+def check_same_settings(known: Mapping[str, JobRecord], settings: str, manifest: Manifest, *, overwrite: bool) -> None:
+    """Raise `RecipeError` where a folder holds results of other settings, and may not be overwritten.
+
+    Parameters
+    ----------
+    known : mapping of str to JobRecord
+        What the manifests of the folder hold.
+    settings : str
+        The hash of the settings.
+    manifest : Manifest
+    overwrite : bool
+    """
+    others = [
+        record
+        for record in known.values()
+        if record.recipe != settings and record.status == Status.DONE and manifest.path_of(record.target).exists()
+    ]
+    if others and not overwrite:
+        raise RecipeError(
+            f"{str(manifest.folder)!r} holds results of other settings, such as {others[0].target!r}: choose another folder,"
+            " since results of different settings never mix, or allow to overwrite them."
+        )
+
+
+@contextmanager
+def only_writer(manifest: Manifest) -> Iterator[None]:
+    """See to it that no other run writes the same manifest.
+
+    Raises
+    ------
+    ImageFileError
+        Another one does, or the folder may not be written.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(manifest.path.with_name(f".{manifest.path.name}.lock"), blocking=False)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise ImageFileError(
+            f"Another run works in {str(manifest.folder)!r}: wait for it, choose another folder, or give each a shard."
+        ) from error
+    except OSError as error:
+        raise ImageFileError(f"{str(manifest.folder)!r} may not be written: choose a folder that is yours.") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def records_as_rows(records: Iterable[JobRecord]) -> Iterator[dict[str, Any]]:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from napari_synth.batches.jobs import Job
-from napari_synth.batches.manifest import JobRecord, Manifest, Status, key_of
+from napari_synth.batches.manifest import JobRecord, Manifest, Status, check_same_settings, key_of
 from napari_synth.batches.settings import Settings
 from napari_synth.batches.states import FileState, content_hash
-from napari_synth.core.errors import InvalidParameterError, RecipeError
+from napari_synth.core.errors import InvalidParameterError
 
 Reason = Literal["done", "new", "failed before", "source changed", "result gone", "result changed", "other settings"]
 
@@ -103,21 +103,13 @@ def plan(jobs: Iterable[Job], settings: Settings, manifest: Manifest, known: Map
         The folder holds results of other settings, and may not be overwritten.
     """
     by_key = {key_of(record): record for record in known.values()}
-    others = [
-        record
-        for record in known.values()
-        if record.recipe != settings.hash and record.status == Status.DONE and manifest.path_of(record.target).exists()
-    ]
-    if others and not settings.overwrite:
-        raise RecipeError(
-            f"{str(manifest.folder)!r} holds results of other settings, such as {others[0].target!r}: choose another folder,"
-            " since results of different settings never mix, or allow to overwrite them."
-        )
+    check_same_settings(known, settings.hash, manifest, overwrite=settings.overwrite)
     planned = []
     for job in jobs:
-        source = None if job.source is None else manifest.name_of(job.source)
-        folder = manifest.name_of(job.target).rpartition("/")[0]
-        record = by_key.get((source or "", folder))
+        target = manifest.name_of(job.target)
+        # As `key_of` tells records apart.
+        key = ("", target) if job.source is None else (manifest.name_of(job.source), target.rpartition("/")[0])
+        record = by_key.get(key)
         planned.append(Planned(job, _reason(job, record, settings, manifest), record))
     return planned
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from napari_synth.batches.deciding import decide
 from napari_synth.batches.jobs import Job, prepare_job
-from napari_synth.batches.manifest import NAME, BatchReport, JobRecord, Manifest, Status, known_records
+from napari_synth.batches.manifest import NAME, BatchReport, JobRecord, Manifest, Status, known_records, only_writer
 from napari_synth.batches.planning import Planned, Shard, plan
 from napari_synth.batches.settings import Settings
 from napari_synth.batches.shards import begin
 from napari_synth.batches.work import do_job, make_folder
-from napari_synth.core.errors import Cancelled, ImageFileError
+from napari_synth.core.errors import Cancelled
 from napari_synth.core.progress import Reporter
 from napari_synth.core.result_dtype import DtypeChoice
 from napari_synth.engine.prepared import PreparedRun
@@ -74,7 +73,7 @@ def run_batch(
     settings.check()
     make_folder(folder)
     manifest = Manifest(folder, NAME if shard is None else shard.manifest)
-    with _alone(manifest):
+    with only_writer(manifest):
         planned = plan_batch(jobs, settings, folder, shard)
         left = [item for item in planned if not item.is_done]
         found = BatchReport(manifest.path, kept=[item.record for item in planned if item.is_done and item.record])
@@ -168,23 +167,3 @@ def _agreed(jobs: Sequence[Job], settings: Settings, manifest: Manifest, report:
         has_reference=settings.referenced.reference is not None,
     )
     return replace(settings, decision=decision)
-
-
-@contextmanager
-def _alone(manifest: Manifest) -> Iterator[None]:
-    """See to it that no other run writes the same manifest."""
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(manifest.path.with_name(f".{manifest.path.name}.lock"), blocking=False)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        raise ImageFileError(
-            f"Another run works in {str(manifest.folder)!r}: wait for it, choose another folder, or give each a shard."
-        ) from error
-    except OSError as error:
-        raise ImageFileError(f"{str(manifest.folder)!r} may not be written: choose a folder that is yours.") from error
-    try:
-        yield
-    finally:
-        lock.release()

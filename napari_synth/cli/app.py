@@ -22,7 +22,7 @@ from napari_synth.batches.inputs import (
     Referenced,
     Tiles,
 )
-from napari_synth.batches.jobs import Job, plan_jobs
+from napari_synth.batches.jobs import Job, jobs_of_synthesis, plan_jobs
 from napari_synth.cli import augmenting, batching, curating, models, synthesizing, training
 from napari_synth.cli.options import (
     COMMON,
@@ -356,8 +356,8 @@ def _run(
     if method.given and target is None and not drawn:
         raise RecipeError(f"This recipe needs {method.given}: give the recipe, IN and OUT.")
     if target is None or method.makes_many:
-        jobs = [Job(None, Path(source)) if target is None else Job(Path(source), target)]
-        return process(jobs, None, repeated, output, instead.axes, instead.series, many=many)
+        jobs, folder = jobs_of_synthesis(source, target) if target is not None else ([Job(None, Path(source))], None)
+        return process(jobs, folder, repeated, output, instead.axes, instead.series, many=many)
     tiles = None if from_ is None else Tiles(pattern=from_)
     pointed = None if psf is None else Pointed(psf)
     if repeated.before:

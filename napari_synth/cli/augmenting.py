@@ -9,18 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 from rich.console import Console
 
-from napari_synth.batches.inputs import find_mask
 from napari_synth.cli.progress import cancel_on_interrupt, progress_bar, say
-from napari_synth.core.errors import InvalidImageError
 
 if TYPE_CHECKING:
     from napari_synth.augmentation import Pipeline
     from napari_synth.augmentation.export import AnnotatedImage
-    from napari_synth.imaging.image import Image
 
 SENTENCE = "Write a data set of augmented crops of an image, or of many, with their labels, points and shapes."
-
-_TABLES = (".csv",)
 
 Source = Annotated[str, Parameter(name="IN", help="An image, a folder, or a quoted pattern such as 'day*/*.tif'.")]
 Target = Annotated[Path, Parameter(name="OUTFOLDER", help="A new folder for the data set.")]
@@ -125,30 +120,11 @@ def read_pipeline(named: str) -> Pipeline:
 
 
 def _read(path: Path, settings: Settings, errors: Console) -> AnnotatedImage:
-    from napari_synth.augmentation.export import AnnotatedImage
-    from napari_synth.files import parse_series, read_image
-    from napari_synth.files.annotations import read_points, read_shapes
+    from napari_synth.batches.annotated import Beside
+    from napari_synth.files import parse_series
 
-    points = shapes = None
-    types: list[str] = []
-    if settings.points is not None:
-        points = read_points(find_mask(settings.points, path, "table of points", _TABLES))
-    if settings.shapes is not None:
-        shapes, types = read_shapes(find_mask(settings.shapes, path, "table of shapes", _TABLES))
-    image = read_image(path, settings.axes, series=parse_series(settings.series))
-    for note in image.notes:
+    beside = Beside(settings.labels, settings.points, settings.shapes)
+    source, notes = beside.read(path, settings.axes, parse_series(settings.series))
+    for note in notes:
         say(errors, note)
-    labels = None if settings.labels is None else _read_labels(path, settings.labels)
-    return AnnotatedImage.of(image, labels, points, shapes, shape_types=types)
-
-
-def _read_labels(path: Path, where: str) -> Image:
-    from napari_synth.files import read_image
-
-    found = find_mask(where, path, "labels file")
-    labels = read_image(found)
-    if labels.dtype.kind not in "iu":
-        raise InvalidImageError(
-            f"{found.name!r} has pixels of dtype {labels.dtype}, no ids: give labels of an integer dtype."
-        )
-    return labels
+    return source

@@ -11,7 +11,7 @@ from cyclopts import App, Group, Parameter
 from rich.console import Console
 
 from napari_synth import registry
-from napari_synth.batches.jobs import Job
+from napari_synth.batches.jobs import jobs_of_synthesis
 from napari_synth.cli.options import COMMON, USUAL, Output, with_settings
 from napari_synth.cli.processing import process
 from napari_synth.cli.progress import say
@@ -36,7 +36,7 @@ class Making:
     """How images are made."""
 
     source: str | None = None
-    "The image or the labels that some methods need."
+    "The image or the labels that some methods need; a folder or a quoted pattern makes a file for each in the folder OUT."
     axes: str | None = None
     "Roles of the dimensions of the source, e.g. ZYX, where the file does not say."
     series: str | None = None
@@ -89,8 +89,8 @@ def _command(named: str) -> Callable[..., int]:
             device=how.device,
             precision=how.precision,
         )
-        job = Job(None if how.source is None else Path(how.source), target)
-        return process([job], None, recipe, output, how.axes, how.series)
+        jobs, folder = jobs_of_synthesis(how.source, target)
+        return process(jobs, folder, recipe, output, how.axes, how.series)
 
     return with_settings(command, chosen)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import re
+from collections.abc import Iterable, Iterator
 from itertools import takewhile
 from pathlib import Path
 
@@ -19,7 +20,8 @@ def find_images(
     Parameters
     ----------
     source : str or Path
-        An image, a folder (every image in it whose suffix is one of ours), or a pattern such as ``"day*/**/*.tif"``.
+        An image, a folder (every image in it whose suffix is one of ours), or a pattern such as ``"day*/**/*.tif"``. One that names
+        no suffix means images alone, as a folder does, and ``**`` goes into no OME-Zarr: that is an image itself.
     ignored : str
         How names end that a pattern does not mean, e.g. those of recipes beside images.
     results : pathlib.Path, optional
@@ -46,7 +48,10 @@ def find_images(
     elif glob.has_magic(source):
         matches = map(Path, glob.glob(source, recursive=True))  # noqa: PTH207 - it takes absolute patterns
         kept = (m for m in matches if not is_folder(m) and not (ignored and m.name.endswith(ignored)))
-        found = sorted((m for m in kept if not _is_result(m, source, results)), key=natural_key)
+        found = sorted(
+            (m for m in _images_of(source, kept) if not _is_result(m, source, results)),
+            key=natural_key,
+        )
         root = Path(os.path.commonpath([item.parent for item in found])) if found else Path()
     else:
         raise ImageFileError(f"There is no file {source!r}: check the name.")
@@ -57,12 +62,36 @@ def find_images(
     return found, root
 
 
+def _images_of(pattern: str, matches: Iterable[Path]) -> Iterator[Path]:
+    """Yield what a pattern means of what matches it."""
+    named, parts = _named(pattern), Path(pattern).parts
+    any_suffix = "." not in parts[-1]
+    stores: dict[Path, bool] = {}
+
+    def is_store(folder: Path) -> bool:
+        if folder not in stores:
+            stores[folder] = is_zarr(folder)
+        return stores[folder]
+
+    for match in matches:
+        if any_suffix and not (_is_image(match) or is_zarr(match)):
+            continue
+        above = takewhile(lambda folder: folder != named and folder != folder.parent, match.parents)
+        if "**" not in parts or not any(map(is_store, above)):
+            yield match
+
+
+def _named(pattern: str) -> Path:
+    """Return the folder that a pattern begins with."""
+    return Path(*takewhile(lambda part: not glob.has_magic(part), Path(pattern).parts))
+
+
 def _is_result(path: Path, pattern: str, results: Path | None) -> bool:
     """Return whether a path lies in the folder of results, unless the pattern names that folder itself."""
     if results is None:
         return False
     folder = results.resolve()
-    named = Path(*takewhile(lambda part: not glob.has_magic(part), Path(pattern).parts)).resolve()
+    named = _named(pattern).resolve()
     return folder in path.resolve().parents and folder != named and folder not in named.parents
 
 

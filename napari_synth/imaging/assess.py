@@ -3,9 +3,9 @@
 Every measure is one number of the whole image, sampled where it is huge, in the image's own counts or a share from 0 to 1, so that
 images can be ranked by it. None of them says whether an image is good: that is for the user to decide.
 
-Focus is the power of fine structure (4 to 7 pixels) over that of coarse structure (10 to 33 pixels), in squares of 32 pixels that
-hold any, after the noise was made equal everywhere and its power, seen at the finest frequencies, taken away: so it is nearly the
-same for the same scene at any light.
+Focus is the power of fine structure (4 to 7 pixels) over that of coarse structure (10 to 33 pixels), in all squares of 32 pixels
+together that hold any, after the noise was made equal everywhere and its power, seen at the finest frequencies, taken away: so it
+is nearly the same for the same scene at any light. As much fine structure as chance hides is taken to be there.
 """
 
 from __future__ import annotations
@@ -281,7 +281,11 @@ def _focus(planes: Sequence[npt.NDArray[np.float32]]) -> float:
     structured = coarse > _STRUCTURE * max(floor, _NOTHING)
     if np.count_nonzero(structured) < _FEWEST_TILES:
         return float("nan")
-    ratio = float(np.median(fine[structured] / coarse[structured]))
+    # Of all these squares together: the more structure one holds, the less of what is found in it is chance.
+    count = np.count_nonzero(structured)
+    # Less fine structure than chance hides is not told from none: squares overlap by half, so that four of them are one.
+    chance = max(floor, _NOTHING) / np.sqrt(_window_and_bands()[2] * count / 4)
+    ratio = (max(float(fine[structured].mean()), 0.0) + chance) / float(coarse[structured].mean())
     return float(np.clip(1.0 + np.log10(max(ratio, 10.0**-_DECADES)) / _DECADES, 0.0, 1.0))
 
 
@@ -289,7 +293,7 @@ def _bands(plane: npt.NDArray[np.float32]) -> npt.NDArray[np.float32] | None:
     """Return the power of coarse, fine and finest structure of each tile (N, 3); None where there is no room for one."""
     if min(plane.shape) < _TILE:
         return None
-    window, masks = _window_and_bands()
+    window, masks, _ = _window_and_bands()
     tiles = np.lib.stride_tricks.sliding_window_view(plane, (_TILE, _TILE))[::_STEP, ::_STEP]
     tiles = tiles.reshape(-1, _TILE, _TILE)
     tiles = (tiles - tiles.mean(axis=(1, 2), keepdims=True)) * window
@@ -298,14 +302,15 @@ def _bands(plane: npt.NDArray[np.float32]) -> npt.NDArray[np.float32] | None:
 
 
 @cache
-def _window_and_bands() -> tuple[npt.NDArray[np.float32], Doubles]:
-    """Return the window of a tile, of mean square 1, and the weights that average its power over each band."""
+def _window_and_bands() -> tuple[npt.NDArray[np.float32], Doubles, int]:
+    """Return the window of a tile, of mean square 1, weights that average its power over bands, and the size of the fine one."""
     hann = np.hanning(_TILE)
     window = hann[:, None] * hann
     window /= np.sqrt((window**2).mean())
     frequency = np.hypot(np.fft.fftfreq(_TILE)[:, None], np.fft.rfftfreq(_TILE)).ravel()
     masks = [(frequency >= low) & (frequency < high) for low, high in (_COARSE, _FINE, _FLOOR)]
-    return window.astype(np.float32), np.stack([mask / mask.sum() for mask in masks], axis=1)
+    weights = np.stack([mask / mask.sum() for mask in masks], axis=1)
+    return window.astype(np.float32), weights, int(masks[1].sum())
 
 
 def _piled_up(values: Plane) -> tuple[float, float]:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from napari_synth import registry
+from napari_synth.batches import writing
+from napari_synth.batches.manifest import Status, read_manifest
 from napari_synth.cli import main
 from napari_synth.contract.generator import GeneratorInfo, Task
 from napari_synth.contract.synthesis import Sampler, SampleSpec, SynthesisContext, SynthesisParams
+from napari_synth.core.errors import ImageFileError
 from napari_synth.files import read_image, write_image
 from napari_synth.imaging.image import Image
 
@@ -87,9 +92,76 @@ def test_a_stack_in_one_file_and_again_from_its_recipe(tmp_path: Path, capfd: py
 def test_one_file_each_in_a_folder(tmp_path: Path, kind: type[EvenSynthesizer], suffix: str) -> None:
     registry.register(kind())
     assert main(["synthesize", "even", str(tmp_path / "out"), "--count", "2", "--device", "cpu"]) == 0
-    names = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert names == [f"0001{suffix}", f"0002{suffix}", "images.recipe.yaml"]
+    names = sorted(path.name for path in (tmp_path / "out").iterdir() if not path.name.startswith("."))
+    assert names == [f"0001{suffix}", f"0002{suffix}", "images.recipe.yaml", "manifest.jsonl"]
     assert read_image(tmp_path / "out" / names[0]).dtype == np.dtype(kind.spec.dtype)
+
+
+def of_folder(folder: Path) -> dict[str, str]:
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*.png")
+    }
+
+
+def test_a_folder_goes_on_where_it_was_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    words = ["--count", "9", "--device", "cpu"]
+    assert main(["synthesize", "even", str(whole), *words]) == 0
+    made: list[Path] = []
+
+    def failing(path: Path, image: Image, **options: Any) -> None:
+        if len(made) == 4:
+            raise ImageFileError("The disk is full: make room.")
+        write_image(path, image, **options)
+        made.append(path)
+
+    monkeypatch.setattr(writing, "write_image", failing)
+    assert main(["synthesize", "even", str(out), *words]) == 2
+    assert sorted(path.name for path in out.glob("*.png")) == [f"000{n}.png" for n in range(1, 5)]
+    # A file that a full disk or a crash left torn is made again, and nothing else that is there.
+    (out / "0002.png").write_bytes((out / "0002.png").read_bytes()[:20])
+    untouched = (out / "0001.png").stat().st_mtime_ns
+    monkeypatch.setattr(writing, "write_image", write_image)
+    assert main(["synthesize", "even", str(out), *words]) == 0
+    assert "3 of 9 images were there already" in capfd.readouterr().err
+    assert (out / "0001.png").stat().st_mtime_ns == untouched
+    assert of_folder(out) == of_folder(whole)
+    # More of them go on behind; the first ones are the same.
+    assert main(["synthesize", "even", str(out), "--count", "12", "--device", "cpu"]) == 0
+    more = of_folder(out)
+    assert len(more) == 12
+    assert of_folder(whole).items() <= more.items()
+    _, records = read_manifest(out)
+    assert [record.status for record in records.values()] == [Status.DONE] * 12
+
+
+def test_a_folder_never_mixes_settings_and_leaves_others_files_alone(tmp_path: Path, capfd: Any) -> None:
+    out = tmp_path / "out"
+    assert main(["synthesize", "even", str(out), "--count", "2", "--device", "cpu"]) == 0
+    before = of_folder(out)
+    assert main(["synthesize", "even", str(out), "--count", "2", "--seed", "1", "--device", "cpu"]) == 2
+    assert "results of other settings" in capfd.readouterr().err
+    assert of_folder(out) == before
+    assert main(["synthesize", "even", str(out), "--count", "2", "--seed", "1", "--device", "cpu", "--overwrite"]) == 0
+    assert of_folder(out) != before
+    strange = tmp_path / "strange"
+    strange.mkdir()
+    (strange / "0001.png").write_bytes(b"mine")
+    assert main(["synthesize", "even", str(strange), "--device", "cpu"]) == 2
+    assert "exists already" in capfd.readouterr().err
+    assert (strange / "0001.png").read_bytes() == b"mine"
+
+
+def test_pairs_in_a_folder_go_on_too(tmp_path: Path) -> None:
+    registry.register(EvenPairs())
+    out = tmp_path / "out"
+    assert main(["synthesize", "even", str(out), "--count", "3", "--device", "cpu"]) == 0
+    before = of_folder(out)
+    assert set(before) == {f"{kind}/000{n}.png" for kind in ("images", "labels") for n in (1, 2, 3)}
+    (out / "labels" / "0002.png").unlink()
+    assert main(["synthesize", "even", str(out), "--count", "3", "--device", "cpu"]) == 0
+    assert of_folder(out) == before
 
 
 def test_one_image_needs_no_axis_of_its_own(tmp_path: Path) -> None:
@@ -159,12 +231,13 @@ def test_pairs_go_into_two_folders_under_the_same_names(tmp_path: Path) -> None:
     out = tmp_path / "out"
     words = ["synthesize", "even", str(out), "--count", "2", "--seed", "3", "--device", "cpu"]
     assert main(words) == 0
-    assert sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()) == [
+    assert sorted(path.relative_to(out).as_posix() for path in out.rglob("[!.]*") if path.is_file()) == [
         "images.recipe.yaml",
         "images/0001.png",
         "images/0002.png",
         "labels/0001.png",
         "labels/0002.png",
+        "manifest.jsonl",
     ]
     labels = read_image(out / "labels" / "0002.png").read()
     assert labels.sum() == 16
@@ -177,7 +250,7 @@ def test_pairs_go_into_two_folders_under_the_same_names(tmp_path: Path) -> None:
     write_image(tmp_path / "own.tif", Image(np.ones((8, 8), np.uint8), "YX"))
     alone = tmp_path / "alone"
     assert main(["synthesize", "even", str(alone), "--source", str(tmp_path / "own.tif"), "--device", "cpu"]) == 0
-    assert sorted(path.name for path in alone.iterdir()) == ["0001.png", "images.recipe.yaml"]
+    assert sorted(path.name for path in alone.glob("[!.]*")) == ["0001.png", "images.recipe.yaml", "manifest.jsonl"]
 
 
 def test_labels_of_one_file_lie_beside_it(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

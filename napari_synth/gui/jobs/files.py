@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -22,12 +22,34 @@ from napari_synth.core.errors import ImageFileError, RecipeError
 from napari_synth.core.progress import CancelToken, Progress, ProgressCallback, Reporter
 from napari_synth.engine.recipe import Recipe
 from napari_synth.files import find_images, read_image, write_image
+from napari_synth.gui.jobs.requests import SynthesisRequest
 from napari_synth.gui.layers.masks import MaskRequest
 from napari_synth.imaging.image import Image
 
 MASK, REFERENCE = "mask.ome.tif", "reference.ome.tif"
 """What was chosen among the layers lies so beside the results: whoever goes on tomorrow, or elsewhere, finds it there."""
 _BETWEEN = 0.1
+
+
+class OnFiles(Protocol):
+    """What a panel does with files: many results in a folder, with a manifest."""
+
+    def run(self, progress: ProgressCallback, cancel: CancelToken) -> BatchReport:
+        """Do what is left; every image that ends is told of as a `JobRecord`, the event of a progress.
+
+        Parameters
+        ----------
+        progress, cancel
+            Of the job.
+
+        Raises
+        ------
+        Cancelled
+            The token was set: what is done is remembered.
+        SynthError
+            What is wrong with every image.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -110,41 +132,62 @@ class FilesRequest:
             overwrite=self.overwrite,
         )
 
+    def run(self, progress: ProgressCallback, cancel: CancelToken) -> BatchReport:
+        """Do what is left of the batch; see `OnFiles.run`."""
+        report = Reporter(progress, cancel)
+        report.start("Looking for images")
+        jobs = self.jobs()
+        make_folder(self.folder)
+        settings = self.settings()
+        if self.together:
+            yardstick = joint_yardstick(jobs, settings, self.folder, report, dry=False)
+            settings = replace(settings, measure_on=yardstick)
+        left = sum(not item.is_done for item in plan_batch(jobs, settings, self.folder))
+        teller = _Teller(progress, left, alone=self.workers == 1)
+        return run_batch(
+            jobs,
+            settings,
+            self.folder,
+            workers=self.workers,
+            report=Reporter(teller.show_inside, cancel),
+            tell=teller.show_record,
+        )
 
-def run_on_files(request: FilesRequest, progress: ProgressCallback, cancel: CancelToken) -> BatchReport:
-    """Do what is left of a batch; every image that ends is told of as a `JobRecord`, the event of a progress.
 
-    Parameters
+@dataclass(frozen=True)
+class MakingRequest:
+    """New images that are to be made into a folder, a file each.
+
+    Attributes
     ----------
-    request : FilesRequest
-    progress, cancel
-        Of the job.
-
-    Raises
-    ------
-    Cancelled
-        The token was set: what is done is remembered.
-    SynthError
-        What is wrong with every image.
+    images : SynthesisRequest
+    folder : pathlib.Path
+        Of the images and of the manifest.
+    overwrite : bool
+        Whether images of other settings may be replaced.
     """
-    report = Reporter(progress, cancel)
-    report.start("Looking for images")
-    jobs = request.jobs()
-    make_folder(request.folder)
-    settings = request.settings()
-    if request.together:
-        yardstick = joint_yardstick(jobs, settings, request.folder, report, dry=False)
-        settings = replace(settings, measure_on=yardstick)
-    left = sum(not item.is_done for item in plan_batch(jobs, settings, request.folder))
-    teller = _Teller(progress, left, alone=request.workers == 1)
-    return run_batch(
-        jobs,
-        settings,
-        request.folder,
-        workers=request.workers,
-        report=Reporter(teller.show_inside, cancel),
-        tell=teller.show_record,
-    )
+
+    images: SynthesisRequest
+    folder: Path
+    overwrite: bool = False
+
+    def run(self, progress: ProgressCallback, cancel: CancelToken) -> BatchReport:
+        """Make the images that are not there yet; see `OnFiles.run`."""
+        from napari_synth.batches.writing import write_folder
+
+        prepared = self.images.prepare(progress, cancel)
+        teller = _Teller(progress, prepared.params.count, alone=False)
+        try:
+            return write_folder(
+                self.folder,
+                prepared,
+                Reporter(teller.show_inside, cancel),
+                overwrite=self.overwrite,
+                record=prepared.recipe,
+                tell=teller.show_beside,
+            )
+        finally:
+            prepared.device.release_memory()
 
 
 class _Teller:
@@ -153,6 +196,7 @@ class _Teller:
     def __init__(self, progress: ProgressCallback, total: int, *, alone: bool) -> None:
         self._progress, self._total, self._alone = progress, total, alone
         self._done, self._begun, self._last = 0, time.perf_counter(), 0.0
+        self._inside = Progress("", 0, 0, 0.0)
 
     def show_inside(self, inside: Progress) -> None:
         """Show how far an image is."""
@@ -162,6 +206,7 @@ class _Teller:
             return
         self._last = now
         if not self._alone or self._total == 1:
+            self._inside = inside
             self._progress(inside)
             return
         words = f"{inside.stage} {inside.done}/{inside.total}" if inside.total else inside.stage
@@ -171,6 +216,10 @@ class _Teller:
         """Show an image that has ended."""
         self._done += 1
         self._show("Images", record)
+
+    def show_beside(self, record: JobRecord) -> None:
+        """Show an image that has ended, where the bar counts images already."""
+        self._progress(replace(self._inside, event=record))
 
     def _show(self, stage: str, event: object | None = None) -> None:
         elapsed = time.perf_counter() - self._begun

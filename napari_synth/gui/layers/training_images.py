@@ -37,6 +37,8 @@ class ChosenImages:
         What the dimensions of the files mean, where they do not say so themselves.
     limits : tuple of MaskRequest
         For each layer, which pixels may be learnt from; empty for all.
+    file_limits : tuple of str
+        Paths and patterns of labels that say so of the files, as many as these or one for all; empty for all pixels.
     """
 
     layers: tuple[napari.layers.Image, ...] = ()
@@ -44,6 +46,7 @@ class ChosenImages:
     files: tuple[str, ...] = ()
     file_axes: str | None = None
     limits: tuple[MaskRequest, ...] = ()
+    file_limits: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.images or self.files)
@@ -53,9 +56,9 @@ class ChosenImages:
         every: list[Any] = [*self.files, *self.images]
         return every[0] if len(every) == 1 else every
 
-    def regions(self) -> list[Mask]:
+    def regions(self) -> list[Mask] | list[str]:
         """Return which pixels may be learnt from, one for each image; draws them, so it is called in the worker."""
-        return [limit.mask() for limit in self.limits]
+        return list(self.file_limits) or [limit.mask() for limit in self.limits]
 
 
 def chosen_layers(

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 
 Then = Callable[[Any], None]
 
-_REMEMBERED = "augment"
+_REMEMBERED, _REMEMBERED_FILES = "augment", "augment-files"
 _ARROWS = 24
 """About as many arrows along the longest side of a displacement field."""
 _WHAT_FOR = (
@@ -228,12 +228,14 @@ class AugmentPanel(Panel):
         self.messages.show_notes(["The pipeline is on the clipboard."])
 
     def write_dataset(self, folder: Path) -> None:
-        """Write a data set of the chosen layers into a new folder in ``folder``."""
+        """Write a data set of the chosen layers, or of the files that are named, into a new folder in ``folder``."""
 
         def ask() -> tuple[Work, Then]:
-            wanted = self._wanted()
-            work = self.dataset.work(wanted.layers, wanted.pipeline, wanted.seed, folder)
-            return work, partial(self._on_written, wanted)
+            layers = None if self.dataset.is_of_files else self._sample_layers()
+            pipeline, seed = self.pipeline(), self.presets.seed.value()
+            work = self.dataset.work(layers, pipeline, seed, folder)
+            remember(_REMEMBERED_FILES, "", self.dataset.kept())
+            return work, partial(self._on_written, "files" if layers is None else layers.source.name, pipeline, seed)
 
         self._augment(ask, "Writing the data set")
 
@@ -256,6 +258,8 @@ class AugmentPanel(Panel):
 
     def _recall(self) -> None:
         """Begin with what was used last, where that is still understood."""
+        if (files := remembered(_REMEMBERED_FILES)) is not None:
+            self.dataset.show_kept(files[1])
         kept = remembered(_REMEMBERED)
         try:
             pipeline = None if kept is None else Pipeline.from_dict(kept[1])
@@ -293,6 +297,7 @@ class AugmentPanel(Panel):
         box.save_wanted.connect(self.save_pipeline)
         box.load_wanted.connect(self.load_pipeline)
         self.dataset.wanted.connect(self.write_dataset)
+        self.dataset.changed.connect(self._show_state)
         self.viewer.layers.events.inserted.connect(self._on_layers)
         self.viewer.layers.events.removed.connect(self._on_layers)
 
@@ -344,7 +349,7 @@ class AugmentPanel(Panel):
     def _show_state(self) -> None:
         there, busy = self.source.layer is not None, self._job is not None
         self.actions_box.set_ready(image=there, draw=self._last is not None, busy=busy)
-        self.dataset.write.setEnabled(there and not busy)
+        self.dataset.write.setEnabled((there or self.dataset.is_of_files) and not busy)
         self._offer_preview()
 
     def _offer_preview(self, _event: object = None) -> None:
@@ -381,7 +386,7 @@ class AugmentPanel(Panel):
         self._add(layers, pipeline, samples, place, suffix, result.draws)
         self._remember(layers, pipeline, result.draws[0])
         made = f"{len(result.samples)} samples" if several else "one sample"
-        self._note(layers, pipeline, result.draws[0].seed, made, in_words(result.draws[0]))
+        self._note(layers.source.name, pipeline, result.draws[0].seed, made, in_words(result.draws[0]))
         if several and any(isinstance(layer, Tracks) for layer in layers.companions):
             self.messages.show_notes(["Tracks are left out of several samples: show one sample to see them moved."])
 
@@ -433,15 +438,13 @@ class AugmentPanel(Panel):
             layer = ImageLayer(magnitude(field), name=name, colormap="viridis", metadata=metadata, **where)
         insert_layer(self.viewer, layer)
 
-    def _note(self, layers: SampleLayers, pipeline: Pipeline, seed: int, what: str, said: tuple[str, ...] = ()) -> None:
-        """List what was made in the history."""
-        name = layers.source.name
+    def _note(self, name: str, pipeline: Pipeline, seed: int, what: str, said: tuple[str, ...] = ()) -> None:
+        """List what was made of a layer or of files in the history."""
         past = PastDraw(name, pipeline, self._preset, seed, what, datetime.now(), said)
         history_of(self.viewer).add_draw(past)
 
-    def _on_written(self, wanted: PreviewRequest, written: Written) -> None:
-        made = f"a data set of {written.training + written.validation} crops"
-        self._note(wanted.layers, wanted.pipeline, wanted.seed, made)
+    def _on_written(self, name: str, pipeline: Pipeline, seed: int, written: Written) -> None:
+        self._note(name, pipeline, seed, f"a data set of {written.training + written.validation} crops")
         self.messages.show_notes(
             [f"Wrote {written.training} crops to train on and {written.validation} for validation to {written.folder}."]
         )

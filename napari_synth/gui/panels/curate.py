@@ -265,7 +265,7 @@ class CuratePanel(BoardPanel):
         self.messages.show_notes(
             [
                 "Measured. Click a title to sort, or drag a histogram under Measures.",
-                f"{bad} cannot be read: they come first when you rank." if bad else "",
+                f"{bad} cannot be read: {'it comes' if bad == 1 else 'they come'} first when you rank." if bad else "",
             ]
         )
 

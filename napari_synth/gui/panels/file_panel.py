@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -11,14 +12,14 @@ from napari_synth.batches.manifest import BatchReport, JobRecord
 from napari_synth.contract.generator import Method, Task
 from napari_synth.core.progress import Progress
 from napari_synth.engine.recipe import Recipe
-from napari_synth.gui.jobs.files import FilesRequest, names_of, run_on_files
+from napari_synth.gui.jobs.files import OnFiles, names_of
 from napari_synth.gui.jobs.worker import Work
 from napari_synth.gui.layers.opened import OpenedResult, read_result
 from napari_synth.gui.layers.viewer_layers import insert_layer
 from napari_synth.gui.panels.recalling import RecallingPanel
 from napari_synth.gui.remembered import remember, remembered
 from napari_synth.gui.settings import PLUGIN
-from napari_synth.gui.widgets.files_box import FilesBox
+from napari_synth.gui.widgets.files_box import RUN_ON_FILES, FilesBox, FilesKind
 
 if TYPE_CHECKING:
     import napari
@@ -39,15 +40,24 @@ class FilePanel(RecallingPanel[M], Generic[M]):
     task : Task
     adds : str
         The tooltip of the button that adds a model.
+    files : FilesKind
+        What is made of files.
     """
 
     _doing = "Working"
     """What a row of progress says during a run."""
 
-    def __init__(self, napari_viewer: napari.Viewer, kind: type[M], task: Task, adds: str) -> None:
+    def __init__(
+        self,
+        napari_viewer: napari.Viewer,
+        kind: type[M],
+        task: Task,
+        adds: str,
+        files: FilesKind[Any] = RUN_ON_FILES,
+    ) -> None:
         super().__init__(napari_viewer, kind, task, adds)
         self._on_files = False
-        self.files_box = FilesBox(self, masks=task == Task.INPAINT)
+        self.files_box = FilesBox(replace(files, masks=task == Task.INPAINT), self)
         self.files_box.wanted.connect(self.run_on_files)
         self.files_box.open_wanted.connect(self.open_result)
         self.files_box.curate_wanted.connect(self.curate)
@@ -75,7 +85,7 @@ class FilePanel(RecallingPanel[M], Generic[M]):
     # What a subclass says
 
     @abstractmethod
-    def _ask_for_files(self, recipe: Recipe, box: FilesBox) -> FilesRequest:
+    def _ask_for_files(self, recipe: Recipe, box: FilesBox[Any]) -> OnFiles:
         """Return what is to be run on the files; raise a `SynthError` where something is missing or belongs to one image.
 
         Parameters
@@ -107,7 +117,7 @@ class FilePanel(RecallingPanel[M], Generic[M]):
         remember(self.task, self.method.info.id, changed)
         remember(self._files_key, self.method.info.id, self.files_box.kept())
         self.files_box.begin()
-        return partial(run_on_files, request)
+        return request.run
 
     def _on_progressed(self, progress: Progress) -> None:
         # The bar in the activity dock lets further events in, so that the next image would be listed before this one.
@@ -130,7 +140,7 @@ class FilePanel(RecallingPanel[M], Generic[M]):
 
     def _on_cancelled(self) -> None:
         if self._on_files:
-            self.messages.show_notes(["Stopped: what is done stays done. Run on files again to go on."])
+            self.messages.show_notes([f"Stopped: what is done stays done. {self.files_box.kind.start} again to go on."])
         else:
             super()._on_cancelled()
 

@@ -29,7 +29,7 @@ from napari_synth.gui.layers.placement import Placement
 from napari_synth.gui.layers.viewer_layers import insert_layer
 from napari_synth.gui.panels.layer_panel import LayerPanel
 from napari_synth.gui.widgets.elided import NameBox
-from napari_synth.gui.widgets.files_box import FilesBox
+from napari_synth.gui.widgets.files_box import FilesBox, FilesParams
 from napari_synth.gui.widgets.form_rows import label, line
 from napari_synth.gui.widgets.frames_choice import FramesChoice
 from napari_synth.gui.widgets.hint import Hint
@@ -111,7 +111,7 @@ class PredictFramesPanel(LayerPanel[FramePredictor[Any], PreparedMovie]):
             predict, MovieRequest(self.method.info.id, movie, self.frames.request(), params, self._settings())
         )
 
-    def _ask_for_files(self, recipe: Recipe, box: FilesBox) -> FilesRequest:
+    def _ask_for_files(self, recipe: Recipe, box: FilesBox[FilesParams]) -> FilesRequest:
         how, layer = box.how, self.source.layer
         frames = FramesRecord(**self.frames.request().model_dump())
         axes = None if layer is None else self.source.axes.axes_of(layer)

@@ -35,7 +35,7 @@ from napari_synth.gui.remembered import speed_of
 from napari_synth.gui.widgets.block_pace import BlockPace
 from napari_synth.gui.widgets.comparison_box import ComparisonBox
 from napari_synth.gui.widgets.curves_box import CurvesBox
-from napari_synth.gui.widgets.files_box import FilesBox
+from napari_synth.gui.widgets.files_box import FilesBox, FilesParams
 from napari_synth.gui.widgets.form_rows import line
 from napari_synth.gui.widgets.hint import Hint
 from napari_synth.gui.widgets.mask_picker import MaskPicker
@@ -295,7 +295,7 @@ class RestorePanel(LayerPanel[Generator[Params], PreparedImage]):
     def _is_whole(self) -> bool:
         return self.region.chosen == WHOLE
 
-    def _ask_for_files(self, recipe: Recipe, box: FilesBox) -> FilesRequest:
+    def _ask_for_files(self, recipe: Recipe, box: FilesBox[FilesParams]) -> FilesRequest:
         layer = self.source.layer
         image = None if layer is None else self.source.image(layer)
         how, axes = box.how, None if image is None else image.axes

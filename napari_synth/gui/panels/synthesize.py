@@ -21,6 +21,7 @@ from napari_synth.core.errors import InvalidImageError
 from napari_synth.engine.recipe import Recipe
 from napari_synth.engine.synthesis_run import PreparedSynthesis
 from napari_synth.gui.history import PastRun, history_of
+from napari_synth.gui.jobs.files import FilesRequest, MakingRequest, OnFiles
 from napari_synth.gui.jobs.requests import LatentPoint, SynthesisRequest
 from napari_synth.gui.jobs.synthesize import Synthesized, interpolate, plain_place, report_on, synthesize
 from napari_synth.gui.jobs.worker import Work
@@ -31,8 +32,9 @@ from napari_synth.gui.layers.marks import DRAWN, PAIRS, PREVIEW, RESULT, is_sour
 from napari_synth.gui.layers.placement import Placement
 from napari_synth.gui.layers.viewer_layers import insert_layer, layer_of_levels
 from napari_synth.gui.layers.visible_field import slice_of
-from napari_synth.gui.panels.recalling import RecallingPanel
+from napari_synth.gui.panels.file_panel import FilePanel
 from napari_synth.gui.remembered import remember
+from napari_synth.gui.widgets.files_box import MAKE_INTO_FOLDER, FilesBox, MakingParams
 from napari_synth.gui.widgets.form_rows import button, label, line, rows
 from napari_synth.gui.widgets.latent_explorer import LatentExplorer, LatentPreview, PointRequest
 from napari_synth.gui.widgets.layer_lists import LayerChoice
@@ -50,16 +52,20 @@ _GAP = 0.05
 """Before made images, as a share of the width of what is open, or of the height of those above."""
 _NEED = {"nothing": "", "image": "choose an image", "labels": "choose labels", "optional labels": "draw new ones"}
 _NEED_LABEL = {"nothing": "Image", "image": "Image", "labels": "Labels", "optional labels": "Labels"}
+_NEED_FILES = {"nothing": "", "image": "Images", "labels": "Labels", "optional labels": "Labels"}
 _NEED_TIP = {
     "nothing": "",
     "image": "The image that others are made like",
     "labels": "The labels that images are made for",
     "optional labels": "The labels that images are made for; or new ones are drawn for each image, and come beside it as a layer",
 }
+_FILES_TIP = (
+    "A folder or a pattern of files, each of which gets a file of images; what is chosen above where none is named"
+)
 _CONTRAST = (0.1, 99.9)
 
 
-class SynthesizePanel(RecallingPanel[Synthesizer[Any]]):
+class SynthesizePanel(FilePanel[Synthesizer[Any]]):
     """The panel for synthesis, as napari's menu opens it.
 
     Parameters
@@ -67,8 +73,10 @@ class SynthesizePanel(RecallingPanel[Synthesizer[Any]]):
     napari_viewer : napari.Viewer
     """
 
+    _doing = "Synthesizing"
+
     def __init__(self, napari_viewer: napari.Viewer) -> None:
-        super().__init__(napari_viewer, Synthesizer, Task.SYNTHESIZE, _ADDS)
+        super().__init__(napari_viewer, Synthesizer, Task.SYNTHESIZE, _ADDS, MAKE_INTO_FOLDER)
         self._made: Synthesized | None = None
         self._asked: dict[str, Any] = {}
 
@@ -152,6 +160,7 @@ class SynthesizePanel(RecallingPanel[Synthesizer[Any]]):
             self.quality,
             self.messages,
             self.history,
+            self.files_box,
         )
 
     def _connect(self) -> None:
@@ -172,6 +181,13 @@ class SynthesizePanel(RecallingPanel[Synthesizer[Any]]):
         self._asked = self.form.params().model_dump(mode="json", include=set(self.form.values()))
         remember(self.task, self.method.info.id, self._asked)
         return partial(synthesize, request)
+
+    def _ask_for_files(self, recipe: Recipe, box: FilesBox[MakingParams]) -> OnFiles:
+        if not box.sources:
+            return MakingRequest(self._request(), box.target, box.how.overwrite)
+        made = recipe.model_copy(update={"seed": self.seed.value()})
+        budget = self._settings().memory_budget
+        return FilesRequest(made, box.sources, box.target, overwrite=box.how.overwrite, memory_budget=budget)
 
     def _take_more(self, recipe: Recipe) -> tuple[str, ...]:
         """Take the seed; what images are made of or for is chosen by hand."""
@@ -240,6 +256,7 @@ class SynthesizePanel(RecallingPanel[Synthesizer[Any]]):
         self._source_label.setText(_NEED_LABEL[needs])
         for widget in (self._source_label, self.source):
             widget.setVisible(needs != "nothing")
+        self.files_box.ask_for(_NEED_FILES[needs], _FILES_TIP)
         self.form.changed.connect(self.explorer.forget)
         self._offer_encoder(False)
         self.explorer.allow(0)
@@ -269,6 +286,7 @@ class SynthesizePanel(RecallingPanel[Synthesizer[Any]]):
         self.quality.set_theme(theme.text.as_hex(), theme.background.as_hex())
 
     def _show_state(self) -> None:
+        super()._show_state()
         self.run_button.setEnabled(self._job is None)
 
     # Results

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     import napari
 
 _MODEL_FIRST = "Stop and keep the best makes the model first, and closes the window then."
-_REMEMBERED = "train"
+_REMEMBERED, _REMEMBERED_FILES = "train", "train-files"
 _KEPT = "Its last checkpoint is kept: press Earlier… to go on from there."
 
 
@@ -102,6 +102,8 @@ class TrainPanel(Panel):
         self._connect()
         if (kept := remembered(_REMEMBERED)) is not None:
             self.setup.use(*kept)
+        if (files := remembered(_REMEMBERED_FILES)) is not None:
+            self.setup.show_files(files[1])
         self.fold.setChecked(True)
         self._show_state()
         self._on_theme()
@@ -124,6 +126,7 @@ class TrainPanel(Panel):
             return
         params = self.setup.form.params().model_dump(mode="json", include=set(self.setup.form.values()))
         remember(_REMEMBERED, self.setup.trainable.info.id, params)
+        remember(_REMEMBERED_FILES, "", self.setup.kept_files())
         self.result.show_model(None)
         self.curves.clear()
         self.endings.clear()
@@ -169,6 +172,7 @@ class TrainPanel(Panel):
         """Put the settings back to their defaults, and forget those that were remembered."""
         self._clear()
         forget(_REMEMBERED)
+        forget(_REMEMBERED_FILES)
         self.setup.reset()
         self._say(["All settings are as in a new installation."])
 

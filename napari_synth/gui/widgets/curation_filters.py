@@ -116,8 +116,8 @@ class FilterBox(QWidget):
         self.chips: dict[str, QPushButton] = {}
         chips = QHBoxLayout()
         chips.setSpacing(3)
-        for state, (_, tooltip) in _CHIPS.items():
-            chip = button(self, "", f"{tooltip}: click to show only these, several together", checkable=True)
+        for state, (sign, tooltip) in _CHIPS.items():
+            chip = button(self, f"{sign} 0", f"{tooltip}: click to show only these, several together", checkable=True)
             chip.setAccessibleName(state)
             chip.clicked.connect(self._apply)
             self.chips[state] = chip

@@ -6,10 +6,12 @@ import math
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, QObject, Qt
 from qtpy.QtGui import QColor, QIcon, QImage, QPainter, QPixmap
 
@@ -19,7 +21,7 @@ from napari_synth.curation.images import is_known
 from napari_synth.curation.ranking import needs_a_look
 
 GLYPHS = {Verdict.ACCEPT: "✓", Verdict.REJECT: "✗", Verdict.FLAG: "⚑"}
-COLOURS = {Verdict.ACCEPT: "#2e9d5b", Verdict.REJECT: "#d1493f", Verdict.FLAG: "#d99a1c"}
+COLOURS = {Verdict.ACCEPT: "#2e9d5b", Verdict.REJECT: "#d1493f", Verdict.FLAG: "#b06c0c"}
 OPEN, ACCEPTED, REJECTED, FLAGGED, DISPUTED = "open", "accepted", "rejected", "flagged", "disputed"
 STATES = (OPEN, ACCEPTED, REJECTED, FLAGGED, DISPUTED)
 _STATE_OF = {None: OPEN, Verdict.ACCEPT: ACCEPTED, Verdict.REJECT: REJECTED, Verdict.FLAG: FLAGGED}
@@ -287,6 +289,8 @@ class ImageModel(QAbstractTableModel):
     def _icon(self, image: CuratedImage) -> QIcon | None:
         """Return the picture with its decision; an icon, since views fit those into their rows."""
         picture = self._picture_of(image)
+        if picture is None and image.error:
+            picture = _unreadable()
         if picture is None:
             return None
         height, width = picture.shape[:2]
@@ -340,3 +344,13 @@ class ImageModel(QAbstractTableModel):
                 keyed.append((key, number))
         keyed.sort(key=lambda pair: pair[0], reverse=descending)
         return [number for _, number in keyed] + last
+
+
+@cache
+def _unreadable() -> npt.NDArray[np.uint8]:
+    """Return the picture of an image that has none: a cross on grey, (64, 64, 3)."""
+    picture = np.full((64, 64, 3), 90, np.uint8)
+    y, x = np.mgrid[:64, :64]
+    for distance in (np.abs(x - y), np.abs(63 - x - y)):
+        picture[(distance < 2) & (np.abs(x - 31.5) < 18)] = 200
+    return picture

@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_synth.curation import CuratedImage, Verdict
+from napari_synth.files import image_suffix
 from napari_synth.gui.widgets.curation_model import ImageModel
 
 _ICON, _PICTURE = 40, 96
@@ -122,7 +123,10 @@ class PictureDelegate(QStyledItemDelegate):
         else:
             painter.setPen(palette.mid().color())
             painter.drawRect(inside)
-        name = option.fontMetrics.elidedText(str(index.data()), Qt.TextElideMode.ElideMiddle, place.width() - 8)
+        name = str(index.data())
+        # What all names have in common takes room from what tells them apart.
+        name = name[: len(name) - len(image_suffix(name))] or name
+        name = option.fontMetrics.elidedText(name, Qt.TextElideMode.ElideMiddle, place.width() - 8)
         painter.setPen(palette.text().color())
         painter.drawText(place.adjusted(4, place.height() - 20, -4, 0), int(Qt.AlignmentFlag.AlignHCenter), name)
         painter.restore()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from pydantic import Field
 from qtpy.QtCore import Qt, Signal
@@ -48,14 +49,66 @@ class FilesParams(Params):
     )
 
 
-class FilesBox(QWidget):
+class MakingParams(Params):
+    """How a folder of made images is filled."""
+
+    overwrite: bool = Field(
+        False, title="Overwrite", description="Replace images of other settings that are in the folder."
+    )
+
+
+H = TypeVar("H", bound=Params)
+
+
+@dataclass(frozen=True)
+class FilesKind(Generic[H]):
+    """What is made of files in a panel.
+
+    Attributes
+    ----------
+    title, tooltip : str
+        Of what unfolds the box.
+    start : str
+        Of the button that begins.
+    params : type of Params
+        How the files are gone through.
+    needs_images : bool
+        Whether files must be named.
+    masks : bool
+        Whether masks are asked for.
+    """
+
+    title: str
+    tooltip: str
+    start: str
+    params: type[H]
+    needs_images: bool = True
+    masks: bool = False
+
+
+RUN_ON_FILES = FilesKind(
+    "Run on files…",
+    "Run these settings on a folder of images, with a manifest that survives a crash",
+    "Run on files",
+    FilesParams,
+)
+MAKE_INTO_FOLDER = FilesKind(
+    "Make into a folder…",
+    "Make many images, a file each, in a folder with a manifest that survives a crash",
+    "Make into the folder",
+    MakingParams,
+    needs_images=False,
+)
+
+
+class FilesBox(QWidget, Generic[H]):
     """Images, a folder for the results, and a list of what was done; folded away until it is asked for.
 
     Parameters
     ----------
+    kind : FilesKind
+        What is made of the files.
     parent : QWidget, optional
-    masks : bool
-        Whether masks are asked for.
     """
 
     wanted = Signal()
@@ -65,11 +118,10 @@ class FilesBox(QWidget):
     curate_wanted = Signal(object)
     """The folder whose results shall be shown on the board."""
 
-    def __init__(self, parent: QWidget | None = None, *, masks: bool = False) -> None:
+    def __init__(self, kind: FilesKind[H], parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.fold = FoldButton(
-            self, "Run on files…", "Run these settings on a folder of images, with a manifest that survives a crash"
-        )
+        self.kind = kind
+        self.fold = FoldButton(self, kind.title, kind.tooltip)
         self.images = FileRow(self)
         self.masks = FileRow(self)
         self.masks.text.setPlaceholderText("as chosen above")
@@ -80,9 +132,9 @@ class FilesBox(QWidget):
         self.browse = QPushButton("…", self)
         self.browse.setFixedWidth(36)
         self.browse.setToolTip("Choose the folder of the results")
-        self.params = ParamsForm(FilesParams, self)
+        self.params = ParamsForm(kind.params, self)
         self.state = wrapped(self, "What an earlier run has done in this folder")
-        self.start = button(self, "Run on files", "")
+        self.start = button(self, kind.start, "")
         self.list = QListWidget(self)
         self.list.setAccessibleName("Results of this run")
         self.list.setToolTip("What came of each image: its verdict, or why it could not be done")
@@ -92,7 +144,7 @@ class FilesBox(QWidget):
         self.curate = button(self, "Curate these", "Show all results of the folder on the board, with their verdicts")
         self._inner = QWidget(self)
         self._busy = False
-        self._lay_out(with_masks=masks)
+        self._lay_out()
         self._connect()
         self._inner.hide()
         self.show_state()
@@ -114,25 +166,39 @@ class FilesBox(QWidget):
         return Path(text).expanduser()
 
     @property
-    def how(self) -> FilesParams:
+    def how(self) -> H:
         """How the files are gone through; raises `InvalidParameterError` where a setting is out of bounds."""
         params = self.params.params()
-        assert isinstance(params, FilesParams)
+        assert isinstance(params, self.kind.params)
         return params
+
+    def ask_for(self, name: str, tooltip: str) -> None:
+        """Ask for files of another kind than images, which may be left out; for none where there is no name."""
+        self._images_label.setText(name)
+        self.images.text.setPlaceholderText("as chosen above")
+        self.images.text.setToolTip(tooltip)
+        for widget in (self._images_label, self.images):
+            widget.setVisible(bool(name))
+        self.show_state()
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The files that are named, none where none are asked for."""
+        return self.images.files if self.images.isVisibleTo(self._inner) else ()
 
     def kept(self) -> dict[str, Any]:
         """Return what is written, to be shown again another day."""
         masks = "; ".join(self.masks.files)
-        return {"images": "; ".join(self.images.files), "folder": self.folder.text().strip(), "masks": masks} | {
-            "workers": self.how.workers,
-            "together": self.how.together,
-        }
+        files = {"images": "; ".join(self.images.files), "folder": self.folder.text().strip(), "masks": masks}
+        # What replaces results is asked for each time.
+        return files | self.how.model_dump(exclude={"overwrite"})
 
     def show_kept(self, kept: dict[str, Any]) -> None:
         """Show what was written another day."""
         for name, row in (("images", self.images.text), ("folder", self.folder), ("masks", self.masks.text)):
             row.setText(str(kept.get(name, "")))
-        self.params.set_values({name: kept[name] for name in ("workers", "together") if name in kept})
+        known = set(self.kind.params.settable()) - {"overwrite"}
+        self.params.set_values({name: kept[name] for name in known & set(kept)})
 
     def begin(self) -> None:
         """Show that nothing is done yet."""
@@ -171,23 +237,25 @@ class FilesBox(QWidget):
             could_not = f" and {failed} could not be done" if failed else ""
             self.state.setText(f"{there}{could_not}; the same settings go on with the rest." if done + failed else "")
             self.state.setVisible(bool(done + failed))
-        ready = bool(self.images.files and text)
+        needs_images = self.kind.needs_images
+        ready = bool(text and (self.images.files or not needs_images))
         self.start.setEnabled(ready and not self._busy)
         self.start.setToolTip(
             "Work through the files in the background; what is done stays done"
             if ready
-            else "Name the images and a folder for the results first"
+            else f"Name {'the images and ' if needs_images else ''}a folder for the results first"
         )
         results = [row for row in range(self.list.count()) if self._path(row)]
         self.open.setEnabled(bool(results) and not self._busy)
         self.curate.setEnabled(bool(text and (results or done)) and not self._busy)
 
-    def _lay_out(self, *, with_masks: bool) -> None:
+    def _lay_out(self) -> None:
         where, lower, fields = QHBoxLayout(), QHBoxLayout(), rows()
         where.addWidget(self.folder, 1)
         where.addWidget(self.browse)
-        fields.addRow(label("Images", self.images), self.images)
-        if with_masks:
+        self._images_label = label("Images", self.images)
+        fields.addRow(self._images_label, self.images)
+        if self.kind.masks:
             fields.addRow(label("Masks", self.masks), self.masks)
         else:
             self.masks.hide()

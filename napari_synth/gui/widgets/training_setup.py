@@ -22,7 +22,7 @@ from napari_synth.gui.settings import read_settings
 from napari_synth.gui.widgets.form import ParamsForm
 from napari_synth.gui.widgets.form_rows import button, help_button, label, rows, wrapped
 from napari_synth.gui.widgets.help import show_help
-from napari_synth.gui.widgets.image_choice import ImageChoice
+from napari_synth.gui.widgets.image_choice import FileRow, ImageChoice
 from napari_synth.gui.widgets.layer_lists import LayerChoice
 from napari_synth.gui.widgets.method_list import TrainableList
 from napari_synth.gui.widgets.source_picker import AxesBox, size_in_words
@@ -125,6 +125,11 @@ class SetupBox(QWidget):
         self.pairs = wrapped(self, "Which image is learnt from which")
         self.region = LayerChoice(viewer, _is_region, "everywhere", self)
         self.region.setToolTip("Learn only where something is drawn on a Labels layer, wherever it lies in space")
+        self.file_region = FileRow(self)
+        self.file_region.text.setPlaceholderText("everywhere")
+        self.file_region.text.setToolTip(
+            "Labels, not zero where the files may be learnt from: one for all, or a folder or pattern with one for each"
+        )
         self.name = QLineEdit(self)
         self.name.setPlaceholderText("made from the image's name")
         self.name.setToolTip("What the model will be called: lower-case letters, digits, and hyphens between them")
@@ -180,7 +185,11 @@ class SetupBox(QWidget):
         if self.is_from_files:
             if not self.source.files.files:
                 raise TrainingDataError("No file is named: write the name of a folder, a file or a pattern.")
-            return ChosenImages(files=self.source.files.files, file_axes=self.axes.axes or None)
+            return ChosenImages(
+                files=self.source.files.files,
+                file_axes=self.axes.axes or None,
+                file_limits=self.file_region.files,
+            )
         layers = self.source.layers.chosen
         if not layers:
             none = not self.source.layers.layers
@@ -225,6 +234,18 @@ class SetupBox(QWidget):
         self.form.set_values(values)
         self._on_form()
 
+    def kept_files(self) -> dict[str, str]:
+        """Return the files that are named, to be shown again another day; nothing where layers are learnt from."""
+        rows = {"source": self.source.files, "target": self.target.files, "region": self.file_region}
+        return {name: row.text.text().strip() for name, row in rows.items()} if self.is_from_files else {}
+
+    def show_files(self, kept: Mapping[str, Any]) -> None:
+        """Name files that were learnt from another day."""
+        rows = {"source": self.source.files, "target": self.target.files, "region": self.file_region}
+        for name, row in rows.items():
+            row.text.setText(str(kept.get(name, "")))
+        self.place.setCurrentIndex(int(bool(kept)))
+
     def reset(self) -> None:
         """Put all settings of the chosen training back to their defaults."""
         self.form.set_values(self.trainable.params_type().model_dump(include=set(self.form.values())))
@@ -251,6 +272,8 @@ class SetupBox(QWidget):
             there = {layer.name: layer for layer in choice.layers.layers}
             missing += [name for name in origin.names if name not in there]
             choice.layers.tick_only(*(there[name] for name in origin.names if name in there))
+        if record.region.are_files:
+            self.file_region.show_files(record.region.names)
         if record.axes:
             self.axes.setCurrentText(record.axes)
         return tuple(missing)
@@ -279,6 +302,8 @@ class SetupBox(QWidget):
         form.addRow(self.pairs)
         self.region_label = label("Region", self.region)
         form.addRow(self.region_label, self.region)
+        self.file_region_label = label("Region", self.file_region)
+        form.addRow(self.file_region_label, self.file_region)
         form.addRow(label("Name", self.name), self.name)
         form.addRow(self.time)
         layout.addLayout(form)
@@ -346,6 +371,8 @@ class SetupBox(QWidget):
             widget.setVisible(targets)
         for part in (self.region, self.region_label):
             part.setVisible(not files)
+        for part in (self.file_region, self.file_region_label):
+            part.setVisible(files)
         self._like = None
         if files:
             self.axes.show_files()

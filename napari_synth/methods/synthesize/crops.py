@@ -218,7 +218,7 @@ class Judge:
             self._reached = max(self._reached, share)
         alike = self._reached > _VARIED and share < _ALIKE
         score = told.course + _BESIDE * distance / (1.0 + abs(distance))
-        return Validation(score, self._shown(made, told), "The images became all alike" if alike else "")
+        return Validation(score, self.shown(made, told), "The images became all alike" if alike else "")
 
     def told_apart(
         self, made: Tensor, *, runs: Literal[1, 2] = 1, check: Callable[[], None] | None = None
@@ -240,7 +240,7 @@ class Judge:
         self, made: Tensor, *, runs: Literal[1, 2] = 1, check: Callable[[], None] | None = None
     ) -> dict[str, float]:
         """Return what the user is shown of images (N, C, Y, X) as networks see them; for the others see `Judge.told_apart`."""
-        return self._shown(made, self.told_apart(made, runs=runs, check=check))
+        return self.shown(made, self.told_apart(made, runs=runs, check=check))
 
     def baselines(self) -> Mapping[str, Figures]:
         """Return the same of the images of `compared`."""
@@ -266,7 +266,15 @@ class Judge:
         """Take up what `state` returned."""
         self._first, self._reached = state["first"], state["reached"]
 
-    def _shown(self, made: Tensor, told: ToldApart) -> dict[str, float]:
+    def shown(self, made: Tensor, told: ToldApart) -> dict[str, float]:
+        """Return what the user is shown of images of which it is known how well they are told apart.
+
+        Parameters
+        ----------
+        made : Tensor, (N, C, Y, X)
+            As networks see them.
+        told : ToldApart
+        """
         return {TOLD: 100.0 * told.accuracy, AUC: told.auc, VARIETY: 100.0 * variety(made) / self._variety}
 
     def _learnt_from(self) -> Tensor:

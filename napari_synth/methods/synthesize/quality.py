@@ -32,6 +32,7 @@ from napari_synth.methods.synthesize.crops import JUDGED, REAL, TOLD, VARIETY, C
 from napari_synth.methods.synthesize.form_features import FormFeatures
 from napari_synth.training.dataset import TrainingImages
 from napari_synth.training.losses import FeatureScale, kernel_distance
+from napari_synth.training.two_sample import ToldApart
 
 MADE = "made images"
 DISTANCE, PRECISION, RECALL = "Distance of forms", "Precision", "Recall"
@@ -121,39 +122,68 @@ def report_quality(
     params = SynthesisTrainParams(patch=edge, flips_and_rotations=turns)
     crops = learnt_crops(TrainingImages(real, (), "one"), params, TrainContext(device, 0, report))
     images = _made(without_alpha(made), crops).to(device.torch_name)
-    judge = Judge(crops)
-    kinds = {MADE: images, **judge.compared()}
-    report.start("Comparing with real crops", len(kinds) + 3)
-    frequency, spectra = _spectra({**kinds, _HELD_OUT: crops.held_out})
-    directions = {name: _by_direction(one) for name, one in {**kinds, _HELD_OUT: crops.held_out}.items()}
-    counts, histograms = _histograms({**kinds, _HELD_OUT: crops.held_out}, crops)
-    report.advance()
+    measures = Measures(Judge(crops))
+    kinds = {MADE: images, **measures.judge.compared()}
+    report.start("Comparing with real crops", len(kinds) + 2)
     figures: dict[str, dict[str, float]] = {}
     for name, one in kinds.items():
-        figures[name] = judge.figures(one, runs=2, check=report.cancel.check)
+        figures[name] = measures.of(one, measures.judge.told_apart(one, runs=2, check=report.cancel.check))
         report.advance()
-    of_form = FormFeatures(device.torch_name)
-    scale = FeatureScale(of_form(torch.cat((crops.held_out, judge.learnt))))
-    held_out = scale(of_form(crops.held_out))
-    for name, own in figures.items():
-        found = scale(of_form(kinds[name]))
-        own[DISTANCE] = kernel_distance(found, held_out)
-        own[PRECISION], own[RECALL] = _precision_and_recall(found, held_out)
-        own[SPECTRUM] = float(np.abs(spectra[name] - spectra[_HELD_OUT]).mean())
-        own[DIRECTION] = float(np.abs(directions[name] - directions[_HELD_OUT]).mean())
-        own[HISTOGRAM] = _histogram_distance(histograms[name], histograms[_HELD_OUT], counts)
+    frequency, spectra = _spectra({name: kinds[name] for name in (MADE, REAL)})
+    counts, histograms = _histograms({MADE: images, REAL: kinds[REAL], _HELD_OUT: crops.held_out}, crops)
     report.advance()
-    pairs, figures[MADE][MEMORY] = _memory(images, crops, report)
+    pairs, figures[MADE][MEMORY] = nearest_crops(images, crops, report)
     report.advance()
     return Quality(
         figures,
         frequency,
-        {name: spectra[name] for name in (MADE, REAL)},
+        spectra,
         counts,
         {name: histograms[name] for name in (MADE, REAL)},
         pairs,
         _notes(figures),
     )
+
+
+class Measures:
+    """What is measured of images, beside crops that are held out.
+
+    Parameters
+    ----------
+    judge : Judge
+    """
+
+    def __init__(self, judge: Judge) -> None:
+        self.judge = judge
+        self._held_out = judge.crops.held_out
+        self._of_form = FormFeatures(str(self._held_out.device))
+        self._scale = FeatureScale(self._of_form(torch.cat((self._held_out, judge.learnt))))
+        self._form = self._scale(self._of_form(self._held_out))
+
+    def of(self, images: Tensor, told: ToldApart) -> dict[str, float]:
+        """Measure images; for what the figures say see `Quality`.
+
+        Parameters
+        ----------
+        images : Tensor, (N, C, Y, X)
+            As networks see them.
+        told : ToldApart
+            How well a fresh network tells them from real ones.
+        """
+        both = {MADE: images, _HELD_OUT: self._held_out}
+        form = self._scale(self._of_form(images))
+        precision, recall = _precision_and_recall(form, self._form)
+        _, spectra = _spectra(both)
+        counts, histograms = _histograms(both, self.judge.crops)
+        return {
+            **self.judge.shown(images, told),
+            DISTANCE: kernel_distance(form, self._form),
+            PRECISION: precision,
+            RECALL: recall,
+            SPECTRUM: float(np.abs(spectra[MADE] - spectra[_HELD_OUT]).mean()),
+            DIRECTION: float(np.abs(_by_direction(images) - _by_direction(self._held_out)).mean()),
+            HISTOGRAM: _histogram_distance(histograms[MADE], histograms[_HELD_OUT], counts),
+        }
 
 
 def _made(made: Image, crops: Crops) -> Tensor:
@@ -251,7 +281,7 @@ def _histogram_distance(some: Array, others: Array, counts: Array) -> float:
     return float(100.0 * moved / max(spread, 1e-12))
 
 
-def _memory(made: Tensor, crops: Crops, report: Reporter) -> tuple[Image, float]:
+def nearest_crops(made: Tensor, crops: Crops, report: Reporter) -> tuple[Image, float]:
     """Return made images beside what is most like them, and how near that is beside what is nearest to held-out crops."""
     fields = [as_seen(torch.from_numpy(field.pixels)) for field in crops.fields]
     some, others = (one[:: max(1, len(one) // _PAIRS)][:_PAIRS].cpu() for one in (made, crops.held_out))

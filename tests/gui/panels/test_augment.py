@@ -16,6 +16,7 @@ from qtpy.QtGui import QGuiApplication
 
 from napari_synth.augmentation import PRESETS, Crop, Flip, Pipeline, Resize, Rotate, Sample
 from napari_synth.core.errors import AxesError, InvalidImageError
+from napari_synth.files import read_image, write_image
 from napari_synth.gui.jobs.augment import in_words
 from napari_synth.gui.jobs.result_store import free_folder
 from napari_synth.gui.layers.augmentation_layers import placed, result_layers, sample_layers, vectors_of
@@ -24,6 +25,7 @@ from napari_synth.gui.layers.marks import PREVIEW, kind_of
 from napari_synth.gui.panels.augment import AugmentPanel
 from napari_synth.gui.widgets import help as helping
 from napari_synth.gui.widgets import live_layer
+from napari_synth.imaging.image import Image
 
 ALONG_X = Flip(along_x=True, along_y=False)
 SCALE = (2.0, 3.0)
@@ -393,6 +395,48 @@ def test_a_data_set_that_cannot_be_is_told_and_leaves_nothing(panel: AugmentPane
     done(qtbot, panel)
     assert "make the crop smaller" in panel.messages.error.text()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_data_set_of_many_files_needs_no_layer(qtbot: Any, tmp_path: Path) -> None:
+    for name in ("images", "labels", "sets"):
+        (tmp_path / name).mkdir()
+    for number in range(3):
+        pixels = np.full((40, 50), 100 * (number + 1), np.uint16)
+        write_image(tmp_path / "images" / f"field {number}.tif", Image(pixels, "YX"))
+        write_image(tmp_path / "labels" / f"field {number}_label.tif", Image(pixels // 100, "YX"))
+    panel = AugmentPanel(ViewerModel())
+    qtbot.addWidget(panel)
+    box = panel.dataset
+    box.fold.setChecked(True)
+    assert not box.write.isEnabled()
+    assert box.beside["labels"].isHidden()
+    box.images.text.setText(str(tmp_path / "images"))
+    assert box.write.isEnabled()
+    assert not box.beside["labels"].isHidden()
+    box.beside["labels"].text.setText(str(tmp_path / "labels" / "*_label.tif"))
+    panel.transforms.show_transforms((ALONG_X,))
+    box.form.set_values({"count": 4, "crop": 16, "validation": 0.34})
+    panel.write_dataset(tmp_path / "sets")
+    done(qtbot, panel)
+    made = tmp_path / "sets" / "images augmented"
+    with (made / "table.csv").open(encoding="utf-8", newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert [line["split"] for line in lines].count("train") == 4
+    held = {line["source"] for line in lines if line["split"] == "validation"}
+    assert len(held) == 1
+    assert not held & {line["source"] for line in lines if line["split"] == "train"}
+    for line in lines:
+        image, labels = (read_image(made / line[what]).read() for what in ("image", "labels"))
+        np.testing.assert_array_equal(image, labels.astype(np.uint16) * 100)
+    other = AugmentPanel(ViewerModel())
+    qtbot.addWidget(other)
+    assert other.dataset.kept() == box.kept()
+    # What is missing is told, and nothing is left.
+    (tmp_path / "labels" / "field 1_label.tif").unlink()
+    panel.write_dataset(tmp_path / "sets")
+    done(qtbot, panel)
+    assert "no labels file for 'field 1'" in panel.messages.error.text()
+    assert [path.name for path in (tmp_path / "sets").iterdir()] == ["images augmented"]
 
 
 @pytest.mark.parametrize(

@@ -296,6 +296,20 @@ def test_what_was_accepted_is_exported_and_trained_on(
     assert "exists already" in board.messages.error.text()
 
 
+def test_what_cannot_be_read_has_a_picture_that_says_so(board: CuratePanel, qtbot: Any, tmp_path: Path) -> None:
+    paths = images_in(tmp_path / "in", 2)
+    paths[1].write_bytes(b"II*")
+    opened(board, qtbot, tmp_path / "in")
+    board.measure()
+    qtbot.waitUntil(lambda: board._job is None and len(board._opened.images.columns) > 3, timeout=60_000)
+    assert "1 cannot be read: it comes first when you rank." in board.messages.notes.toPlainText()
+    model = board.views.model
+    row = model.row_of(paths[1].name)
+    icon = model.data(model.index(row, 0), Qt.ItemDataRole.DecorationRole)
+    shown = icon.pixmap(64, 64).toImage()
+    assert shown.pixelColor(32, 32).red() > shown.pixelColor(5, 32).red() + 50
+
+
 def test_measures_and_a_recipe_come_back_to_the_board(board: CuratePanel, qtbot: Any, tmp_path: Path) -> None:
     folder = copy_curation(tmp_path / "plate")
     opened(board, qtbot, folder)

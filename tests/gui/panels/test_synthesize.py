@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,11 @@ from pydantic import Field
 from qtpy.QtGui import QGuiApplication
 
 from napari_synth import registry
+from napari_synth.batches.manifest import read_manifest
+from napari_synth.cli import main
 from napari_synth.contract.generator import GeneratorInfo, Task
 from napari_synth.contract.synthesis import Sampler, SampleSpec, SynthesisContext, SynthesisParams, Synthesizer
+from napari_synth.files import read_image, write_image
 from napari_synth.gui.layers.marks import METADATA_KEY, PREVIEW, kind_of
 from napari_synth.gui.panels import base
 from napari_synth.gui.panels.synthesize import SynthesizePanel
@@ -374,3 +378,81 @@ def test_runs_are_listed_their_settings_come_back_and_are_remembered(viewer, qtb
     QGuiApplication.clipboard().setText("generator: denoise/median\nparams: {}\n")
     other.settings_row.paste.click()
     assert "open the panel Denoise" in other.messages.error.text()
+
+
+# Into a folder
+
+
+def folder_box(panel: SynthesizePanel, folder: Path) -> Any:
+    box = panel.files_box
+    box.fold.setChecked(True)
+    assert not box.start.isEnabled()
+    box.folder.setText(str(folder))
+    assert box.start.isEnabled()
+    return box
+
+
+def test_many_images_go_into_a_folder_and_on_tomorrow(panel, viewer, qtbot, tmp_path) -> None:
+    box = folder_box(panel, tmp_path / "made")
+    assert box.images.isHidden()
+    panel.form.set_values({"count": 5})
+    panel.seed.setValue(3)
+    panel.run_on_files()
+    finish(qtbot, panel)
+    assert len(viewer.layers) == 0
+    assert [box.list.item(row).text() for row in range(box.list.count())] == [f"✓ 000{n}.png" for n in range(1, 6)]
+    assert "5 of 5 images are done: they are in" in panel.messages.notes.toPlainText()
+    panel.run()
+    panel.form.set_values({"count": 5})
+    finish(qtbot, panel)
+    for number, made in enumerate(viewer.layers[0].data, 1):
+        np.testing.assert_array_equal(read_image(tmp_path / "made" / f"{number:04d}.png").read(), made)
+    # Tomorrow: another panel remembers the folder, two images are gone, and two more are wanted.
+    (tmp_path / "made" / "0002.png").unlink()
+    other = SynthesizePanel(viewer)
+    qtbot.addWidget(other)
+    assert other.files_box.folder.text() == str(tmp_path / "made")
+    other.form.set_values({"count": 6})
+    other.seed.setValue(3)
+    other.run_on_files()
+    finish(qtbot, other)
+    assert [other.files_box.list.item(row).text() for row in range(2)] == ["✓ 0002.png", "✓ 0006.png"]
+    assert "6 of 6 images are done, 4 of them by an earlier run" in other.messages.notes.toPlainText()
+    other.seed.setValue(4)
+    other.run_on_files()
+    finish(qtbot, other)
+    assert "results of other settings" in other.messages.error.toPlainText()
+
+
+def test_images_are_made_for_each_of_many_files_of_labels(panel, viewer, qtbot, tmp_path) -> None:
+    (tmp_path / "labels").mkdir()
+    for number in (1, 2):
+        labels = np.full((12, 16), 40 * number, np.uint16)
+        write_image(tmp_path / "labels" / f"{number}.tif", Image(labels, "YX"))
+    panel.choose_method("synthesize/for")
+    box = folder_box(panel, tmp_path / "made")
+    assert not box.images.isHidden()
+    panel.run_on_files()
+    assert "needs labels" in panel.messages.error.toPlainText()
+    box.images.text.setText(str(tmp_path / "labels"))
+    panel.form.set_values({"count": 2})
+    panel.run_on_files()
+    finish(qtbot, panel)
+    first = read_image(tmp_path / "made" / "1.tif")
+    assert first.sizes == {"T": 2, "Y": 12, "X": 16}
+    # The command does the same, and finds that all is done.
+    words = ["synthesize", "for", str(tmp_path / "made"), "--source", str(tmp_path / "labels"), "--count", "2"]
+    before = (tmp_path / "made" / "1.tif").stat().st_mtime_ns
+    assert main([*words, "--device", "cpu"]) == 0
+    assert (tmp_path / "made" / "1.tif").stat().st_mtime_ns == before
+
+
+def test_pairs_of_the_panel_are_remembered_in_the_folder(panel, qtbot, tmp_path) -> None:
+    panel.choose_method("synthesize/pairs")
+    folder_box(panel, tmp_path / "made")
+    panel.form.set_values({"count": 2})
+    panel.run_on_files()
+    finish(qtbot, panel)
+    assert (read_image(tmp_path / "made" / "labels" / "0002.png").read() == 7).sum() == 9
+    _, records = read_manifest(tmp_path / "made")
+    assert list(records) == ["images/0001.png", "images/0002.png"]

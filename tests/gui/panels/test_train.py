@@ -645,6 +645,38 @@ def test_files_are_learnt_from_in_place_of_layers(open_panel, viewer, tmp_path) 
     assert panel.setup.region.isHidden()
 
 
+def test_files_are_learnt_from_within_their_regions_and_named_again(open_panel, viewer, qtbot, cells, tmp_path) -> None:
+    import tifffile
+
+    panel = open_panel()
+    for name in ("in", "where"):
+        (tmp_path / name).mkdir()
+    for number in range(2):
+        tifffile.imwrite(tmp_path / "in" / f"{number}.tif", cells(96, 96, seed=number))
+        inside = np.zeros((96, 96), np.uint8)
+        inside[:80] = 1
+        tifffile.imwrite(tmp_path / "where" / f"{number}.tif", inside)
+    assert panel.setup.file_region.isHidden()
+    panel.setup.place.setCurrentIndex(1)
+    assert not panel.setup.file_region.isHidden()
+    assert panel.setup.region.isHidden()
+    panel.setup.source.files.text.setText(str(tmp_path / "in"))
+    panel.setup.file_region.text.setText(str(tmp_path / "where"))
+    assert panel.setup.request().source.regions() == [str(tmp_path / "where")]
+    panel.train()
+    finish(panel, qtbot)
+    assert error(panel) == ""
+    assert panel.result.model.record.region.names == (str(tmp_path / "where"),)
+    other = TrainPanel(viewer)
+    qtbot.addWidget(other)
+    assert other.setup.is_from_files
+    assert other.setup.kept_files() == panel.setup.kept_files()
+    panel.setup.file_region.text.setText(str(tmp_path / "where" / "none*.tif"))
+    panel.train()
+    finish(panel, qtbot)
+    assert "none*.tif" in error(panel)
+
+
 def test_a_training_from_files_is_listed_with_them(open_panel, viewer, qtbot, cells, tmp_path) -> None:
     import tifffile
 
