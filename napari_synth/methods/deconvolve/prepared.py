@@ -147,7 +147,7 @@ class Deconvolved(Prepared):
         """Return the same for the image flipped along Y or X."""
         axes = [axis for axis, turns in ((-2, y), (-1, x)) if turns]
         turned = copy(self)
-        turned.psf = Psf(np.ascontiguousarray(np.flip(self.psf.pixels, axes)), self.psf.said)
+        turned.psf = Psf(np.ascontiguousarray(np.flip(self.psf.pixels, tuple(axes))), self.psf.said)
         turned.told_gains = None if self.told_gains is None else self.told_gains.flip(axes)
         return turned
 
