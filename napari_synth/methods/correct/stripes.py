@@ -32,6 +32,11 @@ _STRONGER = (1.0, 2.0)
 _MORE = (4.0, 6.0)
 # Changes that are left where stripes were, over those elsewhere: a stripe leaves none, the edge of a structure does.
 _LEFT, _SMALLEST_JUMP = (1.12, 1.4), 0.25
+# Changes that are left where stripes were, over those before: below the first share they were stripes, whatever is elsewhere.
+# Broad ones must be clearer.
+_CLEARED, _CLEARED_BROAD = (0.1, 0.2), (0.06, 0.1)
+# Correlation of neighbouring columns of parts of stripes.
+_NEIGHBOURS = (0.0, 0.08)
 _SMALLEST = 8
 # Of the mean signal, added before the logarithm so that darkness has one.
 _DIM = 0.04
@@ -153,6 +158,14 @@ def find_stripes(plane: Tensor, width: int, extent: Extent) -> Found:
             across = whole_stripes(plane.T, width).square().mean().clamp_min(1e-20)
             whole = _between(float(found.square().mean() / across), _STRONGER)
             whole *= _between(agreement(plane, found, width), _AGREE) * _as_stripes(plane, found.expand_as(plane))
+            # Joints are broad. Fine stripes change everywhere and would hide the edges that joints leave.
+            broad = _slow(found, 1)
+            fine = found - broad
+            believed = max(
+                _as_stripes(plane - fine, broad.expand_as(plane)),
+                _cleared(plane, found.expand_as(plane), _CLEARED_BROAD),
+            )
+            found = fine + believed * broad
         stripes = stripes + whole * found
     if extent != "whole":
         rest = plane - stripes
@@ -165,7 +178,7 @@ def find_stripes(plane: Tensor, width: int, extent: Extent) -> Found:
         else:
             turned = parts_of_stripes(rest.T.contiguous(), width)
             parts = _between(float(found.abs().mean() / turned.abs().mean().clamp_min(1e-12)), _MORE)
-            parts = parts * _as_stripes(rest, found) if found.abs().mean() > 0 else 0.0
+            parts = parts * _as_stripes(rest, found) * _as_parts(found) if found.abs().mean() > 0 else 0.0
         stripes = stripes + parts * found
     return Found(stripes, whole, parts)
 
@@ -180,7 +193,26 @@ def _as_stripes(plane: Tensor, stripes: Tensor) -> float:
     if at.numel() == 0 or elsewhere.numel() == 0:
         return 1.0
     ratio = float(at.mean() / elsewhere.mean().clamp_min(1e-12))
-    return 1.0 - _between(ratio, _LEFT)
+    return max(1.0 - _between(ratio, _LEFT), _cleared(plane, stripes, _CLEARED))
+
+
+def _cleared(plane: Tensor, stripes: Tensor, bounds: tuple[float, float]) -> float:
+    """Return how far (0 to 1) next to nothing is left of the changes at stripes, which are then all that there was."""
+    jumps = stripes.diff(dim=1).abs()
+    before, after = plane.diff(dim=1).abs(), (plane - stripes).diff(dim=1).abs()
+    there = (jumps > _SMALLEST_JUMP * jumps.max()) & torch.isfinite(before)
+    share = float(after[there].sum() / before[there].sum().clamp_min(1e-12)) if there.any() else 1.0
+    return 1.0 - _between(share, bounds)
+
+
+def _as_parts(stripes: Tensor) -> float:
+    """Return how far (0 to 1) columns of parts of stripes know nothing of their neighbours.
+
+    What is taken from an edge or a joint is a few pixels broad. Stripes that broad are not found in parts at all, so that nothing
+    is lost.
+    """
+    correlation = (stripes[:, 1:] * stripes[:, :-1]).sum() / stripes.square().sum().clamp_min(1e-20)
+    return 1.0 - _between(float(correlation), _NEIGHBOURS)
 
 
 class Destriped(Prepared):

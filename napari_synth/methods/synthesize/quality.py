@@ -282,7 +282,22 @@ def _histogram_distance(some: Array, others: Array, counts: Array) -> float:
 
 
 def nearest_crops(made: Tensor, crops: Crops, report: Reporter) -> tuple[Image, float]:
-    """Return made images beside what is most like them, and how near that is beside what is nearest to held-out crops."""
+    """Return made images beside what is most like them, and how near that is beside what is nearest to held-out crops.
+
+    Parameters
+    ----------
+    made : Tensor, (N, C, Y, X)
+        As networks see them.
+    crops : Crops
+        Among which it is looked for.
+    report : Reporter
+        Its cancel is looked at.
+
+    Returns
+    -------
+    (Image, float)
+        The pairs, in counts, and the mean distance in percent of that of held-out crops.
+    """
     fields = [as_seen(torch.from_numpy(field.pixels)) for field in crops.fields]
     some, others = (one[:: max(1, len(one) // _PAIRS)][:_PAIRS].cpu() for one in (made, crops.held_out))
     found, apart = zip(*(_nearest(image, fields, report) for image in some), strict=True)

@@ -97,3 +97,34 @@ def test_no_image_gets_worse(name: str) -> None:
         before, after = (np.mean((one - clean) ** 2) for one in (source, made))
         # The joints of bricks are as straight as stripes: what is left of them costs 0.4 dB at most.
         assert after <= 1.1 * before
+
+
+@pytest.mark.parametrize(
+    ("name", "top", "left", "edge"),
+    [
+        ("camera", 180, 198, 128),
+        ("brick", 51, 176, 64),
+        ("brick", 261, 205, 96),
+        ("brick", 212, 19, 192),
+        ("moon", 62, 416, 96),
+    ],
+)
+def test_edges_and_joints_of_small_crops_stay(name: str, top: int, left: int, edge: int) -> None:
+    clean = getattr(data, name)()[top : top + edge, left : left + edge].astype("f4")
+    draws = np.random.default_rng(1)
+    gains = draws.normal(0, 1, edge)
+    first, length = draws.uniform(0, 0.7, edge), draws.uniform(0.2, 0.6, edge)
+    y = np.arange(edge)[:, None] / edge
+    in_parts = gains * ((y >= first) & (y < first + length))
+    for stripes in (0.02 * gains, 0.05 * gains, 0.15 * gains, 0.05 * in_parts, 0.15 * in_parts):
+        source = (clean * np.exp(stripes)).astype("f4")
+        made = napari_synth.correct(source, "stripes", axes="YX", device="cpu")
+        assert psnr(made, clean) >= psnr(source, clean) - 0.02
+
+
+@pytest.mark.parametrize(("top", "left", "edge"), [(62, 416, 96), (0, 21, 64)])
+def test_strong_stripes_of_a_smooth_image_go(top: int, left: int, edge: int) -> None:
+    clean = data.moon()[top : top + edge, left : left + edge].astype("f4")
+    source = clean * np.exp(np.random.default_rng(1).normal(0, 0.15, edge)).astype("f4")
+    made = napari_synth.correct(source, "stripes", axes="YX", device="cpu")
+    assert psnr(made, clean) - psnr(source, clean) > 12.0
