@@ -69,7 +69,8 @@ def as_psf(given: Any, image: Image) -> Image:
     shape = known_shape(given)
     if 0 in shape:
         raise PsfError(f"The point spread function has no pixels (shape {shape}): give the image of a point.")
-    if given.dtype.kind not in "iuf":
+    # What has another kind of dtype, such as a tensor, is no image.
+    if getattr(given.dtype, "kind", "f") not in "iuf":
         raise PsfError(
             f"A point spread function of dtype {given.dtype} holds no intensities: give the image of a point as integers or floats."
         )

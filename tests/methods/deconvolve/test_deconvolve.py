@@ -15,7 +15,7 @@ from skimage import data
 
 import napari_synth
 from napari_synth.cli.app import main
-from napari_synth.core.errors import InvalidParameterError, PsfError
+from napari_synth.core.errors import InvalidImageError, InvalidParameterError, PsfError
 from napari_synth.core.progress import Reporter
 from napari_synth.engine.recipe import Recipe
 from napari_synth.engine.verdict import verdicts
@@ -119,6 +119,8 @@ def test_a_psf_without_intensities_is_named(kind: Any) -> None:
         napari_synth.deconvolve(COUNTS, np.ones((9, 9)).astype(kind), "richardson-lucy", device="cpu")
     with pytest.raises(PsfError, match="no pixels"):
         napari_synth.deconvolve(COUNTS, np.ones((0, 9)), "richardson-lucy", device="cpu")
+    with pytest.raises(InvalidImageError, match="A Tensor is no image"):
+        napari_synth.deconvolve(COUNTS, torch.from_numpy(PSF), "richardson-lucy", device="cpu")
 
 
 def test_pixels_are_held_out_where_photons_cannot_be() -> None:
